@@ -1,0 +1,1 @@
+//! The eBPF programs of blubr-record and the wire format between them and Rust.

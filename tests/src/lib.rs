@@ -1,0 +1,1 @@
+//! End-to-end tests of the five tools, and their harness.

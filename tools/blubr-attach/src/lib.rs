@@ -1,0 +1,1 @@
+//! Attach an attestation to an image as an OCI referrer.

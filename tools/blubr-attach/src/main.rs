@@ -1,0 +1,3 @@
+//! Attach an attestation to an image as an OCI referrer.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Assemble, sign, encrypt, verify and show the attestation of a build.

@@ -1,0 +1,3 @@
+//! Assemble, sign, encrypt, verify and show the attestation of a build.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Compare attestations with each other and with images.

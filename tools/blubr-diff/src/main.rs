@@ -1,0 +1,3 @@
+//! Compare attestations with each other and with images.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Pick one build out of a log.

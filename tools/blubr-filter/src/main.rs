@@ -1,0 +1,3 @@
+//! Pick one build out of a log.
+
+fn main() {}

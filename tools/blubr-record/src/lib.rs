@@ -1,0 +1,1 @@
+//! Record what a container build does, with eBPF.

@@ -1,0 +1,3 @@
+//! Record what a container build does, with eBPF.
+
+fn main() {}

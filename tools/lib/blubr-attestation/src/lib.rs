@@ -1,0 +1,1 @@
+//! The attestation: in-toto statement and predicate, in canonical JSON.

@@ -1,0 +1,1 @@
+//! Whose event is this: the builds in a log, their containers and steps.

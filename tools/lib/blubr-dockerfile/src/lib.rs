@@ -1,0 +1,1 @@
+//! Dockerfiles, parsed and laid out again.

@@ -1,0 +1,1 @@
+//! DSSE envelopes and OpenPGP: sign, verify, encrypt, open.

@@ -1,0 +1,1 @@
+//! What a container image says: manifest, config, history, layers.

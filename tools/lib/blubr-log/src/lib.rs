@@ -1,0 +1,1 @@
+//! The log format blubr.log: its events, reader, writer and hash chain.

@@ -1,0 +1,1 @@
+//! Where images are: layouts, archives, registries, the Docker engine.

@@ -1,0 +1,94 @@
+//! Mounts, roots and namespaces: what later paths mean.
+
+use super::schema::schema;
+use crate::{Name, NameList, Seen};
+
+schema! {
+    /// Something was mounted, by mount(2) or by fsopen, fsconfig, fsmount and move_mount.
+    struct MountMount<'a> {
+        /// What was mounted, as the caller named it: a device, a directory (bind), or any word.
+        source: Seen<Name<'a>>,
+        /// Where.
+        target: Seen<Name<'a>>,
+        /// Working directory of the caller, from which relative names count.
+        cwd: Option<Name<'a>>,
+        /// Type of the file system, where a new one was mounted.
+        fstype: Option<Name<'a>>,
+        /// The flags that were given, as mount(8) names them: `bind`, `rec`, `ro`, `remount`, `move`, `private` ...
+        flags: NameList<'a>,
+        /// The options, as the caller gave them.
+        options: Option<Name<'a>>,
+        /// Of an overlay: its lower directories, topmost first, resolved.
+        lower: Option<NameList<'a>>,
+        /// Of an overlay: its upper directory, resolved.
+        upper: Option<Name<'a>>,
+        /// Of an overlay: its work directory, resolved.
+        work: Option<Name<'a>>,
+    }
+}
+
+schema! {
+    /// Something was unmounted.
+    struct MountUmount<'a> {
+        /// Where it was mounted.
+        target: Seen<Name<'a>>,
+        /// The flags that were given: `force`, `detach`, `expire`, `nofollow`.
+        flags: NameList<'a>,
+    }
+}
+
+schema! {
+    /// The root of a mount namespace was changed.
+    struct MountPivotRoot<'a> {
+        /// The new root, as it was named before.
+        path: Seen<Name<'a>>,
+        /// Where the old root was put, as the caller named it.
+        put_old: Seen<Name<'a>>,
+    }
+}
+
+schema! {
+    /// A mount that was there before the recording.
+    struct MountExists<'a> {
+        /// What is mounted (the last but one field of /proc/PID/mountinfo).
+        source: Seen<Name<'a>>,
+        /// Where.
+        target: Seen<Name<'a>>,
+        /// Type of the file system.
+        fstype: Seen<Name<'a>>,
+        /// Directory of that file system which is the mount's root.
+        root: Seen<Name<'a>>,
+        /// Options of the file system.
+        options: Option<Name<'a>>,
+        /// Of an overlay: its lower directories, topmost first, resolved.
+        lower: Option<NameList<'a>>,
+        /// Of an overlay: its upper directory, resolved.
+        upper: Option<Name<'a>>,
+        /// Of an overlay: its work directory, resolved.
+        work: Option<Name<'a>>,
+    }
+}
+
+schema! {
+    /// The root directory of a process was changed.
+    struct FsChroot<'a> {
+        /// The new root, as it was named before.
+        path: Seen<Name<'a>>,
+    }
+}
+
+schema! {
+    /// A process left namespaces that it shared.
+    struct NsUnshare<'a> {
+        /// Which: `mnt`, `net`, `pid`, `user`, `uts`, `ipc`, `cgroup`, `time`.
+        namespaces: NameList<'a>,
+    }
+}
+
+schema! {
+    /// A process entered namespaces of another.
+    struct NsSetns<'a> {
+        /// Which: as of `ns.unshare`; empty where the caller left it to the descriptor.
+        namespaces: NameList<'a>,
+    }
+}

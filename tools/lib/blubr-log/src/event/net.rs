@@ -1,0 +1,199 @@
+//! Network: who was reached, and by what name.
+
+use std::borrow::Cow;
+
+use serde::de::MapAccess;
+use serde::{Deserialize, Serialize};
+
+use super::field::{Addr, Field, Nullable, Proto};
+use super::schema::schema;
+use crate::{Name, Seen, json};
+
+schema! {
+    /// A socket was connected to an address, or with a negative `ret` could not be (-EINPROGRESS: it goes on without waiting).
+    struct NetConnect<'a> {
+        /// Protocol.
+        proto: Proto,
+        /// `inet` or `inet6`.
+        family: Name<'a>,
+        /// Own address, where it is known.
+        saddr: Option<Addr>,
+        /// Own port.
+        sport: Option<u16>,
+        /// Address of the other side.
+        daddr: Addr,
+        /// Port of the other side.
+        dport: u16,
+    }
+}
+
+schema! {
+    /// A connection was accepted.
+    struct NetAccept<'a> {
+        /// Protocol.
+        proto: Proto,
+        /// `inet` or `inet6`.
+        family: Name<'a>,
+        /// Own address.
+        saddr: Option<Addr>,
+        /// Own port.
+        sport: Option<u16>,
+        /// Address of the other side.
+        daddr: Addr,
+        /// Port of the other side.
+        dport: u16,
+    }
+}
+
+schema! {
+    /// A socket was bound to an own address.
+    struct NetBind<'a> {
+        /// Protocol.
+        proto: Proto,
+        /// `inet` or `inet6`.
+        family: Name<'a>,
+        /// Own address.
+        saddr: Addr,
+        /// Own port; 0 leaves it to the kernel.
+        sport: u16,
+    }
+}
+
+schema! {
+    /// A socket began to listen.
+    struct NetListen<'a> {
+        /// Protocol.
+        proto: Proto,
+        /// `inet` or `inet6`.
+        family: Name<'a>,
+        /// Own address.
+        saddr: Option<Addr>,
+        /// Own port.
+        sport: Option<u16>,
+    }
+}
+
+schema! {
+    /// The first datagram of a socket to a destination that it is not connected to.
+    struct NetSend<'a> {
+        /// Protocol.
+        proto: Proto,
+        /// `inet` or `inet6`.
+        family: Name<'a>,
+        /// Own address, where it is known.
+        saddr: Option<Addr>,
+        /// Own port.
+        sport: Option<u16>,
+        /// Address of the other side.
+        daddr: Addr,
+        /// Port of the other side.
+        dport: u16,
+    }
+}
+
+schema! {
+    /// A connection ended.
+    struct NetClose<'a> {
+        /// Protocol.
+        proto: Proto,
+        /// `inet` or `inet6`.
+        family: Name<'a>,
+        /// Own address.
+        saddr: Option<Addr>,
+        /// Own port.
+        sport: Option<u16>,
+        /// Address of the other side.
+        daddr: Addr,
+        /// Port of the other side.
+        dport: u16,
+        /// Bytes that the other side has acknowledged (`tcp_sock->bytes_acked`).
+        bytes_sent: Option<u64>,
+        /// Bytes received (`tcp_sock->bytes_received`).
+        bytes_received: Option<u64>,
+        /// How long it was there, in ns, where its beginning was seen.
+        duration_ns: Option<u64>,
+    }
+}
+
+schema! {
+    /// A DNS question or answer. No probe emits it: the recorder parses it out of the payload of a port-53 socket.
+    struct NetDns<'a> {
+        /// The name asked for, in its presentation form (RFC 1035 section 5.1) without the last dot.
+        qname: Name<'a>,
+        /// Type of record asked for: `A`, `AAAA`, `CNAME`, ... or `TYPEn` (RFC 3597).
+        qtype: Name<'a>,
+        /// Address of the DNS server that was asked.
+        server: Option<Addr>,
+        /// Address that the answer came from; with `answers`.
+        from: Option<Addr>,
+        /// Response code (RFC 1035 section 4.1.1); with `answers`.
+        rcode: Option<u32>,
+        /// The answers with an address, in order, and the CNAMEs on the way to them.
+        answers: Option<DnsAnswers>,
+    }
+}
+
+schema! {
+    /// A socket was connected to a Unix-domain socket.
+    struct UnixConnect<'a> {
+        /// Path of the socket as the caller gave it; an abstract name begins with `@`.
+        path: Seen<Name<'a>>,
+    }
+}
+
+/// The records of a DNS answer.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct DnsAnswers(pub Vec<DnsAnswer>);
+
+/// One record of a DNS answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DnsAnswer {
+    /// Owner name.
+    pub name: String,
+    /// Address, of A and AAAA records.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<std::net::IpAddr>,
+    /// The other name, of CNAME records.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cname: Option<String>,
+    /// Time to live, in seconds.
+    pub ttl: u32,
+}
+
+impl<'de> Field<'de> for DnsAnswers {
+    const SHAPE: &'static str = "array of {name, address, cname, ttl}";
+    fn unread() -> Self {
+        DnsAnswers::default()
+    }
+    fn write(&self, key: &str, out: &mut Vec<u8>) {
+        json::key(out, key);
+        out.push(b'[');
+        for (at, answer) in self.0.iter().enumerate() {
+            if at > 0 {
+                out.push(b',');
+            }
+            out.push(b'{');
+            Name(Cow::Borrowed(answer.name.as_bytes())).write("name", out);
+            if let Some(address) = answer.address {
+                Addr(address).write("address", out);
+            }
+            if let Some(cname) = &answer.cname {
+                Name(Cow::Borrowed(cname.as_bytes())).write("cname", out);
+            }
+            answer.ttl.write("ttl", out);
+            out.push(b'}');
+        }
+        out.push(b']');
+    }
+    fn read<A: MapAccess<'de>>(&mut self, map: &mut A) -> Result<(), A::Error> {
+        self.0 = map.next_value()?;
+        Ok(())
+    }
+}
+
+impl<'de> Nullable<'de> for DnsAnswers {
+    const NULLABLE: &'static str = "array or null";
+    fn value_or_null<A: MapAccess<'de>>(map: &mut A) -> Result<Option<Self>, A::Error> {
+        Ok(map.next_value::<Option<Vec<DnsAnswer>>>()?.map(DnsAnswers))
+    }
+}

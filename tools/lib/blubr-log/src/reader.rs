@@ -1,0 +1,373 @@
+//! Reads a log that may come from anyone, and says what it is worth.
+
+use std::io::{self, Read};
+
+use crate::chain::Chain;
+use crate::line::{Line, LineKind};
+use crate::record::{Checkpoint, Header, Trailer};
+use crate::{LINE_MAX, SCHEMA};
+
+/// First bytes of a zstd frame (RFC 8878 section 3.1.1).
+const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
+
+/// log2 of the largest zstd window that is accepted, in bytes: 8 MiB.
+const ZSTD_WINDOW_LOG_MAX: u32 = 23;
+
+/// Bytes asked of the source at a time.
+const CHUNK: usize = 1 << 18;
+
+/// Why a log can't be read on.
+#[derive(Debug, thiserror::Error)]
+#[error("{kind}")]
+pub struct ReadError {
+    /// Line where it happened, from 1.
+    pub line: u64,
+    /// What happened.
+    pub kind: ReadErrorKind,
+}
+
+/// What is wrong with a log.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadErrorKind {
+    /// The source failed.
+    #[error("cannot be read: {0}")]
+    Io(#[from] io::Error),
+    /// There is nothing in it.
+    #[error("is empty: a log begins with a header line")]
+    Empty,
+    /// The first line is no header.
+    #[error("is not a blubr log: its first line is no header ({0})")]
+    NoHeader(String),
+    /// It is of another version.
+    #[error("has the schema `{0}`: this version reads `{SCHEMA}`; use the version that wrote it")]
+    Schema(String),
+    /// A line is too long.
+    #[error("a line longer than 1 MiB, which no recorder writes")]
+    LongLine,
+    /// A line is not UTF-8.
+    #[error("a line that is not UTF-8 (at its byte {0})")]
+    NotUtf8(usize),
+    /// A line is not what it should be.
+    #[error("not a line of a log: {0}")]
+    Malformed(serde_json::Error),
+    /// Events are missing or doubled.
+    #[error("event {found} follows event {before}: events were taken out, put in or moved")]
+    Sequence {
+        /// The number before.
+        before: u64,
+        /// The number found.
+        found: u64,
+    },
+    /// A line's hash does not fit the bytes before it.
+    #[error(
+        "the {0} does not fit the bytes before it: they were changed after line {1} (the last link that holds)"
+    )]
+    Chain(&'static str, u64),
+    /// A line's counts do not fit the lines before it.
+    #[error("the {0} counts {1}, but {2} are there")]
+    Count(&'static str, u64, u64),
+    /// Bytes follow the trailer.
+    #[error("bytes after the trailer: something was appended")]
+    AfterTrailer,
+}
+
+/// Where a log was cut off.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cut {
+    /// Events up to the last checkpoint: what the chain still proves.
+    pub events: u64,
+    /// Line of that checkpoint; 0 where there is none.
+    pub line: u64,
+    /// Whether the last line was cut in its middle.
+    pub in_line: bool,
+}
+
+/// What a log was worth, once read to its end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Summary {
+    /// SHA-256 of all its bytes, in hexadecimal (of the lines, where it was compressed).
+    pub sha256: String,
+    /// Its events.
+    pub events: u64,
+    /// Events that the recorder lost.
+    pub lost: u64,
+    /// Its trailer; `None` for one cut off.
+    pub trailer: Option<Trailer>,
+    /// Where it was cut off.
+    pub cut: Option<Cut>,
+}
+
+/// Reads a log line by line. Memory is bounded by one line, whatever the input holds.
+///
+/// The chain, the counts and the sequence are checked on the way; the first thing that does not hold
+/// ends the reading with an error. A log that merely stops is not an error: [`Summary::cut`] tells.
+pub struct Reader<R: Read> {
+    source: Bytes<R>,
+    header: Header,
+    header_text: String,
+    chain: Chain,
+    buffer: Vec<u8>,
+    /// Start of what was not handed out yet.
+    start: usize,
+    line: u64,
+    events: u64,
+    seq: u64,
+    lost: u64,
+    checkpoint: Option<(u64, Checkpoint)>,
+    trailer: Option<Trailer>,
+    ended: bool,
+    cut_in_line: bool,
+}
+
+impl<R: Read> Reader<R> {
+    /// Reads the header of a log, which may be compressed with zstd.
+    ///
+    /// # Errors
+    /// When the source is empty, is no log, or is of another version.
+    pub fn new(source: R) -> Result<Self, ReadError> {
+        let mut reader = Reader {
+            source: Bytes::open(source).map_err(|e| at(1, e.into()))?,
+            header: unread_header(),
+            header_text: String::new(),
+            chain: Chain::new(),
+            buffer: Vec::new(),
+            start: 0,
+            line: 0,
+            events: 0,
+            seq: 0,
+            lost: 0,
+            checkpoint: None,
+            trailer: None,
+            ended: false,
+            cut_in_line: false,
+        };
+        reader.read_header()?;
+        Ok(reader)
+    }
+
+    /// The header.
+    pub fn header(&self) -> &Header {
+        &self.header
+    }
+
+    /// The header's line as it was read, without the newline.
+    pub fn header_text(&self) -> &str {
+        &self.header_text
+    }
+
+    /// The next line after the header; `None` at the end.
+    ///
+    /// # Errors
+    /// The first thing that does not hold; the reader is of no use after it.
+    pub fn next_line(&mut self) -> Result<Option<Line<'_>>, ReadError> {
+        let Some(end) = self.fill_line()? else { return Ok(None) };
+        let number = self.line;
+        let bytes = &self.buffer[self.start..end];
+        let text = std::str::from_utf8(&bytes[..bytes.len() - 1])
+            .map_err(|e| at(number, ReadErrorKind::NotUtf8(e.valid_up_to() + 1)))?;
+        let kind = LineKind::parse(text).map_err(|e| at(number, ReadErrorKind::Malformed(e)))?;
+        match &kind {
+            LineKind::Event(event) => {
+                let seq = event.head.seq;
+                let next = self.seq.checked_add(1);
+                let fits =
+                    if self.header.filters.is_empty() { next == Some(seq) } else { seq > self.seq };
+                if !fits {
+                    return Err(at(number, ReadErrorKind::Sequence { before: self.seq, found: seq }));
+                }
+                self.seq = seq;
+                self.events += 1;
+            }
+            LineKind::Lost(lost) => self.lost = self.lost.saturating_add(lost.lost),
+            LineKind::Checkpoint(checkpoint) => {
+                let held = self.checkpoint.as_ref().map_or(0, |(line, _)| *line);
+                check("checkpoint", &self.chain, &checkpoint.sha256, held).map_err(|e| at(number, e))?;
+                count("checkpoint", checkpoint.events, self.events).map_err(|e| at(number, e))?;
+                self.checkpoint = Some((number, checkpoint.clone()));
+            }
+            LineKind::Trailer(trailer) => {
+                let held = self.checkpoint.as_ref().map_or(0, |(line, _)| *line);
+                check("trailer", &self.chain, &trailer.sha256, held).map_err(|e| at(number, e))?;
+                let total = trailer.events.values().fold(0u64, |sum, n| sum.saturating_add(*n));
+                count("trailer", total, self.events).map_err(|e| at(number, e))?;
+                self.trailer = Some(trailer.clone());
+            }
+        }
+        self.chain.update(bytes);
+        self.start = end;
+        Ok(Some(Line { number, text, kind }))
+    }
+
+    /// What the log was worth. Call it when [`Reader::next_line`] has returned `None`.
+    pub fn summary(&self) -> Summary {
+        let cut = self.trailer.is_none().then(|| Cut {
+            events: self.checkpoint.as_ref().map_or(0, |(_, c)| c.events),
+            line: self.checkpoint.as_ref().map_or(0, |(line, _)| *line),
+            in_line: self.cut_in_line,
+        });
+        Summary {
+            sha256: self.chain.hex(),
+            events: self.events,
+            lost: self.lost,
+            trailer: self.trailer.clone(),
+            cut,
+        }
+    }
+
+    fn read_header(&mut self) -> Result<(), ReadError> {
+        let Some(end) = self.fill_line()? else {
+            return Err(if self.cut_in_line {
+                at(1, ReadErrorKind::NoHeader("it has no end".to_owned()))
+            } else {
+                at(1, ReadErrorKind::Empty)
+            });
+        };
+        let no_header = |what: &str| at(1, ReadErrorKind::NoHeader(what.to_owned()));
+        let text = std::str::from_utf8(&self.buffer[self.start..end - 1])
+            .map_err(|_| no_header("it is not UTF-8"))?;
+        #[derive(serde::Deserialize)]
+        struct Schema {
+            schema: String,
+        }
+        let schema: Schema = serde_json::from_str(text).map_err(|_| no_header("it has no schema"))?;
+        if schema.schema != SCHEMA {
+            let shown = schema.schema.chars().filter(|c| !c.is_control()).take(64).collect();
+            return Err(at(1, ReadErrorKind::Schema(shown)));
+        }
+        self.header = serde_json::from_str(text).map_err(|e| no_header(&e.to_string()))?;
+        self.header_text = text.to_owned();
+        self.chain.update(&self.buffer[self.start..end]);
+        self.start = end;
+        Ok(())
+    }
+
+    /// Makes the next line whole in the buffer, from `start` to the returned end (behind its newline).
+    fn fill_line(&mut self) -> Result<Option<usize>, ReadError> {
+        let mut scanned = self.start;
+        loop {
+            if let Some(at_newline) = memchr::memchr(b'\n', &self.buffer[scanned..]) {
+                let end = scanned + at_newline + 1;
+                if end - self.start > LINE_MAX {
+                    return Err(at(self.line + 1, ReadErrorKind::LongLine));
+                }
+                self.line += 1;
+                if self.trailer.is_some() {
+                    return Err(at(self.line, ReadErrorKind::AfterTrailer));
+                }
+                return Ok(Some(end));
+            }
+            if self.buffer.len() - self.start > LINE_MAX {
+                return Err(at(self.line + 1, ReadErrorKind::LongLine));
+            }
+            if self.ended {
+                return self.at_end();
+            }
+            self.buffer.drain(..self.start);
+            self.start = 0;
+            scanned = self.buffer.len();
+            self.buffer.resize(scanned + CHUNK, 0);
+            let got = match self.source.read(&mut self.buffer[scanned..]) {
+                Ok(got) => got,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {
+                    self.buffer.truncate(scanned);
+                    continue;
+                }
+                Err(e) => return Err(at(self.line + 1, e.into())),
+            };
+            self.buffer.truncate(scanned + got);
+            self.ended = got == 0;
+        }
+    }
+
+    /// The source has ended: what is left is a line cut in its middle.
+    fn at_end(&mut self) -> Result<Option<usize>, ReadError> {
+        let rest = &self.buffer[self.start..];
+        if rest.is_empty() {
+            return Ok(None);
+        }
+        if self.trailer.is_some() {
+            return Err(at(self.line + 1, ReadErrorKind::AfterTrailer));
+        }
+        self.chain.update(rest);
+        self.cut_in_line = true;
+        self.start = self.buffer.len();
+        Ok(None)
+    }
+}
+
+fn at(line: u64, kind: ReadErrorKind) -> ReadError {
+    ReadError { line, kind }
+}
+
+fn check(what: &'static str, chain: &Chain, said: &str, held: u64) -> Result<(), ReadErrorKind> {
+    if chain.hex() == said { Ok(()) } else { Err(ReadErrorKind::Chain(what, held)) }
+}
+
+fn count(what: &'static str, said: u64, found: u64) -> Result<(), ReadErrorKind> {
+    if said == found { Ok(()) } else { Err(ReadErrorKind::Count(what, said, found)) }
+}
+
+fn unread_header() -> Header {
+    Header {
+        r#type: String::new(),
+        schema: String::new(),
+        tool: crate::Tool { name: String::new(), version: String::new() },
+        started: crate::Time(0),
+        host: crate::Host {
+            kernel: String::new(),
+            arch: String::new(),
+            boot_id: String::new(),
+            machine_id_hash: None,
+            cgroup: String::new(),
+            resolvers: Vec::new(),
+        },
+        backend: String::new(),
+        hooks: Vec::new(),
+        not_covered: Vec::new(),
+        scope: String::new(),
+        command: None,
+        command_pid: None,
+        filters: Vec::new(),
+    }
+}
+
+/// The bytes of a log, decompressed where they need it.
+enum Bytes<R: Read> {
+    Plain(io::Chain<io::Cursor<Vec<u8>>, R>),
+    Zstd(Box<zstd::stream::read::Decoder<'static, Buffered<R>>>),
+    /// A compressed log that stopped in the middle of a frame.
+    Cut,
+}
+
+type Buffered<R> = io::BufReader<io::Chain<io::Cursor<Vec<u8>>, R>>;
+
+impl<R: Read> Bytes<R> {
+    fn open(mut source: R) -> io::Result<Self> {
+        let mut magic = Vec::with_capacity(ZSTD_MAGIC.len());
+        source.by_ref().take(ZSTD_MAGIC.len() as u64).read_to_end(&mut magic)?;
+        let compressed = magic == ZSTD_MAGIC;
+        let whole = io::Cursor::new(magic).chain(source);
+        if !compressed {
+            return Ok(Bytes::Plain(whole));
+        }
+        let mut decoder = zstd::stream::read::Decoder::with_buffer(io::BufReader::new(whole))?;
+        decoder.window_log_max(ZSTD_WINDOW_LOG_MAX)?;
+        Ok(Bytes::Zstd(Box::new(decoder)))
+    }
+}
+
+impl<R: Read> Read for Bytes<R> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Bytes::Plain(plain) => plain.read(out),
+            Bytes::Zstd(decoder) => match decoder.read(out) {
+                Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => {
+                    *self = Bytes::Cut;
+                    Ok(0)
+                }
+                other => other,
+            },
+            Bytes::Cut => Ok(0),
+        }
+    }
+}

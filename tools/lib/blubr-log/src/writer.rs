@@ -1,0 +1,170 @@
+//! Writes a log, and its chain.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+
+use serde::Serialize;
+
+use crate::chain::Chain;
+use crate::record::{Checkpoint, Header, LineMark, Lost, Source, Trailer};
+use crate::{CHECKPOINT_LINES, Event, LINE_MAX, Time};
+
+/// Writes the lines of a log and counts them. An event costs no allocation.
+///
+/// The lines reach `out` as they are written; give it a buffered writer and call [`Writer::flush`].
+pub struct Writer<W: Write> {
+    out: W,
+    chain: Chain,
+    line: Vec<u8>,
+    since_checkpoint: u64,
+    events: u64,
+    lost: u64,
+    by_type: BTreeMap<String, u64>,
+}
+
+impl<W: Write> Writer<W> {
+    /// Begins a log with its header.
+    ///
+    /// # Errors
+    /// What `out` returns.
+    pub fn new(out: W, header: &Header) -> io::Result<Self> {
+        let mut writer = Writer {
+            out,
+            chain: Chain::new(),
+            line: Vec::with_capacity(4096),
+            since_checkpoint: 0,
+            events: 0,
+            lost: 0,
+            by_type: BTreeMap::new(),
+        };
+        writer.json(header)?;
+        Ok(writer)
+    }
+
+    /// Writes an event, and after every [`CHECKPOINT_LINES`] lines a checkpoint.
+    ///
+    /// # Errors
+    /// What the output returns; `InvalidData` for an event that makes a line longer than [`LINE_MAX`].
+    pub fn event(&mut self, event: &Event<'_>) -> io::Result<()> {
+        self.line.clear();
+        event.write(&mut self.line);
+        self.count_event(event.body.type_name());
+        self.end_line()
+    }
+
+    /// Passes on the text of an event's line as it was read; `type_name` is what it says of its type.
+    ///
+    /// # Errors
+    /// As [`Writer::event`].
+    pub fn event_line(&mut self, text: &str, type_name: &str) -> io::Result<()> {
+        self.line.clear();
+        self.line.extend_from_slice(text.as_bytes());
+        self.count_event(type_name);
+        self.end_line()
+    }
+
+    /// Says that events were lost.
+    ///
+    /// # Errors
+    /// What the output returns.
+    pub fn lost(&mut self, lost: &Lost) -> io::Result<()> {
+        self.lost = self.lost.saturating_add(lost.lost);
+        self.json(lost)
+    }
+
+    /// Writes a checkpoint now, unless nothing was written since the last.
+    ///
+    /// # Errors
+    /// What the output returns.
+    pub fn checkpoint(&mut self) -> io::Result<()> {
+        if self.since_checkpoint == 0 {
+            return Ok(());
+        }
+        let checkpoint = Checkpoint {
+            r#type: LineMark::Checkpoint.name().to_owned(),
+            events: self.events,
+            lost: self.lost,
+            sha256: self.chain.hex(),
+        };
+        self.json(&checkpoint)?;
+        self.since_checkpoint = 0;
+        Ok(())
+    }
+
+    /// Events written so far.
+    pub fn events(&self) -> u64 {
+        self.events
+    }
+
+    /// Events lost so far.
+    pub fn lost_total(&self) -> u64 {
+        self.lost
+    }
+
+    /// The output, for a copy of each checkpoint or a sync.
+    pub fn output(&mut self) -> &mut W {
+        &mut self.out
+    }
+
+    /// Flushes the output.
+    ///
+    /// # Errors
+    /// What the output returns.
+    pub fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+
+    /// Writes the trailer, flushes, and gives the output back.
+    ///
+    /// # Errors
+    /// What the output returns.
+    pub fn finish(mut self, ended: Time, exit: Option<i32>, sources: Vec<Source>) -> io::Result<W> {
+        let trailer = Trailer {
+            r#type: LineMark::Trailer.name().to_owned(),
+            events: std::mem::take(&mut self.by_type),
+            lost: self.lost,
+            ended,
+            exit,
+            sources,
+            sha256: self.chain.hex(),
+        };
+        self.json(&trailer)?;
+        self.out.flush()?;
+        Ok(self.out)
+    }
+
+    fn count_event(&mut self, type_name: &str) {
+        self.events += 1;
+        match self.by_type.get_mut(type_name) {
+            Some(count) => *count += 1,
+            None => {
+                self.by_type.insert(type_name.to_owned(), 1);
+            }
+        }
+    }
+
+    fn json(&mut self, value: &impl Serialize) -> io::Result<()> {
+        self.line.clear();
+        serde_json::to_writer(&mut self.line, value)?;
+        self.write_line()
+    }
+
+    fn end_line(&mut self) -> io::Result<()> {
+        self.write_line()?;
+        if self.since_checkpoint >= CHECKPOINT_LINES { self.checkpoint() } else { Ok(()) }
+    }
+
+    fn write_line(&mut self) -> io::Result<()> {
+        self.line.push(b'\n');
+        if self.line.len() > LINE_MAX {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "a line of the log would be longer than 1 MiB",
+            ));
+        }
+        self.out.write_all(&self.line)?;
+        self.chain.update(&self.line);
+        self.since_checkpoint += 1;
+        Ok(())
+    }
+}

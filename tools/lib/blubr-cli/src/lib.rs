@@ -1,1 +1,28 @@
 //! What the command lines of the five tools share.
+//!
+//! * [`run`] turns a tool's result into its exit status.
+//! * [`Exit`] and [`Failure`]: how a tool ends, and the one line that says why.
+//! * [`Input`]: a file or standard input; [`Input::spool`] makes it seekable.
+//! * [`Output`]: a file that is never half written, or standard output.
+//! * [`Common`]: the flags that every tool has.
+//!
+//! This crate never knows what a log, a build or an attestation is.
+
+mod common;
+mod exit;
+mod failure;
+mod generate;
+mod input;
+mod output;
+mod owner;
+mod run;
+mod text;
+
+pub use common::{Color, Common};
+pub use exit::Exit;
+pub use failure::Failure;
+pub use input::{Input, Spooled};
+pub use output::{Output, Stage};
+pub use owner::give_to_caller;
+pub use run::run;
+pub use text::printable;

@@ -1,0 +1,185 @@
+//! What a tool writes: standard output, or a file that is never half written.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, BufWriter, Write};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::failure::{Failure, STDOUT};
+use crate::owner::give_to_caller;
+
+/// An output. A file appears under its name, whole, when [`Output::commit`] returns; dropped before
+/// that, it leaves nothing. Mode 0600; it belongs to the user who called sudo.
+pub struct Output {
+    name: String,
+    to: To,
+}
+
+enum To {
+    Stdout(BufWriter<io::Stdout>),
+    File(BufWriter<File>, Stage),
+}
+
+/// A file on its way: under another name beside the one it will have.
+pub struct Stage {
+    aside: PathBuf,
+    path: PathBuf,
+    done: bool,
+}
+
+impl Stage {
+    /// Makes the file that is to become `path`. Never follows a symlink: the name aside is new, and the
+    /// rename replaces whatever stands at `path`.
+    ///
+    /// # Errors
+    /// When the folder is missing or not writable, or `path` is a directory.
+    pub fn create(path: &Path) -> io::Result<(File, Stage)> {
+        if path.is_dir() {
+            return Err(io::Error::from(io::ErrorKind::IsADirectory));
+        }
+        let Some(name) = path.file_name() else {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "names no file"));
+        };
+        loop {
+            let mut aside = std::ffi::OsString::from(".");
+            aside.push(name);
+            aside.push(unused_name(""));
+            let aside = path.with_file_name(aside);
+            match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&aside) {
+                Ok(file) => {
+                    let stage = Stage { aside, path: path.to_owned(), done: false };
+                    give_to_caller(&file)?;
+                    return Ok((file, stage));
+                }
+                Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(e) => return Err(e),
+            }
+        }
+    }
+
+    /// Syncs the file and gives it its name.
+    ///
+    /// # Errors
+    /// When either fails; then nothing is left.
+    pub fn commit(mut self, file: &File) -> io::Result<()> {
+        file.sync_all()?;
+        std::fs::rename(&self.aside, &self.path)?;
+        self.done = true;
+        Ok(())
+    }
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        if !self.done {
+            // Nobody is left to tell; the name says what it was.
+            let _ = std::fs::remove_file(&self.aside);
+        }
+    }
+}
+
+impl Output {
+    /// Opens `path`; `-` or none is standard output.
+    ///
+    /// # Errors
+    /// When the file can't be made.
+    pub fn create(path: Option<&Path>) -> Result<Self, Failure> {
+        let Some(path) = path.filter(|path| *path != Path::new("-")) else {
+            let to = To::Stdout(BufWriter::with_capacity(1 << 16, io::stdout()));
+            return Ok(Output { name: STDOUT.to_owned(), to });
+        };
+        let name = path.display().to_string();
+        let (file, stage) = Stage::create(path).map_err(|e| Failure::io(&name, &e))?;
+        Ok(Output { name, to: To::File(BufWriter::with_capacity(1 << 16, file), stage) })
+    }
+
+    /// What to call it in a diagnostic.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Ends it: everything is written, and a file has its name.
+    ///
+    /// # Errors
+    /// When not everything could be written; then a file is not there.
+    pub fn commit(self) -> Result<(), Failure> {
+        let name = self.name;
+        let done = match self.to {
+            To::Stdout(mut out) => out.flush(),
+            To::File(out, stage) => match out.into_inner() {
+                Ok(file) => stage.commit(&file),
+                Err(e) => Err(e.into_error()),
+            },
+        };
+        done.map_err(|e| Failure::io(name, &e))
+    }
+}
+
+impl Write for Output {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match &mut self.to {
+            To::Stdout(out) => out.write(bytes),
+            To::File(out, _) => out.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match &mut self.to {
+            To::Stdout(out) => out.flush(),
+            To::File(out, _) => out.flush(),
+        }
+    }
+}
+
+/// `prefix.PID.N`, another at each call; whoever uses it must still create it exclusively.
+pub(crate) fn unused_name(prefix: &str) -> String {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    format!("{prefix}.{}.{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn a_file_appears_whole_or_not_at_all() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("out");
+        let mut output = Output::create(Some(&path)).unwrap();
+        output.write_all(b"half").unwrap();
+        drop(output);
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+
+        std::fs::write(&path, "old").unwrap();
+        let mut output = Output::create(Some(&path)).unwrap();
+        output.write_all(b"whole").unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"old");
+        output.commit().unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"whole");
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_symlink_is_replaced_not_followed() {
+        let dir = tempfile::tempdir().unwrap();
+        let (target, link) = (dir.path().join("target"), dir.path().join("link"));
+        std::fs::write(&target, "kept").unwrap();
+        std::os::unix::fs::symlink(&target, &link).unwrap();
+        let mut output = Output::create(Some(&link)).unwrap();
+        output.write_all(b"new").unwrap();
+        output.commit().unwrap();
+        assert_eq!(std::fs::read(&target).unwrap(), b"kept");
+        assert_eq!(std::fs::read(&link).unwrap(), b"new");
+        assert!(!std::fs::symlink_metadata(&link).unwrap().is_symlink());
+    }
+
+    #[test]
+    fn a_folder_that_is_missing_is_named() {
+        let failure = Output::create(Some(Path::new("/nonexistent/x"))).err().unwrap();
+        assert!(failure.to_string().starts_with("/nonexistent/x: No such file"));
+    }
+}

@@ -1,0 +1,132 @@
+//! `<<NAME` in RUN, COPY and ADD: which words open one, and what their bodies are.
+
+use serde::Serialize;
+
+use crate::expand::{Lexer, Rules};
+
+/// A heredoc of an instruction.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Heredoc {
+    /// The terminator, without quotes.
+    pub name: String,
+    /// Whether variables in the body are replaced: not if any part of the name was quoted. In a RUN the engines leave the
+    /// body alone whatever this says; the shell may replace.
+    pub expand: bool,
+    /// `<<-`: tabs at the start of lines are dropped.
+    pub strip_tabs: bool,
+    /// The file descriptor in front, 0 if none is written.
+    pub fd: u32,
+    /// The lines between, each with its newline, tabs not yet stripped.
+    pub body: String,
+}
+
+impl Heredoc {
+    /// The body with leading tabs dropped where `<<-` asks for it.
+    #[must_use]
+    pub fn content(&self) -> String {
+        if !self.strip_tabs {
+            return self.body.clone();
+        }
+        self.body.split_inclusive('\n').map(|line| line.trim_start_matches('\t')).collect()
+    }
+}
+
+/// The heredocs that a joined line opens, with empty bodies, in order. `spaced` takes `<< NAME` too, as BuildKit does since
+/// 0.13.
+pub(crate) fn heredocs_of(line: &str, spaced: bool) -> Result<Vec<Heredoc>, String> {
+    let rules = Rules {
+        raw_quotes: true,
+        raw_escapes: true,
+        skip_unset: true,
+        heredocs: spaced,
+        ..Rules::PLAIN
+    };
+    // A line that doesn't lex (an open quote that the shell will deal with) opens none, as in BuildKit.
+    let Ok(lexed) = Lexer::new(line, rules, &|_| None).run() else {
+        return Ok(Vec::new());
+    };
+    let mut found = Vec::new();
+    for word in lexed.words {
+        found.extend(heredoc_of(&word)?);
+    }
+    Ok(found)
+}
+
+/// Reads `[fd]<<[-]NAME`; anything else is none.
+pub(crate) fn heredoc_of(word: &str) -> Result<Option<Heredoc>, String> {
+    let digits = word.len() - word.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+    let (fd, rest) = word.split_at(digits);
+    let Some(rest) = rest.strip_prefix("<<") else {
+        return Ok(None);
+    };
+    let (strip_tabs, rest) = match rest.strip_prefix('-') {
+        Some(rest) => (true, rest),
+        None => (false, rest),
+    };
+    let rest = rest.trim_start();
+    if rest.is_empty() || rest.contains('<') {
+        return Ok(None);
+    }
+    let unquoted = names(rest, false)?;
+    let quoted = names(rest, true)?;
+    let ([name], [raw]) = (unquoted.as_slice(), quoted.as_slice()) else {
+        return Ok(None);
+    };
+    let quotes = |s: &str| s.chars().filter(|c| matches!(c, '\'' | '"')).count();
+    Ok(Some(Heredoc {
+        name: name.clone(),
+        expand: quotes(name) == quotes(raw),
+        strip_tabs,
+        fd: fd.parse().unwrap_or(0),
+        body: String::new(),
+    }))
+}
+
+fn names(rest: &str, raw_quotes: bool) -> Result<Vec<String>, String> {
+    let rules = Rules { raw_quotes, skip_unset: true, ..Rules::PLAIN };
+    Ok(Lexer::new(rest, rules, &|_| None).run().map_err(|e| format!("a heredoc's name: {e}"))?.words)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn one(word: &str) -> Option<(String, bool, bool)> {
+        heredoc_of(word).unwrap().map(|h| (h.name, h.expand, h.strip_tabs))
+    }
+
+    #[test]
+    fn words_that_open_one() {
+        assert_eq!(one("<<EOF"), Some(("EOF".into(), true, false)));
+        assert_eq!(one("<<-EOF"), Some(("EOF".into(), true, true)));
+        assert_eq!(one("<<'EOF'"), Some(("EOF".into(), false, false)));
+        assert_eq!(one("<<\"E F\""), Some(("E F".into(), false, false)));
+        assert_eq!(one("<<E'O'F"), Some(("EOF".into(), false, false)));
+        assert_eq!(one("<<$EOF"), Some(("$EOF".into(), true, false)));
+        assert_eq!(one("3<<EOF").map(|h| h.0), Some("EOF".into()));
+    }
+
+    #[test]
+    fn words_that_don_t() {
+        for word in ["<<", "<<-", "<EOF", "<<<EOF", "a<<EOF", "<<A<<B", "EOF"] {
+            assert_eq!(one(word), None, "{word}");
+        }
+    }
+
+    #[test]
+    fn lines() {
+        let of = |l: &str| heredocs_of(l, true).unwrap().into_iter().map(|h| h.name).collect::<Vec<_>>();
+        assert_eq!(of("RUN cat <<A 3<<-B >/x"), ["A", "B"]);
+        assert_eq!(of("RUN cat <<  A"), ["A"]);
+        assert_eq!(of(r#"RUN echo "<<A" '<<B' \<<C"#), [""; 0]);
+        assert_eq!(of("RUN it's <<A"), [""; 0]);
+        assert_eq!(heredocs_of("RUN cat << A", false).unwrap(), []);
+    }
+
+    #[test]
+    fn tabs() {
+        let mut h = heredoc_of("<<-E").unwrap().unwrap();
+        h.body = "\t\ta\n\tb\tc\n".into();
+        assert_eq!(h.content(), "a\nb\tc\n");
+    }
+}

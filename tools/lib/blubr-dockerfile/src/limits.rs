@@ -1,0 +1,21 @@
+//! What a Dockerfile may ask of us at most: each limit with its unit and where it comes from.
+
+/// Bytes of a whole Dockerfile. BuildKit refuses to load more (`dockerui`, its `ReadFile` limit is of this order); real
+/// files are a thousand times smaller.
+pub const FILE_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// Bytes of one line without its newline: Go's `bufio.MaxScanTokenSize - 1`, beyond which every engine refuses the file.
+pub const LINE_BYTES_MAX: usize = 64 * 1024 - 1;
+
+/// Instructions of one file, so that a file of one-letter lines stays small in memory.
+pub const INSTRUCTIONS_MAX: usize = 50_000;
+
+/// Heredocs that one instruction may open.
+pub const HEREDOCS_MAX: usize = 256;
+
+/// How deep `${a:-${b:-...}}` may be nested.
+pub const EXPANSION_DEPTH_MAX: usize = 32;
+
+/// Bytes that replacing variables in one word may give. A chain of ENV lines, each using the one before twice, doubles at
+/// every line.
+pub const EXPANSION_BYTES_MAX: usize = 1024 * 1024;

@@ -1,0 +1,168 @@
+//! Taking off what is around a statement: encryption, then the envelope.
+
+use std::io::{Cursor, Read as _};
+
+use pgp::composed::{DecryptionOptions, Esk, InnerRingResult, Message, TheRing};
+
+use crate::FILE_BYTES_MAX;
+use crate::cert::one_line;
+use crate::dsse::{self, Envelope};
+use crate::kind::{DetectError, Kind};
+use crate::secret::SecretKey;
+
+/// How many compressions within one another are undone; gpg writes one.
+const COMPRESSIONS_MAX: usize = 4;
+
+/// An attestation's file, opened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Opened {
+    /// What the file was.
+    pub kind: Kind,
+    /// The statement's bytes. Signed or not: see `envelope`. Nothing is verified yet.
+    pub statement_bytes: Vec<u8>,
+    /// The envelope that the statement was in; `None` when it isn't signed.
+    pub envelope: Option<Envelope>,
+    /// The key ids that the message was encrypted to, in lower case (zeros: hidden); empty when it wasn't encrypted.
+    pub encrypted_to: Vec<String>,
+}
+
+/// Why a file can't be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Too long.
+    #[error("it has more than the {FILE_BYTES_MAX} bytes that an attestation may have")]
+    TooLong,
+    /// None of the three kinds.
+    #[error(transparent)]
+    Kind(#[from] DetectError),
+    /// Encrypted, and none of our keys fits.
+    #[error("it is encrypted to {to}: give one of their secret keys by --key")]
+    NoKey {
+        /// Key ids.
+        to: String,
+    },
+    /// Broken or changed.
+    #[error("it can't be decrypted: the message was changed or cut ({0})")]
+    Damaged(String),
+    /// A message within a message.
+    #[error(
+        "the decrypted content is encrypted or signed once more, which is not what blubr-attest writes"
+    )]
+    Nested,
+    /// What is inside is none of the kinds.
+    #[error("what the message holds is no attestation: {0}")]
+    Inside(DetectError),
+    /// A broken envelope.
+    #[error(transparent)]
+    Envelope(#[from] dsse::ReadError),
+}
+
+/// Opens `bytes` with `keys` (none needed unless they are encrypted).
+pub fn open(bytes: &[u8], keys: &[SecretKey]) -> Result<Opened, OpenError> {
+    if bytes.len() > FILE_BYTES_MAX {
+        return Err(OpenError::TooLong);
+    }
+    let kind = Kind::detect(bytes)?;
+    match kind {
+        Kind::Statement | Kind::Envelope => plain(kind, kind, bytes.to_vec(), Vec::new()),
+        Kind::Message => {
+            let (inside, to) = decrypt(bytes, keys)?;
+            opened_message(inside, to)
+        }
+    }
+}
+
+/// Goes on with what a message held, e.g. after gpg has decrypted it.
+pub fn opened_message(inside: Vec<u8>, encrypted_to: Vec<String>) -> Result<Opened, OpenError> {
+    match Kind::detect(&inside).map_err(OpenError::Inside)? {
+        Kind::Message => Err(OpenError::Nested),
+        inner => plain(Kind::Message, inner, inside, encrypted_to),
+    }
+}
+
+fn plain(
+    kind: Kind,
+    inner: Kind,
+    bytes: Vec<u8>,
+    encrypted_to: Vec<String>,
+) -> Result<Opened, OpenError> {
+    if inner == Kind::Statement {
+        return Ok(Opened {
+            kind,
+            statement_bytes: bytes,
+            envelope: None,
+            encrypted_to,
+        });
+    }
+    let envelope = Envelope::read(&bytes)?;
+    Ok(Opened {
+        kind,
+        statement_bytes: envelope.payload.clone(),
+        envelope: Some(envelope),
+        encrypted_to,
+    })
+}
+
+/// Decrypts a message; its whole modification detection code is checked before a byte comes out.
+fn decrypt(bytes: &[u8], keys: &[SecretKey]) -> Result<(Vec<u8>, Vec<String>), OpenError> {
+    let damaged = |error: pgp::errors::Error| OpenError::Damaged(one_line(&error));
+    let (message, _headers) = Message::from_reader(Cursor::new(bytes)).map_err(damaged)?;
+    let to = recipients(&message);
+    let Message::Encrypted { .. } = &message else {
+        return Err(OpenError::Nested);
+    };
+    let no_key = || OpenError::NoKey {
+        to: if to.is_empty() {
+            "nobody by a key".into()
+        } else {
+            to.join(", ")
+        },
+    };
+    if keys.is_empty() {
+        return Err(no_key());
+    }
+    let ring = TheRing {
+        secret_keys: keys.iter().map(|one| &one.key).collect(),
+        key_passwords: keys.iter().map(|one| &one.password).collect(),
+        decrypt_options: DecryptionOptions::new().enable_gnupg_aead(),
+        ..Default::default()
+    };
+    let (mut message, result) = match message.decrypt_the_ring(ring, true) {
+        Ok(opened) => opened,
+        Err(pgp::errors::Error::MissingKey) => return Err(no_key()),
+        Err(error) => return Err(damaged(error)),
+    };
+    debug_assert!(result.secret_keys.contains(&InnerRingResult::Ok));
+    for _ in 0..COMPRESSIONS_MAX {
+        if !message.is_compressed() {
+            break;
+        }
+        message = message.decompress().map_err(damaged)?;
+    }
+    if !message.is_literal() {
+        return Err(OpenError::Nested);
+    }
+    let mut inside = Vec::new();
+    let limit = u64::try_from(FILE_BYTES_MAX).unwrap_or(u64::MAX);
+    message
+        .by_ref()
+        .take(limit + 1)
+        .read_to_end(&mut inside)
+        .map_err(|error| OpenError::Damaged(error.to_string()))?;
+    if inside.len() > FILE_BYTES_MAX {
+        return Err(OpenError::TooLong);
+    }
+    Ok((inside, to))
+}
+
+fn recipients(message: &Message<'_>) -> Vec<String> {
+    let Message::Encrypted { esk, .. } = message else {
+        return Vec::new();
+    };
+    esk.iter()
+        .filter_map(|one| match one {
+            Esk::PublicKeyEncryptedSessionKey(key) => key.id().ok().map(|id| format!("{id}")),
+            Esk::SymKeyEncryptedSessionKey(_) => None,
+        })
+        .collect()
+}

@@ -1,6 +1,5 @@
 //! JSON text, written without allocating.
 
-/// Bytes per output byte that an escape can take: a control character becomes `\u00XX`.
 const HEX: &[u8; 16] = b"0123456789abcdef";
 
 /// Writes `"key":` with a comma before it unless the object has just been opened.
@@ -13,28 +12,47 @@ pub(crate) fn key(out: &mut Vec<u8>, key: &str) {
     out.extend_from_slice(b"\":");
 }
 
-/// Writes `text` as a JSON string. Besides what RFC 8259 section 7 demands, DEL and the C1 controls
-/// are escaped too, so that a log can be shown on a terminal.
+/// Bytes that may not stand as they are: what RFC 8259 section 7 forbids, DEL, and 0xc2, with which
+/// the C1 controls begin in UTF-8.
+const SPECIAL: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut at = 0;
+    while at < 0x20 {
+        table[at] = true;
+        at += 1;
+    }
+    table[b'"' as usize] = true;
+    table[b'\\' as usize] = true;
+    table[0x7f] = true;
+    table[0xc2] = true;
+    table
+};
+
+/// Writes `text` as a JSON string. DEL and the C1 controls are escaped too, so that a log can be shown
+/// on a terminal.
 pub(crate) fn string(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
-    let bytes = text.as_bytes();
-    let mut done = 0;
-    let mut at = 0;
-    while at < bytes.len() {
-        let width = match bytes[at] {
-            b'"' | b'\\' | 0..0x20 | 0x7f => 1,
-            0xc2 if bytes.get(at + 1).is_some_and(|b| *b < 0xa0) => 2,
-            _ => {
-                at += 1;
-                continue;
+    let mut rest = text.as_bytes();
+    while let Some(at) = rest.iter().position(|b| SPECIAL[usize::from(*b)]) {
+        let (plain, special) = rest.split_at(at);
+        out.extend_from_slice(plain);
+        rest = match special {
+            [0xc2, c1 @ 0x80..0xa0, after @ ..] => {
+                escape(out, *c1);
+                after
             }
+            [0xc2, after @ ..] => {
+                out.push(0xc2);
+                after
+            }
+            [byte, after @ ..] => {
+                escape(out, *byte);
+                after
+            }
+            [] => special,
         };
-        out.extend_from_slice(&bytes[done..at]);
-        escape(out, bytes[at + width - 1]);
-        at += width;
-        done = at;
     }
-    out.extend_from_slice(&bytes[done..]);
+    out.extend_from_slice(rest);
     out.push(b'"');
 }
 

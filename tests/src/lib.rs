@@ -1,1 +1,16 @@
 //! End-to-end tests of the five tools, and their harness.
+//!
+//! The suites lie in `suites/`, what they build in `fixtures/builds/`, the scripts that prepare a host in `host/`.
+//! The harness runs other programs (docker, buildah, gpg, a registry) and the tools in `$BLUBR_BIN`; it never links a
+//! tool. What it starts it ends, also after a panic; it ends nothing else.
+
+pub mod bins;
+pub mod buildah;
+pub mod engine;
+pub mod keyring;
+pub mod program;
+pub mod record;
+pub mod registry;
+pub mod require;
+pub mod supervise;
+pub mod workload;

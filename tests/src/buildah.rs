@@ -1,0 +1,132 @@
+//! A buildah store of the test's own, gone with the test.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::program::{find, stdout_of, text_of};
+
+/// How buildah keeps a step apart from the host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Isolation {
+    /// By an OCI runtime (runc): a container and a cgroup of its own.
+    Oci,
+    /// By chroot(2) alone.
+    Chroot,
+}
+
+/// A store (root and runroot) that no other buildah uses.
+#[derive(Debug)]
+pub struct Buildah {
+    folder: PathBuf,
+}
+
+impl Buildah {
+    /// An empty store. A test asks `require!(Root, Buildah)` first.
+    ///
+    /// # Panics
+    /// When the folder cannot be made.
+    #[must_use]
+    pub fn new() -> Self {
+        // Not TMPDIR: overlay mounts want a real file system.
+        let folder = tempfile::Builder::new()
+            .prefix("blubr-buildah.")
+            .tempdir_in("/var/tmp")
+            .expect("a folder");
+        Self {
+            folder: folder.keep(),
+        }
+    }
+
+    /// A buildah command on this store.
+    #[must_use]
+    pub fn buildah(&self) -> Command {
+        let mut command = Command::new("buildah");
+        command
+            .arg("--root")
+            .arg(self.folder.join("root"))
+            .arg("--runroot")
+            .arg(self.folder.join("run"));
+        // Its working copies of containers go here too, not into the host's own folder.
+        command
+            .env("TMPDIR", &self.folder)
+            .env_remove("BUILDAH_ISOLATION")
+            .env_remove("BUILDAH_LAYERS");
+        command
+    }
+
+    /// The command of a build without the cache; `extra` stands before the context.
+    #[must_use]
+    pub fn build_command(
+        &self,
+        isolation: Isolation,
+        context: &Path,
+        tag: &str,
+        extra: &[&str],
+    ) -> Command {
+        let mut command = self.buildah();
+        let name = if isolation == Isolation::Oci {
+            "oci"
+        } else {
+            "chroot"
+        };
+        command.args(["bud", "--no-cache", "--network=host", "--isolation", name]);
+        if let (Isolation::Oci, Some(runc)) = (isolation, find("runc")) {
+            command.arg("--runtime").arg(runc);
+        }
+        command.args(["-t", tag]).args(extra).arg(context);
+        command
+    }
+
+    /// Builds, and gives the image's id (hex, without `sha256:`).
+    ///
+    /// # Panics
+    /// When the build fails.
+    #[must_use]
+    pub fn build(&self, isolation: Isolation, context: &Path, tag: &str, extra: &[&str]) -> String {
+        drop(stdout_of(
+            &mut self.build_command(isolation, context, tag, extra),
+        ));
+        text_of(self.buildah().args([
+            "inspect",
+            "--type",
+            "image",
+            "--format",
+            "{{.FromImageID}}",
+            tag,
+        ]))
+    }
+
+    /// Copies an image out, to a destination that skopeo understands (`oci:DIR:TAG`, `docker-archive:FILE:TAG`).
+    ///
+    /// # Panics
+    /// When it fails.
+    pub fn push(&self, image: &str, destination: &str) {
+        drop(stdout_of(self.buildah().args([
+            "push",
+            "-q",
+            image,
+            destination,
+        ])));
+    }
+}
+
+impl Default for Buildah {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Drop for Buildah {
+    fn drop(&mut self) {
+        let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+        let targets = mounts.lines().filter_map(|line| line.split(' ').nth(4));
+        let mut ours: Vec<_> = targets
+            .filter(|target| Path::new(target).starts_with(&self.folder))
+            .collect();
+        ours.sort_unstable();
+        for target in ours.into_iter().rev() {
+            drop(Command::new("umount").arg("-l").arg(target).output());
+        }
+        drop(std::fs::remove_dir_all(&self.folder));
+    }
+}

@@ -1,0 +1,123 @@
+//! What a test needs of its host: said aloud when it is missing, or a failure where `$BLUBR_REQUIRE` demands it.
+
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::Command;
+
+use crate::program::is_installed;
+
+/// Something that a test cannot do without. Its name in `$BLUBR_REQUIRE` is the variant's in lower case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Prerequisite {
+    /// Effective uid 0.
+    Root,
+    /// dockerd, containerd, runc and a client that can build with BuildKit.
+    Docker,
+    /// buildah and runc.
+    Buildah,
+    /// gpg and gpgconf.
+    Gpg,
+    /// A registry without the referrers API (docker-registry), one with it (ferro-oci-server), and skopeo.
+    Registry,
+}
+
+impl Prerequisite {
+    /// Its name in `$BLUBR_REQUIRE`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Root => "root",
+            Self::Docker => "docker",
+            Self::Buildah => "buildah",
+            Self::Gpg => "gpg",
+            Self::Registry => "registry",
+        }
+    }
+
+    /// What is missing on this host, if anything.
+    #[must_use]
+    pub fn missing(self) -> Option<String> {
+        let lacks = |programs: &[&str]| {
+            let missing: Vec<_> = programs
+                .iter()
+                .copied()
+                .filter(|p| !is_installed(p))
+                .collect();
+            (!missing.is_empty()).then(|| format!("{} not installed", missing.join(", ")))
+        };
+        match self {
+            Self::Root => (effective_uid() != Some(0)).then(|| "not run as root".to_owned()),
+            Self::Docker => lacks(&["dockerd", "containerd", "runc"]).or_else(|| {
+                let found = Command::new(host_script("find-docker")).output().ok()?;
+                (!found.status.success())
+                    .then(|| String::from_utf8_lossy(&found.stderr).trim().to_owned())
+            }),
+            Self::Buildah => lacks(&["buildah", "runc"]),
+            Self::Gpg => lacks(&["gpg", "gpgconf"]),
+            Self::Registry => lacks(&["docker-registry", "skopeo"]).or_else(|| {
+                tool("ferro-oci-server")
+                    .is_none()
+                    .then(|| "ferro-oci-server not installed: make setup".to_owned())
+            }),
+        }
+    }
+}
+
+/// Whether all of these are here. Where one isn't, says `SKIPPED: <test>: <what is missing>` on standard error, past
+/// the capture of the test runner, so that a run can be searched for it.
+///
+/// # Panics
+/// When a missing one is named in `$BLUBR_REQUIRE` (comma-separated).
+#[must_use]
+pub fn met(prerequisites: &[Prerequisite]) -> bool {
+    let required = std::env::var("BLUBR_REQUIRE").unwrap_or_default();
+    for prerequisite in prerequisites {
+        let Some(missing) = prerequisite.missing() else {
+            continue;
+        };
+        let name = prerequisite.name();
+        assert!(
+            !required.split(',').any(|word| word.trim() == name),
+            "BLUBR_REQUIRE={required}: {name}: {missing}"
+        );
+        let thread = std::thread::current();
+        let test = thread.name().unwrap_or("a test");
+        writeln!(std::io::stderr(), "SKIPPED: {test}: {name}: {missing}")
+            .expect("standard error is open");
+        return false;
+    }
+    true
+}
+
+/// Ends the test with a printed skip unless the host has what is named: `require!(Root, Docker);`.
+#[macro_export]
+macro_rules! require {
+    ($($prerequisite:ident),+ $(,)?) => {
+        if !$crate::require::met(&[$($crate::require::Prerequisite::$prerequisite),+]) {
+            return;
+        }
+    };
+}
+
+/// One of the scripts in `tests/host/`.
+#[must_use]
+pub fn host_script(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join("host")
+        .join(name)
+}
+
+/// A helper program that `make setup` put into `$BLUBR_TOOLS`, or that is installed.
+#[must_use]
+pub fn tool(name: &str) -> Option<PathBuf> {
+    let own = std::env::var_os("BLUBR_TOOLS").map(|folder| PathBuf::from(folder).join(name));
+    own.filter(|path| path.is_file())
+        .or_else(|| crate::program::find(name))
+}
+
+/// The effective uid, from the kernel's own words.
+fn effective_uid() -> Option<u32> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("Uid:"))?;
+    line.split_whitespace().nth(1)?.parse().ok()
+}

@@ -1,1 +1,29 @@
-//! Where images are: layouts, archives, registries, the Docker engine.
+//! Where images are: layouts, archives, registries, the Docker engine; and what refers to them.
+//!
+//! [`Reference`] is the one way to name an image, [`open`] gives its [`Source`]. All that works against a registry works
+//! against a layout.
+//!
+//! This is the only crate that opens a socket. It must never interpret what it carries beyond manifests and configs,
+//! hand out bytes that don't have the digest by which they were asked for, or print anything.
+
+mod files;
+mod layout;
+mod options;
+mod reference;
+
+use blubr_image::Error;
+pub use blubr_image::Source;
+pub use options::Options;
+pub use reference::{Reference, Registry};
+
+/// Opens the place where `reference` is. The image itself is looked up by [`Source::image`].
+pub fn open(reference: &Reference, options: &Options) -> Result<Box<dyn Source>, Error> {
+    match reference {
+        Reference::Layout { dir, tag, digest } => Ok(Box::new(
+            layout::Layout::open(dir)?.image_source(tag.as_deref(), digest.as_ref(), options)?,
+        )),
+        Reference::Docker(_) | Reference::Archive { .. } | Reference::Registry(_) => Err(
+            Error::Source(format!("{reference}: only OCI layouts can be read so far")),
+        ),
+    }
+}

@@ -46,26 +46,14 @@ impl Config {
     /// Reads an image config, at most [`CONFIG_BYTES_MAX`] bytes.
     pub fn parse(bytes: &[u8]) -> Result<Config, Error> {
         if bytes.len() > CONFIG_BYTES_MAX {
-            return Err(too_large(
-                "the image config (bytes)",
-                bytes.len(),
-                CONFIG_BYTES_MAX,
-            ));
+            return Err(too_large("the image config (bytes)", bytes.len(), CONFIG_BYTES_MAX));
         }
         let config: Config = object("the image config", bytes)?;
         if config.history.len() > LIST_LEN_MAX {
-            return Err(too_large(
-                "the image's history (lines)",
-                config.history.len(),
-                LIST_LEN_MAX,
-            ));
+            return Err(too_large("the image's history (lines)", config.history.len(), LIST_LEN_MAX));
         }
         if config.rootfs.diff_ids.len() > LIST_LEN_MAX {
-            return Err(too_large(
-                "the image's layers",
-                config.rootfs.diff_ids.len(),
-                LIST_LEN_MAX,
-            ));
+            return Err(too_large("the image's layers", config.rootfs.diff_ids.len(), LIST_LEN_MAX));
         }
         Ok(config)
     }
@@ -102,11 +90,7 @@ impl Config {
 }
 
 fn too_large(what: &'static str, size: usize, limit: usize) -> Error {
-    Error::TooLarge {
-        what,
-        size: size as u64,
-        limit: limit as u64,
-    }
+    Error::TooLarge { what, size: size as u64, limit: limit as u64 }
 }
 
 /// What a container of the image runs, and how.
@@ -210,15 +194,9 @@ pub(crate) fn object<'de, T: Deserialize<'de>>(
     bytes: &'de [u8],
 ) -> Result<T, Error> {
     if bytes.trim_ascii_start().first() != Some(&b'{') {
-        return Err(Error::Json {
-            what,
-            reason: "it is no JSON object".to_owned(),
-        });
+        return Err(Error::Json { what, reason: "it is no JSON object".to_owned() });
     }
-    serde_json::from_slice(bytes).map_err(|error| Error::Json {
-        what,
-        reason: error.to_string(),
-    })
+    serde_json::from_slice(bytes).map_err(|error| Error::Json { what, reason: error.to_string() })
 }
 
 /// Go marshals an empty slice or map as `null`.
@@ -265,27 +243,15 @@ mod tests {
         );
         let config = Config::parse(text.as_bytes()).unwrap();
         assert_eq!(config.config.exposed_ports, ["53/udp", "80/tcp"]);
-        assert_eq!(
-            config.config.healthcheck.as_ref().unwrap().interval,
-            5_000_000_000
-        );
-        assert_eq!(
-            config.layers_of_history().unwrap(),
-            [Some(0), None, Some(1)]
-        );
+        assert_eq!(config.config.healthcheck.as_ref().unwrap().interval, 5_000_000_000);
+        assert_eq!(config.layers_of_history().unwrap(), [Some(0), None, Some(1)]);
     }
 
     #[test]
     fn a_history_that_counts_other_layers_is_refused() {
         let config = Config::parse(br#"{"history":[{},{}],"rootfs":{"diff_ids":[]}}"#).unwrap();
         assert!(config.layers_of_history().is_err());
-        assert!(
-            Config::parse(b"{}")
-                .unwrap()
-                .layers_of_history()
-                .unwrap()
-                .is_empty()
-        );
+        assert!(Config::parse(b"{}").unwrap().layers_of_history().unwrap().is_empty());
     }
 
     #[test]
@@ -294,25 +260,10 @@ mod tests {
         let deep = "[".repeat(100_000);
         let other_digest = r#"{"rootfs":{"diff_ids":["../../etc/passwd"]}}"#;
         let twice = r#"{"config":{"User":"root"},"config":{"User":"nobody"}}"#;
-        for text in [
-            "",
-            "null",
-            "[]",
-            &many,
-            &deep,
-            other_digest,
-            twice,
-            r#"{"config":{"Env":"A=1"}}"#,
-        ] {
-            assert!(
-                Config::parse(text.as_bytes()).is_err(),
-                "{}",
-                &text[..text.len().min(60)]
-            );
+        for text in ["", "null", "[]", &many, &deep, other_digest, twice, r#"{"config":{"Env":"A=1"}}"#]
+        {
+            assert!(Config::parse(text.as_bytes()).is_err(), "{}", &text[..text.len().min(60)]);
         }
-        assert!(matches!(
-            Config::parse(&vec![b' '; CONFIG_BYTES_MAX + 1]),
-            Err(Error::TooLarge { .. })
-        ));
+        assert!(matches!(Config::parse(&vec![b' '; CONFIG_BYTES_MAX + 1]), Err(Error::TooLarge { .. })));
     }
 }

@@ -44,9 +44,7 @@ pub struct Digest {
 impl Digest {
     /// Reads `sha256:HEX` or `sha512:HEX`.
     pub fn parse(text: &str) -> Result<Digest, Error> {
-        let wrong = || Error::Digest {
-            text: shorten(text),
-        };
+        let wrong = || Error::Digest { text: shorten(text) };
         let (name, hex) = text.split_once(':').ok_or_else(wrong)?;
         let algorithm = match name {
             "sha256" => Algorithm::Sha256,
@@ -57,10 +55,7 @@ impl Digest {
         if hex.len() != algorithm.hex_len() || !hex.bytes().all(lower_hex) {
             return Err(wrong());
         }
-        Ok(Digest {
-            algorithm,
-            text: text.to_owned(),
-        })
+        Ok(Digest { algorithm, text: text.to_owned() })
     }
 
     /// The SHA-256 of `bytes`.
@@ -72,10 +67,7 @@ impl Digest {
 
     /// A digest from the 32 bytes of a SHA-256 sum.
     pub fn from_sha256(sum: [u8; 32]) -> Digest {
-        Digest {
-            algorithm: Algorithm::Sha256,
-            text: with_name(Algorithm::Sha256, &sum),
-        }
+        Digest { algorithm: Algorithm::Sha256, text: with_name(Algorithm::Sha256, &sum) }
     }
 
     /// Which algorithm made it.
@@ -177,10 +169,7 @@ fn with_name(algorithm: Algorithm, sum: &[u8]) -> String {
 
 /// At most the first 80 characters: an error never repeats a megabyte of somebody's input.
 fn shorten(text: &str) -> String {
-    text.chars()
-        .take(80)
-        .flat_map(char::escape_default)
-        .collect()
+    text.chars().take(80).flat_map(char::escape_default).collect()
 }
 
 #[cfg(test)]

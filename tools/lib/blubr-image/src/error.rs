@@ -49,7 +49,7 @@ pub enum Error {
         reason: String,
     },
     /// A layer that is not a sound tar archive.
-    #[error("layer at byte {offset}: {reason}")]
+    #[error("at byte {offset} of the tar archive: {reason}")]
     Layer {
         /// Offset in the uncompressed tar stream, in bytes.
         offset: u64,

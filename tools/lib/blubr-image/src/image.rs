@@ -53,10 +53,7 @@ impl Image {
         let mut blobs = blobs.into_iter();
         let layers = diff_ids
             .iter()
-            .map(|diff_id| Layer {
-                diff_id: diff_id.clone(),
-                blob: blobs.next(),
-            })
+            .map(|diff_id| Layer { diff_id: diff_id.clone(), blob: blobs.next() })
             .collect();
         Ok(Image {
             manifest,

@@ -1,16 +1,18 @@
 //! A layer's entries, one by one: what each adds, replaces or removes (OCI image-spec, layer.md).
 
 mod decompress;
-mod path;
+mod whiteout;
 
 use std::collections::BTreeMap;
 use std::io::Read;
 
 use sha2::Digest as _;
 
+use crate::tar::normalise;
 use crate::tar::{self, Member, Mtime};
 use crate::{Digest, Error, Hasher};
-use decompress::Decompressed;
+pub use decompress::Decompressed;
+use whiteout::Mark;
 
 /// What one tar member does to the tree below it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,10 +90,8 @@ impl<'a> Entries<'a> {
     /// all the same, see [`Entries::diff_id`].
     pub fn new(inner: impl Read + 'a, diff_id: Option<&Digest>) -> Result<Entries<'a>, Error> {
         let algorithm = diff_id.map_or(crate::Algorithm::Sha256, Digest::algorithm);
-        let stream = Decompressed::new(Box::new(inner)).map_err(|error| Error::Io {
-            what: "reading a layer".to_owned(),
-            error,
-        })?;
+        let stream = Decompressed::new(Box::new(inner))
+            .map_err(|error| Error::Io { what: "reading a layer".to_owned(), error })?;
         Ok(Entries {
             reader: Some(tar::Reader::new(stream, Some(Hasher::new(algorithm)))),
             expected: diff_id.cloned(),
@@ -159,19 +159,16 @@ impl Iterator for Entries<'_> {
 }
 
 /// The entry that `member` stands for; `None` for aufs' own files (`.wh..wh.plnk`), which engines skip.
-fn entry(
-    reader: &mut tar::Reader<Decompressed<'_>>,
-    member: Member,
-) -> Result<Option<Entry>, Error> {
-    let path = path::normalise(&member.name).map_err(|reason| reader.error(reason))?;
-    let (path, mark) = match path::mark(path).map_err(|reason| reader.error(reason))? {
-        (_, path::Mark::Aufs) => return Ok(None),
+fn entry(reader: &mut tar::Reader<Decompressed<'_>>, member: Member) -> Result<Option<Entry>, Error> {
+    let path = normalise(&member.name).map_err(|reason| reader.error(reason))?;
+    let (path, mark) = match whiteout::mark(path).map_err(|reason| reader.error(reason))? {
+        (_, Mark::Aufs) => return Ok(None),
         found => found,
     };
     let (major, minor) = member.device;
     let kind = match (mark, member.typeflag) {
-        (path::Mark::Whiteout, _) => Kind::Whiteout,
-        (path::Mark::Opaque, _) => Kind::Opaque,
+        (Mark::Whiteout, _) => Kind::Whiteout,
+        (Mark::Opaque, _) => Kind::Opaque,
         (_, b'0' | b'7' | b'S') => Kind::File,
         (_, b'1') => Kind::Hardlink,
         (_, b'2') => Kind::Symlink,
@@ -180,19 +177,15 @@ fn entry(
         (_, b'5') => Kind::Dir,
         (_, b'6') => Kind::Fifo,
         (_, other) => {
-            return Err(reader.error(format!(
-                "a member of kind 0x{other:02x}, which no engine unpacks"
-            )));
+            return Err(reader.error(format!("a member of kind 0x{other:02x}, which no engine unpacks")));
         }
     };
     if path.is_empty() && !matches!(kind, Kind::Dir | Kind::Opaque) {
         return Err(reader.error("a member that would replace the root directory"));
     }
     let link = match kind {
-        Kind::Symlink => Some(path::target(member.link).map_err(|reason| reader.error(reason))?),
-        Kind::Hardlink => {
-            Some(path::normalise(&member.link).map_err(|reason| reader.error(reason))?)
-        }
+        Kind::Symlink => Some(tar::target(member.link).map_err(|reason| reader.error(reason))?),
+        Kind::Hardlink => Some(normalise(&member.link).map_err(|reason| reader.error(reason))?),
         _ => None,
     };
     let mut size = 0;

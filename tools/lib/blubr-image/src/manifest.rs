@@ -40,21 +40,13 @@ pub struct Descriptor {
     /// How many there are.
     pub size: u64,
     /// What kind of artifact the manifest holds, in an index of referrers.
-    #[serde(
-        rename = "artifactType",
-        default,
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(rename = "artifactType", default, skip_serializing_if = "Option::is_none")]
     pub artifact_type: Option<String>,
     /// For what the image is, in an index.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub platform: Option<Platform>,
     /// Annotations.
-    #[serde(
-        default,
-        deserialize_with = "null_is_default",
-        skip_serializing_if = "BTreeMap::is_empty"
-    )]
+    #[serde(default, deserialize_with = "null_is_default", skip_serializing_if = "BTreeMap::is_empty")]
     pub annotations: BTreeMap<String, String>,
 }
 
@@ -108,17 +100,8 @@ impl Platform {
     /// Reads `OS/ARCH` or `OS/ARCH/VARIANT`.
     pub fn parse(text: &str) -> Option<Platform> {
         let mut parts = text.split('/');
-        let mut next = || {
-            parts
-                .next()
-                .filter(|part| !part.is_empty())
-                .map(str::to_owned)
-        };
-        let platform = Platform {
-            os: next()?,
-            architecture: next()?,
-            variant: next(),
-        };
+        let mut next = || parts.next().filter(|part| !part.is_empty()).map(str::to_owned);
+        let platform = Platform { os: next()?, architecture: next()?, variant: next() };
         (text == platform.to_string()).then_some(platform)
     }
 
@@ -200,11 +183,8 @@ impl Index {
     /// BuildKit's attestation manifests are no images. Two that fit are an error that names them all: which one was
     /// meant is not for us to say.
     pub fn choose(&self, wanted: Option<&Platform>) -> Result<&Descriptor, Error> {
-        let images: Vec<&Descriptor> = self
-            .manifests
-            .iter()
-            .filter(|entry| !entry.is_buildkit_attestation())
-            .collect();
+        let images: Vec<&Descriptor> =
+            self.manifests.iter().filter(|entry| !entry.is_buildkit_attestation()).collect();
         let fits = |entry: &&&Descriptor| match (wanted, &entry.platform) {
             (Some(wanted), Some(platform)) => wanted.accepts(platform),
             (Some(_), None) => images.len() == 1,
@@ -253,11 +233,7 @@ fn parse<'de, T: Deserialize<'de>>(what: &'static str, bytes: &'de [u8]) -> Resu
 
 fn bound(what: &'static str, len: usize) -> Result<(), Error> {
     if len > LIST_LEN_MAX {
-        return Err(Error::TooLarge {
-            what,
-            size: len as u64,
-            limit: LIST_LEN_MAX as u64,
-        });
+        return Err(Error::TooLarge { what, size: len as u64, limit: LIST_LEN_MAX as u64 });
     }
     Ok(())
 }
@@ -284,35 +260,13 @@ mod tests {
 
     #[test]
     fn the_only_image_needs_no_choice_and_two_do() {
-        let one = index(&[
-            ("linux/amd64", ""),
-            ("unknown/unknown", "attestation-manifest"),
-        ]);
-        assert_eq!(
-            one.choose(None)
-                .unwrap()
-                .platform
-                .as_ref()
-                .unwrap()
-                .architecture,
-            "amd64"
-        );
+        let one = index(&[("linux/amd64", ""), ("unknown/unknown", "attestation-manifest")]);
+        assert_eq!(one.choose(None).unwrap().platform.as_ref().unwrap().architecture, "amd64");
         let two = index(&[("linux/amd64", ""), ("linux/arm64", "")]);
         let error = two.choose(None).unwrap_err().to_string();
-        assert!(
-            error.contains("linux/amd64, linux/arm64") && error.contains("--platform"),
-            "{error}"
-        );
+        assert!(error.contains("linux/amd64, linux/arm64") && error.contains("--platform"), "{error}");
         let arm = Platform::parse("linux/arm64").unwrap();
-        assert_eq!(
-            two.choose(Some(&arm))
-                .unwrap()
-                .platform
-                .as_ref()
-                .unwrap()
-                .architecture,
-            "arm64"
-        );
+        assert_eq!(two.choose(Some(&arm)).unwrap().platform.as_ref().unwrap().architecture, "arm64");
         let error = one.choose(Some(&arm)).unwrap_err().to_string();
         assert!(error.contains("no image for linux/arm64"), "{error}");
         assert!(index(&[]).choose(None).is_err());
@@ -320,18 +274,8 @@ mod tests {
 
     #[test]
     fn platforms_are_read_whole_or_not() {
-        assert_eq!(
-            Platform::parse("linux/arm/v7").unwrap().to_string(),
-            "linux/arm/v7"
-        );
-        for text in [
-            "",
-            "linux",
-            "linux/",
-            "/amd64",
-            "linux/arm/",
-            "linux/arm/v7/x",
-        ] {
+        assert_eq!(Platform::parse("linux/arm/v7").unwrap().to_string(), "linux/arm/v7");
+        for text in ["", "linux", "linux/", "/amd64", "linux/arm/", "linux/arm/v7/x"] {
             assert!(Platform::parse(text).is_none(), "{text}");
         }
     }
@@ -346,14 +290,8 @@ mod tests {
             format!("{config},").repeat(LIST_LEN_MAX)
         );
         for text in ["", "{}", "[]", r#"{"config":{}}"#, minus, &many] {
-            assert!(
-                Manifest::parse(text.as_bytes()).is_err(),
-                "{}",
-                &text[..text.len().min(60)]
-            );
+            assert!(Manifest::parse(text.as_bytes()).is_err(), "{}", &text[..text.len().min(60)]);
         }
-        assert!(
-            Manifest::parse(format!(r#"{{"config":{config},"layers":null}}"#).as_bytes()).is_ok()
-        );
+        assert!(Manifest::parse(format!(r#"{{"config":{config},"layers":null}}"#).as_bytes()).is_ok());
     }
 }

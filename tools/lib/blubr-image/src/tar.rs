@@ -4,6 +4,7 @@
 //! capped, sparse files are read as the kernel would show them, and the end must be there.
 
 mod header;
+mod path;
 mod pax;
 mod sparse;
 
@@ -12,6 +13,8 @@ use std::io::{ErrorKind, Read};
 
 use crate::{Error, Hasher};
 use header::Header;
+pub(crate) use path::shown;
+pub use path::{normalise, target};
 use pax::Records;
 use sparse::Map;
 
@@ -80,11 +83,7 @@ impl<R: Read> Reader<R> {
     /// Reads an archive from `inner`; `hasher` is given every byte of it.
     pub fn new(inner: R, hasher: Option<Hasher>) -> Reader<R> {
         Reader {
-            stream: Stream {
-                inner,
-                offset: 0,
-                hasher,
-            },
+            stream: Stream { inner, offset: 0, hasher },
             stored_left: 0,
             padding: 0,
             map: None,
@@ -101,10 +100,7 @@ impl<R: Read> Reader<R> {
 
     /// An error at the current offset.
     pub fn error(&self, reason: impl Into<String>) -> Error {
-        Error::Layer {
-            offset: self.stream.offset,
-            reason: reason.into(),
-        }
+        Error::Layer { offset: self.stream.offset, reason: reason.into() }
     }
 
     /// The next member, or `None` at the end. What is left of the current one's content is skipped.
@@ -129,13 +125,9 @@ impl<R: Read> Reader<R> {
                 // Engines skip global headers (archive.Unpack: TypeXGlobalHeader), so what they say holds for nothing.
                 b'g' => drop(self.metadata(header.size, "a global extended header")?),
                 b'L' => long_name = Some(until_nul(self.metadata(header.size, "a long name")?)),
-                b'K' => {
-                    long_link = Some(until_nul(self.metadata(header.size, "a long link target")?))
-                }
+                b'K' => long_link = Some(until_nul(self.metadata(header.size, "a long link target")?)),
                 _ => {
-                    return self
-                        .member(header, &block, records, long_name, long_link)
-                        .map(Some);
+                    return self.member(header, &block, records, long_name, long_link).map(Some);
                 }
             }
         }
@@ -182,10 +174,7 @@ impl<R: Read> Reader<R> {
     }
 
     fn header_error(&self, reason: String) -> Error {
-        Error::Layer {
-            offset: self.stream.offset - BLOCK as u64,
-            reason,
-        }
+        Error::Layer { offset: self.stream.offset - BLOCK as u64, reason }
     }
 
     /// The next block that is not the end; `None` at the end, marked or not.
@@ -217,22 +206,12 @@ impl<R: Read> Reader<R> {
         long_name: Option<Vec<u8>>,
         long_link: Option<Vec<u8>>,
     ) -> Result<Member, Error> {
-        records
-            .merge_into(&mut header)
-            .map_err(|reason| self.header_error(reason))?;
+        records.merge_into(&mut header).map_err(|reason| self.header_error(reason))?;
         // GNU's long names win over PAX, as in Go's Reader.next.
-        header.name = long_name
-            .filter(|name| !name.is_empty())
-            .unwrap_or(header.name);
-        header.link = long_link
-            .filter(|link| !link.is_empty())
-            .unwrap_or(header.link);
+        header.name = long_name.filter(|name| !name.is_empty()).unwrap_or(header.name);
+        header.link = long_link.filter(|link| !link.is_empty()).unwrap_or(header.link);
         if header.typeflag == 0 {
-            header.typeflag = if header.name.ends_with(b"/") {
-                b'5'
-            } else {
-                b'0'
-            };
+            header.typeflag = if header.name.ends_with(b"/") { b'5' } else { b'0' };
         }
         let has_content = matches!(header.typeflag, b'0' | b'7' | b'S');
         // Header-only kinds store nothing, whatever their size says (Go: isHeaderOnlyType).
@@ -247,8 +226,7 @@ impl<R: Read> Reader<R> {
         }
         if let Some(map) = &self.map {
             self.content_size = header.size;
-            map.check(header.size)
-                .map_err(|reason| self.error(reason))?;
+            map.check(header.size).map_err(|reason| self.error(reason))?;
         }
         Ok(Member {
             name: header.name,
@@ -278,14 +256,11 @@ impl<R: Read> Reader<R> {
         let Some(kind) = records.sparse_kind().map_err(|reason| self.error(reason))? else {
             return Ok(None);
         };
-        records
-            .merge_sparse_into(header)
-            .map_err(|reason| self.error(reason))?;
+        records.merge_sparse_into(header).map_err(|reason| self.error(reason))?;
         match kind {
-            pax::SparseKind::InRecords => records
-                .sparse_map()
-                .map(Some)
-                .map_err(|reason| self.error(reason)),
+            pax::SparseKind::InRecords => {
+                records.sparse_map().map(Some).map_err(|reason| self.error(reason))
+            }
             pax::SparseKind::InContent => {
                 let mut numbers = sparse::Numbers::default();
                 while !numbers.complete() {
@@ -304,16 +279,13 @@ impl<R: Read> Reader<R> {
 
     fn old_gnu_map(&mut self, header: &mut Header, block: &[u8; BLOCK]) -> Result<Map, Error> {
         let mut map = Map::default();
-        let (real_size, mut more) = map
-            .take_old_header(block)
-            .map_err(|reason| self.header_error(reason))?;
+        let (real_size, mut more) =
+            map.take_old_header(block).map_err(|reason| self.header_error(reason))?;
         header.size = real_size;
         while more {
             let mut block = [0; BLOCK];
             self.read_exact(&mut block, "a sparse file's map")?;
-            more = map
-                .take_old_extension(&block)
-                .map_err(|reason| self.error(reason))?;
+            more = map.take_old_extension(&block).map_err(|reason| self.error(reason))?;
         }
         Ok(map)
     }
@@ -350,9 +322,9 @@ impl<R: Read> Reader<R> {
             let want = usize::try_from(left).unwrap_or(CHUNK).min(CHUNK);
             let read = self.stream.read(&mut buffer[..want])?;
             if read == 0 {
-                return Err(self.error(format!(
-                    "the archive is cut: {left} bytes of a member are missing"
-                )));
+                return Err(
+                    self.error(format!("the archive is cut: {left} bytes of a member are missing"))
+                );
             }
             take(&buffer[..read]);
             left -= read as u64;
@@ -362,11 +334,9 @@ impl<R: Read> Reader<R> {
     }
 
     fn read_hole(&mut self, size: u64, take: &mut impl FnMut(&[u8])) -> Result<(), Error> {
-        const ZEROS: [u8; CHUNK] = [0; CHUNK];
+        static ZEROS: [u8; CHUNK] = [0; CHUNK];
         self.holes_left = self.holes_left.checked_sub(size).ok_or_else(|| {
-            self.error(format!(
-                "sparse files with more than {HOLE_BYTES_MAX} bytes of holes"
-            ))
+            self.error(format!("sparse files with more than {HOLE_BYTES_MAX} bytes of holes"))
         })?;
         let mut left = size;
         while left > 0 {

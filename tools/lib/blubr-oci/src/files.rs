@@ -9,14 +9,8 @@ use blubr_image::{Digest, Error, Hasher};
 /// Reads a whole file of at most `limit` bytes.
 pub(crate) fn read(path: &Path, limit: usize) -> Result<Vec<u8>, Error> {
     let what = || path.display().to_string();
-    let file = File::open(path).map_err(|error| Error::Io {
-        what: what(),
-        error,
-    })?;
-    read_bounded(file, limit).map_err(|error| Error::Io {
-        what: what(),
-        error,
-    })
+    let file = File::open(path).map_err(|error| Error::Io { what: what(), error })?;
+    read_bounded(file, limit).map_err(|error| Error::Io { what: what(), error })
 }
 
 /// Reads to the end, at most `limit` bytes.
@@ -76,10 +70,7 @@ impl<R: Read> Read for Checked<R> {
             return Ok(0);
         };
         self.left = self.left.checked_sub(read as u64).ok_or_else(|| {
-            wrong(format!(
-                "the blob {} is longer than its descriptor says",
-                self.expected
-            ))
+            wrong(format!("the blob {} is longer than its descriptor says", self.expected))
         })?;
         hasher.update(&buffer[..read]);
         if read == 0 {

@@ -61,10 +61,7 @@ impl Reference {
                 return Err(wrong(text, "docker: wants a name or an id after it"));
             }
             if name.starts_with("//") {
-                return Err(wrong(
-                    text,
-                    "a registry's image is written without docker://",
-                ));
+                return Err(wrong(text, "a registry's image is written without docker://"));
             }
             return Ok(Reference::Docker(name.to_owned()));
         }
@@ -74,21 +71,14 @@ impl Reference {
             if dir.is_empty() {
                 return Err(wrong(text, "oci: wants the folder of a layout after it"));
             }
-            return Ok(Reference::Layout {
-                dir: dir.into(),
-                tag,
-                digest,
-            });
+            return Ok(Reference::Layout { dir: dir.into(), tag, digest });
         }
         if let Some(rest) = text.strip_prefix("archive:") {
             let (file, tag) = split_tag(rest);
             if file.is_empty() {
                 return Err(wrong(text, "archive: wants a tar file after it"));
             }
-            return Ok(Reference::Archive {
-                file: file.into(),
-                tag,
-            });
+            return Ok(Reference::Archive { file: file.into(), tag });
         }
         Registry::parse(text).map(Reference::Registry)
     }
@@ -116,20 +106,10 @@ impl Registry {
             ));
         }
         if tag.is_some_and(|tag| !is_tag(tag)) {
-            return Err(wrong(
-                text,
-                "a tag is made of letters, digits and . _ -, at most 128",
-            ));
+            return Err(wrong(text, "a tag is made of letters, digits and . _ -, at most 128"));
         }
-        if host.is_empty()
-            || !host
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || b".-:[]".contains(&b))
-        {
-            return Err(wrong(
-                text,
-                "the part before the first slash is no host name",
-            ));
+        if host.is_empty() || !host.bytes().all(|b| b.is_ascii_alphanumeric() || b".-:[]".contains(&b)) {
+            return Err(wrong(text, "the part before the first slash is no host name"));
         }
         Ok(Registry {
             host: host.to_owned(),
@@ -170,12 +150,7 @@ impl fmt::Display for Reference {
                 write!(f, "archive:{}", file.display())?;
                 suffix(f, tag, None)
             }
-            Reference::Registry(Registry {
-                host,
-                repository,
-                tag,
-                digest,
-            }) => {
+            Reference::Registry(Registry { host, repository, tag, digest }) => {
                 write!(f, "{host}/{repository}")?;
                 suffix(f, tag, digest.as_ref())
             }
@@ -217,9 +192,7 @@ fn is_repository(name: &str) -> bool {
 pub(crate) fn is_tag(tag: &str) -> bool {
     const TAG_BYTES_MAX: usize = 128;
     tag.len() <= TAG_BYTES_MAX
-        && tag
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
+        && tag.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
         && tag.bytes().next().is_some_and(|b| b != b'.' && b != b'-')
 }
 
@@ -280,18 +253,11 @@ mod tests {
             "registry.example/app:-x",
             "u:p@h.example/app",
         ] {
-            let error = Reference::parse(text)
-                .map(|found| panic!("{text}: {found:?}"))
-                .unwrap_err()
-                .to_string();
+            let error =
+                Reference::parse(text).map(|found| panic!("{text}: {found:?}")).unwrap_err().to_string();
             assert!(!error.contains('\n') && error.len() < 400, "{error}");
         }
-        assert!(
-            Reference::parse("app")
-                .unwrap_err()
-                .to_string()
-                .contains("docker:NAME")
-        );
+        assert!(Reference::parse("app").unwrap_err().to_string().contains("docker:NAME"));
         assert!(Reference::parse(&"a".repeat(100_000)).is_err());
     }
 }

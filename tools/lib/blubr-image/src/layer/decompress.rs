@@ -11,13 +11,25 @@ const BUFFER_BYTES: usize = 64 << 10;
 type Source<'a> = BufReader<Box<dyn Read + 'a>>;
 
 /// A layer, decompressed while it is read, up to the end of what lies beneath.
-pub(super) enum Decompressed<'a> {
+pub struct Decompressed<'a>(Inner<'a>);
+
+enum Inner<'a> {
     Raw(Source<'a>),
     Gzip(Option<Box<GzDecoder<Source<'a>>>>),
     Zstd(Box<zstd::stream::read::Decoder<'static, Source<'a>>>),
 }
 
 impl<'a> Decompressed<'a> {
+    /// Whether these first bytes are those of a compression that is understood.
+    pub fn is_compressed(head: &[u8]) -> bool {
+        // A zstd frame (RFC 8878, 3.1.1), or a skippable one (3.1.2).
+        matches!(
+            head,
+            [0x1f, 0x8b, ..] | [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..]
+        )
+    }
+
+    /// Reads `inner`, whose first bytes say how.
     pub fn new(inner: Box<dyn Read + 'a>) -> io::Result<Decompressed<'a>> {
         // A reader may give its first bytes one by one; four are needed to tell.
         let mut head = [0; 4];
@@ -31,38 +43,36 @@ impl<'a> Decompressed<'a> {
                 Err(error) => return Err(error),
             }
         }
-        let whole: Box<dyn Read + 'a> =
-            Box::new(io::Cursor::new(head).take(filled as u64).chain(inner));
+        let whole: Box<dyn Read + 'a> = Box::new(io::Cursor::new(head).take(filled as u64).chain(inner));
         let source = BufReader::with_capacity(BUFFER_BYTES, whole);
-        match &head[..filled] {
-            [0x1f, 0x8b, ..] => Ok(Decompressed::Gzip(Some(Box::new(GzDecoder::new(source))))),
-            // A frame (RFC 8878, 3.1.1), or a skippable one (3.1.2).
-            [0x28, 0xb5, 0x2f, 0xfd] | [0x50..=0x5f, 0x2a, 0x4d, 0x18] => {
+        let head = &head[..filled];
+        Ok(Decompressed(match head.first() {
+            Some(0x1f) if Self::is_compressed(head) => {
+                Inner::Gzip(Some(Box::new(GzDecoder::new(source))))
+            }
+            Some(_) if Self::is_compressed(head) => {
                 let mut decoder = zstd::stream::read::Decoder::with_buffer(source)?;
                 decoder.window_log_max(ZSTD_WINDOW_LOG_MAX)?;
-                Ok(Decompressed::Zstd(Box::new(decoder)))
+                Inner::Zstd(Box::new(decoder))
             }
-            _ => Ok(Decompressed::Raw(source)),
-        }
+            _ => Inner::Raw(source),
+        }))
     }
 }
 
 impl Read for Decompressed<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Decompressed::Raw(source) => source.read(buffer),
-            Decompressed::Zstd(decoder) => decoder.read(buffer),
-            Decompressed::Gzip(slot) => loop {
+        match &mut self.0 {
+            Inner::Raw(source) => source.read(buffer),
+            Inner::Zstd(decoder) => decoder.read(buffer),
+            Inner::Gzip(slot) => loop {
                 let Some(decoder) = slot else { return Ok(0) };
                 let read = decoder.read(buffer)?;
                 if read > 0 || buffer.is_empty() {
                     return Ok(read);
                 }
-                *slot = slot
-                    .take()
-                    .map(|decoder| next_member(decoder.into_inner()))
-                    .transpose()?
-                    .flatten();
+                *slot =
+                    slot.take().map(|decoder| next_member(decoder.into_inner())).transpose()?.flatten();
             },
         }
     }

@@ -58,10 +58,7 @@ impl Header {
         let device = if is_v7(block) {
             (0, 0)
         } else {
-            (
-                unsigned(DEVICE_MAJOR, "device number")?,
-                unsigned(DEVICE_MINOR, "device number")?,
-            )
+            (unsigned(DEVICE_MAJOR, "device number")?, unsigned(DEVICE_MINOR, "device number")?)
         };
         let mode = unsigned(MODE, "mode")? & 0o7777;
         Ok(Header {
@@ -72,10 +69,7 @@ impl Header {
             uid: unsigned(UID, "uid")?,
             gid: unsigned(GID, "gid")?,
             size: unsigned(SIZE, "size")?,
-            mtime: Mtime {
-                seconds: field(MTIME, "mtime")?,
-                nanoseconds: 0,
-            },
+            mtime: Mtime { seconds: field(MTIME, "mtime")?, nanoseconds: 0 },
             device,
         })
     }
@@ -100,12 +94,9 @@ fn prefix(block: &[u8; BLOCK]) -> &[u8] {
         text(&block[STAR_PREFIX])
     } else if is_ustar(block) {
         text(&block[PREFIX])
-    } else if is_gnu(block)
-        && (number(&block[GNU_ATIME]).is_err() || number(&block[GNU_CTIME]).is_err())
+    } else if is_gnu(block) && (number(&block[GNU_ATIME]).is_err() || number(&block[GNU_CTIME]).is_err())
     {
-        Some(text(&block[PREFIX]))
-            .filter(|prefix| prefix.is_ascii())
-            .unwrap_or_default()
+        Some(text(&block[PREFIX])).filter(|prefix| prefix.is_ascii()).unwrap_or_default()
     } else {
         b""
     }
@@ -113,8 +104,7 @@ fn prefix(block: &[u8; BLOCK]) -> &[u8] {
 
 /// The sum of all bytes with the checksum's own taken for spaces; some old tars summed signed bytes.
 fn check_sum(block: &[u8; BLOCK]) -> Result<(), String> {
-    let stored =
-        number(&block[CHECKSUM]).map_err(|reason| format!("a header's checksum {reason}"))?;
+    let stored = number(&block[CHECKSUM]).map_err(|reason| format!("a header's checksum {reason}"))?;
     let mut unsigned = 0i64;
     let mut signed = 0i64;
     for (at, &byte) in block.iter().enumerate() {
@@ -151,14 +141,8 @@ pub(super) fn number(field: &[u8]) -> Result<i64, String> {
         return Ok(if negative { !value } else { value });
     }
     let padding = |byte: &u8| *byte == b' ' || *byte == 0;
-    let begin = field
-        .iter()
-        .position(|byte| !padding(byte))
-        .unwrap_or(field.len());
-    let end = field
-        .iter()
-        .rposition(|byte| !padding(byte))
-        .map_or(begin, |last| last + 1);
+    let begin = field.iter().position(|byte| !padding(byte)).unwrap_or(field.len());
+    let end = field.iter().rposition(|byte| !padding(byte)).map_or(begin, |last| last + 1);
     let digits = text(&field[begin..end]);
     let mut value = 0i64;
     for &byte in digits {
@@ -192,10 +176,7 @@ mod tests {
                 b"\x80\x00\x00\x00\x00\x00\x00\x00\x07\x76\xa2\x22\xeb\x8a\x72\x61",
                 Some(537_795_476_381_659_745),
             ),
-            (
-                b"\x80\x00\x00\x00\x80\x00\x00\x00\x07\x76\xa2\x22\xeb\x8a\x72\x61",
-                None,
-            ),
+            (b"\x80\x00\x00\x00\x80\x00\x00\x00\x07\x76\xa2\x22\xeb\x8a\x72\x61", None),
             (b"\x80\x7f\xff\xff\xff\xff\xff\xff\xff", Some(i64::MAX)),
             (b"\x80\x80\x00\x00\x00\x00\x00\x00\x00", None),
             (b"\xff\x80\x00\x00\x00\x00\x00\x00\x00", Some(i64::MIN)),

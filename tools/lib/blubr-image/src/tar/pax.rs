@@ -46,9 +46,9 @@ impl Records {
                 if (records.turns.len() % 2 == 0) != (key == OFFSET) {
                     return Err("a sparse file's offsets and sizes don't take turns".to_owned());
                 }
-                records.turns.push(
-                    decimal(value).ok_or("a sparse file's map has something that is no number")?,
-                );
+                records
+                    .turns
+                    .push(decimal(value).ok_or("a sparse file's map has something that is no number")?);
             } else {
                 records.plain.insert(key.to_vec(), value.to_vec());
             }
@@ -66,8 +66,8 @@ impl Records {
         }
         let number = |key: &str, field: &mut u64| match self.get(key.as_bytes()) {
             Some(value) => {
-                *field = unsigned(value)
-                    .ok_or_else(|| format!("an extended header's {key} is no number"))?;
+                *field =
+                    unsigned(value).ok_or_else(|| format!("an extended header's {key} is no number"))?;
                 Ok::<(), String>(())
             }
             None => Ok(()),
@@ -92,9 +92,7 @@ impl Records {
                 Ok(Some(SparseKind::InRecords))
             }
             (b"", b"") => Ok(None),
-            _ => {
-                Err("a sparse file of a version that isn't known (0.0, 0.1 and 1.0 are)".to_owned())
-            }
+            _ => Err("a sparse file of a version that isn't known (0.0, 0.1 and 1.0 are)".to_owned()),
         }
     }
 
@@ -103,10 +101,7 @@ impl Records {
         if let Some(name) = self.get(b"GNU.sparse.name") {
             header.name = name.to_vec();
         }
-        if let Some(size) = self
-            .get(b"GNU.sparse.size")
-            .or_else(|| self.get(b"GNU.sparse.realsize"))
-        {
+        if let Some(size) = self.get(b"GNU.sparse.size").or_else(|| self.get(b"GNU.sparse.realsize")) {
             header.size = unsigned(size).ok_or("a sparse file's real size is no number")?;
         }
         Ok(())
@@ -124,24 +119,17 @@ impl Records {
             Some(map) => {
                 for value in map.split(|&byte| byte == b',') {
                     numbers.push(
-                        decimal(value)
-                            .ok_or("a sparse file's map has something that is no number")?,
+                        decimal(value).ok_or("a sparse file's map has something that is no number")?,
                     )?;
                 }
             }
-            None => self
-                .turns
-                .iter()
-                .try_for_each(|&value| numbers.push(value))?,
+            None => self.turns.iter().try_for_each(|&value| numbers.push(value))?,
         }
         numbers.map()
     }
 
     fn get(&self, key: &[u8]) -> Option<&[u8]> {
-        self.plain
-            .get(key)
-            .map(Vec::as_slice)
-            .filter(|value| !value.is_empty())
+        self.plain.get(key).map(Vec::as_slice).filter(|value| !value.is_empty())
     }
 }
 
@@ -149,10 +137,7 @@ impl Records {
 fn record(bytes: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
     // The longest length that can be meant has as many digits as METADATA_BYTES_MAX.
     const LENGTH_DIGITS_MAX: usize = 7;
-    let space = bytes
-        .iter()
-        .take(LENGTH_DIGITS_MAX + 1)
-        .position(|&byte| byte == b' ')?;
+    let space = bytes.iter().take(LENGTH_DIGITS_MAX + 1).position(|&byte| byte == b' ')?;
     let length = usize::try_from(decimal(&bytes[..space])?).ok()?;
     if length <= space + 1 {
         return None;
@@ -161,13 +146,7 @@ fn record(bytes: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
     let body = record.get(space + 1..)?.strip_suffix(b"\n")?;
     let equals = body.iter().position(|&byte| byte == b'=')?;
     let (key, value) = (&body[..equals], &body[equals + 1..]);
-    let names = [
-        &b"path"[..],
-        b"linkpath",
-        b"uname",
-        b"gname",
-        b"GNU.sparse.name",
-    ];
+    let names = [&b"path"[..], b"linkpath", b"uname", b"gname", b"GNU.sparse.name"];
     let nul_in = if names.contains(&key) { value } else { key };
     (!key.is_empty() && !nul_in.contains(&0)).then_some((key, value, rest))
 }
@@ -201,18 +180,11 @@ fn time(value: &[u8]) -> Option<Mtime> {
         nanoseconds = nanoseconds * 10 + digit;
     }
     Some(match (negative, nanoseconds) {
-        (false, _) => Mtime {
-            seconds,
-            nanoseconds,
-        },
-        (true, 0) => Mtime {
-            seconds: -seconds,
-            nanoseconds: 0,
-        },
-        (true, _) => Mtime {
-            seconds: (-seconds).checked_sub(1)?,
-            nanoseconds: 1_000_000_000 - nanoseconds,
-        },
+        (false, _) => Mtime { seconds, nanoseconds },
+        (true, 0) => Mtime { seconds: -seconds, nanoseconds: 0 },
+        (true, _) => {
+            Mtime { seconds: (-seconds).checked_sub(1)?, nanoseconds: 1_000_000_000 - nanoseconds }
+        }
     })
 }
 
@@ -223,8 +195,7 @@ mod tests {
     #[test]
     fn records_are_read_by_length_not_by_line() {
         // The value holds a newline and what looks like a record.
-        let records =
-            Records::parse(b"39 SCHILY.xattr.user.x=a\n12 size=999\nb\n9 uid=70\n").unwrap();
+        let records = Records::parse(b"39 SCHILY.xattr.user.x=a\n12 size=999\nb\n9 uid=70\n").unwrap();
         assert_eq!(records.xattrs[&b"user.x"[..]], b"a\n12 size=999\nb");
         assert_eq!(records.get(b"uid"), Some(&b"70"[..]));
         assert!(records.get(b"size").is_none());
@@ -246,45 +217,19 @@ mod tests {
             b"10 path=a\0\n",
             b"\0\0\0",
         ] {
-            assert!(
-                Records::parse(bytes).is_err(),
-                "{:?}",
-                String::from_utf8_lossy(bytes)
-            );
+            assert!(Records::parse(bytes).is_err(), "{:?}", String::from_utf8_lossy(bytes));
         }
     }
 
     #[test]
     fn times_before_1970_are_rounded_down() {
-        assert_eq!(
-            time(b"-1.5"),
-            Some(Mtime {
-                seconds: -2,
-                nanoseconds: 500_000_000
-            })
-        );
+        assert_eq!(time(b"-1.5"), Some(Mtime { seconds: -2, nanoseconds: 500_000_000 }));
         assert_eq!(
             time(b"1350244992.0239605"),
-            Some(Mtime {
-                seconds: 1_350_244_992,
-                nanoseconds: 23_960_500
-            })
+            Some(Mtime { seconds: 1_350_244_992, nanoseconds: 23_960_500 })
         );
-        assert_eq!(
-            time(b"1."),
-            Some(Mtime {
-                seconds: 1,
-                nanoseconds: 0
-            })
-        );
-        for bad in [
-            &b""[..],
-            b".5",
-            b"1.x",
-            b"--1",
-            b"1e3",
-            b"9223372036854775808",
-        ] {
+        assert_eq!(time(b"1."), Some(Mtime { seconds: 1, nanoseconds: 0 }));
+        for bad in [&b""[..], b".5", b"1.x", b"--1", b"1e3", b"9223372036854775808"] {
             assert_eq!(time(bad), None, "{bad:?}");
         }
     }

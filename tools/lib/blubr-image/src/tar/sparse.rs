@@ -27,9 +27,7 @@ impl Map {
     pub fn check(&self, size: u64) -> Result<(), String> {
         let mut at = 0;
         for &(offset, len) in &self.0 {
-            let end = offset
-                .checked_add(len)
-                .filter(|&end| offset >= at && end <= size);
+            let end = offset.checked_add(len).filter(|&end| offset >= at && end <= size);
             at = end.ok_or("a sparse file's map overlaps itself or leaves the file")?;
         }
         Ok(())
@@ -53,14 +51,9 @@ impl Map {
     }
 
     fn take_old(&mut self, bytes: &[u8], count: usize) -> Result<(), String> {
-        for entry in bytes
-            .chunks_exact(ENTRY)
-            .take(count)
-            .take_while(|entry| entry[0] != 0)
-        {
+        for entry in bytes.chunks_exact(ENTRY).take(count).take_while(|entry| entry[0] != 0) {
             let (offset, len) = entry.split_at(ENTRY / 2);
-            let value =
-                |field| number(field).map_err(|reason| format!("a sparse file's map {reason}"));
+            let value = |field| number(field).map_err(|reason| format!("a sparse file's map {reason}"));
             self.push(value(offset)?, value(len)?)?;
         }
         Ok(())
@@ -91,9 +84,7 @@ impl Numbers {
     pub fn take(&mut self, block: &[u8; BLOCK]) -> Result<(), String> {
         self.taken += BLOCK as u64;
         if self.taken > METADATA_BYTES_MAX {
-            return Err(format!(
-                "a sparse file's map of more than {METADATA_BYTES_MAX} bytes"
-            ));
+            return Err(format!("a sparse file's map of more than {METADATA_BYTES_MAX} bytes"));
         }
         for &byte in block {
             if self.complete() {
@@ -122,23 +113,14 @@ impl Numbers {
     /// Whether as many numbers are here as the first says.
     pub fn complete(&self) -> bool {
         match self.values.split_first() {
-            Some((count, rest)) => {
-                usize::try_from(*count).is_ok_and(|count| rest.len() >= 2 * count)
-            }
+            Some((count, rest)) => usize::try_from(*count).is_ok_and(|count| rest.len() >= 2 * count),
             None => false,
         }
     }
 
     pub fn map(&self) -> Result<Map, String> {
-        let (count, rest) = self
-            .values
-            .split_first()
-            .ok_or("a sparse file without a map")?;
-        if usize::try_from(*count)
-            .ok()
-            .and_then(|count| count.checked_mul(2))
-            != Some(rest.len())
-        {
+        let (count, rest) = self.values.split_first().ok_or("a sparse file without a map")?;
+        if usize::try_from(*count).ok().and_then(|count| count.checked_mul(2)) != Some(rest.len()) {
             return Err("a sparse file's map has another length than it says".to_owned());
         }
         let mut map = Map::default();

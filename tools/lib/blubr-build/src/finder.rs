@@ -1,0 +1,877 @@
+//! Reads events in order and keeps what builds are made of: overlays, layers, contexts, containers, clients.
+//!
+//! What an engine does for one step, and why these traces of it are enough, stands with each kind of trace.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use blubr_log::event::{FileClose, FileOpen, MountMount, MountUmount};
+use blubr_log::{Body, Event, Header, Name, NameList};
+
+use crate::build::{Builds, Ended, FirstExec, Moment, MountPoint, ProcessKey};
+use crate::context::{Clients, ContextFile};
+use crate::mounts::Mounts;
+use crate::path::{base, parent, upwards};
+use crate::process::{Tree, key_of, moment_of};
+
+/// Overlays, layers and containers of one log that are remembered: some hundred thousand steps.
+const TRACES_MAX: usize = 1 << 18;
+/// Files of one context that are remembered by name.
+const CONTEXT_FILES_MAX: usize = 1 << 16;
+/// Reads of a context's files that are remembered.
+const CONTEXT_READS_MAX: usize = 1 << 12;
+/// Files of one step's copy that are compared with contexts.
+const COPIED_MAX: usize = 64;
+/// Stretches of work of an engine that are remembered.
+const SEEN_MAX: usize = 1 << 16;
+/// Helper processes of one step.
+const HELPERS_MAX: usize = 1 << 12;
+/// Mount points of one container.
+const MOUNT_POINTS_MAX: usize = 4096;
+/// Threads whose latest read is remembered.
+const READS_MAX: usize = 1 << 14;
+
+/// Why the builds of a log can't be found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum FindError {
+    /// More processes live at once than any host has.
+    #[error("more than {} processes at once, which no build host has", crate::PROCESSES_MAX)]
+    Processes,
+    /// More steps than are remembered.
+    #[error(
+        "more than {TRACES_MAX} overlays, layers and containers in one log: cut it into shorter recordings"
+    )]
+    Traces,
+}
+
+/// An overlay mount of an engine: the tree of one step.
+#[derive(Debug)]
+pub(crate) struct Overlay {
+    pub(crate) maker: ProcessKey,
+    pub(crate) upper: Vec<u8>,
+    pub(crate) work: Option<Vec<u8>>,
+    pub(crate) lowers: Vec<Vec<u8>>,
+    pub(crate) target: Vec<u8>,
+    pub(crate) binds: Vec<Vec<u8>>,
+    pub(crate) began: Moment,
+    pub(crate) last: Moment,
+    /// Mounted again later: the classic builder does so to read what a step changed.
+    pub(crate) mounted_again: Option<u64>,
+    /// Writes into it by the engine and its helpers: first and last, by the gaps between containers.
+    pub(crate) writes: Vec<Span>,
+    pub(crate) containers: Vec<usize>,
+    pub(crate) mounts: Vec<(u32, MountPoint)>,
+    pub(crate) sources: HashSet<Source>,
+    pub(crate) exported: Vec<u64>,
+    /// As of [`Dir`].
+    pub(crate) copied: Vec<(usize, Vec<u8>)>,
+    /// As of [`Dir`].
+    pub(crate) written: Vec<(Vec<u8>, u64)>,
+    /// Processes of the engine that put their root directory into it.
+    pub(crate) helpers: Vec<ProcessKey>,
+}
+
+/// A stretch of writes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Span {
+    pub(crate) first: Moment,
+    pub(crate) last: Moment,
+    /// How many containers had been in the overlay when it began.
+    pub(crate) after: usize,
+}
+
+/// A directory of an engine's store (or, of the classic builder, a temporary one for the context).
+#[derive(Debug)]
+pub(crate) struct Dir {
+    pub(crate) maker: ProcessKey,
+    pub(crate) path: Vec<u8>,
+    /// In an engine's store; otherwise a place that a helper entered.
+    pub(crate) in_store: bool,
+    pub(crate) began: Moment,
+    pub(crate) first_write: Option<Moment>,
+    pub(crate) last_write: Option<Moment>,
+    /// A helper process (docker-untar, storage-untar) wrote it, with this as its root directory.
+    pub(crate) by_helper: bool,
+    pub(crate) files: HashMap<Vec<u8>, ContextFile>,
+    /// Its files that the engine read again, to copy them, and when.
+    pub(crate) reads: Vec<(u64, Vec<u8>)>,
+    /// Files that were copied into it, each read by the thread that then wrote.
+    pub(crate) copied: Vec<(usize, Vec<u8>)>,
+    /// Names (without directories) and sizes of files that a helper wrote into it.
+    pub(crate) written: Vec<(Vec<u8>, u64)>,
+    pub(crate) file_count: u64,
+    pub(crate) bound_elsewhere: bool,
+    pub(crate) sources: HashSet<Source>,
+    pub(crate) exported: Vec<u64>,
+    pub(crate) votes: HashMap<ProcessKey, u64>,
+    /// Processes of the engine that put their root directory into it.
+    pub(crate) helpers: Vec<ProcessKey>,
+    /// The name it had before the engine renamed it.
+    pub(crate) former: Option<Vec<u8>>,
+}
+
+/// Where a copy was read from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum Source {
+    Dir(usize),
+    Overlay(usize),
+}
+
+/// A process that entered an overlay and ran a program there.
+#[derive(Debug)]
+pub(crate) struct Container {
+    pub(crate) overlay: usize,
+    pub(crate) init: ProcessKey,
+    pub(crate) root: Vec<u8>,
+    pub(crate) setup: Vec<ProcessKey>,
+    pub(crate) setup_began: Moment,
+    pub(crate) by_maker: bool,
+    pub(crate) mntns: u32,
+    pub(crate) cgroup: Option<(u64, Vec<u8>)>,
+    pub(crate) first_exec: Option<FirstExec>,
+    pub(crate) ended: Option<(Moment, Ended)>,
+}
+
+/// A process whose root directory lies in an engine's tree, before it has run a program there.
+struct Entered {
+    overlay: usize,
+    root: Vec<u8>,
+    at: Moment,
+    whole_tree: bool,
+}
+
+/// An engine, as far as it is one: a process that made layers or mounted overlays.
+#[derive(Debug, Clone)]
+pub(crate) struct Maker {
+    pub(crate) uid: u32,
+    pub(crate) argv: Vec<Vec<u8>>,
+    pub(crate) cwd: Option<Vec<u8>>,
+    pub(crate) began: Moment,
+    pub(crate) ended: Option<(Moment, Ended)>,
+    /// Its ancestors that run the same program with the same arguments (a rootless engine starts itself again).
+    pub(crate) outer: Vec<(ProcessKey, Moment)>,
+    pub(crate) store: Store,
+    pub(crate) of_command: bool,
+    /// Events that show it at work, such as a bind of a layer: the first of each stretch.
+    pub(crate) seen: Vec<u64>,
+}
+
+/// Whose layout the directories have that it makes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Store {
+    /// `overlay2/<id>/diff` of Docker, `snapshots/<n>/fs` of containerd.
+    Daemon,
+    /// `overlay/<id>/diff` of containers/storage.
+    Containers,
+}
+
+/// Finds the builds of a log.
+pub struct Finder {
+    pub(crate) tree: Tree,
+    mounts: Mounts,
+    pub(crate) overlays: Vec<Overlay>,
+    by_upper: HashMap<Vec<u8>, usize>,
+    pub(crate) dirs: Vec<Dir>,
+    by_dir: HashMap<Vec<u8>, usize>,
+    pub(crate) containers: Vec<Container>,
+    by_init: HashMap<ProcessKey, usize>,
+    entered: HashMap<ProcessKey, Entered>,
+    pub(crate) makers: HashMap<ProcessKey, Maker>,
+    /// Children of engines that have put their root into a directory of it.
+    helpers: HashMap<ProcessKey, ProcessKey>,
+    pub(crate) clients: Clients,
+    /// Read-only overlays (COPY --from): the topmost lower of each.
+    views: HashMap<Vec<u8>, Vec<u8>>,
+    /// What each thread of an engine read last.
+    reads: HashMap<u32, (u64, Source, Vec<u8>)>,
+    command_pid: Option<u32>,
+    pub(crate) command: Option<ProcessKey>,
+    pub(crate) last: Option<Moment>,
+    full: bool,
+}
+
+impl Finder {
+    /// Begins with the header of the log.
+    pub fn new(header: &Header) -> Self {
+        Finder {
+            tree: Tree::default(),
+            mounts: Mounts::default(),
+            overlays: Vec::new(),
+            by_upper: HashMap::new(),
+            dirs: Vec::new(),
+            by_dir: HashMap::new(),
+            containers: Vec::new(),
+            by_init: HashMap::new(),
+            entered: HashMap::new(),
+            makers: HashMap::new(),
+            helpers: HashMap::new(),
+            clients: Clients::default(),
+            views: HashMap::new(),
+            reads: HashMap::new(),
+            command_pid: header.command_pid,
+            command: None,
+            last: None,
+            full: false,
+        }
+    }
+
+    /// Takes in the next event.
+    pub fn observe(&mut self, event: &Event<'_>) {
+        self.tree.observe(event);
+        let key = key_of(&event.head);
+        let now = moment_of(&event.head);
+        self.last = Some(now);
+        if self.command.is_none()
+            && Some(key.pid) == self.command_pid
+            && !matches!(event.body, Body::ProcessExists(_))
+        {
+            self.command = Some(key);
+        }
+        if let Body::ProcessExec(_) = event.body {
+            self.exec(key, now, event);
+        }
+        if event.failed() {
+            return;
+        }
+        match &event.body {
+            Body::ProcessExit(exit) => {
+                self.exit(key, now, Ended { code: exit.code, signal: exit.signal })
+            }
+            Body::MountMount(mount) => self.mount(key, now, event.head.mntns, mount),
+            Body::MountUmount(umount) => self.umount(key, now, event.head.mntns, umount),
+            Body::MountPivotRoot(pivot) => self.enter(key, now, pivot.path.get(), true),
+            Body::FsChroot(chroot) => self.enter(key, now, chroot.path.get(), false),
+            Body::UnixConnect(connect) => self.connect(key, now, connect.path.get()),
+            Body::FileSymlink(link) => {
+                if let (Some(path), Some(target)) = (link.path.get(), link.target.get()) {
+                    self.layer_link(key, now, path.bytes(), target.bytes());
+                }
+                self.touched(key, now, event.head.tid, link.path.get());
+            }
+            Body::FileMkdir(mkdir) => {
+                if let Some(path) = mkdir.path.get() {
+                    self.snapshot_made(key, now, path.bytes());
+                }
+                self.touched(key, now, event.head.tid, mkdir.path.get());
+            }
+            Body::FileRename(rename) => {
+                if let (Some(from), Some(to)) = (rename.path.get(), rename.to.get()) {
+                    self.snapshot_renamed(key, from.bytes(), to.bytes());
+                }
+                self.touched(key, now, event.head.tid, rename.to.get());
+            }
+            Body::FileOpen(open) => self.open(key, now, event.head.tid, open),
+            Body::FileClose(close) => self.close(key, now, close),
+            Body::FileMknod(mknod) => self.touched(key, now, event.head.tid, mknod.path.get()),
+            Body::FileLink(link) => self.touched(key, now, event.head.tid, link.to.get()),
+            Body::FileUnlink(unlink) => self.touched(key, now, event.head.tid, unlink.path.get()),
+            _ => {}
+        }
+    }
+
+    /// The builds, once every event has been taken in.
+    ///
+    /// # Errors
+    /// When the log holds more than can be held in memory.
+    pub fn finish(self) -> Result<Builds, FindError> {
+        if self.tree.overflowed {
+            return Err(FindError::Processes);
+        }
+        if self.full {
+            return Err(FindError::Traces);
+        }
+        Ok(crate::owner::assign(self))
+    }
+
+    /// The index of an upper directory's overlay.
+    pub(crate) fn overlay_of(&self, upper: &[u8]) -> Option<usize> {
+        self.by_upper.get(upper).copied()
+    }
+
+    fn host(&self, key: ProcessKey, path: Option<&Name<'_>>) -> Option<Vec<u8>> {
+        path.map(|path| self.tree.host_path(key, path.bytes()))
+    }
+
+    fn room(&mut self) -> bool {
+        self.full |= self.overlays.len() + self.dirs.len() + self.containers.len() >= TRACES_MAX;
+        !self.full
+    }
+
+    // ---- processes
+
+    fn exec(&mut self, key: ProcessKey, now: Moment, event: &Event<'_>) {
+        if let Some(&container) = self.by_init.get(&key) {
+            let container = &mut self.containers[container];
+            if container.first_exec.is_none() && !event.failed() {
+                container.first_exec = first_exec(event);
+            }
+            return;
+        }
+        // The first program that runs in the tree makes the process that entered it a container's first.
+        // A helper (docker-untar, buildah's copier) enters and runs none.
+        let Some(entered) = self.entered.get(&key) else { return };
+        if !entered.whole_tree || !self.room() {
+            return;
+        }
+        let Some(entered) = self.entered.remove(&key) else { return };
+        self.helpers.remove(&key);
+        self.overlays[entered.overlay].helpers.retain(|helper| *helper != key);
+        let overlay = &self.overlays[entered.overlay];
+        let mut setup = Vec::new();
+        let mut setup_began = entered.at;
+        let mut by_maker = false;
+        for (ancestor, process) in self.tree.lineage(key).skip(1) {
+            if ancestor == overlay.maker || self.makers.contains_key(&ancestor) {
+                by_maker = true;
+                break;
+            }
+            // What began before the overlay was mounted is no part of this step: containerd, an init.
+            match process.forked {
+                Some(forked) if forked.seq > overlay.began.seq => {
+                    setup.push(ancestor);
+                    setup_began = setup_began.min(forked);
+                }
+                _ => break,
+            }
+        }
+        if let Some(forked) = self.tree.get(key).and_then(|process| process.forked)
+            && forked.seq > overlay.began.seq
+        {
+            setup_began = setup_began.min(forked);
+        }
+        let cgroup = event.head.cgroup.get().map(|path| (event.head.cgroup_id, path.bytes().to_vec()));
+        let container = Container {
+            overlay: entered.overlay,
+            init: key,
+            root: entered.root,
+            setup,
+            setup_began,
+            by_maker,
+            mntns: event.head.mntns,
+            cgroup,
+            first_exec: (!event.failed()).then(|| first_exec(event)).flatten(),
+            ended: None,
+        };
+        let index = self.containers.len();
+        self.containers.push(container);
+        self.by_init.insert(key, index);
+        let overlay = &mut self.overlays[entered.overlay];
+        overlay.containers.push(index);
+        overlay.last = now;
+    }
+
+    fn exit(&mut self, key: ProcessKey, now: Moment, ended: Ended) {
+        if let Some(&container) = self.by_init.get(&key) {
+            let container = &mut self.containers[container];
+            container.ended = Some((now, ended));
+            let overlay = &mut self.overlays[container.overlay];
+            overlay.last = overlay.last.max(now);
+        }
+        self.by_init.remove(&key);
+        self.entered.remove(&key);
+        self.helpers.remove(&key);
+        if let Some(maker) = self.makers.get_mut(&key) {
+            maker.ended = Some((now, ended));
+        }
+        self.clients.ended(key, now, ended);
+    }
+
+    fn connect(&mut self, key: ProcessKey, now: Moment, path: Option<&Name<'_>>) {
+        let Some(path) = path else { return };
+        if self.by_init.contains_key(&key)
+            || self.helpers.contains_key(&key)
+            || self.makers.contains_key(&key)
+        {
+            return;
+        }
+        let of_command = self.under_command(key);
+        if let Some(process) = self.tree.get(key) {
+            self.clients.connected(key, process, path.bytes(), now, of_command);
+        }
+    }
+
+    fn under_command(&self, key: ProcessKey) -> bool {
+        self.command
+            .is_some_and(|command| self.tree.lineage(key).any(|(ancestor, _)| ancestor == command))
+    }
+
+    /// Takes note that the process does what engines do.
+    fn make(&mut self, key: ProcessKey, now: Moment, store: Store) {
+        self.clients.engine_active(now);
+        if self.makers.contains_key(&key) || self.makers.len() >= TRACES_MAX {
+            return;
+        }
+        let of_command = self.under_command(key);
+        let Some(process) = self.tree.get(key) else { return };
+        let mut outer = Vec::new();
+        for (ancestor, other) in self.tree.lineage(key).skip(1) {
+            let same = other.exe.is_some()
+                && other.exe == process.exe
+                && other.argv.get(1..) == process.argv.get(1..);
+            if !same {
+                break;
+            }
+            outer.push((ancestor, other.began));
+        }
+        let maker = Maker {
+            uid: process.uid,
+            argv: process.argv.clone(),
+            cwd: process.cwd.clone(),
+            began: process.began,
+            ended: None,
+            outer,
+            store,
+            of_command,
+            seen: Vec::new(),
+        };
+        self.makers.insert(key, maker);
+    }
+
+    // ---- mounts
+
+    fn mount(&mut self, key: ProcessKey, now: Moment, mntns: u32, mount: &MountMount<'_>) {
+        let has = |flag: &[u8]| mount.flags.iter().any(|given| given == flag);
+        let Some(target) = self.host(key, mount.target.get()) else { return };
+        if has(b"remount") {
+            return;
+        }
+        if let Some(lowers) = &mount.lower {
+            self.mount_overlay(key, now, mntns, target, mount, lowers);
+            return;
+        }
+        let bind = has(b"bind");
+        let changes_propagation =
+            [&b"private"[..], b"slave", b"shared", b"unbindable"].into_iter().any(has);
+        if !bind && (changes_propagation || mount.fstype.is_none()) && !has(b"move") {
+            return;
+        }
+        let source = self.host(key, mount.source.get());
+        if let Some(within) = self.mounts.within(&target)
+            && !within.rest.is_empty()
+        {
+            let (overlay, path) = (within.overlay, within.rest.to_vec());
+            let point = MountPoint {
+                path,
+                fstype: mount.fstype.as_ref().map(|fstype| fstype.bytes().to_vec()),
+                source: mount.source.get().map(|source| source.bytes().to_vec()),
+            };
+            let overlay = &mut self.overlays[overlay];
+            if overlay.mounts.len() < MOUNT_POINTS_MAX {
+                overlay.mounts.push((mntns, point));
+            }
+            return;
+        }
+        let Some(source) = source.filter(|_| bind) else { return };
+        if let Some(within) = self.mounts.within(&source)
+            && within.rest.is_empty()
+            && source != target
+        {
+            let overlay = within.overlay;
+            self.overlays[overlay].binds.push(target.clone());
+            self.overlays[overlay].last = now;
+        }
+        if source != target
+            && let Some(store) = store_of(&source)
+            && self.tree.get(key).is_some_and(|process| process.root.is_none())
+        {
+            self.make(key, now, store);
+            if let Some(maker) = self.makers.get_mut(&key)
+                && maker.seen.len() < SEEN_MAX
+            {
+                maker.seen.push(now.seq);
+            }
+        }
+        if let Some(&dir) = self.by_dir.get(&source)
+            && source != target
+        {
+            self.dirs[dir].bound_elsewhere = true;
+        }
+        self.mounts.bind(source, target, mntns);
+    }
+
+    fn mount_overlay(
+        &mut self,
+        key: ProcessKey,
+        now: Moment,
+        mntns: u32,
+        target: Vec<u8>,
+        mount: &MountMount<'_>,
+        lowers: &NameList<'_>,
+    ) {
+        let lowers: Vec<Vec<u8>> = lowers.iter().map(|lower| self.tree.host_path(key, lower)).collect();
+        let Some(upper) = self.host(key, mount.upper.as_ref()) else {
+            if let Some(top) = lowers.into_iter().next()
+                && self.views.len() < TRACES_MAX
+            {
+                self.views.insert(target, top);
+            }
+            return;
+        };
+        let Some(store) = store_of(&upper) else { return };
+        if let Some(&known) = self.by_upper.get(&upper) {
+            let overlay = &mut self.overlays[known];
+            overlay.mounted_again = Some(now.seq);
+            overlay.last = now;
+            if overlay.target != target && !overlay.binds.contains(&target) {
+                overlay.binds.push(target.clone());
+            }
+            self.mounts.overlay(target, known, mntns);
+            self.clients.engine_active(now);
+            return;
+        }
+        if !self.room() {
+            return;
+        }
+        self.make(key, now, store);
+        let index = self.overlays.len();
+        self.mounts.overlay(target.clone(), index, mntns);
+        self.by_upper.insert(upper.clone(), index);
+        self.overlays.push(Overlay {
+            maker: key,
+            work: self.host(key, mount.work.as_ref()),
+            upper,
+            lowers,
+            target,
+            binds: Vec::new(),
+            began: now,
+            last: now,
+            mounted_again: None,
+            writes: Vec::new(),
+            containers: Vec::new(),
+            mounts: Vec::new(),
+            sources: HashSet::new(),
+            exported: Vec::new(),
+            copied: Vec::new(),
+            written: Vec::new(),
+            helpers: Vec::new(),
+        });
+    }
+
+    fn umount(&mut self, key: ProcessKey, now: Moment, mntns: u32, umount: &MountUmount<'_>) {
+        let Some(target) = self.host(key, umount.target.get()) else { return };
+        self.views.remove(&target);
+        if let Some(overlay) = self.mounts.umount(&target, mntns) {
+            let overlay = &mut self.overlays[overlay];
+            overlay.last = overlay.last.max(now);
+        }
+    }
+
+    /// The process put its root directory elsewhere: a runtime into a container's tree, or a helper of an engine
+    /// into the directory that it is to read or write.
+    fn enter(&mut self, key: ProcessKey, now: Moment, path: Option<&Name<'_>>, whole_namespace: bool) {
+        let Some(root) = self.host(key, path) else { return };
+        let within = self.mounts.within(&root).map(|within| (within.overlay, within.rest.is_empty()));
+        self.tree.set_root(key, Arc::from(root.as_slice()), whole_namespace);
+        let maker = self
+            .tree
+            .lineage(key)
+            .skip(1)
+            .find_map(|(ancestor, _)| self.makers.contains_key(&ancestor).then_some(ancestor));
+        if let Some((overlay, whole_tree)) = within {
+            if let Some(maker) = maker {
+                self.helpers.insert(key, maker);
+                add_helper(&mut self.overlays[overlay].helpers, key);
+            }
+            self.entered.insert(key, Entered { overlay, root, at: now, whole_tree });
+            return;
+        }
+        let Some(maker) = maker else { return };
+        self.helpers.insert(key, maker);
+        if let Some(dir) = self.dir_above(&root) {
+            self.dirs[dir].by_helper = true;
+            add_helper(&mut self.dirs[dir].helpers, key);
+        } else if root != b"/" && self.room() {
+            self.add_dir(maker, root, now, false);
+            if let Some(dir) = self.dirs.last_mut() {
+                add_helper(&mut dir.helpers, key);
+            }
+        }
+    }
+
+    // ---- directories of engines
+
+    /// `<store>/l/<short name>` -> `../<id>/diff`: how Docker's overlay2 and containers/storage begin a layer.
+    fn layer_link(&mut self, key: ProcessKey, now: Moment, path: &[u8], target: &[u8]) {
+        if let Some(layer) = link_names(path, target) {
+            self.layer_made(key, now, self.tree.host_path(key, &layer));
+        }
+    }
+
+    /// `<root>/snapshots/new-<random>/fs`: how containerd's overlay snapshotter begins a layer.
+    fn snapshot_made(&mut self, key: ProcessKey, now: Moment, path: &[u8]) {
+        let store = parent(path).and_then(parent);
+        if base(path) == b"fs" && store.is_some_and(|store| base(store) == b"snapshots") {
+            self.layer_made(key, now, self.tree.host_path(key, path));
+        }
+    }
+
+    /// `<root>/snapshots/new-<random>` becomes `<root>/snapshots/<n>`.
+    fn snapshot_renamed(&mut self, key: ProcessKey, from: &[u8], to: &[u8]) {
+        if !base(from).starts_with(b"new-") {
+            return;
+        }
+        let before = [&self.tree.host_path(key, from)[..], b"/fs"].concat();
+        if let Some(dir) = self.by_dir.remove(&before) {
+            let path = [&self.tree.host_path(key, to)[..], b"/fs"].concat();
+            self.dirs[dir].path.clone_from(&path);
+            self.dirs[dir].former = parent(&before).map(<[u8]>::to_vec);
+            self.by_dir.insert(path, dir);
+        }
+    }
+
+    fn layer_made(&mut self, key: ProcessKey, now: Moment, path: Vec<u8>) {
+        let Some(store) = store_of(&path) else { return };
+        if self.by_dir.contains_key(&path) || !self.room() {
+            return;
+        }
+        self.make(key, now, store);
+        self.add_dir(key, path, now, true);
+    }
+
+    fn add_dir(&mut self, maker: ProcessKey, path: Vec<u8>, now: Moment, in_store: bool) {
+        self.clients.engine_active(now);
+        self.by_dir.insert(path.clone(), self.dirs.len());
+        self.dirs.push(Dir {
+            maker,
+            path,
+            in_store,
+            began: now,
+            first_write: None,
+            last_write: None,
+            by_helper: !in_store,
+            files: HashMap::new(),
+            reads: Vec::new(),
+            copied: Vec::new(),
+            written: Vec::new(),
+            file_count: 0,
+            bound_elsewhere: false,
+            sources: HashSet::new(),
+            exported: Vec::new(),
+            votes: HashMap::new(),
+            helpers: Vec::new(),
+            former: None,
+        });
+    }
+
+    fn dir_above(&self, path: &[u8]) -> Option<usize> {
+        upwards(path).find_map(|dir| self.by_dir.get(dir).copied())
+    }
+
+    // ---- what engines read and write
+
+    /// The engine whose work this process does.
+    fn works_for(&self, key: ProcessKey) -> Option<ProcessKey> {
+        if self.makers.contains_key(&key) { Some(key) } else { self.helpers.get(&key).copied() }
+    }
+
+    /// Where in an engine's trees a path lies: an overlay, or a directory of the store.
+    fn place(&self, path: &[u8]) -> Option<(Source, usize)> {
+        if let Some(within) = self.mounts.within(path) {
+            return Some((Source::Overlay(within.overlay), path.len() - within.rest.len()));
+        }
+        for dir in upwards(path) {
+            if let Some(&overlay) = self.by_upper.get(dir) {
+                return Some((Source::Overlay(overlay), dir.len()));
+            }
+            if let Some(&found) = self.by_dir.get(dir) {
+                return Some((Source::Dir(found), dir.len()));
+            }
+        }
+        None
+    }
+
+    fn touched(&mut self, key: ProcessKey, now: Moment, tid: u32, path: Option<&Name<'_>>) {
+        if self.works_for(key).is_none() {
+            return;
+        }
+        let Some(path) = self.host(key, path) else { return };
+        if let Some((place, cut)) = self.place(&path)
+            && path.len() > cut
+        {
+            self.wrote(now, tid, place);
+        }
+    }
+
+    fn wrote(&mut self, now: Moment, tid: u32, place: Source) {
+        let read = self.reads.get(&tid).filter(|(_, source, _)| *source != place);
+        match place {
+            Source::Overlay(overlay) => {
+                let overlay = &mut self.overlays[overlay];
+                overlay.last = now;
+                let after = overlay.containers.len();
+                match overlay.writes.last_mut().filter(|span| span.after == after) {
+                    Some(span) => span.last = now,
+                    None => overlay.writes.push(Span { first: now, last: now, after }),
+                }
+                if let Some((_, source, name)) = read.filter(|(seq, ..)| *seq > overlay.began.seq) {
+                    overlay.sources.insert(*source);
+                    note_copy(&mut overlay.copied, *source, name);
+                }
+            }
+            Source::Dir(dir) => {
+                let dir = &mut self.dirs[dir];
+                dir.first_write.get_or_insert(now);
+                dir.last_write = Some(now);
+                if let Some((_, source, name)) = read.filter(|(seq, ..)| *seq > dir.began.seq) {
+                    dir.sources.insert(*source);
+                    note_copy(&mut dir.copied, *source, name);
+                }
+            }
+        }
+    }
+
+    fn open(&mut self, key: ProcessKey, now: Moment, tid: u32, open: &FileOpen<'_>) {
+        if let Some(client) = self.clients.get_mut(key)
+            && !open.mode.writes()
+        {
+            if let (Some(path), Some(size)) = (open.path.get(), open.size) {
+                client.opened(path.bytes(), size, now.seq);
+            }
+            return;
+        }
+        if self.works_for(key).is_none() {
+            return;
+        }
+        let Some(path) = self.host(key, open.path.get()) else { return };
+        if !(open.mode.writes() || open.create.0 || open.truncate.0) {
+            self.engine_read(now, tid, &path);
+            return;
+        }
+        let Some((place, cut)) = self.place(&path) else { return };
+        self.wrote(now, tid, place);
+        if let Source::Dir(dir) = place {
+            let dir = &mut self.dirs[dir];
+            let name = path[cut..].strip_prefix(b"/").unwrap_or_default();
+            if dir.files.len() < CONTEXT_FILES_MAX && !dir.files.contains_key(name) {
+                dir.files.insert(name.to_vec(), ContextFile { made: now.seq, size: 0 });
+                dir.file_count += 1;
+            }
+        }
+    }
+
+    fn engine_read(&mut self, now: Moment, tid: u32, path: &[u8]) {
+        let real = self.mounts.unbound(path);
+        let path = real.as_deref().unwrap_or(path);
+        let (source, name) = match self.place(path) {
+            Some((place, cut)) => {
+                let name = path[cut..].strip_prefix(b"/").unwrap_or_default().to_vec();
+                match place {
+                    Source::Overlay(overlay) => note(&mut self.overlays[overlay].exported, now.seq),
+                    Source::Dir(dir) => {
+                        let dir = &mut self.dirs[dir];
+                        note(&mut dir.exported, now.seq);
+                        if dir.reads.len() < CONTEXT_READS_MAX && dir.files.contains_key(&name) {
+                            dir.reads.push((now.seq, name.clone()));
+                        }
+                    }
+                }
+                (place, name)
+            }
+            None => match self.viewed(path) {
+                Some(source) => (source, Vec::new()),
+                None => return,
+            },
+        };
+        if self.reads.len() < READS_MAX || self.reads.contains_key(&tid) {
+            self.reads.insert(tid, (now.seq, source, name));
+        }
+    }
+
+    /// What lies behind a read-only view (COPY --from mounts a stage's layers so).
+    fn viewed(&self, path: &[u8]) -> Option<Source> {
+        let dir = upwards(path).find_map(|dir| self.views.get(dir)).map(Vec::as_slice)?;
+        match self.by_upper.get(dir) {
+            Some(&overlay) => Some(Source::Overlay(overlay)),
+            None => self.by_dir.get(dir).map(|&dir| Source::Dir(dir)),
+        }
+    }
+
+    fn close(&mut self, key: ProcessKey, now: Moment, close: &FileClose<'_>) {
+        if self.works_for(key).is_none() {
+            return;
+        }
+        let Some(path) = self.host(key, close.path.get()) else { return };
+        let Some((place, cut)) = self.place(&path) else { return };
+        let name = path[cut..].strip_prefix(b"/").unwrap_or_default();
+        let written = match place {
+            Source::Overlay(overlay) => &mut self.overlays[overlay].written,
+            Source::Dir(dir) => &mut self.dirs[dir].written,
+        };
+        if let Some(size) = close.size
+            && written.len() < COPIED_MAX
+        {
+            written.push((base(name).to_vec(), size));
+        }
+        let Source::Dir(index) = place else { return };
+        let dir = &mut self.dirs[index];
+        dir.last_write = Some(now);
+        let (Some(file), Some(size)) = (dir.files.get_mut(name), close.size) else { return };
+        file.size = size;
+        // BuildKit makes the file and then asks the client for its content; the classic client sends without
+        // being asked, and has read the file before.
+        let after = if dir.in_store { file.made } else { 0 };
+        self.clients.vote(name, size, after, now.seq, &mut dir.votes);
+    }
+}
+
+fn note_copy(copied: &mut Vec<(usize, Vec<u8>)>, source: Source, name: &[u8]) {
+    if let Source::Dir(dir) = source
+        && copied.len() < COPIED_MAX
+        && !copied.iter().any(|(of, known)| *of == dir && known == name)
+    {
+        copied.push((dir, name.to_vec()));
+    }
+}
+
+fn add_helper(helpers: &mut Vec<ProcessKey>, key: ProcessKey) {
+    if helpers.len() < HELPERS_MAX {
+        helpers.push(key);
+    }
+}
+
+/// Keeps the first and the last of many.
+fn note(seqs: &mut Vec<u64>, seq: u64) {
+    if seqs.len() < 2 {
+        seqs.push(seq);
+    } else {
+        seqs[1] = seq;
+    }
+}
+
+/// The layer that a short name stands for: `<store>/l/<short name>` -> `../<id>/diff`.
+pub(crate) fn link_names(path: &[u8], target: &[u8]) -> Option<Vec<u8>> {
+    let store = parent(path).filter(|dir| base(dir) == b"l").and_then(parent)?;
+    let id = target.strip_prefix(b"../")?.strip_suffix(b"/diff")?;
+    if id.is_empty() || id.contains(&b'/') {
+        return None;
+    }
+    Some([store, b"/", id, b"/diff"].concat())
+}
+
+/// Whose store a layer directory belongs to, by its layout.
+pub(crate) fn store_of(layer: &[u8]) -> Option<Store> {
+    let store = parent(layer).and_then(parent).map(base)?;
+    match (base(layer), store) {
+        (b"diff", b"overlay") => Some(Store::Containers),
+        (b"diff", _) | (b"fs", b"snapshots") => Some(Store::Daemon),
+        _ => None,
+    }
+}
+
+/// Docker puts a layer `<id>-init` with the runtime's mount points below each container's own.
+pub(crate) fn is_init_layer(layer: &[u8]) -> bool {
+    parent(layer).is_some_and(|dir| dir.ends_with(b"-init"))
+}
+
+fn first_exec(event: &Event<'_>) -> Option<FirstExec> {
+    let Body::ProcessExec(exec) = &event.body else { return None };
+    let truncated =
+        event.tail.truncated.as_ref().is_some_and(|cut| cut.iter().any(|field| field == b"argv"));
+    Some(FirstExec {
+        seq: event.head.seq,
+        exe: exec.exe.get().map(|exe| exe.bytes().to_vec()),
+        argv: exec.argv.get().map(|argv| argv.iter().map(<[u8]>::to_vec).collect()).unwrap_or_default(),
+        truncated,
+        cwd: exec.cwd.get().map(|cwd| cwd.bytes().to_vec()),
+    })
+}

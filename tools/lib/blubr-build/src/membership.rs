@@ -1,0 +1,456 @@
+//! Where each event of a log belongs, once its builds are known: the second time over the same events.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use blubr_log::{Body, Event, Name};
+
+use crate::build::{Build, Builds, MountPoint, ProcessKey};
+use crate::finder::{link_names, store_of};
+use crate::path::{below, parent, upwards};
+use crate::process::{Tree, key_of};
+
+/// Where an event belongs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Place {
+    /// Not to this build.
+    Outside,
+    /// To the client, or a process that it began.
+    Client,
+    /// To the engine's work for the build: for one run, or for the build as a whole.
+    Engine {
+        /// `id` of the run.
+        run: Option<u32>,
+    },
+    /// To a process of a run's container.
+    Container {
+        /// `id` of the run.
+        run: u32,
+    },
+    /// To someone else who touched the build: wrote or read in its directories, or entered a container of it.
+    Foreign {
+        /// `id` of the run, where it is known which.
+        run: Option<u32>,
+    },
+    /// To the client of another build that shares steps with this one: what proves that they are shared.
+    Witness,
+}
+
+/// Which of a build's directories a path lies in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Area {
+    /// The mounted tree of a run: what its container sees.
+    Tree,
+    /// The upper directory of a run: what it changes.
+    Upper,
+    /// The overlay's work directory, or the engine's notes beside the upper directory.
+    Work,
+    /// A layer that the engine registered from what a run changed.
+    Layer,
+    /// What the client sent.
+    Context,
+}
+
+/// A path within a build.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Spot {
+    /// `id` of the run whose directory it is; none for a context.
+    pub run: Option<u32>,
+    /// Which directory.
+    pub area: Area,
+    /// The path below that directory; of a tree, an upper directory and a layer: as the container sees it. `/` for
+    /// the directory itself.
+    pub path: Vec<u8>,
+    /// Index, in the run's `mounts`, of what is mounted there: then the path is not in the step's layer.
+    pub mounted: Option<usize>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Owned {
+    run: Option<u32>,
+    area: Area,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Role {
+    Client,
+    Engine,
+    /// A runtime that sets a container up, or a helper of the engine.
+    Work(Option<u32>),
+    Container(u32),
+    Witness,
+}
+
+/// Says of each event, in the order of the log, where it belongs.
+pub struct Membership {
+    tree: Tree,
+    dirs: HashMap<Vec<u8>, Owned>,
+    /// What all directories begin with: most paths of a log don't.
+    prefix: Vec<u8>,
+    marks: HashMap<ProcessKey, Role>,
+    roles: HashMap<ProcessKey, Role>,
+    cgroups: HashMap<u64, u32>,
+    mounts: HashMap<u32, Vec<MountPoint>>,
+    witness_dirs: Vec<Vec<u8>>,
+    ending: Option<ProcessKey>,
+    /// Events on the build's directories after this one are no part of it: layers stay, others build upon them.
+    until: u64,
+}
+
+impl Membership {
+    /// Of the build with this number; `None` if there is no such build.
+    pub fn new(builds: &Builds, number: u32) -> Option<Self> {
+        let build = builds.builds.iter().find(|build| build.number == number)?;
+        let dirs = directories(build);
+        let last_run =
+            build.runs.iter().map(|run| run.ended.map_or(run.last_seq, |ended| ended.seq)).max();
+        Some(Membership {
+            tree: Tree::default(),
+            prefix: common_prefix(dirs.keys()),
+            dirs,
+            marks: marks(build),
+            roles: HashMap::new(),
+            cgroups: cgroups(build),
+            mounts: build.runs.iter().map(|run| (run.id, run.mounts.clone())).collect(),
+            witness_dirs: build.witnesses.iter().flat_map(|witness| witness.contexts.clone()).collect(),
+            ending: None,
+            until: build.ended.map_or(u64::MAX, |ended| ended.seq.max(last_run.unwrap_or(0))),
+        })
+    }
+
+    /// Where the next event belongs.
+    pub fn classify(&mut self, event: &Event<'_>) -> Place {
+        if let Some(key) = self.ending.take() {
+            self.roles.remove(&key);
+        }
+        let key = key_of(&event.head);
+        self.tree.observe(event);
+        self.follow(key, event);
+        let place = self.place(key, event);
+        if !event.failed() {
+            self.move_root(key, event);
+        }
+        if let Body::ProcessExit(_) = event.body {
+            self.ending = Some(key);
+        }
+        place
+    }
+
+    /// Where in the build a path of the event lies that was classified last.
+    pub fn spot(&self, event: &Event<'_>, path: &[u8]) -> Option<Spot> {
+        let host = self.tree.host_path(key_of(&event.head), path);
+        let (owned, dir) = self.owned(&host)?;
+        let rest = below(&host, &dir)?;
+        let path = if rest.is_empty() { b"/".to_vec() } else { rest.to_vec() };
+        let points =
+            owned.run.and_then(|run| self.mounts.get(&run)).filter(|_| owned.area == Area::Tree);
+        let mounted = points.and_then(|points| {
+            let covering =
+                points.iter().enumerate().filter(|(_, point)| below(&path, &point.path).is_some());
+            covering.max_by_key(|(at, point)| (point.path.len(), *at)).map(|(at, _)| at)
+        });
+        Some(Spot { run: owned.run, area: owned.area, path, mounted })
+    }
+
+    /// A path of the event as the container of `run` sees it, where it lies in that run's tree, upper directory or
+    /// layer.
+    pub fn container_path(&self, event: &Event<'_>, path: &[u8], run: u32) -> Option<Vec<u8>> {
+        let spot = self.spot(event, path)?;
+        let inside = matches!(spot.area, Area::Tree | Area::Upper | Area::Layer);
+        (inside && spot.run == Some(run)).then_some(spot.path)
+    }
+
+    /// Hands roles on from parent to child.
+    fn follow(&mut self, key: ProcessKey, event: &Event<'_>) {
+        if !self.roles.contains_key(&key)
+            && let Some(role) = self.marks.get(&key).copied().or_else(|| self.inherited(key))
+        {
+            self.roles.insert(key, role);
+        }
+        if let Body::ProcessFork(fork) = &event.body {
+            let child = ProcessKey { pid: fork.child_pid, start: fork.child_start };
+            // An engine's children work for many builds: only those that were seen to work for this one count.
+            let handed = self
+                .roles
+                .get(&key)
+                .copied()
+                .filter(|role| *role != Role::Engine && *role != Role::Witness);
+            if let Some(role) = self.marks.get(&child).copied().or(handed) {
+                self.roles.insert(child, role);
+            }
+        }
+    }
+
+    /// The role of the nearest ancestor that has one, for a process whose fork was not seen.
+    fn inherited(&self, key: ProcessKey) -> Option<Role> {
+        let unseen = self.tree.get(key).is_some_and(|process| process.forked.is_none());
+        if !unseen {
+            return None;
+        }
+        let role = self
+            .tree
+            .lineage(key)
+            .skip(1)
+            .find_map(|(ancestor, _)| self.roles.get(&ancestor).copied())?;
+        (role != Role::Engine && role != Role::Witness).then_some(role)
+    }
+
+    fn place(&self, key: ProcessKey, event: &Event<'_>) -> Place {
+        let role = self.roles.get(&key).copied();
+        if let Some(Role::Container(run)) = role {
+            return Place::Container { run };
+        }
+        if let Some(Role::Work(run)) = role {
+            return Place::Engine { run };
+        }
+        let in_time = event.head.seq <= self.until;
+        let hit = if in_time { self.hit(key, event) } else { None };
+        if role == Some(Role::Client) {
+            // buildah is client and engine in one.
+            return match hit {
+                Some(owned) if owned.area != Area::Context => Place::Engine { run: owned.run },
+                _ => Place::Client,
+            };
+        }
+        let by_engine = role == Some(Role::Engine)
+            || self
+                .tree
+                .lineage(key)
+                .any(|(ancestor, _)| self.roles.get(&ancestor) == Some(&Role::Engine));
+        // In a container's control group or below its root directory without descending from it: entered.
+        if let Some(&run) = self.cgroups.get(&event.head.cgroup_id) {
+            return Place::Foreign { run: Some(run) };
+        }
+        if let Some(process) = self.tree.get(key)
+            && let Some(root) = &process.root
+            && in_time
+            && let Some((owned, _)) = self.owned(root)
+        {
+            return if by_engine {
+                Place::Engine { run: owned.run }
+            } else {
+                Place::Foreign { run: owned.run }
+            };
+        }
+        if let Some(owned) = hit {
+            return if by_engine {
+                Place::Engine { run: owned.run }
+            } else {
+                Place::Foreign { run: owned.run }
+            };
+        }
+        if let Body::ProcessFork(fork) = &event.body {
+            let child = ProcessKey { pid: fork.child_pid, start: fork.child_start };
+            return match self.marks.get(&child) {
+                Some(Role::Client) => Place::Client,
+                Some(Role::Work(run)) => Place::Engine { run: *run },
+                Some(Role::Container(run)) => Place::Engine { run: Some(*run) },
+                Some(Role::Engine) => Place::Engine { run: None },
+                Some(Role::Witness) | None => Place::Outside,
+            };
+        }
+        match (role, &event.body) {
+            (
+                Some(Role::Engine),
+                Body::ProcessExists(_) | Body::ProcessExec(_) | Body::ProcessExit(_),
+            ) => Place::Engine { run: None },
+            (
+                Some(Role::Witness),
+                Body::ProcessExec(_) | Body::ProcessExit(_) | Body::UnixConnect(_),
+            ) => Place::Witness,
+            (Some(Role::Witness), Body::FileOpen(open))
+                if open.size.is_some() && !open.mode.writes() =>
+            {
+                let connected = self.tree.get(key).is_some_and(|process| process.connected);
+                if connected { Place::Witness } else { Place::Outside }
+            }
+            _ if in_time && self.in_witness_context(key, event) => Place::Witness,
+            _ => Place::Outside,
+        }
+    }
+
+    fn in_witness_context(&self, key: ProcessKey, event: &Event<'_>) -> bool {
+        if self.witness_dirs.is_empty() {
+            return false;
+        }
+        let mut found = false;
+        self.each_path(key, event, &mut |path| {
+            found |= self.witness_dirs.iter().any(|dir| below(path, dir).is_some());
+        });
+        found
+    }
+
+    /// The first of the build's directories that a path of the event lies in.
+    fn hit(&self, key: ProcessKey, event: &Event<'_>) -> Option<Owned> {
+        let mut found = None;
+        self.each_path(key, event, &mut |path| {
+            if found.is_none() {
+                found = self.owned(path).map(|(owned, _)| owned);
+            }
+        });
+        found
+    }
+
+    fn each_path(&self, key: ProcessKey, event: &Event<'_>, each: &mut dyn FnMut(&[u8])) {
+        let root = self.tree.get(key).and_then(|process| process.root.as_deref());
+        let mut one = |name: Option<&Name<'_>>| {
+            if let Some(name) = name {
+                match root {
+                    None => each(name.bytes()),
+                    Some(root) => each(&crate::path::join(Some(root), name.bytes())),
+                }
+            }
+        };
+        match &event.body {
+            Body::FileOpen(it) => one(it.path.get()),
+            Body::FileClose(it) => one(it.path.get()),
+            Body::FileMkdir(it) => one(it.path.get()),
+            Body::FileMknod(it) => one(it.path.get()),
+            Body::FileUnlink(it) => one(it.path.get()),
+            Body::FileChmod(it) => one(it.path.get()),
+            Body::FileChown(it) => one(it.path.get()),
+            Body::FileTruncate(it) => one(it.path.get()),
+            Body::FileSetxattr(it) => one(it.path.get()),
+            Body::FileUtimes(it) => one(it.path.get()),
+            Body::FileRename(it) => {
+                one(it.path.get());
+                one(it.to.get());
+            }
+            Body::FileLink(it) => {
+                one(it.path.get());
+                one(it.to.get());
+            }
+            Body::FileSymlink(it) => {
+                one(it.path.get());
+                if let (Some(path), Some(target)) = (it.path.get(), it.target.get())
+                    && let Some(layer) = link_names(path.bytes(), target.bytes())
+                {
+                    one(Some(&Name::from(&layer[..])));
+                }
+            }
+            Body::MountMount(it) => {
+                one(it.target.get());
+                one(it.source.get());
+                one(it.upper.as_ref());
+            }
+            Body::MountUmount(it) => one(it.target.get()),
+            Body::MountPivotRoot(it) => one(it.path.get()),
+            Body::MountExists(it) => {
+                one(it.target.get());
+                one(it.upper.as_ref());
+            }
+            Body::FsChroot(it) => one(it.path.get()),
+            _ => {}
+        }
+    }
+
+    fn owned(&self, path: &[u8]) -> Option<(Owned, Vec<u8>)> {
+        if !path.starts_with(&self.prefix) {
+            return None;
+        }
+        upwards(path).find_map(|dir| self.dirs.get(dir).map(|owned| (*owned, dir.to_vec())))
+    }
+
+    fn move_root(&mut self, key: ProcessKey, event: &Event<'_>) {
+        let (path, whole_namespace) = match &event.body {
+            Body::MountPivotRoot(pivot) => (pivot.path.get(), true),
+            Body::FsChroot(chroot) => (chroot.path.get(), false),
+            _ => return,
+        };
+        let Some(path) = path else { return };
+        let root = self.tree.host_path(key, path.bytes());
+        self.tree.set_root(key, Arc::from(root.as_slice()), whole_namespace);
+    }
+}
+
+/// The build's directories. The engine's notes lie beside each upper directory, in the directory above it.
+fn directories(build: &Build) -> HashMap<Vec<u8>, Owned> {
+    let mut dirs = HashMap::new();
+    let notes = |dirs: &mut HashMap<Vec<u8>, Owned>, layer: &[u8], run: Option<u32>| {
+        if store_of(layer).is_some()
+            && let Some(above) = parent(layer)
+        {
+            dirs.entry(above.to_vec()).or_insert(Owned { run, area: Area::Work });
+        }
+    };
+    for run in &build.runs {
+        let of = Some(run.id);
+        for root in &run.roots {
+            dirs.insert(root.clone(), Owned { run: of, area: Area::Tree });
+        }
+        dirs.insert(run.upper.clone(), Owned { run: of, area: Area::Upper });
+        notes(&mut dirs, &run.upper, of);
+        if let Some(work) = &run.work {
+            dirs.insert(work.clone(), Owned { run: of, area: Area::Work });
+        }
+    }
+    for layer in &build.layers {
+        dirs.entry(layer.dir.clone()).or_insert(Owned { run: layer.of, area: Area::Layer });
+        notes(&mut dirs, &layer.dir, layer.of);
+    }
+    for context in &build.contexts {
+        dirs.entry(context.dir.clone()).or_insert(Owned { run: None, area: Area::Context });
+        notes(&mut dirs, &context.dir, None);
+    }
+    for (name, of) in &build.former_names {
+        let area = Area::Work;
+        dirs.entry(name.clone()).or_insert(Owned { run: *of, area });
+    }
+    dirs
+}
+
+fn marks(build: &Build) -> HashMap<ProcessKey, Role> {
+    let mut marks = HashMap::new();
+    for witness in &build.witnesses {
+        marks.insert(witness.client, Role::Witness);
+    }
+    for engine in &build.engine_pids {
+        marks.insert(*engine, Role::Engine);
+    }
+    marks.insert(build.client, Role::Client);
+    if build.engine == crate::Engine::Buildah {
+        for engine in &build.engine_pids {
+            marks.insert(*engine, Role::Client);
+        }
+    }
+    for (helper, run) in &build.helpers {
+        marks.insert(*helper, Role::Work(*run));
+    }
+    for run in &build.runs {
+        for setup in &run.setup {
+            marks.insert(*setup, Role::Work(Some(run.id)));
+        }
+    }
+    for run in &build.runs {
+        if let Some(init) = run.init {
+            marks.insert(init, Role::Container(run.id));
+        }
+    }
+    marks
+}
+
+/// Control groups that are one run's own.
+fn cgroups(build: &Build) -> HashMap<u64, u32> {
+    let mut cgroups: HashMap<u64, Option<u32>> = HashMap::new();
+    for run in &build.runs {
+        if let Some(id) = run.cgroup_id {
+            cgroups.entry(id).and_modify(|of| *of = None).or_insert(Some(run.id));
+        }
+    }
+    cgroups.into_iter().filter_map(|(id, of)| of.map(|of| (id, of))).collect()
+}
+
+fn common_prefix<'d>(dirs: impl Iterator<Item = &'d Vec<u8>>) -> Vec<u8> {
+    let mut prefix: Option<Vec<u8>> = None;
+    for dir in dirs {
+        match &mut prefix {
+            None => prefix = Some(dir.clone()),
+            Some(prefix) => {
+                let same = prefix.iter().zip(dir).take_while(|(a, b)| a == b).count();
+                prefix.truncate(same);
+            }
+        }
+    }
+    // Nothing lies in no directory.
+    prefix.unwrap_or_else(|| vec![0])
+}

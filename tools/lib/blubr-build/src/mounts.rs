@@ -1,0 +1,127 @@
+//! What is mounted where, as far as builds need it: overlays, and the binds that give them further names.
+
+use std::collections::HashMap;
+
+use crate::path;
+
+/// Mounts that are remembered; a host has some thousands.
+const MOUNTS_MAX: usize = 1 << 17;
+
+/// Binds of binds that are followed.
+const BINDS_MAX: usize = 16;
+
+enum Mounted {
+    /// Index of the overlay.
+    Overlay(usize),
+    /// What was bound, as the host names it.
+    Bind(Vec<u8>),
+}
+
+/// Mount points by the name that the host has for them.
+///
+/// Mounts of other namespaces stand in it too: engines choose names that do not come twice.
+#[derive(Default)]
+pub(crate) struct Mounts {
+    at: HashMap<Vec<u8>, (Mounted, u32)>,
+}
+
+/// The overlay that a path lies in.
+pub(crate) struct Within<'p> {
+    pub(crate) overlay: usize,
+    /// The path in its tree; empty for the root.
+    pub(crate) rest: std::borrow::Cow<'p, [u8]>,
+}
+
+impl Mounts {
+    pub(crate) fn overlay(&mut self, target: Vec<u8>, overlay: usize, mntns: u32) {
+        if self.at.len() < MOUNTS_MAX {
+            self.at.insert(target, (Mounted::Overlay(overlay), mntns));
+        }
+    }
+
+    /// A bind on itself changes no name.
+    pub(crate) fn bind(&mut self, source: Vec<u8>, target: Vec<u8>, mntns: u32) {
+        if source != target && self.at.len() < MOUNTS_MAX {
+            self.at.insert(target, (Mounted::Bind(source), mntns));
+        }
+    }
+
+    pub(crate) fn umount(&mut self, target: &[u8], mntns: u32) -> Option<usize> {
+        if self.at.get(target).is_none_or(|(_, at)| *at != mntns) {
+            return None;
+        }
+        match self.at.remove(target) {
+            Some((Mounted::Overlay(overlay), _)) => Some(overlay),
+            _ => None,
+        }
+    }
+
+    /// The overlay in whose tree the path lies, through binds.
+    pub(crate) fn within<'p>(&self, path: &'p [u8]) -> Option<Within<'p>> {
+        let mut rest = std::borrow::Cow::Borrowed(path);
+        for _ in 0..BINDS_MAX {
+            let (dir, (mounted, _)) =
+                path::upwards(&rest).find_map(|dir| self.at.get(dir).map(|found| (dir.len(), found)))?;
+            match mounted {
+                Mounted::Overlay(overlay) => {
+                    let rest = match rest {
+                        std::borrow::Cow::Borrowed(path) => std::borrow::Cow::Borrowed(&path[dir..]),
+                        std::borrow::Cow::Owned(path) => std::borrow::Cow::Owned(path[dir..].to_vec()),
+                    };
+                    return Some(Within { overlay: *overlay, rest });
+                }
+                Mounted::Bind(source) => {
+                    let mut moved = source.clone();
+                    moved.extend_from_slice(&rest[dir..]);
+                    rest = std::borrow::Cow::Owned(moved);
+                }
+            }
+        }
+        None
+    }
+
+    /// Where the path lies when binds are followed; `None` when none has part in it.
+    pub(crate) fn unbound(&self, path: &[u8]) -> Option<Vec<u8>> {
+        let mut moved: Option<Vec<u8>> = None;
+        for _ in 0..BINDS_MAX {
+            let here = moved.as_deref().unwrap_or(path);
+            let found = path::upwards(here).find_map(|dir| match self.at.get(dir) {
+                Some((Mounted::Bind(source), _)) => Some((dir.len(), source)),
+                _ => None,
+            });
+            let Some((dir, source)) = found else { break };
+            let mut next = source.clone();
+            next.extend_from_slice(&here[dir..]);
+            moved = Some(next);
+        }
+        moved
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_overlay_is_found_through_binds() {
+        let mut mounts = Mounts::default();
+        mounts.overlay(b"/l/1/merged".to_vec(), 7, 1);
+        mounts.bind(b"/l/1/merged".to_vec(), b"/x/rootfs".to_vec(), 1);
+        mounts.bind(b"/x/rootfs".to_vec(), b"/x/rootfs".to_vec(), 2);
+        let within = mounts.within(b"/x/rootfs/bin/sh").unwrap();
+        assert_eq!((within.overlay, within.rest.as_ref()), (7, &b"/bin/sh"[..]));
+        assert!(mounts.within(b"/l/1/merged2").is_none());
+        assert_eq!(mounts.unbound(b"/x/rootfs/a"), Some(b"/l/1/merged/a".to_vec()));
+        assert_eq!(mounts.umount(b"/l/1/merged", 2), None, "a copy of the mount, in another namespace");
+        assert_eq!(mounts.umount(b"/l/1/merged", 1), Some(7));
+        assert!(mounts.within(b"/x/rootfs").is_none());
+    }
+
+    #[test]
+    fn binds_in_a_circle_end() {
+        let mut mounts = Mounts::default();
+        mounts.bind(b"/a".to_vec(), b"/b".to_vec(), 1);
+        mounts.bind(b"/b".to_vec(), b"/a".to_vec(), 1);
+        assert!(mounts.within(b"/a/x").is_none());
+    }
+}

@@ -1,0 +1,298 @@
+//! The processes that live at a point of the log: who began whom, and where the paths of each begin.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use blubr_log::{Body, Event, Head};
+
+use crate::build::{Moment, ProcessKey};
+use crate::{PROCESSES_MAX, path};
+
+/// Bytes of argv that are kept of a living process: enough to list it.
+const ARGV_KEPT: usize = 4096;
+
+/// Ancestors that are followed; deeper trees do not occur (a shell needs one level a nesting).
+pub(crate) const ANCESTORS_MAX: usize = 256;
+
+/// One process.
+#[derive(Debug, Clone)]
+pub(crate) struct Process {
+    pub(crate) parent: Option<ProcessKey>,
+    pub(crate) exe: Option<Arc<[u8]>>,
+    pub(crate) argv: Vec<Vec<u8>>,
+    pub(crate) cwd: Option<Vec<u8>>,
+    pub(crate) uid: u32,
+    pub(crate) mntns: u32,
+    /// Where its paths begin, as the host names it; `None` for the host's own root.
+    pub(crate) root: Option<Arc<[u8]>>,
+    /// When it was forked; `None` where that was not seen.
+    pub(crate) forked: Option<Moment>,
+    /// Its latest exec, else its first event.
+    pub(crate) began: Moment,
+    /// It has opened a file, or tried to.
+    pub(crate) opened: bool,
+    /// It has connected to a Unix socket.
+    pub(crate) connected: bool,
+    children: u32,
+    ended: bool,
+}
+
+/// The root of a mount namespace that was given one of its own.
+struct Namespace {
+    root: Option<Arc<[u8]>>,
+    living: u32,
+}
+
+/// Processes by key, as far as the log has been read.
+#[derive(Default)]
+pub(crate) struct Tree {
+    all: HashMap<ProcessKey, Process>,
+    /// The living process of each pid.
+    living: HashMap<u32, ProcessKey>,
+    namespaces: HashMap<u32, Namespace>,
+    /// What an ended process is to be forgotten by, once the event that ended it has been looked at.
+    ending: Option<ProcessKey>,
+    pub(crate) overflowed: bool,
+}
+
+pub(crate) fn key_of(head: &Head<'_>) -> ProcessKey {
+    ProcessKey { pid: head.pid, start: head.start }
+}
+
+pub(crate) fn moment_of(head: &Head<'_>) -> Moment {
+    Moment { seq: head.seq, time: head.time }
+}
+
+impl Tree {
+    pub(crate) fn get(&self, key: ProcessKey) -> Option<&Process> {
+        self.all.get(&key)
+    }
+
+    /// The process of the event, then its ancestors, nearest first, as far as they are known.
+    pub(crate) fn lineage(&self, key: ProcessKey) -> impl Iterator<Item = (ProcessKey, &Process)> {
+        let mut next = Some(key);
+        std::iter::from_fn(move || {
+            let key = next?;
+            let process = self.all.get(&key)?;
+            next = process.parent;
+            Some((key, process))
+        })
+        .take(ANCESTORS_MAX)
+    }
+
+    /// A path of the event's process, as the host names it.
+    pub(crate) fn host_path(&self, key: ProcessKey, path: &[u8]) -> Vec<u8> {
+        path::join(self.all.get(&key).and_then(|process| process.root.as_deref()), path)
+    }
+
+    /// Takes in what the event says of processes. Roots are changed by the caller ([`Tree::set_root`]), which
+    /// knows what the new root's name means.
+    pub(crate) fn observe(&mut self, event: &Event<'_>) {
+        self.forget_ended();
+        let key = key_of(&event.head);
+        self.meet(key, &event.head);
+        match &event.body {
+            Body::ProcessFork(fork) => {
+                let child = ProcessKey { pid: fork.child_pid, start: fork.child_start };
+                self.fork(key, child, moment_of(&event.head));
+            }
+            Body::ProcessExec(exec) if !event.failed() => {
+                if let Some(process) = self.all.get_mut(&key) {
+                    process.exe = exec.exe.get().map(|exe| Arc::from(exe.bytes()));
+                    process.argv = keep(exec.argv.get().into_iter().flat_map(|argv| argv.iter()));
+                    process.cwd = exec.cwd.get().map(|cwd| cwd.bytes().to_vec());
+                    process.began = moment_of(&event.head);
+                }
+            }
+            Body::ProcessExists(exists) => {
+                if let Some(process) = self.all.get_mut(&key) {
+                    process.exe = exists.exe.get().map(|exe| Arc::from(exe.bytes()));
+                    process.argv = keep(exists.argv.get().into_iter().flat_map(|argv| argv.iter()));
+                    process.cwd = exists.cwd.get().map(|cwd| cwd.bytes().to_vec());
+                }
+            }
+            Body::ProcessExit(_) => self.ending = Some(key),
+            Body::UnixConnect(_) if !event.failed() => {
+                if let Some(process) = self.all.get_mut(&key) {
+                    process.connected = true;
+                }
+            }
+            Body::FileOpen(_) => {
+                if let Some(process) = self.all.get_mut(&key) {
+                    process.opened = true;
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// The event's process entered a tree whose root the host names `root`: it alone (chroot), or with it all
+    /// that live in its mount namespace (pivot_root).
+    pub(crate) fn set_root(&mut self, key: ProcessKey, root: Arc<[u8]>, whole_namespace: bool) {
+        let Some(process) = self.all.get_mut(&key) else { return };
+        let before = process.root.replace(Arc::clone(&root));
+        let mntns = process.mntns;
+        if !whole_namespace || mntns == 0 {
+            return;
+        }
+        // pivot_root(2) moves every process of the namespace whose root was the old one.
+        for other in self.all.values_mut() {
+            if other.mntns == mntns && !other.ended && other.root == before {
+                other.root = Some(Arc::clone(&root));
+            }
+        }
+        if let Some(namespace) = self.namespaces.get_mut(&mntns) {
+            namespace.root = Some(root);
+        }
+    }
+
+    /// Makes sure that the process is known, and where its paths begin.
+    fn meet(&mut self, key: ProcessKey, head: &Head<'_>) {
+        if !self.all.contains_key(&key) {
+            if self.all.len() >= PROCESSES_MAX {
+                self.overflowed = true;
+                return;
+            }
+            let parent = self.living.get(&head.ppid).copied().filter(|parent| parent.start <= key.start);
+            let process = Process {
+                parent,
+                exe: None,
+                argv: Vec::new(),
+                cwd: None,
+                uid: head.uid,
+                mntns: 0,
+                root: None,
+                forked: None,
+                began: moment_of(head),
+                opened: false,
+                connected: false,
+                children: 0,
+                ended: false,
+            };
+            self.add(key, process);
+        }
+        let Some(process) = self.all.get_mut(&key) else { return };
+        process.uid = head.uid;
+        // A task in its last moments has no namespaces left.
+        if head.mntns != 0 && process.mntns != head.mntns {
+            let left = std::mem::replace(&mut process.mntns, head.mntns);
+            let inherited = process.root.clone();
+            self.leave(left);
+            let namespace = self
+                .namespaces
+                .entry(head.mntns)
+                .or_insert_with(|| Namespace { root: inherited.clone(), living: 0 });
+            namespace.living += 1;
+            // Into a namespace that others live in, its root is theirs; a new one begins as a copy.
+            let root = namespace.root.clone();
+            if let Some(process) = self.all.get_mut(&key) {
+                process.root = root;
+            }
+        }
+    }
+
+    fn fork(&mut self, parent: ProcessKey, child: ProcessKey, at: Moment) {
+        if self.all.len() >= PROCESSES_MAX {
+            self.overflowed = true;
+            return;
+        }
+        let Some(of) = self.all.get(&parent) else { return };
+        let process = Process {
+            parent: Some(parent),
+            exe: of.exe.clone(),
+            argv: of.argv.clone(),
+            cwd: of.cwd.clone(),
+            uid: of.uid,
+            mntns: of.mntns,
+            root: of.root.clone(),
+            forked: Some(at),
+            began: at,
+            opened: false,
+            connected: false,
+            children: 0,
+            ended: false,
+        };
+        if let Some(namespace) = self.namespaces.get_mut(&process.mntns) {
+            namespace.living += 1;
+        }
+        self.add(child, process);
+    }
+
+    fn add(&mut self, key: ProcessKey, process: Process) {
+        if let Some(parent) = process.parent
+            && let Some(parent) = self.all.get_mut(&parent)
+        {
+            parent.children += 1;
+        }
+        // A pid that comes again: the one before has ended, whether or not its exit was seen.
+        if let Some(before) = self.living.insert(key.pid, key)
+            && before != key
+        {
+            self.end(before);
+        }
+        self.all.insert(key, process);
+    }
+
+    fn leave(&mut self, mntns: u32) {
+        if let Some(namespace) = self.namespaces.get_mut(&mntns) {
+            namespace.living = namespace.living.saturating_sub(1);
+            if namespace.living == 0 {
+                // The kernel gives the number to the next namespace that is made.
+                self.namespaces.remove(&mntns);
+            }
+        }
+    }
+
+    fn forget_ended(&mut self) {
+        if let Some(key) = self.ending.take() {
+            self.end(key);
+        }
+    }
+
+    fn end(&mut self, key: ProcessKey) {
+        if self.living.get(&key.pid) == Some(&key) {
+            self.living.remove(&key.pid);
+        }
+        let Some(process) = self.all.get_mut(&key) else { return };
+        if process.ended {
+            return;
+        }
+        process.ended = true;
+        process.argv = Vec::new();
+        let mntns = process.mntns;
+        self.leave(mntns);
+        self.prune(key);
+    }
+
+    /// An ended process is remembered for as long as a child of it is.
+    fn prune(&mut self, key: ProcessKey) {
+        let mut at = Some(key);
+        while let Some(key) = at.take() {
+            let Some(process) = self.all.get(&key) else { return };
+            if !process.ended || process.children > 0 {
+                return;
+            }
+            let parent = process.parent;
+            self.all.remove(&key);
+            if let Some(parent) = parent
+                && let Some(process) = self.all.get_mut(&parent)
+            {
+                process.children = process.children.saturating_sub(1);
+                at = Some(parent);
+            }
+        }
+    }
+}
+
+fn keep<'n>(names: impl Iterator<Item = &'n [u8]>) -> Vec<Vec<u8>> {
+    let mut room = ARGV_KEPT;
+    let mut kept = Vec::new();
+    for name in names {
+        if name.len() > room {
+            break;
+        }
+        room -= name.len() + 1.min(room - name.len());
+        kept.push(name.to_vec());
+    }
+    kept
+}

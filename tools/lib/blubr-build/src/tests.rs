@@ -1,0 +1,1 @@
+//! Builds made of synthetic events.

@@ -279,9 +279,7 @@ impl<'d> Table<'d> {
             |between: &[Step]| between.iter().all(|step| step.optional || self.spans_over(step.at));
         let can = |run: usize, at: usize| self.fits[&runs[run].id].contains_key(&line[at].at);
         let mut forward = vec![vec![false; line.len()]; runs.len()];
-        for at in 0..line.len() {
-            forward[0][at] = can(0, at);
-        }
+        forward[0] = (0..line.len()).map(|at| can(0, at)).collect();
         for run in 1..runs.len() {
             let mut reach = false;
             for at in 0..line.len() {

@@ -10,14 +10,12 @@ use std::process::Command;
 #[must_use]
 pub fn path(tool: &str) -> PathBuf {
     let folder = std::env::var_os("BLUBR_BIN").unwrap_or_else(|| {
-        panic!("BLUBR_BIN is not set: run `make test`, or name the folder that holds the built tools in it")
+        panic!(
+            "BLUBR_BIN is not set: run `make test`, or name the folder that holds the built tools in it"
+        )
     });
     let path = std::path::absolute(PathBuf::from(folder).join(tool)).expect("a current folder");
-    assert!(
-        path.is_file(),
-        "{}: not built: run `make build`",
-        path.display()
-    );
+    assert!(path.is_file(), "{}: not built: run `make build`", path.display());
     path
 }
 

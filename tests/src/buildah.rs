@@ -28,13 +28,9 @@ impl Buildah {
     #[must_use]
     pub fn new() -> Self {
         // Not TMPDIR: overlay mounts want a real file system.
-        let folder = tempfile::Builder::new()
-            .prefix("blubr-buildah.")
-            .tempdir_in("/var/tmp")
-            .expect("a folder");
-        Self {
-            folder: folder.keep(),
-        }
+        let folder =
+            tempfile::Builder::new().prefix("blubr-buildah.").tempdir_in("/var/tmp").expect("a folder");
+        Self { folder: folder.keep() }
     }
 
     /// A buildah command on this store.
@@ -47,10 +43,7 @@ impl Buildah {
             .arg("--runroot")
             .arg(self.folder.join("run"));
         // Its working copies of containers go here too, not into the host's own folder.
-        command
-            .env("TMPDIR", &self.folder)
-            .env_remove("BUILDAH_ISOLATION")
-            .env_remove("BUILDAH_LAYERS");
+        command.env("TMPDIR", &self.folder).env_remove("BUILDAH_ISOLATION").env_remove("BUILDAH_LAYERS");
         command
     }
 
@@ -64,11 +57,7 @@ impl Buildah {
         extra: &[&str],
     ) -> Command {
         let mut command = self.buildah();
-        let name = if isolation == Isolation::Oci {
-            "oci"
-        } else {
-            "chroot"
-        };
+        let name = if isolation == Isolation::Oci { "oci" } else { "chroot" };
         command.args(["bud", "--no-cache", "--network=host", "--isolation", name]);
         if let (Isolation::Oci, Some(runc)) = (isolation, find("runc")) {
             command.arg("--runtime").arg(runc);
@@ -83,17 +72,8 @@ impl Buildah {
     /// When the build fails.
     #[must_use]
     pub fn build(&self, isolation: Isolation, context: &Path, tag: &str, extra: &[&str]) -> String {
-        drop(stdout_of(
-            &mut self.build_command(isolation, context, tag, extra),
-        ));
-        text_of(self.buildah().args([
-            "inspect",
-            "--type",
-            "image",
-            "--format",
-            "{{.FromImageID}}",
-            tag,
-        ]))
+        drop(stdout_of(&mut self.build_command(isolation, context, tag, extra)));
+        text_of(self.buildah().args(["inspect", "--type", "image", "--format", "{{.FromImageID}}", tag]))
     }
 
     /// Copies an image out, to a destination that skopeo understands (`oci:DIR:TAG`, `docker-archive:FILE:TAG`).
@@ -101,12 +81,7 @@ impl Buildah {
     /// # Panics
     /// When it fails.
     pub fn push(&self, image: &str, destination: &str) {
-        drop(stdout_of(self.buildah().args([
-            "push",
-            "-q",
-            image,
-            destination,
-        ])));
+        drop(stdout_of(self.buildah().args(["push", "-q", image, destination])));
     }
 }
 
@@ -120,9 +95,8 @@ impl Drop for Buildah {
     fn drop(&mut self) {
         let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
         let targets = mounts.lines().filter_map(|line| line.split(' ').nth(4));
-        let mut ours: Vec<_> = targets
-            .filter(|target| Path::new(target).starts_with(&self.folder))
-            .collect();
+        let mut ours: Vec<_> =
+            targets.filter(|target| Path::new(target).starts_with(&self.folder)).collect();
         ours.sort_unstable();
         for target in ours.into_iter().rev() {
             drop(Command::new("umount").arg("-l").arg(target).output());

@@ -61,11 +61,8 @@ impl Engine {
             command.arg("--first-on-path").arg(folder);
         }
         command.arg("--").args(&options.dockerd);
-        let mut script = command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("bash can be started");
+        let mut script =
+            command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("bash can be started");
         let hold = script.stdin.take();
         let output = BufReader::new(script.stdout.take().expect("stdout is piped"));
         let (mut state, mut host, mut client) = (None, None, None);
@@ -83,13 +80,7 @@ impl Engine {
         let (Some(state), Some(host), Some(client)) = (state, host, client) else {
             panic!("the engine did not start: {:?}", script.wait());
         };
-        Self {
-            script,
-            hold,
-            client,
-            host,
-            state,
-        }
+        Self { script, hold, client, host, state }
     }
 
     /// The engine that the tests of one suite share; started at first use, gone when the suite's process ends.
@@ -107,9 +98,7 @@ impl Engine {
     pub fn docker(&self) -> Command {
         let mut command = Command::new(&self.client);
         // No configuration of whoever runs the tests: its contexts and proxies are not ours.
-        command
-            .env("DOCKER_HOST", &self.host)
-            .env("DOCKER_CONFIG", self.state.join("client"));
+        command.env("DOCKER_HOST", &self.host).env("DOCKER_CONFIG", self.state.join("client"));
         command
             .env_remove("DOCKER_CONTEXT")
             .env_remove("DOCKER_BUILDKIT")
@@ -119,13 +108,7 @@ impl Engine {
 
     /// The command of a build that uses no cache; `extra` stands before the context.
     #[must_use]
-    pub fn build_command(
-        &self,
-        builder: Builder,
-        context: &Path,
-        tag: &str,
-        extra: &[&str],
-    ) -> Command {
+    pub fn build_command(&self, builder: Builder, context: &Path, tag: &str, extra: &[&str]) -> Command {
         let mut command = self.cached_build_command(builder, context, tag, extra);
         command.arg("--no-cache");
         command
@@ -141,18 +124,8 @@ impl Engine {
         extra: &[&str],
     ) -> Command {
         let mut command = self.docker();
-        command.env(
-            "DOCKER_BUILDKIT",
-            if builder == Builder::BuildKit {
-                "1"
-            } else {
-                "0"
-            },
-        );
-        command
-            .args(["build", "--network=host", "-t", tag])
-            .args(extra)
-            .arg(context);
+        command.env("DOCKER_BUILDKIT", if builder == Builder::BuildKit { "1" } else { "0" });
+        command.args(["build", "--network=host", "-t", tag]).args(extra).arg(context);
         if builder == Builder::BuildKit {
             command.arg("--progress=plain");
         }
@@ -165,9 +138,7 @@ impl Engine {
     /// When the build fails.
     #[must_use]
     pub fn build(&self, builder: Builder, context: &Path, tag: &str, extra: &[&str]) -> String {
-        drop(stdout_of(
-            &mut self.build_command(builder, context, tag, extra),
-        ));
+        drop(stdout_of(&mut self.build_command(builder, context, tag, extra)));
         self.image_id(tag)
     }
 
@@ -195,10 +166,7 @@ impl Engine {
     /// When there is no such image.
     #[must_use]
     pub fn image_id(&self, image: &str) -> String {
-        text_of(
-            self.docker()
-                .args(["image", "inspect", "--format", "{{.Id}}", image]),
-        )
+        text_of(self.docker().args(["image", "inspect", "--format", "{{.Id}}", image]))
     }
 
     /// Writes an image to a file, as `docker save` does.
@@ -206,9 +174,7 @@ impl Engine {
     /// # Panics
     /// When it fails.
     pub fn save(&self, image: &str, file: &Path) {
-        drop(stdout_of(
-            self.docker().arg("save").arg("-o").arg(file).arg(image),
-        ));
+        drop(stdout_of(self.docker().arg("save").arg("-o").arg(file).arg(image)));
     }
 }
 

@@ -28,11 +28,8 @@ impl Keyring {
     #[must_use]
     pub fn new() -> Self {
         // The agent's socket lies in it: the path must stay under 108 bytes. tempfile makes it 0700, as gpg wants it.
-        let home = tempfile::Builder::new()
-            .prefix("blubr-gpg.")
-            .tempdir_in("/tmp")
-            .expect("a folder")
-            .keep();
+        let home =
+            tempfile::Builder::new().prefix("blubr-gpg.").tempdir_in("/tmp").expect("a folder").keep();
         Self { home }
     }
 
@@ -46,9 +43,7 @@ impl Keyring {
     #[must_use]
     pub fn gpg(&self) -> Command {
         let mut command = Command::new("gpg");
-        command
-            .env("GNUPGHOME", &self.home)
-            .args(["--batch", "--no-tty", "--quiet"]);
+        command.env("GNUPGHOME", &self.home).args(["--batch", "--no-tty", "--quiet"]);
         command.args(["--pinentry-mode", "loopback", "--passphrase", ""]);
         command
     }
@@ -68,26 +63,10 @@ impl Keyring {
             "1y",
         ])));
         let listing = text_of(self.gpg().args(["--with-colons", "--list-keys", &user_id]));
-        let line = listing
-            .lines()
-            .find(|line| line.starts_with("fpr:"))
-            .expect("gpg lists the new key");
-        let fingerprint = line
-            .split(':')
-            .nth(9)
-            .expect("a fingerprint line has ten fields")
-            .to_owned();
-        drop(stdout_of(self.gpg().args([
-            "--quick-add-key",
-            &fingerprint,
-            "cv25519",
-            "encr",
-            "1y",
-        ])));
-        Key {
-            fingerprint,
-            user_id,
-        }
+        let line = listing.lines().find(|line| line.starts_with("fpr:")).expect("gpg lists the new key");
+        let fingerprint = line.split(':').nth(9).expect("a fingerprint line has ten fields").to_owned();
+        drop(stdout_of(self.gpg().args(["--quick-add-key", &fingerprint, "cv25519", "encr", "1y"])));
+        Key { fingerprint, user_id }
     }
 
     /// Writes a key's public half, armored.
@@ -109,9 +88,7 @@ impl Keyring {
     /// When gpg fails.
     pub fn export_secret(&self, key: &Key, file: &Path) {
         let arguments = ["--yes", "--armor", "--export-secret-keys", &key.fingerprint];
-        drop(stdout_of(
-            self.gpg().arg("--output").arg(file).args(arguments),
-        ));
+        drop(stdout_of(self.gpg().arg("--output").arg(file).args(arguments)));
     }
 
     /// Takes in keys from a file.
@@ -131,12 +108,7 @@ impl Default for Keyring {
 
 impl Drop for Keyring {
     fn drop(&mut self) {
-        drop(
-            Command::new("gpgconf")
-                .env("GNUPGHOME", &self.home)
-                .args(["--kill", "all"])
-                .output(),
-        );
+        drop(Command::new("gpgconf").env("GNUPGHOME", &self.home).args(["--kill", "all"]).output());
         drop(std::fs::remove_dir_all(&self.home));
     }
 }

@@ -31,10 +31,7 @@ pub fn text_of(command: &mut Command) -> String {
 /// # Panics
 /// When it cannot be started.
 pub fn run(command: &mut Command) -> Output {
-    command
-        .stdin(Stdio::null())
-        .output()
-        .unwrap_or_else(|error| panic!("{command:?}: {error}"))
+    command.stdin(Stdio::null()).output().unwrap_or_else(|error| panic!("{command:?}: {error}"))
 }
 
 /// Runs a program to its end on the given standard input, whatever its status.
@@ -52,9 +49,7 @@ pub fn run_on(command: &mut Command, input: &[u8]) -> Output {
     let input = input.to_owned();
     // The program may stop reading early: a closed pipe is its right.
     let writer = std::thread::spawn(move || drop(stdin.write_all(&input)));
-    let output = child
-        .wait_with_output()
-        .expect("the child can be waited for");
+    let output = child.wait_with_output().expect("the child can be waited for");
     writer.join().expect("the writer does not panic");
     output
 }
@@ -86,10 +81,7 @@ pub fn jq(filter: &str, file: &Path) -> String {
 #[must_use]
 pub fn sha256sum(file: &Path) -> String {
     let line = text_of(Command::new("sha256sum").arg("-b").arg(file));
-    line.split([' ', '\\'])
-        .find(|word| word.len() == 64)
-        .expect("sha256sum prints a digest")
-        .to_owned()
+    line.split([' ', '\\']).find(|word| word.len() == 64).expect("sha256sum prints a digest").to_owned()
 }
 
 /// Whether a program lies on `PATH` or where Debian keeps those for root.

@@ -10,12 +10,7 @@ use crate::program::{describe, run};
 #[must_use]
 pub fn recorder(log: &Path, command: &Command) -> Command {
     let mut recorder = bins::command("blubr-record");
-    recorder
-        .arg("-o")
-        .arg(log)
-        .arg("--")
-        .arg(command.get_program())
-        .args(command.get_args());
+    recorder.arg("-o").arg(log).arg("--").arg(command.get_program()).args(command.get_args());
     for (key, value) in command.get_envs() {
         match value {
             Some(value) => recorder.env(key, value),

@@ -66,34 +66,20 @@ impl Registry {
     }
 
     fn start(configure: impl FnOnce(SocketAddr, &Path) -> Command) -> Self {
-        let folder = tempfile::Builder::new()
-            .prefix("blubr-registry.")
-            .tempdir()
-            .expect("a folder")
-            .keep();
+        let folder =
+            tempfile::Builder::new().prefix("blubr-registry.").tempdir().expect("a folder").keep();
         // The port was free a moment ago; a registry that finds it taken ends, and the wait below says so.
         let probe = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
         let address = probe.local_addr().expect("a bound socket has an address");
         drop(probe);
         let command = configure(address, &folder);
         let log = folder.join("log");
-        let server = Supervised::start(
-            &command,
-            folder.as_os_str(),
-            File::create(&log).expect("a log"),
-        );
-        let registry = Self {
-            _server: server,
-            address: address.to_string(),
-        };
+        let server = Supervised::start(&command, folder.as_os_str(), File::create(&log).expect("a log"));
+        let registry = Self { _server: server, address: address.to_string() };
         let deadline = Instant::now() + Duration::from_secs(START_SECONDS_MAX);
         while !get(&registry.address, "/v2/", "*/*").is_ok_and(|(status, _)| status == 200) {
             let log = || std::fs::read_to_string(&log).unwrap_or_default();
-            assert!(
-                Instant::now() < deadline,
-                "{command:?} does not answer: {}",
-                log()
-            );
+            assert!(Instant::now() < deadline, "{command:?} does not answer: {}", log());
             std::thread::sleep(Duration::from_millis(50));
         }
         registry
@@ -104,10 +90,7 @@ impl Registry {
 fn get(address: &str, path: &str, accept: &str) -> std::io::Result<(u16, Vec<u8>)> {
     let mut stream = TcpStream::connect(address)?;
     stream.set_read_timeout(Some(Duration::from_secs(10)))?;
-    write!(
-        stream,
-        "GET {path} HTTP/1.0\r\nHost: {address}\r\nAccept: {accept}\r\n\r\n"
-    )?;
+    write!(stream, "GET {path} HTTP/1.0\r\nHost: {address}\r\nAccept: {accept}\r\n\r\n")?;
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer)?;
     let end = answer

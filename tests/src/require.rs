@@ -38,11 +38,7 @@ impl Prerequisite {
     #[must_use]
     pub fn missing(self) -> Option<String> {
         let lacks = |programs: &[&str]| {
-            let missing: Vec<_> = programs
-                .iter()
-                .copied()
-                .filter(|p| !is_installed(p))
-                .collect();
+            let missing: Vec<_> = programs.iter().copied().filter(|p| !is_installed(p)).collect();
             (!missing.is_empty()).then(|| format!("{} not installed", missing.join(", ")))
         };
         match self {
@@ -102,17 +98,14 @@ macro_rules! require {
 /// One of the scripts in `tests/host/`.
 #[must_use]
 pub fn host_script(name: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-        .join("host")
-        .join(name)
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("host").join(name)
 }
 
 /// A helper program that `make setup` put into `$BLUBR_TOOLS`, or that is installed.
 #[must_use]
 pub fn tool(name: &str) -> Option<PathBuf> {
     let own = std::env::var_os("BLUBR_TOOLS").map(|folder| PathBuf::from(folder).join(name));
-    own.filter(|path| path.is_file())
-        .or_else(|| crate::program::find(name))
+    own.filter(|path| path.is_file()).or_else(|| crate::program::find(name))
 }
 
 /// The effective uid, from the kernel's own words.

@@ -47,10 +47,8 @@ impl Context {
     }
 
     fn empty() -> Self {
-        let folder = tempfile::Builder::new()
-            .prefix("blubr-context.")
-            .tempdir_in("/var/tmp")
-            .expect("a folder");
+        let folder =
+            tempfile::Builder::new().prefix("blubr-context.").tempdir_in("/var/tmp").expect("a folder");
         let busybox = folder.path().join("busybox");
         std::fs::copy(busybox_path(), &busybox).expect("busybox can be copied");
         std::fs::set_permissions(&busybox, std::fs::Permissions::from_mode(0o755))
@@ -62,9 +60,7 @@ impl Context {
 /// The folder of a fixture.
 #[must_use]
 pub fn fixture(name: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-        .join("fixtures/builds")
-        .join(name)
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("fixtures/builds").join(name)
 }
 
 /// A statically linked busybox: base images cannot be pulled, so it is all that an image of ours has.
@@ -73,14 +69,11 @@ pub fn fixture(name: &str) -> PathBuf {
 /// When there is none.
 #[must_use]
 pub fn busybox_path() -> PathBuf {
-    tool("busybox-static")
-        .or_else(|| tool("busybox"))
-        .expect("no busybox: run `make setup`")
+    tool("busybox-static").or_else(|| tool("busybox")).expect("no busybox: run `make setup`")
 }
 
 fn copy(from: &Path, to: &Path) {
-    let entries =
-        std::fs::read_dir(from).unwrap_or_else(|error| panic!("{}: {error}", from.display()));
+    let entries = std::fs::read_dir(from).unwrap_or_else(|error| panic!("{}: {error}", from.display()));
     for entry in entries {
         let entry = entry.expect("the fixture can be read");
         let target = to.join(entry.file_name());

@@ -25,12 +25,7 @@ fn traces_of(folder: &str) -> Vec<String> {
         }
     }
     let mounts = std::fs::read_to_string("/proc/self/mountinfo").expect("/proc");
-    found.extend(
-        mounts
-            .lines()
-            .filter(|line| line.contains(folder))
-            .map(str::to_owned),
-    );
+    found.extend(mounts.lines().filter(|line| line.contains(folder)).map(str::to_owned));
     found
 }
 
@@ -41,18 +36,11 @@ fn engine_builds_with_both_builders_and_leaves_nothing() {
     let engine = Engine::start();
     let state: PathBuf = engine.state.clone();
     for builder in [Builder::Classic, Builder::BuildKit] {
-        assert!(
-            engine
-                .build(builder, context.path(), "blubr-harness", &[])
-                .starts_with("sha256:")
-        );
+        assert!(engine.build(builder, context.path(), "blubr-harness", &[]).starts_with("sha256:"));
     }
     drop(engine);
     assert!(!state.exists());
-    assert_eq!(
-        traces_of(&state.display().to_string()),
-        Vec::<String>::new()
-    );
+    assert_eq!(traces_of(&state.display().to_string()), Vec::<String>::new());
 }
 
 #[test]
@@ -63,11 +51,7 @@ fn engine_ends_with_a_test_that_panics() {
         let folder = engine.state.display().to_string();
         std::panic::panic_any(folder);
     });
-    let folder = *folder
-        .join()
-        .expect_err("it panics")
-        .downcast::<String>()
-        .expect("the folder's name");
+    let folder = *folder.join().expect_err("it panics").downcast::<String>().expect("the folder's name");
     assert_eq!(traces_of(&folder), Vec::<String>::new());
     assert!(!PathBuf::from(folder).exists());
 }
@@ -78,12 +62,7 @@ fn buildah_builds_in_both_isolations() {
     let context = Context::of_dockerfile(DOCKERFILE);
     for isolation in [Isolation::Oci, Isolation::Chroot] {
         let buildah = Buildah::new();
-        assert_eq!(
-            buildah
-                .build(isolation, context.path(), "blubr-harness", &[])
-                .len(),
-            64
-        );
+        assert_eq!(buildah.build(isolation, context.path(), "blubr-harness", &[]).len(), 64);
     }
 }
 
@@ -95,10 +74,7 @@ fn registries_take_an_image_and_differ_in_the_referrers_api() {
     drop(buildah.build(Isolation::Chroot, context.path(), "blubr-harness", &[]));
     let layout = context.path().join("layout");
     buildah.push("blubr-harness", &format!("oci:{}:app", layout.display()));
-    for (registry, status) in [
-        (Registry::with_referrers(), 200),
-        (Registry::without_referrers(), 404),
-    ] {
+    for (registry, status) in [(Registry::with_referrers(), 200), (Registry::without_referrers(), 404)] {
         let target = format!("docker://{}/app:1", registry.address);
         let source = format!("oci:{}:app", layout.display());
         drop(stdout_of(Command::new("skopeo").args([
@@ -108,20 +84,11 @@ fn registries_take_an_image_and_differ_in_the_referrers_api() {
             &source,
             &target,
         ])));
-        let raw = text_of(Command::new("skopeo").args([
-            "inspect",
-            "--raw",
-            "--tls-verify=false",
-            &target,
-        ]));
+        let raw =
+            text_of(Command::new("skopeo").args(["inspect", "--raw", "--tls-verify=false", &target]));
         assert!(raw.contains("layers"), "{raw}");
         let digest = format!("sha256:{}", "0".repeat(64));
-        assert_eq!(
-            registry
-                .get(&format!("/v2/app/referrers/{digest}"), "*/*")
-                .0,
-            status
-        );
+        assert_eq!(registry.get(&format!("/v2/app/referrers/{digest}"), "*/*").0, status);
     }
 }
 
@@ -134,29 +101,12 @@ fn keyring_signs_and_encrypts_and_is_gone() {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("text");
     std::fs::write(&file, "text").expect("writable");
+    drop(stdout_of(keyring.gpg().args(["-u", &key.fingerprint, "--detach-sign"]).arg(&file)));
+    drop(stdout_of(keyring.gpg().arg("--verify").arg(folder.path().join("text.sig")).arg(&file)));
     drop(stdout_of(
-        keyring
-            .gpg()
-            .args(["-u", &key.fingerprint, "--detach-sign"])
-            .arg(&file),
+        keyring.gpg().args(["--trust-model", "always", "-r", &key.fingerprint, "-e"]).arg(&file),
     ));
-    drop(stdout_of(
-        keyring
-            .gpg()
-            .arg("--verify")
-            .arg(folder.path().join("text.sig"))
-            .arg(&file),
-    ));
-    drop(stdout_of(
-        keyring
-            .gpg()
-            .args(["--trust-model", "always", "-r", &key.fingerprint, "-e"])
-            .arg(&file),
-    ));
-    assert_eq!(
-        stdout_of(keyring.gpg().arg("-d").arg(folder.path().join("text.gpg"))),
-        b"text"
-    );
+    assert_eq!(stdout_of(keyring.gpg().arg("-d").arg(folder.path().join("text.gpg"))), b"text");
     drop(keyring);
     assert!(!home.exists());
     assert_eq!(traces_of(&home.display().to_string()), Vec::<String>::new());

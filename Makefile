@@ -1,0 +1,82 @@
+# Everything that is done with this tree. `make demo` and `make test` need nothing done before them.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := build
+MAKEFLAGS += --no-builtin-rules
+
+TOOLS := blubr-record blubr-filter blubr-attest blubr-diff blubr-attach
+PREFIX ?= /usr/local
+DESTDIR ?=
+TARGET := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
+BIN := $(TARGET)/release
+MAN := $(TARGET)/man
+
+# Where rustup puts cargo, and Debian what only root runs.
+export PATH := $(PATH):$(HOME)/.cargo/bin:/usr/local/sbin:/usr/sbin:/sbin
+
+# Tests load probes and run engines: as root, or through sudo where there is one that does not ask.
+TRIPLE := $(subst -,_,$(shell uname -m)-unknown-linux-gnu)
+RUNNER := CARGO_TARGET_$(shell echo $(TRIPLE) | tr a-z A-Z)_RUNNER
+AS_ROOT = $(shell [ "$$(id -u)" -eq 0 ] || { sudo -n true 2>/dev/null && echo "sudo -E"; })
+
+.PHONY: build setup demo test test-all bench man fmt lint docs install clean help
+
+help: ## these lines
+	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' Makefile | expand -t 16
+
+build: ## the five tools, in target/release
+	@tests/host/setup build
+	cargo build --release --workspace --bins
+
+setup: ## installs what the tests need
+	@tests/host/setup test
+
+demo: ## records a real build and takes it through all five tools, into target/demo
+	@tests/host/setup demo
+	cargo build --release --workspace --bins
+	@BLUBR_BIN="$(BIN)" BLUBR_TOOLS="$(TARGET)/tools/bin" demo/run "$(TARGET)/demo"
+
+test: ## unit and end-to-end tests; BLUBR_REQUIRE=root,docker,... makes a missing one a failure
+	@tests/host/setup test
+	cargo build --release --workspace --bins
+	@[ "$$(id -u)" -eq 0 ] || sudo -n true 2>/dev/null || echo "not root, and no sudo without a password: tests that need root are skipped" >&2
+	BLUBR_BIN="$(BIN)" BLUBR_TOOLS="$(TARGET)/tools/bin" $(RUNNER)="$(AS_ROOT)" \
+	  cargo test --release --workspace --no-fail-fast
+
+test-all: lint docs test ## what a reviewer runs before a release
+
+bench: build ## what recording costs
+	@BLUBR_BIN="$(BIN)" tests/bench/run
+
+man: build ## the manual pages, in target/man
+	@man/generate "$(BIN)" "$(MAN)"
+
+fmt: ## formats the Rust sources
+	cargo fmt --all
+
+lint: man ## formatting, clippy, shell scripts, manual pages
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	shellcheck $$(git grep -lE '^#!/usr/bin/env bash|^#!/bin/(ba)?sh')
+	mandoc -T lint -W warning $(MAN)/*.[15]
+
+docs: ## the libraries' documentation
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
+
+install: ## into $(DESTDIR)$(PREFIX); needs `make man` before it
+	@[ -d "$(MAN)" ] || { echo "run make man first" >&2; exit 2; }
+	install -d "$(DESTDIR)$(PREFIX)/bin" "$(DESTDIR)$(PREFIX)/share/man/man1" "$(DESTDIR)$(PREFIX)/share/man/man5"
+	install -m 755 $(addprefix $(BIN)/,$(TOOLS)) "$(DESTDIR)$(PREFIX)/bin"
+	install -m 644 $(MAN)/*.1 "$(DESTDIR)$(PREFIX)/share/man/man1"
+	install -m 644 $(MAN)/*.5 "$(DESTDIR)$(PREFIX)/share/man/man5"
+	install -d "$(DESTDIR)$(PREFIX)/share/bash-completion/completions" \
+	  "$(DESTDIR)$(PREFIX)/share/zsh/site-functions" "$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d"
+	for tool in $(TOOLS); do \
+	  "$(BIN)/$$tool" --generate bash >"$(DESTDIR)$(PREFIX)/share/bash-completion/completions/$$tool"; \
+	  "$(BIN)/$$tool" --generate zsh >"$(DESTDIR)$(PREFIX)/share/zsh/site-functions/_$$tool"; \
+	  "$(BIN)/$$tool" --generate fish >"$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/$$tool.fish"; \
+	done
+
+clean: ## removes target/
+	cargo clean

@@ -1,5 +1,7 @@
 //! OCI layouts: a folder with `oci-layout`, `index.json` and `blobs/` (image-spec, image-layout.md).
 
+mod write;
+
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -7,10 +9,12 @@ use std::path::{Path, PathBuf};
 use blubr_image::manifest::{Descriptor, Index, MANIFEST_BYTES_MAX, Manifest, OCI_INDEX, OCI_MANIFEST};
 use blubr_image::{Digest, Error};
 
-use crate::Options;
 use crate::files::{self, Checked};
 use crate::found::{Blobs, Found};
 use crate::names;
+use crate::refer::{How, Store};
+use crate::registry::fallback_tag;
+use crate::{Options, index};
 
 /// `oci-layout` is a line; more than this is none, in bytes.
 pub(crate) const MARKER_BYTES_MAX: usize = 64 << 10;
@@ -28,11 +32,6 @@ impl Layout {
             .map_err(|error| Error::Source(format!("{}: no OCI layout here: {error}", dir.display())))?;
         check_marker(&bytes, &dir.display().to_string())?;
         Ok(Layout { dir: dir.to_owned() })
-    }
-
-    /// The folder.
-    pub fn dir(&self) -> &Path {
-        &self.dir
     }
 
     /// The layout's index.
@@ -91,6 +90,81 @@ impl Blobs for Layout {
         let file =
             File::open(&path).map_err(|error| Error::Io { what: path.display().to_string(), error })?;
         Ok(Box::new(Checked::new(file, &descriptor.digest, descriptor.size)))
+    }
+}
+
+/// A layout and what was named in it.
+pub(crate) struct Tagged {
+    layout: Layout,
+    tag: Option<String>,
+    digest: Option<Digest>,
+}
+
+impl Tagged {
+    pub fn new(layout: Layout, tag: Option<String>, digest: Option<Digest>) -> Tagged {
+        Tagged { layout, tag, digest }
+    }
+
+    /// The entry as a referrer to `subject`, when its manifest says that it is one.
+    fn referring(&mut self, entry: &Descriptor, subject: &Digest) -> Result<Option<Descriptor>, Error> {
+        // A layout may name manifests that it doesn't hold (image-layout.md, "Blobs").
+        if !entry.is_manifest() || !self.layout.blob_path(&entry.digest).exists() {
+            return Ok(None);
+        }
+        let manifest = Manifest::parse(&self.layout.manifest(&entry.digest)?)?;
+        if manifest.subject.is_none_or(|descriptor| descriptor.digest != *subject) {
+            return Ok(None);
+        }
+        let mut entry = entry.clone();
+        // image-spec, "Listing Referrers": what has no artifactType is of its config's type.
+        entry.artifact_type = manifest.artifact_type.or(Some(manifest.config.media_type));
+        entry.annotations = manifest.annotations;
+        Ok(Some(entry))
+    }
+}
+
+impl Blobs for Tagged {
+    fn manifest(&mut self, digest: &Digest) -> Result<Vec<u8>, Error> {
+        self.layout.manifest(digest)
+    }
+
+    fn blob(&mut self, descriptor: &Descriptor) -> Result<Box<dyn Read + '_>, Error> {
+        self.layout.blob(descriptor)
+    }
+}
+
+impl Store for Tagged {
+    fn resolve(&mut self) -> Result<Descriptor, Error> {
+        self.layout.find(self.tag.as_deref(), self.digest.as_ref())
+    }
+
+    fn listed(&mut self, subject: &Digest) -> Result<Vec<Descriptor>, Error> {
+        let index = self.layout.index()?;
+        let fallback = fallback_tag(subject);
+        let mut list = Vec::new();
+        for entry in &index.manifests {
+            // A layout copied from a registry without the referrers API has that registry's tag.
+            if entry.is_index() && entry.annotations.get(names::REF_NAME) == Some(&fallback) {
+                for inner in Index::parse(&self.layout.manifest(&entry.digest)?)?.manifests {
+                    list.extend(self.referring(&inner, subject)?);
+                }
+            } else {
+                list.extend(self.referring(entry, subject)?);
+            }
+        }
+        Ok(list)
+    }
+
+    fn put_blob(&mut self, descriptor: &Descriptor, mut bytes: &[u8]) -> Result<(), Error> {
+        self.layout.put_stream(&descriptor.digest, &mut bytes, "a blob").map(drop)
+    }
+
+    fn put_referrer(&mut self, entry: &Descriptor, mut bytes: &[u8], _: &Digest) -> Result<How, Error> {
+        self.layout.put_stream(&entry.digest, &mut bytes, "a manifest")?;
+        self.layout.change_index(|current| {
+            if index::has(current, &entry.digest) { Ok(()) } else { index::add(current, entry) }
+        })?;
+        Ok(How::Layout)
     }
 }
 

@@ -7,19 +7,28 @@
 //! hand out bytes that don't have the digest by which they were asked for, or print anything.
 
 mod archive;
+mod auth;
+mod challenge;
+mod copy;
 mod docker;
 mod files;
 mod found;
+mod http;
+mod index;
 mod layout;
 mod names;
 mod options;
+mod refer;
 mod reference;
+mod registry;
 mod spool;
 
 use blubr_image::Error;
 pub use blubr_image::Source;
+pub use copy::into_layout;
 pub use layout::Layout;
 pub use options::Options;
+pub use refer::{ARTIFACT_BYTES_MAX, Artifact, Attached, Fetched, How, Referrers, Target, referrers};
 pub use reference::{Reference, Registry};
 
 /// Opens the place where `reference` is. The image itself is looked up by [`Source::image`].
@@ -30,8 +39,14 @@ pub fn open(reference: &Reference, options: &Options) -> Result<Box<dyn Source>,
         }
         Reference::Docker(name) => docker::open(name, options),
         Reference::Archive { file, tag } => archive::open(file, tag.as_deref(), options),
-        Reference::Registry(_) => {
-            Err(Error::Source(format!("{reference}: registries can't be read so far")))
+        Reference::Registry(registry) => {
+            let mut remote = registry::Remote::new(registry, options)?;
+            let descriptor = refer::Store::resolve(&mut remote)?;
+            let tags = registry
+                .tag
+                .iter()
+                .map(|tag| format!("{}/{}:{tag}", registry.host, registry.repository));
+            Ok(Box::new(found::Found::new(remote, descriptor, tags.collect(), options)?))
         }
     }
 }

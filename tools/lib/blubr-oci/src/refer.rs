@@ -1,0 +1,243 @@
+//! What refers to an image (OCI 1.1: a manifest with a `subject`): found, fetched, attached; in layouts and registries.
+
+use std::collections::BTreeMap;
+
+use blubr_image::manifest::{Descriptor, Index, Manifest, OCI_EMPTY, OCI_MANIFEST, Platform};
+use blubr_image::{Digest, Error};
+use serde_json::json;
+
+use crate::found::{Blobs, small_blob};
+use crate::layout::Layout;
+use crate::registry::Remote;
+use crate::{Options, Reference};
+
+/// What is attached may have so many bytes; an attestation's own limit is 96 MiB.
+pub const ARTIFACT_BYTES_MAX: usize = 100 << 20;
+/// An index of more images than this must be narrowed by a platform.
+const TARGETS_MAX: usize = 64;
+const EMPTY_CONFIG: &[u8] = b"{}";
+
+/// A manifest or index that can be referred to.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Target {
+    /// It.
+    pub descriptor: Descriptor,
+    /// The config that the manifest names; `None` for an index.
+    pub config_digest: Option<Digest>,
+    /// For what the image is, where an index says so.
+    pub platform: Option<Platform>,
+}
+
+/// What is to be attached.
+#[derive(Clone, Debug)]
+pub struct Artifact<'a> {
+    /// Its kind, as the manifest's `artifactType` and as its layer's type.
+    pub artifact_type: &'a str,
+    /// The file name that tools give it when they fetch it.
+    pub title: &'a str,
+    /// The content.
+    pub bytes: &'a [u8],
+    /// Annotations of its manifest.
+    pub annotations: BTreeMap<String, String>,
+}
+
+/// That something was attached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Attached {
+    /// The digest of the referrer's manifest.
+    pub digest: Digest,
+    /// Whether it was there before.
+    pub was_there: bool,
+    /// Where it is listed.
+    pub how: How,
+}
+
+/// By what an image's referrers are found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum How {
+    /// The layout's index.json.
+    Layout,
+    /// The registry's referrers API.
+    Api,
+    /// A tag that stands for the image's digest, in registries without that API.
+    FallbackTag(String),
+}
+
+/// One thing that was attached, fetched.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Fetched {
+    /// Its manifest.
+    pub manifest: Manifest,
+    /// Its content, checked against its digest.
+    pub bytes: Vec<u8>,
+}
+
+/// A place where something can be attached to an image.
+pub trait Referrers {
+    /// What the reference names: a manifest; or an index, and each image that it has (of the platform asked for).
+    fn targets(&mut self) -> Result<Vec<Target>, Error>;
+
+    /// What refers to `subject`, as its list describes it.
+    fn referrers(&mut self, subject: &Digest) -> Result<Vec<Descriptor>, Error>;
+
+    /// Attaches an artifact to `subject`. Doing so twice changes nothing.
+    fn attach(&mut self, subject: &Descriptor, artifact: &Artifact<'_>) -> Result<Attached, Error>;
+
+    /// The content of the artifact whose manifest is `entry`. It must refer to `subject` and have one layer.
+    fn fetch(&mut self, subject: &Digest, entry: &Descriptor) -> Result<Fetched, Error>;
+}
+
+/// Opens the place that `reference` names for what refers to its image.
+pub fn referrers(reference: &Reference, options: &Options) -> Result<Box<dyn Referrers>, Error> {
+    match reference {
+        Reference::Layout { dir, tag, digest } => {
+            let store = crate::layout::Tagged::new(Layout::open(dir)?, tag.clone(), digest.clone());
+            Ok(Box::new(At { store, platform: options.platform.clone() }))
+        }
+        Reference::Registry(registry) => {
+            let store = Remote::new(registry, options)?;
+            Ok(Box::new(At { store, platform: options.platform.clone() }))
+        }
+        Reference::Docker(_) | Reference::Archive { .. } => Err(Error::Source(format!(
+            "{reference}: nothing can be attached there: copy the image into a layout (`blubr-attach copy {reference} oci:DIR:TAG`) or push it to a registry"
+        ))),
+    }
+}
+
+/// What layouts and registries do each in their own way.
+pub(crate) trait Store: Blobs {
+    /// What the reference names.
+    fn resolve(&mut self) -> Result<Descriptor, Error>;
+
+    /// What refers to `subject`.
+    fn listed(&mut self, subject: &Digest) -> Result<Vec<Descriptor>, Error>;
+
+    /// Stores a blob, if it isn't there.
+    fn put_blob(&mut self, descriptor: &Descriptor, bytes: &[u8]) -> Result<(), Error>;
+
+    /// Stores a referrer's manifest, and sees to it that it is listed.
+    fn put_referrer(&mut self, entry: &Descriptor, bytes: &[u8], subject: &Digest)
+    -> Result<How, Error>;
+}
+
+struct At<S> {
+    store: S,
+    platform: Option<Platform>,
+}
+
+impl<S: Store> Referrers for At<S> {
+    fn targets(&mut self) -> Result<Vec<Target>, Error> {
+        let root = self.store.resolve()?;
+        if !root.is_index() {
+            return Ok(vec![self.target(root)?]);
+        }
+        let index = Index::parse(&self.store.manifest(&root.digest)?)?;
+        let mut targets = vec![Target { descriptor: root, config_digest: None, platform: None }];
+        for entry in index.manifests {
+            let wanted = match (&self.platform, &entry.platform) {
+                (Some(wanted), Some(platform)) => wanted.accepts(platform),
+                (Some(_), None) => false,
+                (None, _) => true,
+            };
+            if !wanted || !entry.is_manifest() || entry.is_buildkit_attestation() {
+                continue;
+            }
+            if targets.len() > TARGETS_MAX {
+                return Err(Error::Source(format!(
+                    "the index has more than {TARGETS_MAX} images: choose by --platform"
+                )));
+            }
+            targets.push(self.target(entry)?);
+        }
+        Ok(targets)
+    }
+
+    fn referrers(&mut self, subject: &Digest) -> Result<Vec<Descriptor>, Error> {
+        let mut list = self.store.listed(subject)?;
+        list.sort_by(|a, b| a.digest.cmp(&b.digest));
+        list.dedup_by(|a, b| a.digest == b.digest);
+        Ok(list)
+    }
+
+    fn attach(&mut self, subject: &Descriptor, artifact: &Artifact<'_>) -> Result<Attached, Error> {
+        if artifact.bytes.len() > ARTIFACT_BYTES_MAX {
+            let size = artifact.bytes.len() as u64;
+            return Err(Error::TooLarge {
+                what: "what is to be attached (bytes)",
+                size,
+                limit: ARTIFACT_BYTES_MAX as u64,
+            });
+        }
+        let config = Descriptor::of(OCI_EMPTY, EMPTY_CONFIG);
+        let layer = Descriptor::of(artifact.artifact_type, artifact.bytes);
+        let bytes = manifest(subject, artifact, &config, &layer)?;
+        let mut entry = Descriptor::of(OCI_MANIFEST, &bytes);
+        entry.artifact_type = Some(artifact.artifact_type.to_owned());
+        entry.annotations = artifact.annotations.clone();
+        let was_there = self.store.listed(&subject.digest)?.iter().any(|one| one.digest == entry.digest);
+        // Blobs first: a manifest must never name what isn't there.
+        self.store.put_blob(&config, EMPTY_CONFIG)?;
+        self.store.put_blob(&layer, artifact.bytes)?;
+        let how = self.store.put_referrer(&entry, &bytes, &subject.digest)?;
+        Ok(Attached { digest: entry.digest, was_there, how })
+    }
+
+    fn fetch(&mut self, subject: &Digest, entry: &Descriptor) -> Result<Fetched, Error> {
+        let manifest = Manifest::parse(&self.store.manifest(&entry.digest)?)?;
+        let refers_to = manifest.subject.as_ref().map(|descriptor| &descriptor.digest);
+        if refers_to != Some(subject) {
+            return Err(Error::Inconsistent {
+                reason: format!("{} is listed for {subject} but doesn't refer to it", entry.digest),
+            });
+        }
+        let [layer] = manifest.layers.as_slice() else {
+            let count = manifest.layers.len();
+            return Err(Error::Inconsistent {
+                reason: format!("{} has {count} layers, not one", entry.digest),
+            });
+        };
+        let bytes = small_blob(&mut self.store, layer, "what is attached (bytes)", ARTIFACT_BYTES_MAX)?;
+        Ok(Fetched { manifest, bytes })
+    }
+}
+
+impl<S: Store> At<S> {
+    fn target(&mut self, descriptor: Descriptor) -> Result<Target, Error> {
+        let manifest = Manifest::parse(&self.store.manifest(&descriptor.digest)?)?;
+        let platform = descriptor.platform.clone();
+        Ok(Target { descriptor, config_digest: Some(manifest.config.digest), platform })
+    }
+}
+
+/// The referrer's manifest. The same content for the same subject gives the same bytes.
+fn manifest(
+    subject: &Descriptor,
+    artifact: &Artifact<'_>,
+    config: &Descriptor,
+    layer: &Descriptor,
+) -> Result<Vec<u8>, Error> {
+    const TITLE: &str = "org.opencontainers.image.title";
+    let mut layer = layer.clone();
+    layer.annotations.insert(TITLE.to_owned(), artifact.title.to_owned());
+    let mut manifest = json!({
+        "schemaVersion": 2,
+        "mediaType": OCI_MANIFEST,
+        "artifactType": artifact.artifact_type,
+        "config": config,
+        "layers": [layer],
+        // Type, digest and size alone: what an index adds to them isn't the subject's.
+        "subject": {
+            "mediaType": subject.media_type,
+            "digest": subject.digest,
+            "size": subject.size,
+        },
+    });
+    if !artifact.annotations.is_empty() {
+        manifest["annotations"] = json!(artifact.annotations);
+    }
+    serde_json::to_vec(&manifest)
+        .map_err(|error| Error::Json { what: "the referrer's manifest", reason: error.to_string() })
+}

@@ -1,3 +1,7 @@
 //! Attach an attestation to an image as an OCI referrer.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    blubr_cli::run(blubr_attach::run)
+}

@@ -123,15 +123,18 @@ impl fmt::Display for Platform {
     }
 }
 
-/// A manifest of one image or artifact.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+/// A manifest of one image or artifact. Written, its keys are in this order: the same manifest, the same bytes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Manifest {
+    /// 2 in every manifest of today's form; not looked at when reading.
+    #[serde(rename = "schemaVersion", default)]
+    pub schema_version: u32,
     /// What the manifest says of itself; registries need not say it elsewhere.
-    #[serde(rename = "mediaType", default)]
+    #[serde(rename = "mediaType", default, skip_serializing_if = "Option::is_none")]
     pub media_type: Option<String>,
     /// What kind of artifact it holds, where it is no image.
-    #[serde(rename = "artifactType", default)]
+    #[serde(rename = "artifactType", default, skip_serializing_if = "Option::is_none")]
     pub artifact_type: Option<String>,
     /// The config.
     pub config: Descriptor,
@@ -139,14 +142,33 @@ pub struct Manifest {
     #[serde(default, deserialize_with = "null_is_default")]
     pub layers: Vec<Descriptor>,
     /// The manifest to which this one refers.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subject: Option<Descriptor>,
     /// Annotations.
-    #[serde(default, deserialize_with = "null_is_default")]
+    #[serde(default, deserialize_with = "null_is_default", skip_serializing_if = "BTreeMap::is_empty")]
     pub annotations: BTreeMap<String, String>,
 }
 
 impl Manifest {
+    /// A manifest with this config and these layers.
+    pub fn new(config: Descriptor, layers: Vec<Descriptor>) -> Manifest {
+        Manifest {
+            schema_version: 2,
+            media_type: Some(OCI_MANIFEST.to_owned()),
+            artifact_type: None,
+            config,
+            layers,
+            subject: None,
+            annotations: BTreeMap::new(),
+        }
+    }
+
+    /// The manifest as one line of JSON.
+    pub fn write(&self) -> Result<Vec<u8>, Error> {
+        serde_json::to_vec(self)
+            .map_err(|error| Error::Json { what: "a manifest", reason: error.to_string() })
+    }
+
     /// Reads a manifest, at most [`MANIFEST_BYTES_MAX`] bytes.
     pub fn parse(bytes: &[u8]) -> Result<Manifest, Error> {
         let manifest: Manifest = parse("the image manifest", bytes)?;

@@ -2,7 +2,6 @@
 
 use blubr_image::manifest::{Descriptor, Manifest, OCI_CONFIG, OCI_LAYER, OCI_MANIFEST};
 use blubr_image::{Error, Source};
-use serde_json::json;
 
 use crate::layout::Layout;
 
@@ -24,20 +23,16 @@ pub fn into_layout(
         progress(at, count);
         let digest = layer.blob.as_ref().map_or(&layer.diff_id, |blob| &blob.digest);
         let size = layout.put_stream(digest, &mut source.layer(at)?, &format!("layer {at}"))?;
-        layers.push(json!({"mediaType": OCI_LAYER, "digest": digest, "size": size}));
+        let mut blob = Descriptor::of(OCI_LAYER, b"");
+        blob.digest = digest.clone();
+        blob.size = size;
+        layers.push(blob);
     }
     let bytes = match &image.manifest {
         Some(facts) => facts.bytes.clone(),
         None => {
             let config = Descriptor::of(OCI_CONFIG, &image.config_bytes);
-            let manifest = json!({
-                "schemaVersion": 2,
-                "mediaType": OCI_MANIFEST,
-                "config": config,
-                "layers": layers,
-            });
-            serde_json::to_vec(&manifest)
-                .map_err(|error| Error::Json { what: "the manifest", reason: error.to_string() })?
+            Manifest::new(config, layers).write()?
         }
     };
     // The name by which the manifest calls the config, which may be another algorithm's.

@@ -24,7 +24,8 @@ mod registry;
 mod spool;
 
 use blubr_image::Error;
-pub use blubr_image::Source;
+pub use blubr_image::manifest::{Descriptor, Platform};
+pub use blubr_image::{Digest, Source};
 pub use copy::into_layout;
 pub use layout::Layout;
 pub use options::Options;

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use blubr_image::manifest::{Descriptor, Index, Manifest, OCI_EMPTY, OCI_MANIFEST, Platform};
 use blubr_image::{Digest, Error};
-use serde_json::json;
 
 use crate::found::{Blobs, small_blob};
 use crate::layout::Layout;
@@ -222,22 +221,13 @@ fn manifest(
     const TITLE: &str = "org.opencontainers.image.title";
     let mut layer = layer.clone();
     layer.annotations.insert(TITLE.to_owned(), artifact.title.to_owned());
-    let mut manifest = json!({
-        "schemaVersion": 2,
-        "mediaType": OCI_MANIFEST,
-        "artifactType": artifact.artifact_type,
-        "config": config,
-        "layers": [layer],
-        // Type, digest and size alone: what an index adds to them isn't the subject's.
-        "subject": {
-            "mediaType": subject.media_type,
-            "digest": subject.digest,
-            "size": subject.size,
-        },
-    });
-    if !artifact.annotations.is_empty() {
-        manifest["annotations"] = json!(artifact.annotations);
-    }
-    serde_json::to_vec(&manifest)
-        .map_err(|error| Error::Json { what: "the referrer's manifest", reason: error.to_string() })
+    let mut manifest = Manifest::new(config.clone(), vec![layer]);
+    manifest.artifact_type = Some(artifact.artifact_type.to_owned());
+    // Type, digest and size alone: what an index adds to them isn't the subject's.
+    let mut bare = Descriptor::of(&subject.media_type, b"");
+    bare.digest = subject.digest.clone();
+    bare.size = subject.size;
+    manifest.subject = Some(bare);
+    manifest.annotations = artifact.annotations.clone();
+    manifest.write()
 }

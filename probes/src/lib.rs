@@ -1,1 +1,25 @@
 //! The eBPF programs of blubr-record and the wire format between them and Rust.
+//!
+//! The programs are written in C with CO-RE and compiled by the build script; [`TRACEPOINT`] is the object.
+//! [`wire`] is generated from wire.h, so that the two sides can't differ.
+//!
+//! This crate never loads a program, and knows nothing of the log.
+
+#[expect(
+    missing_docs,
+    non_camel_case_types,
+    clippy::undocumented_unsafe_blocks,
+    reason = "generated from wire.h, which says what each field is"
+)]
+pub mod wire {
+    include!(concat!(env!("OUT_DIR"), "/wire.rs"));
+}
+
+/// Bytes with the alignment that an ELF reader wants.
+#[repr(C, align(8))]
+struct Aligned<T: ?Sized>(T);
+
+const OBJECT: &Aligned<[u8]> = &Aligned(*include_bytes!(concat!(env!("OUT_DIR"), "/tracepoint.bpf.o")));
+
+/// The object for kernels where only BTF tracepoints may be used.
+pub const TRACEPOINT: &[u8] = &OBJECT.0;

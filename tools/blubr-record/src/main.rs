@@ -1,3 +1,7 @@
 //! Record what a container build does, with eBPF.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    blubr_cli::run(blubr_record::run)
+}

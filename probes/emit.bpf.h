@@ -1,0 +1,281 @@
+/* SPDX-License-Identifier: MIT OR GPL-2.0-only */
+/* The one ring, the loss table, and the scratch area in which a record is put together before it goes out whole. */
+#ifndef BLUBR_EMIT_BPF_H
+#define BLUBR_EMIT_BPF_H
+
+#include "kernel.bpf.h"
+#include "wire.h"
+
+/* Bytes of fields in one record: argv and four strings with room to spare. */
+#define TAIL_MAX (WIRE_ARGV_MAX + 5 * 8192)
+/* Room that a field must find: the longest string, its head and padding. */
+#define FIELD_ROOM (WIRE_STRING_MAX + 15)
+
+struct walk {
+	u64 dentry;
+	/* struct mount */
+	u64 mount;
+	/* Of the mount above, kept until it changes. */
+	u64 parent;
+	u64 mountpoint;
+	u64 mnt_root;
+	/* Where the path ends: the process's root. */
+	u64 root_dentry;
+	u64 root_mount;
+	u32 begin;
+	u32 flags;
+};
+
+/* How a system call is read. Argument numbers are from 1, 0 is none. */
+struct call {
+	u8 kind;
+	u8 form;
+	u8 dfd;
+	u8 path;
+	u8 dfd2;
+	u8 path2;
+	/* The descriptor that names the file, for the f* calls. */
+	u8 fd;
+	u8 flags;
+};
+
+/* What one message of a socket call carried, in up to two pieces, and its other end if the call names it. */
+struct message {
+	u64 base;
+	u64 len;
+	u64 base2;
+	u64 len2;
+	u64 address;
+	u32 address_len;
+	u32 sending;
+};
+
+struct scratch {
+	/* The system call in hand. */
+	u64 args[6];
+	u64 nr;
+	s64 ret;
+	struct call call;
+	struct message message;
+	struct walk walk;
+	/* A piece of a table of descriptors. */
+	u64 files[64];
+	/* Bytes of tail in use. */
+	u32 used;
+	u32 pad;
+	/* What goes out. */
+	struct wire_head head;
+	u8 body[WIRE_BODY];
+	u8 tail[TAIL_MAX];
+};
+
+/* An array indexed by CPU, not a per-CPU map: those hold 32 KiB. Safe because tp_btf programs run without
+ * preemption; the iterator, which doesn't, has the last entry. Sized by the loader: CPUs + 1.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct scratch);
+} SCRATCH SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 1 << 24);
+} RING SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, WIRE_KIND_COUNT);
+	__type(key, u32);
+	__type(value, struct wire_loss);
+} LOSS SEC(".maps");
+
+/* Set by the loader before the programs are verified. */
+const volatile u32 SELF_TGID = 0;
+const volatile u32 ITERATOR_SLOT = 0;
+const volatile u32 NO_FAILED = 0;
+/* Bytes waiting in the ring from which on the reader is woken instead of left to poll. */
+const volatile u64 WAKE_BYTES = 1 << 22;
+
+static __always_inline struct scratch *scratch_at(u32 slot)
+{
+	return bpf_map_lookup_elem(&SCRATCH, &slot);
+}
+
+/* The verifier wants a bound on the very register that is passed on; compilers like to test a copy. */
+#define CLAMP(value, max) \
+	asm volatile("if %[v] <= %[m] goto +1\n\t%[v] = %[m]" : [v] "+r"(value) : [m] "i"(max))
+
+static __always_inline bool is_self(void)
+{
+	return SELF_TGID && (u32)(bpf_get_current_pid_tgid() >> 32) == SELF_TGID;
+}
+
+static __always_inline void count_loss(u32 kind)
+{
+	struct wire_loss *loss = bpf_map_lookup_elem(&LOSS, &kind);
+
+	if (!loss)
+		return;
+	__sync_fetch_and_add(&loss->count, 1);
+	loss->last_ns = bpf_ktime_get_ns();
+}
+
+static __always_inline void send(u32 kind, void *record, u64 size)
+{
+	u64 flags = BPF_RB_NO_WAKEUP;
+
+	if (bpf_ringbuf_query(&RING, BPF_RB_AVAIL_DATA) > WAKE_BYTES)
+		flags = BPF_RB_FORCE_WAKEUP;
+	if (bpf_ringbuf_output(&RING, record, size, flags))
+		count_loss(kind);
+}
+
+/* Fills the head for `t`, whose thread group the record is about. */
+static __always_inline void fill_head(struct wire_head *head, u32 kind, struct task_struct *t)
+{
+	struct task_struct *leader = t->group_leader;
+	struct nsproxy *ns = t->nsproxy;
+	struct css_set *set = t->cgroups;
+
+	head->kind = kind;
+	head->fixed = sizeof(struct wire_head) + WIRE_BODY;
+	head->time_ns = bpf_ktime_get_ns();
+	head->start_ns = leader->start_boottime;
+	head->ret = 0;
+	head->pid = t->tgid;
+	head->tid = t->pid;
+	head->ppid = t->real_parent->tgid;
+	head->uid = t->cred->euid.val;
+	head->flags = 0;
+	head->nr = 0;
+	head->pad = 0;
+	head->cgroup_id = set ? set->dfl_cgrp->kn->id : 0;
+	/* Gone in the last moments of a task (exit_task_namespaces). */
+	head->mntns = ns ? ns->mnt_ns->ns.inum : 0;
+	bpf_probe_read_kernel(head->comm, sizeof(head->comm), t->comm);
+}
+
+static __always_inline void clear_body(struct scratch *s)
+{
+	__builtin_memset(s->body, 0, WIRE_BODY);
+	s->used = 0;
+}
+
+/* Begins a record about `t`: paths are walked up to its root directory. */
+static __always_inline void begin(struct scratch *s, u32 kind, struct task_struct *t)
+{
+	struct fs_struct *fs = t->fs;
+
+	fill_head(&s->head, kind, t);
+	clear_body(s);
+	s->walk.root_dentry = 0;
+	s->walk.root_mount = 0;
+	if (fs) {
+		struct path root = {};
+
+		bpf_probe_read_kernel(&root, sizeof(root), &fs->root);
+		s->walk.root_dentry = (u64)root.dentry;
+		s->walk.root_mount = (u64)root.mnt - bpf_core_field_offset(struct mount, mnt);
+	}
+}
+
+static __always_inline void finish(struct scratch *s)
+{
+	u64 used = s->used;
+
+	CLAMP(used, TAIL_MAX);
+	send(s->head.kind, &s->head, sizeof(s->head) + WIRE_BODY + used);
+}
+
+/* The field's bytes are in place behind its head at `at`: writes the head and moves on. */
+static __always_inline void seal_field(struct scratch *s, u32 at, u32 id, u32 flags, u32 len)
+{
+	struct wire_field *field;
+
+	if (at > TAIL_MAX - sizeof(*field))
+		return;
+	field = (struct wire_field *)&s->tail[at];
+	field->id = id;
+	field->flags = flags;
+	field->len = len;
+	s->used = at + sizeof(*field) + ((len + 7) & ~7u);
+}
+
+/* A NUL-terminated string of the caller's memory; up to WIRE_STRING_MAX bytes with the NUL. */
+__noinline int put_user_string(u32 slot, u32 id, u64 address)
+{
+	struct scratch *s = scratch_at(slot);
+	u32 at, flags = 0;
+	long n;
+
+	if (!s)
+		return 0;
+	at = s->used;
+	asm volatile("" : "+r"(at));
+	if (at > TAIL_MAX - FIELD_ROOM)
+		return 0;
+	n = bpf_probe_read_user_str(&s->tail[at + 8], WIRE_STRING_MAX, (void *)address);
+	if (n <= 0) {
+		flags |= WIRE_FAULT;
+		n = 0;
+	} else {
+		if (n == WIRE_STRING_MAX)
+			flags |= WIRE_CUT;
+		n--;
+	}
+	seal_field(s, at, id, flags, n);
+	return 0;
+}
+
+/* `len` bytes of the caller's memory, of which no more than WIRE_PAYLOAD_MAX are taken. */
+__noinline int put_user_bytes(u32 slot, u32 id, u64 address, u64 len)
+{
+	struct scratch *s = scratch_at(slot);
+	u32 at, flags = 0;
+
+	if (!s)
+		return 0;
+	at = s->used;
+	asm volatile("" : "+r"(at));
+	if (at > TAIL_MAX - FIELD_ROOM)
+		return 0;
+	if (len > WIRE_PAYLOAD_MAX)
+		flags |= WIRE_CUT;
+	CLAMP(len, WIRE_PAYLOAD_MAX);
+	if (bpf_probe_read_user(&s->tail[at + 8], len, (void *)address)) {
+		flags |= WIRE_FAULT;
+		len = 0;
+	}
+	seal_field(s, at, id, flags, len);
+	return 0;
+}
+
+/* A NUL-terminated string of the kernel's. */
+__noinline int put_kernel_string(u32 slot, u32 id, u64 address)
+{
+	struct scratch *s = scratch_at(slot);
+	u32 at, flags = 0;
+	long n;
+
+	if (!s)
+		return 0;
+	at = s->used;
+	asm volatile("" : "+r"(at));
+	if (at > TAIL_MAX - FIELD_ROOM)
+		return 0;
+	n = bpf_probe_read_kernel_str(&s->tail[at + 8], WIRE_STRING_MAX, (void *)address);
+	if (n <= 0) {
+		flags |= WIRE_FAULT;
+		n = 0;
+	} else {
+		if (n == WIRE_STRING_MAX)
+			flags |= WIRE_CUT;
+		n--;
+	}
+	seal_field(s, at, id, flags, n);
+	return 0;
+}
+
+#endif

@@ -1,0 +1,396 @@
+/* SPDX-License-Identifier: MIT OR GPL-2.0-only */
+/* What a file event is: opened, closed after writing, and every call that names a path. */
+#ifndef BLUBR_FILE_BPF_H
+#define BLUBR_FILE_BPF_H
+
+#include <asm/unistd_64.h>
+#include "path.bpf.h"
+
+/* include/uapi/asm-generic/fcntl.h */
+#define O_ACCMODE 3
+#define O_CREAT_WRONLY_TRUNC (0100 | 01 | 01000)
+#define O_PATH 010000000
+/* Words of 64 descriptors that are looked through: fs.nr_open is 1,048,576 unless raised. */
+#define FD_WORDS_MAX 16384
+
+enum call_form {
+	FORM_NONE = 0,
+	FORM_PATHS,
+	FORM_OPEN,
+	FORM_OPENAT2,
+	FORM_CREAT,
+	FORM_CLOSE,
+	FORM_DUP2,
+	FORM_CLOSE_RANGE,
+	FORM_MOUNT,
+	FORM_FSOPEN,
+	FORM_FSCONFIG,
+	FORM_PLAIN,
+	FORM_CONNECT,
+	FORM_ACCEPT,
+	FORM_SOCKET,
+	FORM_SEND,
+	FORM_SENDMSG,
+	FORM_SENDMMSG,
+	FORM_RECV,
+	FORM_RECVMSG,
+	FORM_RECVMMSG,
+};
+
+/* The second path is text as it stands (a link's target): no base. */
+#define CALL_TEXT 1
+/* Read at the entry too; with CALL_ENTRY_BASE the directory as well, because the call moves it. */
+#define CALL_ENTRY 2
+#define CALL_ENTRY_BASE 4
+/* Look at sys_enter only: what is asked about is gone at the exit. */
+#define CALL_ENTER_ONLY 8
+
+static __always_inline void file_state(struct scratch *s, struct file *file)
+{
+	struct wire_file *body = (struct wire_file *)s->body;
+	struct inode *inode = BPF_CORE_READ(file, f_inode);
+
+	body->fmode = BPF_CORE_READ(file, f_mode);
+	body->mode = BPF_CORE_READ(inode, i_mode);
+	body->ino = BPF_CORE_READ(inode, i_ino);
+	body->size = BPF_CORE_READ(inode, i_size);
+	body->dev = BPF_CORE_READ(inode, i_sb, s_dev);
+	if (bpf_core_field_exists(inode->i_mtime_sec)) {
+		body->mtime_s = BPF_CORE_READ(inode, i_mtime_sec);
+		body->mtime_ns = BPF_CORE_READ(inode, i_mtime_nsec);
+	} else if (bpf_core_field_exists(((struct inode___66 *)inode)->__i_mtime)) {
+		body->mtime_s = BPF_CORE_READ((struct inode___66 *)inode, __i_mtime.tv_sec);
+		body->mtime_ns = BPF_CORE_READ((struct inode___66 *)inode, __i_mtime.tv_nsec);
+	} else {
+		body->mtime_s = BPF_CORE_READ((struct inode___old *)inode, i_mtime.tv_sec);
+		body->mtime_ns = BPF_CORE_READ((struct inode___old *)inode, i_mtime.tv_nsec);
+	}
+}
+
+/* A path argument, and where it begins if it is relative. */
+static __always_inline void put_user_path(u32 slot, u32 id, u32 base, u64 address, s32 dfd)
+{
+	struct scratch *s = scratch_at(slot);
+	u32 at;
+
+	if (!s)
+		return;
+	at = s->used;
+	asm volatile("" : "+r"(at));
+	put_user_string(slot, id, address);
+	if (at > TAIL_MAX - FIELD_ROOM)
+		return;
+	if (s->tail[at + 8] == '/' && s->used > at + 8)
+		return;
+	put_base(slot, base, bpf_get_current_task_btf(), dfd);
+}
+
+static __always_inline u64 argument(struct scratch *s, u32 number)
+{
+	u32 index = number - 1;
+
+	asm volatile("" : "+r"(index));
+	return index < 6 ? s->args[index] : 0;
+}
+
+/* `dfd` of a call, AT_FDCWD where it has none. */
+static __always_inline s32 directory(struct scratch *s, u32 number)
+{
+	return number ? (s32)argument(s, number) : -100;
+}
+
+static __always_inline void begin_call(struct scratch *s, u32 kind)
+{
+	begin(s, kind, bpf_get_current_task_btf());
+	s->head.nr = s->nr;
+	s->head.ret = s->ret;
+	s->head.flags |= WIRE_HAS_RET;
+}
+
+static __always_inline void copy_arguments(struct scratch *s)
+{
+	struct wire_call *body = (struct wire_call *)s->body;
+	u32 i;
+
+	for (i = 0; i < 6; i++)
+		body->args[i] = s->args[i];
+}
+
+__noinline int on_open(u32 slot, u64 flags)
+{
+	struct scratch *s = scratch_at(slot);
+	struct wire_file *body;
+	struct file *file;
+
+	if (!s || (flags & O_PATH))
+		return 0;
+	begin_call(s, WIRE_FILE_OPEN);
+	body = (struct wire_file *)s->body;
+	body->flags = flags;
+	if (s->ret >= 0) {
+		file = file_of(bpf_get_current_task_btf(), s->ret);
+		if (file) {
+			file_state(s, file);
+			put_file_path(slot, WIRE_F_PATH, file);
+			finish(s);
+			return 0;
+		}
+	}
+	if (s->nr != __NR_open_by_handle_at)
+		put_user_path(slot, WIRE_F_PATH, WIRE_F_BASE, argument(s, s->call.path),
+		      directory(s, s->call.dfd));
+	finish(s);
+	return 0;
+}
+
+/* What a call sets, where an argument points to it. */
+static __always_inline void put_values(u32 slot, u64 nr)
+{
+	struct scratch *s = scratch_at(slot);
+
+	if (!s)
+		return;
+	switch (nr) {
+	case __NR_setxattr:
+	case __NR_lsetxattr:
+	case __NR_fsetxattr:
+		put_user_bytes(slot, WIRE_F_VALUE, s->args[2], s->args[3]);
+		break;
+	/* struct utimbuf: two words. */
+	case __NR_utime:
+		if (s->args[1])
+			put_user_bytes(slot, WIRE_F_TIMES, s->args[1], 16);
+		break;
+	/* Two struct timeval or timespec: four words. */
+	case __NR_utimes:
+		if (s->args[1])
+			put_user_bytes(slot, WIRE_F_TIMES, s->args[1], 32);
+		break;
+	/* What process.exec has beside the file. */
+	case __NR_execve:
+	case __NR_execveat:
+		((struct wire_call *)s->body)->args[5] = bpf_get_current_task_btf()->cred->egid.val;
+		put_cwd(slot, WIRE_F_CWD, bpf_get_current_task_btf());
+		break;
+	case __NR_futimesat:
+	case __NR_utimensat:
+		if (s->args[2])
+			put_user_bytes(slot, WIRE_F_TIMES, s->args[2], 32);
+		break;
+	}
+}
+
+/* Any call that is told by its paths, its descriptor and its plain arguments. */
+__noinline int on_paths(u32 slot, u32 at_entry)
+{
+	struct scratch *s = scratch_at(slot);
+	struct call *call;
+	struct file *file;
+
+	if (!s)
+		return 0;
+	call = &s->call;
+	begin_call(s, at_entry ? WIRE_ENTRY : call->kind);
+	copy_arguments(s);
+	if (call->fd) {
+		file = file_of(bpf_get_current_task_btf(), argument(s, call->fd));
+		if (file)
+			put_file_path(slot, WIRE_F_PATH, file);
+	}
+	if (call->path && call->dfd && !argument(s, call->path)) {
+		/* utimensat(fd, NULL): the descriptor is the file. */
+		put_base(slot, WIRE_F_PATH, bpf_get_current_task_btf(), directory(s, call->dfd));
+	} else if (call->path) {
+		put_user_string(slot, WIRE_F_PATH, argument(s, call->path));
+		if (!at_entry || (call->flags & CALL_ENTRY_BASE))
+			put_base(slot, WIRE_F_BASE, bpf_get_current_task_btf(), directory(s, call->dfd));
+	}
+	if (call->path2) {
+		put_user_string(slot, WIRE_F_TO, argument(s, call->path2));
+		if (!(call->flags & CALL_TEXT) && (!at_entry || (call->flags & CALL_ENTRY_BASE)))
+			put_base(slot, WIRE_F_TO_BASE, bpf_get_current_task_btf(), directory(s, call->dfd2));
+	}
+	if (!at_entry)
+		put_values(slot, s->nr);
+	finish(s);
+	return 0;
+}
+
+/* Tables of descriptors are looked through in pieces of 64, this many: 4,096 descriptors. */
+#define HELD_PIECES_MAX 64
+
+struct held_context {
+	struct scratch *s;
+	u64 slots;
+	u64 file;
+	u32 fd;
+	u32 from;
+	u32 found;
+};
+
+static long held_piece(u32 piece, struct held_context *context)
+{
+	struct scratch *s = context->s;
+	u32 i, base = piece * 64;
+
+	if (bpf_probe_read_kernel(s->files, sizeof(s->files), (void *)(context->slots + 8 * (u64)base)))
+		return 1;
+	for (i = 0; i < 64; i++) {
+		if (s->files[i] == context->file && base + i != context->fd && base + i >= context->from) {
+			context->found = 1;
+			return 1;
+		}
+	}
+	return 0;
+}
+
+/* Whether the process holds the same open file by another descriptor, from `from` on. */
+static __always_inline bool held_elsewhere(struct scratch *s, struct fdtable *table, struct file *file, u32 fd,
+					   u32 from)
+{
+	struct held_context context = { .s = s, .file = (u64)file, .fd = fd, .from = from };
+	u32 pieces = table->max_fds / 64;
+
+	context.slots = (u64)table->fd;
+	if (pieces > HELD_PIECES_MAX)
+		pieces = HELD_PIECES_MAX;
+	bpf_loop(pieces, held_piece, &context, 0);
+	return context.found;
+}
+
+/* One descriptor: a record of the kind in s->head if it is a regular file open for writing. */
+static __always_inline bool is_for_writing(struct file *file)
+{
+	return file && (BPF_CORE_READ(file, f_mode) & FMODE_WRITE) &&
+	       (BPF_CORE_READ(file, f_inode, i_mode) & S_IFMT) == S_IFREG;
+}
+
+static __always_inline void file_for_writing(struct scratch *s, u32 slot, struct file *file, u32 fd)
+{
+	struct wire_file *body;
+
+	if (!is_for_writing(file))
+		return;
+	clear_body(s);
+	file_state(s, file);
+	body = (struct wire_file *)s->body;
+	body->fd = fd;
+	put_file_path(slot, WIRE_F_PATH, file);
+	finish(s);
+}
+
+struct files_context {
+	struct scratch *s;
+	/* All go: of several for one open file the last tells. */
+	u32 closing;
+	/* Only those that an exec closes: 0 or the address of close_on_exec. */
+	u64 only;
+	struct file **slots;
+	u64 open_fds;
+	u64 word;
+	u32 slot;
+	u32 first;
+	u32 last;
+	u32 base;
+	u32 pieces;
+};
+
+static long files_bit(u32 bit, struct files_context *context)
+{
+	struct file *file = 0;
+	u32 fd = context->base + bit;
+
+	if (!((context->word >> (bit & 63)) & 1))
+		return 0;
+	if (fd < context->first || fd > context->last)
+		return 0;
+	bpf_probe_read_kernel(&file, sizeof(file), &context->slots[fd]);
+	if (context->closing && is_for_writing(file)) {
+		struct held_context held = { .s = context->s, .file = (u64)file, .fd = fd, .from = fd + 1 };
+
+		held.slots = (u64)context->slots;
+		bpf_loop(context->pieces, held_piece, &held, 0);
+		if (held.found)
+			return 0;
+	}
+	file_for_writing(context->s, context->slot, file, fd);
+	return 0;
+}
+
+static long files_word(u32 index, struct files_context *context)
+{
+	u64 word = 0;
+
+	bpf_probe_read_kernel(&word, sizeof(word), (void *)(context->open_fds + 8 * (u64)index));
+	if (word && context->only) {
+		u64 only = 0;
+
+		bpf_probe_read_kernel(&only, sizeof(only), (void *)(context->only + 8 * (u64)index));
+		word &= only;
+	}
+	if (!word)
+		return 0;
+	context->word = word;
+	context->base = index * 64;
+	bpf_loop(64, files_bit, context, 0);
+	return 0;
+}
+
+/* Descriptors first..last of `t` that are regular files open for writing, or of these what an exec
+ * closes; the head must be filled. */
+static __always_inline void each_file_for_writing(u32 slot, struct task_struct *t, u32 first, u32 last,
+						  bool on_exec, bool closing)
+{
+	struct files_context context = {};
+	struct files_struct *files = t->files;
+	struct fdtable *table;
+	u32 words;
+
+	context.s = scratch_at(slot);
+	if (!context.s || !files)
+		return;
+	table = files->fdt;
+	context.slots = table->fd;
+	context.open_fds = (u64)table->open_fds;
+	context.only = on_exec ? (u64)table->close_on_exec : 0;
+	context.closing = closing;
+	context.pieces = table->max_fds / 64 > HELD_PIECES_MAX ? HELD_PIECES_MAX : table->max_fds / 64;
+	context.slot = slot;
+	context.first = first;
+	context.last = last;
+	words = table->max_fds / 64;
+	if (words > FD_WORDS_MAX)
+		words = FD_WORDS_MAX;
+	bpf_loop(words, files_word, &context, 0);
+}
+
+__noinline int on_close(u32 slot, u64 fd)
+{
+	struct scratch *s = scratch_at(slot);
+	struct files_struct *files = bpf_get_current_task_btf()->files;
+	struct file *file;
+
+	if (!s || !files)
+		return 0;
+	file = file_of(bpf_get_current_task_btf(), fd);
+	if (!is_for_writing(file) || held_elsewhere(s, files->fdt, file, fd, 0))
+		return 0;
+	begin(s, WIRE_FILE_CLOSE, bpf_get_current_task_btf());
+	s->head.nr = s->nr;
+	file_for_writing(s, slot, file, fd);
+	return 0;
+}
+
+__noinline int on_close_range(u32 slot, u32 first, u32 last)
+{
+	struct scratch *s = scratch_at(slot);
+
+	if (!s)
+		return 0;
+	begin(s, WIRE_FILE_CLOSE, bpf_get_current_task_btf());
+	s->head.nr = s->nr;
+	each_file_for_writing(slot, bpf_get_current_task_btf(), first, last, false, false);
+	return 0;
+}
+
+#endif

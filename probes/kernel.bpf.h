@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: MIT OR GPL-2.0-only */
+/* The kernel's structs, with no more than the fields that the probes read. CO-RE relocates each at load, so offsets
+ * and order here mean nothing; a field that was renamed has a flavour (name___what) beside it.
+ */
+#ifndef BLUBR_KERNEL_BPF_H
+#define BLUBR_KERNEL_BPF_H
+
+#include <linux/types.h>
+#include <linux/bpf.h>
+#include <stdbool.h>
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_tracing.h>
+
+typedef __u8 u8;
+typedef __u16 u16;
+typedef __u32 u32;
+typedef __u64 u64;
+typedef __s32 s32;
+typedef __s64 s64;
+
+#define KERNEL_STRUCT __attribute__((preserve_access_index))
+
+typedef struct {
+	int counter;
+} atomic_t;
+
+typedef struct {
+	u32 val;
+} kuid_t;
+
+typedef struct {
+	u32 val;
+} kgid_t;
+
+struct inode;
+struct dentry;
+struct mount;
+struct super_block;
+
+struct pt_regs {
+	unsigned long di, si, dx, r10, r8, r9, bx, cx, bp, orig_ax;
+} KERNEL_STRUCT;
+
+struct qstr {
+	const unsigned char *name;
+} KERNEL_STRUCT;
+
+struct dentry {
+	struct dentry *d_parent;
+	struct qstr d_name;
+	struct inode *d_inode;
+} KERNEL_STRUCT;
+
+struct vfsmount {
+	struct dentry *mnt_root;
+} KERNEL_STRUCT;
+
+struct mount {
+	struct mount *mnt_parent;
+	struct dentry *mnt_mountpoint;
+	struct vfsmount mnt;
+} KERNEL_STRUCT;
+
+struct path {
+	struct vfsmount *mnt;
+	struct dentry *dentry;
+} KERNEL_STRUCT;
+
+struct fs_struct {
+	struct path root, pwd;
+} KERNEL_STRUCT;
+
+struct super_block {
+	u32 s_dev;
+} KERNEL_STRUCT;
+
+struct timespec64 {
+	s64 tv_sec;
+	long tv_nsec;
+} KERNEL_STRUCT;
+
+/* Since 6.11 (3aa63a569c64) the time stamps are two members; 6.6 to 6.10 __i_mtime (077c212f0344), before i_mtime. */
+struct inode {
+	u16 i_mode;
+	unsigned long i_ino;
+	s64 i_size;
+	struct super_block *i_sb;
+	s64 i_mtime_sec;
+	u32 i_mtime_nsec;
+} KERNEL_STRUCT;
+
+struct inode___66 {
+	struct timespec64 __i_mtime;
+} KERNEL_STRUCT;
+
+struct inode___old {
+	struct timespec64 i_mtime;
+} KERNEL_STRUCT;
+
+struct file {
+	u32 f_mode;
+	u32 f_flags;
+	void *private_data;
+	struct inode *f_inode;
+	struct path f_path;
+} KERNEL_STRUCT;
+
+struct fdtable {
+	u32 max_fds;
+	struct file **fd;
+	unsigned long *open_fds;
+	unsigned long *close_on_exec;
+} KERNEL_STRUCT;
+
+struct files_struct {
+	atomic_t count;
+	struct fdtable *fdt;
+} KERNEL_STRUCT;
+
+struct kernfs_node {
+	u64 id;
+} KERNEL_STRUCT;
+
+struct cgroup_root {
+	int hierarchy_id;
+} KERNEL_STRUCT;
+
+struct cgroup {
+	struct kernfs_node *kn;
+	struct cgroup_root *root;
+} KERNEL_STRUCT;
+
+struct css_set {
+	struct cgroup *dfl_cgrp;
+} KERNEL_STRUCT;
+
+struct ns_common {
+	u32 inum;
+} KERNEL_STRUCT;
+
+struct mnt_namespace {
+	struct ns_common ns;
+} KERNEL_STRUCT;
+
+struct nsproxy {
+	struct mnt_namespace *mnt_ns;
+} KERNEL_STRUCT;
+
+struct cred {
+	kuid_t uid;
+	kgid_t gid;
+	kuid_t euid;
+	kgid_t egid;
+} KERNEL_STRUCT;
+
+struct mm_struct {
+	unsigned long arg_start, arg_end;
+	struct file *exe_file;
+} KERNEL_STRUCT;
+
+struct signal_struct {
+	atomic_t live;
+	u32 flags;
+	int group_exit_code;
+} KERNEL_STRUCT;
+
+struct thread_info {
+	u32 status;
+} KERNEL_STRUCT;
+
+struct task_struct {
+	struct thread_info thread_info;
+	u32 flags;
+	struct mm_struct *mm;
+	int exit_code;
+	int pid;
+	int tgid;
+	struct task_struct *real_parent;
+	struct task_struct *group_leader;
+	u64 start_boottime;
+	const struct cred *cred;
+	char comm[16];
+	struct fs_struct *fs;
+	struct files_struct *files;
+	struct nsproxy *nsproxy;
+	struct signal_struct *signal;
+	struct css_set *cgroups;
+} KERNEL_STRUCT;
+
+struct linux_binprm {
+	const char *filename;
+	const char *interp;
+	struct cred *cred;
+} KERNEL_STRUCT;
+
+struct in6_addr {
+	u8 bytes[16];
+};
+
+struct sock_common {
+	u32 skc_daddr;
+	u32 skc_rcv_saddr;
+	u16 skc_dport;
+	u16 skc_num;
+	u16 skc_family;
+	u8 skc_state;
+	struct in6_addr skc_v6_daddr;
+	struct in6_addr skc_v6_rcv_saddr;
+} KERNEL_STRUCT;
+
+struct sock {
+	struct sock_common __sk_common;
+	u16 sk_type;
+	u16 sk_protocol;
+} KERNEL_STRUCT;
+
+struct inet_sock {
+	u16 inet_sport;
+} KERNEL_STRUCT;
+
+struct tcp_sock {
+	u64 bytes_sent;
+	u64 bytes_retrans;
+	u64 bytes_received;
+} KERNEL_STRUCT;
+
+struct socket {
+	struct sock *sk;
+} KERNEL_STRUCT;
+
+struct bpf_iter_meta {
+	void *seq;
+} KERNEL_STRUCT;
+
+struct bpf_iter__task {
+	struct bpf_iter_meta *meta;
+	struct task_struct *task;
+} KERNEL_STRUCT;
+
+/* include/linux/fs.h */
+#define FMODE_WRITE 2u
+#define S_IFMT 0170000
+#define S_IFREG 0100000
+#define S_IFSOCK 0140000
+/* include/linux/sched.h, include/linux/sched/signal.h, arch/x86/include/asm/thread_info.h */
+#define PF_KTHREAD 0x00200000u
+#define SIGNAL_GROUP_EXIT 4u
+#define TS_COMPAT 2u
+/* include/linux/socket.h, net/tcp_states.h, in.h */
+#define AF_UNIX 1
+#define AF_INET 2
+#define AF_INET6 10
+#define TCP_ESTABLISHED 1
+#define TCP_SYN_SENT 2
+#define TCP_CLOSE 7
+#define DNS_PORT 53
+
+#endif

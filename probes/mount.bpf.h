@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: MIT OR GPL-2.0-only */
+/* What a mount event is, by mount(2) and by the calls of the new mount API. */
+#ifndef BLUBR_MOUNT_BPF_H
+#define BLUBR_MOUNT_BPF_H
+
+#include "file.bpf.h"
+
+/* fsconfig(2) commands whose value is a string, include/uapi/linux/mount.h */
+#define FSCONFIG_SET_STRING 1
+#define FSCONFIG_SET_PATH 3
+#define FSCONFIG_SET_PATH_EMPTY 4
+#define FSCONFIG_SET_FD 5
+
+/* mount(source, target, fstype, flags, data) */
+__noinline int on_mount(u32 slot)
+{
+	struct scratch *s = scratch_at(slot);
+
+	if (!s)
+		return 0;
+	begin_call(s, WIRE_MOUNT_MOUNT);
+	copy_arguments(s);
+	if (s->args[0])
+		put_user_string(slot, WIRE_F_SOURCE, s->args[0]);
+	put_user_string(slot, WIRE_F_PATH, s->args[1]);
+	put_cwd(slot, WIRE_F_CWD, bpf_get_current_task_btf());
+	if (s->args[2])
+		put_user_string(slot, WIRE_F_FSTYPE, s->args[2]);
+	if (s->args[4])
+		put_user_string(slot, WIRE_F_OPTIONS, s->args[4]);
+	finish(s);
+	return 0;
+}
+
+/* fsopen(fstype, flags) */
+__noinline int on_fsopen(u32 slot)
+{
+	struct scratch *s = scratch_at(slot);
+
+	if (!s)
+		return 0;
+	begin_call(s, WIRE_FSOPEN);
+	copy_arguments(s);
+	put_user_string(slot, WIRE_F_FSTYPE, s->args[0]);
+	finish(s);
+	return 0;
+}
+
+/* fsconfig(fd, command, key, value, aux) */
+__noinline int on_fsconfig(u32 slot)
+{
+	struct scratch *s = scratch_at(slot);
+	struct file *file;
+	u64 command;
+
+	if (!s)
+		return 0;
+	begin_call(s, WIRE_FSCONFIG);
+	copy_arguments(s);
+	command = s->args[1];
+	if (s->args[2])
+		put_user_string(slot, WIRE_F_KEY, s->args[2]);
+	if (command == FSCONFIG_SET_STRING) {
+		put_user_string(slot, WIRE_F_VALUE, s->args[3]);
+	} else if (command == FSCONFIG_SET_PATH || command == FSCONFIG_SET_PATH_EMPTY) {
+		put_user_string(slot, WIRE_F_VALUE, s->args[3]);
+		put_base(slot, WIRE_F_BASE, bpf_get_current_task_btf(), s->args[4]);
+	} else if (command == FSCONFIG_SET_FD) {
+		file = file_of(bpf_get_current_task_btf(), s->args[4]);
+		if (file)
+			put_file_path(slot, WIRE_F_VALUE, file);
+	}
+	put_cwd(slot, WIRE_F_CWD, bpf_get_current_task_btf());
+	finish(s);
+	return 0;
+}
+
+/* A call that its arguments tell whole: unshare, fsmount, setns, listen ... */
+__noinline int on_plain(u32 slot, u32 kind)
+{
+	struct scratch *s = scratch_at(slot);
+
+	if (!s)
+		return 0;
+	begin_call(s, kind);
+	copy_arguments(s);
+	finish(s);
+	return 0;
+}
+
+/* A cgroup of the default hierarchy: its id and the path the tracepoint gives. */
+static __always_inline void on_cgroup(u32 slot, u32 kind, struct cgroup *cgroup, u64 path)
+{
+	struct scratch *s = scratch_at(slot);
+	struct wire_cgroup *body;
+
+	/* Hierarchy 0 is the default one (kernel/cgroup/cgroup.c, cgroup_setup_root). */
+	if (!s || cgroup->root->hierarchy_id != 0)
+		return;
+	begin(s, kind, bpf_get_current_task_btf());
+	body = (struct wire_cgroup *)s->body;
+	body->id = cgroup->kn->id;
+	put_kernel_string(slot, WIRE_F_PATH, path);
+	finish(s);
+}
+
+#endif

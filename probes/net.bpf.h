@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: MIT OR GPL-2.0-only */
+/* What a network event is: sockets connected, accepted, bound, listening, sending, closed. */
+#ifndef BLUBR_NET_BPF_H
+#define BLUBR_NET_BPF_H
+
+#include "file.bpf.h"
+
+/* struct sockaddr_storage, include/uapi/linux/socket.h */
+#define SOCKADDR_MAX 128
+#define SOCK_STREAM 1
+#define SOCK_DGRAM 2
+#define SOCK_RAW 3
+#define IPPROTO_TCP 6
+/* Connections whose owner is remembered until they close; the least recently used is forgotten. */
+#define OWNERS_MAX 65536
+/* Destinations of unconnected sockets that are remembered as told. */
+#define TOLD_MAX 65536
+
+struct owner {
+	struct wire_head head;
+	u64 since_ns;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, OWNERS_MAX);
+	__type(key, u64);
+	__type(value, struct owner);
+} OWNERS SEC(".maps");
+
+struct told {
+	u64 socket_ino;
+	u8 address[24];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, TOLD_MAX);
+	__type(key, struct told);
+	__type(value, u8);
+} TOLD SEC(".maps");
+
+static __always_inline u16 host_order(u16 network)
+{
+	return __builtin_bswap16(network);
+}
+
+static __always_inline void fill_net(struct wire_net *net, struct sock *sk)
+{
+	u16 family = BPF_CORE_READ(sk, __sk_common.skc_family);
+
+	net->family = family;
+	net->proto = BPF_CORE_READ(sk, sk_protocol);
+	net->socktype = BPF_CORE_READ(sk, sk_type);
+	if (family == AF_INET) {
+		u32 saddr = BPF_CORE_READ(sk, __sk_common.skc_rcv_saddr);
+		u32 daddr = BPF_CORE_READ(sk, __sk_common.skc_daddr);
+
+		__builtin_memcpy(net->saddr, &saddr, 4);
+		__builtin_memcpy(net->daddr, &daddr, 4);
+	} else if (family == AF_INET6) {
+		BPF_CORE_READ_INTO(&net->saddr, sk, __sk_common.skc_v6_rcv_saddr);
+		BPF_CORE_READ_INTO(&net->daddr, sk, __sk_common.skc_v6_daddr);
+	} else {
+		return;
+	}
+	net->sport = BPF_CORE_READ(sk, __sk_common.skc_num);
+	net->dport = host_order(BPF_CORE_READ(sk, __sk_common.skc_dport));
+}
+
+/* The socket behind a descriptor of the current task, or 0; its inode number in *ino. */
+static __always_inline struct sock *socket_of(u32 fd, u64 *ino)
+{
+	struct file *file = file_of(bpf_get_current_task_btf(), fd);
+	struct inode *inode;
+	struct socket *socket;
+
+	if (!file)
+		return 0;
+	inode = BPF_CORE_READ(file, f_inode);
+	if ((BPF_CORE_READ(inode, i_mode) & S_IFMT) != S_IFSOCK)
+		return 0;
+	*ino = BPF_CORE_READ(inode, i_ino);
+	socket = BPF_CORE_READ(file, private_data);
+	return BPF_CORE_READ(socket, sk);
+}
+
+/* connect, bind (fd, address, length) and listen (fd, backlog) */
+__noinline int on_socket(u32 slot, u32 kind)
+{
+	struct scratch *s = scratch_at(slot);
+	struct sock *sk;
+	u64 ino = 0;
+	u16 family;
+
+	if (!s)
+		return 0;
+	sk = socket_of(s->args[0], &ino);
+	if (!sk)
+		return 0;
+	family = BPF_CORE_READ(sk, __sk_common.skc_family);
+	if (family != AF_INET && family != AF_INET6 && !(family == AF_UNIX && kind == WIRE_CONNECT))
+		return 0;
+	begin_call(s, kind);
+	fill_net((struct wire_net *)s->body, sk);
+	((struct wire_net *)s->body)->fd = s->args[0];
+	if (kind != WIRE_NET_LISTEN) {
+		put_user_bytes(slot, WIRE_F_ADDRESS, s->args[1],
+			       s->args[2] > SOCKADDR_MAX ? SOCKADDR_MAX : s->args[2]);
+		if (family == AF_UNIX)
+			put_cwd(slot, WIRE_F_BASE, bpf_get_current_task_btf());
+	}
+	finish(s);
+	return 0;
+}
+
+__noinline int on_accept(u32 slot)
+{
+	struct scratch *s = scratch_at(slot);
+	struct owner owner = {};
+	struct sock *sk;
+	u64 ino = 0, key;
+	u16 family;
+
+	if (!s || s->ret < 0)
+		return 0;
+	sk = socket_of(s->ret, &ino);
+	if (!sk)
+		return 0;
+	family = BPF_CORE_READ(sk, __sk_common.skc_family);
+	if (family != AF_INET && family != AF_INET6)
+		return 0;
+	begin_call(s, WIRE_NET_ACCEPT);
+	fill_net((struct wire_net *)s->body, sk);
+	((struct wire_net *)s->body)->fd = s->ret;
+	key = (u64)sk;
+	owner.head = s->head;
+	owner.since_ns = s->head.time_ns;
+	bpf_map_update_elem(&OWNERS, &key, &owner, BPF_ANY);
+	finish(s);
+	return 0;
+}
+
+/* A TCP socket changed its state; in the context of whoever did that, often of nobody. */
+static __always_inline void tcp_state(struct sock *sk, int newstate)
+{
+	struct {
+		struct wire_head head;
+		struct wire_net_close body;
+	} record;
+	struct owner fresh, *owner;
+	u64 key = (u64)sk;
+
+	if (newstate == TCP_SYN_SENT) {
+		if (is_self())
+			return;
+		__builtin_memset(&fresh, 0, sizeof(fresh));
+		fill_head(&fresh.head, WIRE_NET_CLOSE, bpf_get_current_task_btf());
+		fresh.since_ns = fresh.head.time_ns;
+		bpf_map_update_elem(&OWNERS, &key, &fresh, BPF_ANY);
+		return;
+	}
+	if (newstate != TCP_CLOSE)
+		return;
+	owner = bpf_map_lookup_elem(&OWNERS, &key);
+	if (!owner)
+		return;
+	__builtin_memset(&record, 0, sizeof(record));
+	record.head = owner->head;
+	record.head.kind = WIRE_NET_CLOSE;
+	record.head.fixed = sizeof(record);
+	record.head.flags = 0;
+	record.head.nr = 0;
+	record.head.ret = 0;
+	record.head.time_ns = bpf_ktime_get_ns();
+	fill_net(&record.body.net, sk);
+	/* inet_put_port has cleared skc_num by now. */
+	record.body.net.sport = host_order(BPF_CORE_READ((struct inet_sock *)sk, inet_sport));
+	/* bytes_acked would count SYN and FIN. */
+	record.body.bytes_sent = BPF_CORE_READ((struct tcp_sock *)sk, bytes_sent) -
+				 BPF_CORE_READ((struct tcp_sock *)sk, bytes_retrans);
+	record.body.bytes_received = BPF_CORE_READ((struct tcp_sock *)sk, bytes_received);
+	record.body.duration_ns = record.head.time_ns - owner->since_ns;
+	bpf_map_delete_elem(&OWNERS, &key);
+	send(WIRE_NET_CLOSE, &record, sizeof(record));
+}
+
+#endif

@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: MIT OR GPL-2.0-only */
+/* What a process event is: born, turned into another program, ended, there before us. */
+#ifndef BLUBR_PROCESS_BPF_H
+#define BLUBR_PROCESS_BPF_H
+
+#include "path.bpf.h"
+#include "file.bpf.h"
+
+/* Threads between the change of their credentials and the end of their exec. */
+#define EXECS_MAX 4096
+
+struct ids {
+	u32 euid;
+	u32 egid;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, EXECS_MAX);
+	__type(key, u32);
+	__type(value, struct ids);
+} CHANGED_IDS SEC(".maps");
+
+static __always_inline void process_fork(u32 slot, struct task_struct *t, struct task_struct *child)
+{
+	struct scratch *s = scratch_at(slot);
+	struct wire_fork *body;
+
+	/* A new thread is no new process. */
+	if (!s || child->tgid == t->tgid)
+		return;
+	begin(s, WIRE_PROCESS_FORK, t);
+	body = (struct wire_fork *)s->body;
+	body->child_pid = child->tgid;
+	body->child_start_ns = child->start_boottime;
+	finish(s);
+}
+
+/* argv of the program that has just begun, whole up to WIRE_ARGV_MAX. */
+__noinline int put_argv(u32 slot, u64 start, u64 len)
+{
+	struct scratch *s = scratch_at(slot);
+	u32 at, flags = 0;
+
+	if (!s)
+		return 0;
+	at = s->used;
+	asm volatile("" : "+r"(at));
+	if (at > TAIL_MAX - WIRE_ARGV_MAX - 16)
+		return 0;
+	if (len > WIRE_ARGV_MAX)
+		flags |= WIRE_CUT;
+	CLAMP(len, WIRE_ARGV_MAX);
+	if (bpf_probe_read_user(&s->tail[at + 8], len, (void *)start)) {
+		flags |= WIRE_FAULT;
+		len = 0;
+	}
+	seal_field(s, at, WIRE_F_ARGV, flags, len);
+	return 0;
+}
+
+static __always_inline void process_exec(u32 slot, struct task_struct *t, struct linux_binprm *bprm)
+{
+	struct scratch *s = scratch_at(slot);
+	struct mm_struct *mm = t->mm;
+	struct wire_exec *body;
+	struct file *exe;
+	struct ids *before;
+	u32 key = t->tgid;
+	u64 filename, interp;
+
+	if (!s || !mm)
+		return;
+	begin(s, WIRE_PROCESS_EXEC, t);
+	body = (struct wire_exec *)s->body;
+	body->gid = t->cred->gid.val;
+	body->euid = t->cred->euid.val;
+	body->egid = t->cred->egid.val;
+	body->argv_len = mm->arg_end - mm->arg_start;
+	before = bpf_map_lookup_elem(&CHANGED_IDS, &key);
+	if (before) {
+		body->changed = 1;
+		body->euid_before = before->euid;
+		body->egid_before = before->egid;
+		bpf_map_delete_elem(&CHANGED_IDS, &key);
+	}
+	exe = mm->exe_file;
+	put_file_path(slot, WIRE_F_EXE, exe);
+	put_cwd(slot, WIRE_F_CWD, t);
+	/* The kernel replaced interp while it looked for a handler (fs/binfmt_script.c, bprm_change_interp). */
+	filename = (u64)BPF_CORE_READ(bprm, filename);
+	interp = (u64)BPF_CORE_READ(bprm, interp);
+	if (interp != filename) {
+		put_kernel_string(slot, WIRE_F_SCRIPT, filename);
+		put_kernel_string(slot, WIRE_F_INTERPRETER, interp);
+	}
+	put_argv(slot, mm->arg_start, mm->arg_end - mm->arg_start);
+	finish(s);
+}
+
+/* The new program's credentials and files are about to take the place of the old: what is marked so closes. */
+static __always_inline void process_prepare_exec(u32 slot, struct task_struct *t, struct linux_binprm *bprm)
+{
+	struct scratch *s = scratch_at(slot);
+	struct ids before;
+	u32 key = t->tgid;
+
+	before.euid = t->cred->euid.val;
+	before.egid = t->cred->egid.val;
+	if (BPF_CORE_READ(bprm, cred, euid.val) != before.euid || BPF_CORE_READ(bprm, cred, egid.val) != before.egid)
+		bpf_map_update_elem(&CHANGED_IDS, &key, &before, BPF_ANY);
+
+	if (!s)
+		return;
+	begin(s, WIRE_FILE_CLOSE, t);
+	each_file_for_writing(slot, t, 0, ~0u, true, false);
+}
+
+/* At the end of the last thread: its descriptors close with it, and no call says so. */
+static __always_inline void process_exit(u32 slot, struct task_struct *t)
+{
+	struct scratch *s = scratch_at(slot);
+	struct signal_struct *signal = t->signal;
+	struct wire_exit *body;
+	u32 status;
+
+	if (!s || signal->live.counter != 0)
+		return;
+	begin(s, WIRE_FILE_CLOSE, t);
+	if (t->files && t->files->count.counter == 1)
+		each_file_for_writing(slot, t, 0, ~0u, false, true);
+	begin(s, WIRE_PROCESS_EXIT, t);
+	/* As wait_task_zombie (kernel/exit.c) does. */
+	if (signal->flags & SIGNAL_GROUP_EXIT)
+		status = signal->group_exit_code;
+	else
+		status = t->group_leader->exit_code;
+	body = (struct wire_exit *)s->body;
+	body->status = status;
+	finish(s);
+}
+
+static __always_inline void process_exists(u32 slot, struct task_struct *t)
+{
+	struct scratch *s = scratch_at(slot);
+	struct wire_exists *body;
+	struct mm_struct *mm;
+
+	if (!s || t->pid != t->tgid)
+		return;
+	begin(s, WIRE_EXISTS_FILE, t);
+	each_file_for_writing(slot, t, 0, ~0u, false, true);
+	begin(s, WIRE_PROCESS_EXISTS, t);
+	body = (struct wire_exists *)s->body;
+	body->gid = t->cred->gid.val;
+	body->kthread = !!(t->flags & PF_KTHREAD);
+	mm = t->mm;
+	if (mm)
+		put_file_path(slot, WIRE_F_EXE, mm->exe_file);
+	put_cwd(slot, WIRE_F_CWD, t);
+	finish(s);
+}
+
+#endif

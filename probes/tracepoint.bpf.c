@@ -1,0 +1,340 @@
+/* SPDX-License-Identifier: MIT OR GPL-2.0-only */
+/* Where the events are hooked when only BTF tracepoints may be used. No event is defined here. */
+#include <asm/unistd_64.h>
+#include "process.bpf.h"
+#include "mount.bpf.h"
+#include "net.bpf.h"
+#include "payload.bpf.h"
+
+char LICENSE[] SEC("license") = "Dual MIT/GPL";
+
+/* Newer than Debian 12's headers. */
+#ifndef __NR_fchmodat2
+#define __NR_fchmodat2 452
+#endif
+#ifndef __NR_setxattrat
+#define __NR_setxattrat 463
+#endif
+#ifndef __NR_removexattrat
+#define __NR_removexattrat 466
+#endif
+
+/* One more than the highest system call number that we know. */
+#define CALLS_MAX 512
+
+#define PATHS(nr, k, ...) [nr] = { .kind = k, .form = FORM_PATHS, __VA_ARGS__ }
+#define ENTRY .flags = CALL_ENTRY
+
+const volatile struct call CALLS[CALLS_MAX] = {
+	[__NR_open] = { .form = FORM_OPEN, .path = 1 },
+	[__NR_openat] = { .form = FORM_OPEN, .dfd = 1, .path = 2 },
+	[__NR_openat2] = { .form = FORM_OPENAT2, .dfd = 1, .path = 2 },
+	[__NR_creat] = { .form = FORM_CREAT, .path = 1 },
+	/* Named by a handle: there is a path only where the kernel found one. */
+	[__NR_open_by_handle_at] = { .form = FORM_OPEN, .path = 2 },
+	[__NR_close] = { .form = FORM_CLOSE, .flags = CALL_ENTER_ONLY },
+	[__NR_dup2] = { .form = FORM_DUP2, .flags = CALL_ENTER_ONLY },
+	[__NR_dup3] = { .form = FORM_DUP2, .flags = CALL_ENTER_ONLY },
+	[__NR_close_range] = { .form = FORM_CLOSE_RANGE, .flags = CALL_ENTER_ONLY },
+
+	PATHS(__NR_mkdir, WIRE_FILE_MKDIR, .path = 1, ENTRY),
+	PATHS(__NR_mkdirat, WIRE_FILE_MKDIR, .dfd = 1, .path = 2, ENTRY),
+	PATHS(__NR_mknod, WIRE_FILE_MKNOD, .path = 1, ENTRY),
+	PATHS(__NR_mknodat, WIRE_FILE_MKNOD, .dfd = 1, .path = 2, ENTRY),
+	PATHS(__NR_unlink, WIRE_FILE_UNLINK, .path = 1, ENTRY),
+	PATHS(__NR_unlinkat, WIRE_FILE_UNLINK, .dfd = 1, .path = 2, ENTRY),
+	PATHS(__NR_rmdir, WIRE_FILE_UNLINK, .path = 1, ENTRY),
+	PATHS(__NR_rename, WIRE_FILE_RENAME, .path = 1, .path2 = 2, ENTRY),
+	PATHS(__NR_renameat, WIRE_FILE_RENAME, .dfd = 1, .path = 2, .dfd2 = 3, .path2 = 4, ENTRY),
+	PATHS(__NR_renameat2, WIRE_FILE_RENAME, .dfd = 1, .path = 2, .dfd2 = 3, .path2 = 4, ENTRY),
+	PATHS(__NR_link, WIRE_FILE_LINK, .path = 1, .path2 = 2, ENTRY),
+	PATHS(__NR_linkat, WIRE_FILE_LINK, .dfd = 1, .path = 2, .dfd2 = 3, .path2 = 4, ENTRY),
+	/* The new name is the path; what it points to is text. */
+	PATHS(__NR_symlink, WIRE_FILE_SYMLINK, .path = 2, .path2 = 1, .flags = CALL_ENTRY | CALL_TEXT),
+	PATHS(__NR_symlinkat, WIRE_FILE_SYMLINK, .dfd = 2, .path = 3, .path2 = 1, .flags = CALL_ENTRY | CALL_TEXT),
+
+	PATHS(__NR_chmod, WIRE_FILE_CHMOD, .path = 1, ENTRY),
+	PATHS(__NR_fchmod, WIRE_FILE_CHMOD, .fd = 1),
+	PATHS(__NR_fchmodat, WIRE_FILE_CHMOD, .dfd = 1, .path = 2, ENTRY),
+	PATHS(__NR_fchmodat2, WIRE_FILE_CHMOD, .dfd = 1, .path = 2, ENTRY),
+	PATHS(__NR_chown, WIRE_FILE_CHOWN, .path = 1, ENTRY),
+	PATHS(__NR_lchown, WIRE_FILE_CHOWN, .path = 1, ENTRY),
+	PATHS(__NR_fchown, WIRE_FILE_CHOWN, .fd = 1),
+	PATHS(__NR_fchownat, WIRE_FILE_CHOWN, .dfd = 1, .path = 2, ENTRY),
+	PATHS(__NR_truncate, WIRE_FILE_TRUNCATE, .path = 1, ENTRY),
+	PATHS(__NR_ftruncate, WIRE_FILE_TRUNCATE, .fd = 1),
+	PATHS(__NR_fallocate, WIRE_FILE_TRUNCATE, .fd = 1),
+	PATHS(__NR_setxattr, WIRE_FILE_SETXATTR, .path = 1, .path2 = 2, .flags = CALL_ENTRY | CALL_TEXT),
+	PATHS(__NR_lsetxattr, WIRE_FILE_SETXATTR, .path = 1, .path2 = 2, .flags = CALL_ENTRY | CALL_TEXT),
+	PATHS(__NR_fsetxattr, WIRE_FILE_SETXATTR, .fd = 1, .path2 = 2, .flags = CALL_TEXT),
+	PATHS(__NR_setxattrat, WIRE_FILE_SETXATTR, .dfd = 1, .path = 2, .path2 = 4, .flags = CALL_ENTRY | CALL_TEXT),
+	PATHS(__NR_removexattr, WIRE_FILE_SETXATTR, .path = 1, .path2 = 2, .flags = CALL_ENTRY | CALL_TEXT),
+	PATHS(__NR_lremovexattr, WIRE_FILE_SETXATTR, .path = 1, .path2 = 2, .flags = CALL_ENTRY | CALL_TEXT),
+	PATHS(__NR_fremovexattr, WIRE_FILE_SETXATTR, .fd = 1, .path2 = 2, .flags = CALL_TEXT),
+	PATHS(__NR_removexattrat, WIRE_FILE_SETXATTR, .dfd = 1, .path = 2, .path2 = 4, .flags = CALL_ENTRY | CALL_TEXT),
+	PATHS(__NR_utime, WIRE_FILE_UTIMES, .path = 1, ENTRY),
+	PATHS(__NR_utimes, WIRE_FILE_UTIMES, .path = 1, ENTRY),
+	PATHS(__NR_futimesat, WIRE_FILE_UTIMES, .dfd = 1, .path = 2, ENTRY),
+	PATHS(__NR_utimensat, WIRE_FILE_UTIMES, .dfd = 1, .path = 2, ENTRY),
+
+	/* Only those that came back: what succeeded is told by sched_process_exec. */
+	PATHS(__NR_execve, WIRE_EXEC_FAILED, .path = 1),
+	PATHS(__NR_execveat, WIRE_EXEC_FAILED, .dfd = 1, .path = 2),
+
+	[__NR_mount] = { .form = FORM_MOUNT },
+	PATHS(__NR_umount2, WIRE_MOUNT_UMOUNT, .path = 1, .flags = CALL_ENTRY | CALL_ENTRY_BASE),
+	/* Both move the process's root: what the names meant is known at the entry. */
+	PATHS(__NR_pivot_root, WIRE_MOUNT_PIVOT_ROOT, .path = 1, .path2 = 2, .flags = CALL_ENTRY | CALL_ENTRY_BASE),
+	PATHS(__NR_chroot, WIRE_FS_CHROOT, .path = 1, .flags = CALL_ENTRY | CALL_ENTRY_BASE),
+	[__NR_fsopen] = { .form = FORM_FSOPEN },
+	[__NR_fsconfig] = { .form = FORM_FSCONFIG },
+	[__NR_fsmount] = { .kind = WIRE_FSMOUNT, .form = FORM_PLAIN },
+	PATHS(__NR_open_tree, WIRE_OPEN_TREE, .dfd = 1, .path = 2),
+	PATHS(__NR_move_mount, WIRE_MOVE_MOUNT, .dfd = 1, .path = 2, .dfd2 = 3, .path2 = 4),
+	[__NR_unshare] = { .kind = WIRE_NS_UNSHARE, .form = FORM_PLAIN },
+	[__NR_setns] = { .kind = WIRE_NS_SETNS, .form = FORM_PLAIN },
+
+	[__NR_connect] = { .kind = WIRE_CONNECT, .form = FORM_SOCKET },
+	[__NR_bind] = { .kind = WIRE_NET_BIND, .form = FORM_SOCKET },
+	[__NR_listen] = { .kind = WIRE_NET_LISTEN, .form = FORM_SOCKET },
+	[__NR_accept] = { .form = FORM_ACCEPT },
+	[__NR_accept4] = { .form = FORM_ACCEPT },
+	[__NR_sendto] = { .form = FORM_SEND, .path = 1 },
+	[__NR_write] = { .form = FORM_SEND },
+	[__NR_sendmsg] = { .form = FORM_SENDMSG },
+	[__NR_sendmmsg] = { .form = FORM_SENDMMSG },
+	[__NR_recvfrom] = { .form = FORM_RECV, .path = 1 },
+	[__NR_read] = { .form = FORM_RECV },
+	[__NR_recvmsg] = { .form = FORM_RECVMSG },
+	[__NR_recvmmsg] = { .form = FORM_RECVMMSG },
+};
+
+/* A 32-bit program's call: other numbers, other layouts. Not read; the header says so. */
+static __always_inline bool is_compat(void)
+{
+	return bpf_get_current_task_btf()->thread_info.status & TS_COMPAT;
+}
+
+static __always_inline void take_call(struct scratch *s, struct pt_regs *regs, struct call *call, u64 nr, s64 ret)
+{
+	s->args[0] = regs->di;
+	s->args[1] = regs->si;
+	s->args[2] = regs->dx;
+	s->args[3] = regs->r10;
+	s->args[4] = regs->r8;
+	s->args[5] = regs->r9;
+	s->nr = nr;
+	s->ret = ret;
+	s->call = *call;
+}
+
+static __always_inline void copy_call(struct call *to, u64 nr)
+{
+	to->kind = CALLS[nr].kind;
+	to->form = CALLS[nr].form;
+	to->dfd = CALLS[nr].dfd;
+	to->path = CALLS[nr].path;
+	to->dfd2 = CALLS[nr].dfd2;
+	to->path2 = CALLS[nr].path2;
+	to->fd = CALLS[nr].fd;
+	to->flags = CALLS[nr].flags;
+}
+
+SEC("tp_btf/sys_exit")
+int BPF_PROG(blubr_sys_exit, struct pt_regs *regs, long ret)
+{
+	u64 nr = regs->orig_ax;
+	u32 slot = bpf_get_smp_processor_id();
+	struct scratch *s;
+	struct call call;
+	u64 flags;
+
+	if (nr >= CALLS_MAX)
+		return 0;
+	copy_call(&call, nr);
+	if (!call.form || (call.flags & CALL_ENTER_ONLY))
+		return 0;
+	if (is_self() || is_compat())
+		return 0;
+	/* -EINPROGRESS is a connection on its way. */
+	if (NO_FAILED && ret < 0 && ret != -115)
+		return 0;
+	if (call.kind == WIRE_EXEC_FAILED && ret >= 0)
+		return 0;
+	s = scratch_at(slot);
+	if (!s)
+		return 0;
+	take_call(s, regs, &call, nr, ret);
+	switch (call.form) {
+	case FORM_OPEN:
+		on_open(slot, argument(s, s->call.path + 1));
+		break;
+	case FORM_OPENAT2:
+		flags = 0;
+		bpf_probe_read_user(&flags, sizeof(flags), (void *)s->args[2]);
+		on_open(slot, flags);
+		break;
+	case FORM_CREAT:
+		on_open(slot, O_CREAT_WRONLY_TRUNC);
+		break;
+	case FORM_PATHS:
+		on_paths(slot, 0);
+		break;
+	case FORM_MOUNT:
+		on_mount(slot);
+		break;
+	case FORM_FSOPEN:
+		on_fsopen(slot);
+		break;
+	case FORM_FSCONFIG:
+		on_fsconfig(slot);
+		break;
+	case FORM_PLAIN:
+		on_plain(slot, call.kind);
+		break;
+	case FORM_SOCKET:
+		on_socket(slot, call.kind);
+		break;
+	case FORM_ACCEPT:
+		on_accept(slot);
+		break;
+	case FORM_SEND:
+		on_transfer(slot, 1, call.path);
+		break;
+	case FORM_RECV:
+		if (ret >= DNS_HEADER_BYTES)
+			on_transfer(slot, 0, call.path);
+		break;
+	case FORM_SENDMSG:
+		on_message(slot, 1);
+		break;
+	case FORM_RECVMSG:
+		if (ret >= DNS_HEADER_BYTES)
+			on_message(slot, 0);
+		break;
+	case FORM_SENDMMSG:
+		on_messages(slot, 1);
+		break;
+	case FORM_RECVMMSG:
+		on_messages(slot, 0);
+		break;
+	}
+	return 0;
+}
+
+SEC("tp_btf/sys_enter")
+int BPF_PROG(blubr_sys_enter, struct pt_regs *regs, long id)
+{
+	u64 nr = id;
+	u32 slot = bpf_get_smp_processor_id();
+	struct scratch *s;
+	struct call call;
+
+	if (nr >= CALLS_MAX)
+		return 0;
+	copy_call(&call, nr);
+	if (!(call.flags & (CALL_ENTRY | CALL_ENTER_ONLY)))
+		return 0;
+	if (is_self() || is_compat())
+		return 0;
+	s = scratch_at(slot);
+	if (!s)
+		return 0;
+	take_call(s, regs, &call, nr, 0);
+	switch (call.form) {
+	case FORM_CLOSE:
+		on_close(slot, s->args[0]);
+		break;
+	case FORM_DUP2:
+		if ((u32)s->args[0] != (u32)s->args[1])
+			on_close(slot, s->args[1]);
+		break;
+	case FORM_CLOSE_RANGE:
+		/* CLOSE_RANGE_CLOEXEC closes nothing yet. */
+		if (!(s->args[2] & 4))
+			on_close_range(slot, s->args[0], s->args[1]);
+		break;
+	case FORM_PATHS:
+		on_paths(slot, 1);
+		break;
+	}
+	return 0;
+}
+
+SEC("tp_btf/sched_process_fork")
+int BPF_PROG(blubr_fork, struct task_struct *parent, struct task_struct *child)
+{
+	if (!is_self())
+		process_fork(bpf_get_smp_processor_id(), parent, child);
+	return 0;
+}
+
+SEC("tp_btf/sched_process_exec")
+int BPF_PROG(blubr_exec, struct task_struct *t, int old_pid, struct linux_binprm *bprm)
+{
+	process_exec(bpf_get_smp_processor_id(), t, bprm);
+	return 0;
+}
+
+SEC("tp_btf/sched_prepare_exec")
+int BPF_PROG(blubr_prepare_exec, struct task_struct *t, struct linux_binprm *bprm)
+{
+	process_prepare_exec(bpf_get_smp_processor_id(), t, bprm);
+	return 0;
+}
+
+SEC("tp_btf/sched_process_exit")
+int BPF_PROG(blubr_exit, struct task_struct *t)
+{
+	if (!is_self())
+		process_exit(bpf_get_smp_processor_id(), t);
+	return 0;
+}
+
+/* The path as a plain number: the verifier won't have it passed on as what it is. */
+static __always_inline u64 second_argument(void *ctx)
+{
+	u64 value = 0;
+
+	bpf_probe_read_kernel(&value, sizeof(value), ctx + sizeof(value));
+	return value;
+}
+
+SEC("tp_btf/cgroup_mkdir")
+int BPF_PROG(blubr_cgroup_mkdir, struct cgroup *cgroup, const char *path)
+{
+	on_cgroup(bpf_get_smp_processor_id(), WIRE_CGROUP_MKDIR, cgroup, second_argument(ctx));
+	return 0;
+}
+
+SEC("tp_btf/cgroup_rename")
+int BPF_PROG(blubr_cgroup_rename, struct cgroup *cgroup, const char *path)
+{
+	on_cgroup(bpf_get_smp_processor_id(), WIRE_CGROUP_RENAME, cgroup, second_argument(ctx));
+	return 0;
+}
+
+SEC("tp_btf/cgroup_rmdir")
+int BPF_PROG(blubr_cgroup_rmdir, struct cgroup *cgroup, const char *path)
+{
+	on_cgroup(bpf_get_smp_processor_id(), WIRE_CGROUP_RMDIR, cgroup, second_argument(ctx));
+	return 0;
+}
+
+SEC("tp_btf/inet_sock_set_state")
+int BPF_PROG(blubr_tcp_state, struct sock *sk, int oldstate, int newstate)
+{
+	if (BPF_CORE_READ(sk, sk_protocol) == IPPROTO_TCP)
+		tcp_state(sk, newstate);
+	return 0;
+}
+
+SEC("iter/task")
+int blubr_each_task(struct bpf_iter__task *ctx)
+{
+	struct task_struct *t = ctx->task;
+
+	if (t && (u32)t->tgid != SELF_TGID)
+		process_exists(ITERATOR_SLOT, t);
+	return 0;
+}

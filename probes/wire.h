@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: MIT OR GPL-2.0-only */
+/* What the probes and blubr-record exchange, written once: the C side includes this file, the Rust side is
+ * generated from it. Fixed widths, no hidden padding, sizes asserted on both sides. A ring record is
+ *
+ *     struct wire_head | the kind's own struct | fields, each struct wire_field + bytes, padded to 8
+ *
+ * and head.fixed says where the fields begin.
+ */
+#ifndef BLUBR_WIRE_H
+#define BLUBR_WIRE_H
+
+#ifdef BLUBR_BINDGEN
+typedef unsigned char __u8;
+typedef unsigned short __u16;
+typedef unsigned int __u32;
+typedef unsigned long long __u64;
+typedef signed int __s32;
+typedef signed long long __s64;
+#else
+#include <linux/types.h>
+#endif
+
+/* TASK_COMM_LEN, include/linux/sched.h. */
+#define WIRE_COMM_LEN 16
+/* PATH_MAX (4096, with its NUL, include/uapi/linux/limits.h) and one byte to see that a string was longer. */
+#define WIRE_STRING_MAX 4097
+/* Most bytes of argv that one record carries. MAX_ARG_STRLEN (128 KiB) is the longest single argument. */
+#define WIRE_ARGV_MAX 131072
+/* Most bytes of a datagram that are kept for a parser: a DNS message over UDP with EDNS0 is rarely longer. */
+#define WIRE_PAYLOAD_MAX 4096
+
+/* One value for each record that the ring carries. The last is the size of the loss table. */
+enum wire_kind {
+	WIRE_NONE = 0,
+	WIRE_PROCESS_FORK = 1,
+	WIRE_PROCESS_EXEC = 2,
+	WIRE_PROCESS_EXIT = 3,
+	WIRE_PROCESS_EXISTS = 4,
+	/* A descriptor open for writing of the WIRE_PROCESS_EXISTS that follows. */
+	WIRE_EXISTS_FILE = 5,
+	WIRE_FILE_OPEN = 6,
+	WIRE_FILE_CLOSE = 7,
+	WIRE_FILE_MKDIR = 8,
+	WIRE_FILE_MKNOD = 9,
+	WIRE_FILE_UNLINK = 10,
+	WIRE_FILE_RENAME = 11,
+	WIRE_FILE_LINK = 12,
+	WIRE_FILE_SYMLINK = 13,
+	WIRE_FILE_CHMOD = 14,
+	WIRE_FILE_CHOWN = 15,
+	WIRE_FILE_TRUNCATE = 16,
+	WIRE_FILE_SETXATTR = 17,
+	WIRE_FILE_UTIMES = 18,
+	WIRE_MOUNT_MOUNT = 19,
+	WIRE_MOUNT_UMOUNT = 20,
+	WIRE_MOUNT_PIVOT_ROOT = 21,
+	WIRE_FS_CHROOT = 22,
+	/* The new mount API, one call at a time; put together in user space. */
+	WIRE_FSOPEN = 23,
+	WIRE_FSCONFIG = 24,
+	WIRE_FSMOUNT = 25,
+	WIRE_OPEN_TREE = 26,
+	WIRE_MOVE_MOUNT = 27,
+	WIRE_NS_UNSHARE = 28,
+	WIRE_NS_SETNS = 29,
+	/* connect(2) of an inet or a unix socket. */
+	WIRE_CONNECT = 30,
+	WIRE_NET_ACCEPT = 31,
+	WIRE_NET_BIND = 32,
+	WIRE_NET_LISTEN = 33,
+	WIRE_NET_SEND = 34,
+	WIRE_NET_CLOSE = 35,
+	/* What went over a socket to or from port 53. */
+	WIRE_DNS_PAYLOAD = 36,
+	/* What a call's path arguments held at its entry; joined with the record of its exit. */
+	WIRE_ENTRY = 37,
+	/* A cgroup of the default hierarchy was made, renamed or removed. */
+	WIRE_CGROUP_MKDIR = 38,
+	WIRE_CGROUP_RENAME = 39,
+	WIRE_CGROUP_RMDIR = 40,
+	/* execve(2) came back; args[5] of its body is the effective group id. */
+	WIRE_EXEC_FAILED = 41,
+	WIRE_KIND_COUNT = 42,
+};
+
+/* head.flags */
+#define WIRE_HAS_RET 1u
+#define WIRE_NO_MNTNS 2u
+#define WIRE_NO_CGROUP 4u
+
+/* Who, where, when: the same for every record. */
+struct wire_head {
+	/* enum wire_kind */
+	__u32 kind;
+	/* Bytes before the first field. */
+	__u32 fixed;
+	/* CLOCK_MONOTONIC. */
+	__u64 time_ns;
+	/* start_boottime of the thread group's leader. */
+	__u64 start_ns;
+	/* kernfs id in the default hierarchy. */
+	__u64 cgroup_id;
+	/* What the system call returned; valid with WIRE_HAS_RET. */
+	__s64 ret;
+	/* In the initial pid namespace: thread group and thread. */
+	__u32 pid;
+	__u32 tid;
+	__u32 ppid;
+	__u32 uid;
+	__u32 mntns;
+	__u32 flags;
+	/* The system call's number (x86-64), for kinds that several calls share. */
+	__u32 nr;
+	__u32 pad;
+	__u8 comm[WIRE_COMM_LEN];
+};
+
+/* What a field holds. */
+enum wire_field_id {
+	WIRE_F_NONE = 0,
+	WIRE_F_PATH = 1,
+	/* Where a relative WIRE_F_PATH begins. */
+	WIRE_F_BASE = 2,
+	WIRE_F_TO = 3,
+	WIRE_F_TO_BASE = 4,
+	WIRE_F_EXE = 5,
+	WIRE_F_ARGV = 6,
+	WIRE_F_CWD = 7,
+	WIRE_F_SCRIPT = 8,
+	WIRE_F_INTERPRETER = 9,
+	WIRE_F_SOURCE = 10,
+	WIRE_F_FSTYPE = 11,
+	WIRE_F_OPTIONS = 12,
+	WIRE_F_KEY = 13,
+	WIRE_F_VALUE = 14,
+	WIRE_F_PAYLOAD = 15,
+	WIRE_F_ADDRESS = 16,
+	WIRE_F_TIMES = 17,
+	WIRE_F_COUNT = 18,
+};
+
+/* field.flags */
+/* The bytes are names that end in NUL, leaf first: reversed and joined they are the path. */
+#define WIRE_WALKED 1u
+/* Cut at a limit; of a walked path the tail is kept. */
+#define WIRE_CUT 2u
+/* The caller's memory could not be read. */
+#define WIRE_FAULT 4u
+/* The walk ended outside the process's root directory. */
+#define WIRE_UNREACHABLE 8u
+
+struct wire_field {
+	/* enum wire_field_id */
+	__u16 id;
+	__u16 flags;
+	/* Bytes that follow, without the padding. */
+	__u32 len;
+};
+
+/* Every kind that goes through the scratch area has a body of this many bytes. */
+#define WIRE_BODY 48
+
+struct wire_fork {
+	__u64 child_start_ns;
+	__u32 child_pid;
+	__u32 pad[9];
+};
+
+struct wire_exec {
+	__u32 gid;
+	__u32 euid;
+	__u32 egid;
+	/* The program changed euid or egid; from these. */
+	__u32 changed;
+	__u32 euid_before;
+	__u32 egid_before;
+	/* Bytes of argv there were, also when fewer are carried. */
+	__u64 argv_len;
+	__u32 pad[4];
+};
+
+struct wire_exit {
+	/* As wait(2) gives it. */
+	__u32 status;
+	__u32 pad[11];
+};
+
+struct wire_exists {
+	__u32 gid;
+	/* PF_KTHREAD was set. */
+	__u32 kthread;
+	__u32 pad[10];
+};
+
+/* A file as its inode was when the record was made. */
+struct wire_file {
+	__u64 ino;
+	__u64 size;
+	__s64 mtime_s;
+	__u32 mtime_ns;
+	/* The kernel's dev_t: major << 20 | minor. */
+	__u32 dev;
+	/* The flags asked of open(2). */
+	__u32 flags;
+	/* file->f_mode */
+	__u32 fmode;
+	/* inode->i_mode; 0: there was no inode to look at. */
+	__u32 mode;
+	__u32 fd;
+};
+
+/* The six arguments of a call, as passed. */
+struct wire_call {
+	__u64 args[6];
+};
+
+/* Both ends of a socket, addresses in network order, ports in host order. */
+struct wire_net {
+	__u8 saddr[16];
+	__u8 daddr[16];
+	__u16 sport;
+	__u16 dport;
+	__u16 family;
+	/* IPPROTO_* */
+	__u16 proto;
+	/* SOCK_* */
+	__u16 socktype;
+	/* Of a payload: it was sent, not received. */
+	__u16 sending;
+	__u32 fd;
+};
+
+/* Both ends and what went through until it closed; has no scratch body. */
+struct wire_net_close {
+	struct wire_net net;
+	__u64 bytes_sent;
+	__u64 bytes_received;
+	__u64 duration_ns;
+};
+
+struct wire_cgroup {
+	__u64 id;
+	__u64 pad[5];
+};
+
+/* One entry of the loss table, per CPU and kind. */
+struct wire_loss {
+	__u64 count;
+	/* Time of the latest. */
+	__u64 last_ns;
+};
+
+_Static_assert(sizeof(struct wire_head) == 88, "wire_head");
+_Static_assert(sizeof(struct wire_field) == 8, "wire_field");
+_Static_assert(sizeof(struct wire_fork) == WIRE_BODY, "wire_fork");
+_Static_assert(sizeof(struct wire_exec) == WIRE_BODY, "wire_exec");
+_Static_assert(sizeof(struct wire_exit) == WIRE_BODY, "wire_exit");
+_Static_assert(sizeof(struct wire_exists) == WIRE_BODY, "wire_exists");
+_Static_assert(sizeof(struct wire_file) == WIRE_BODY, "wire_file");
+_Static_assert(sizeof(struct wire_call) == WIRE_BODY, "wire_call");
+_Static_assert(sizeof(struct wire_net) == WIRE_BODY, "wire_net");
+_Static_assert(sizeof(struct wire_cgroup) == WIRE_BODY, "wire_cgroup");
+_Static_assert(sizeof(struct wire_net_close) == WIRE_BODY + 24, "wire_net_close");
+_Static_assert(sizeof(struct wire_loss) == 16, "wire_loss");
+
+#endif

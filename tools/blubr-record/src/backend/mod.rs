@@ -1,0 +1,5 @@
+//! How the probes get into the kernel. One module a way; this slice has BTF tracepoints.
+
+mod tracepoint;
+
+pub use tracepoint::{LoadError, Loaded, Loss, LossTable, Options, load};

@@ -1,0 +1,228 @@
+//! Loads the probes that hang on BTF tracepoints alone, attaches them, and reads their loss table.
+
+use std::io::Read as _;
+
+use aya::maps::{MapData, PerCpuArray, RingBuf};
+use aya::programs::{BtfTracePoint, Iter};
+use aya::{Btf, Ebpf, EbpfLoader};
+use blubr_probes::wire;
+
+/// The probes: program, tracepoint, and whether the recording is worth nothing without it.
+pub const HOOKS: [(&str, &str, bool); 10] = [
+    ("blubr_sys_exit", "sys_exit", true),
+    ("blubr_sys_enter", "sys_enter", true),
+    ("blubr_fork", "sched_process_fork", true),
+    ("blubr_exec", "sched_process_exec", true),
+    ("blubr_exit", "sched_process_exit", true),
+    ("blubr_cgroup_mkdir", "cgroup_mkdir", true),
+    ("blubr_cgroup_rename", "cgroup_rename", false),
+    ("blubr_cgroup_rmdir", "cgroup_rmdir", false),
+    ("blubr_tcp_state", "inet_sock_set_state", false),
+    ("blubr_prepare_exec", "sched_prepare_exec", false),
+];
+
+/// What is fixed before the programs are verified.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    /// Our own process, in the initial pid namespace: it is left out of the record.
+    pub own_pid: u32,
+    /// Size of the ring in bytes: a power of two, and a multiple of the page size.
+    pub ring_bytes: u32,
+    /// Leave out calls that failed.
+    pub no_failed: bool,
+}
+
+/// Why the probes are not in place.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The kernel has no BTF to relocate against.
+    #[error("the kernel's BTF (/sys/kernel/btf/vmlinux) cannot be read: {0}")]
+    Btf(#[source] aya::BtfError),
+    /// The maps could not be made, or the object not be read.
+    #[error("the probes cannot be loaded: {0}")]
+    Object(#[source] aya::EbpfError),
+    /// A program was refused.
+    #[error("the probe {name} on {tracepoint} is refused: {reason}")]
+    Program {
+        /// The program.
+        name: &'static str,
+        /// Where it was to hang.
+        tracepoint: &'static str,
+        /// What the kernel said; the verifier's last words.
+        reason: String,
+    },
+    /// The object is not the one that this program was built with.
+    #[error("the probes lack {0}")]
+    Missing(&'static str),
+    /// The iterator over processes failed.
+    #[error("the processes that are there cannot be listed: {0}")]
+    Iterator(#[source] std::io::Error),
+}
+
+/// The probes in the kernel. Dropped, they are gone.
+pub struct Loaded {
+    ebpf: Ebpf,
+    attached: Vec<(&'static str, &'static str)>,
+    refused: Vec<(&'static str, String)>,
+}
+
+/// The table in which the probes count what the ring had no room for.
+pub struct LossTable(PerCpuArray<MapData, [u64; 2]>);
+
+impl LossTable {
+    /// What was lost of each kind since the start.
+    pub fn read(&self) -> Vec<Loss> {
+        let kinds = 0..wire::wire_kind::WIRE_KIND_COUNT as u32;
+        kinds.map(|kind| self.of(kind)).collect()
+    }
+
+    fn of(&self, kind: u32) -> Loss {
+        let Ok(cpus) = self.0.get(&kind, 0) else { return Loss::default() };
+        cpus.iter().fold(Loss::default(), |sum, [count, last_ns]| Loss {
+            count: sum.count + count,
+            last_ns: sum.last_ns.max(*last_ns),
+        })
+    }
+}
+
+/// Counts of one kind that was lost.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Loss {
+    /// Records, since the start.
+    pub count: u64,
+    /// When the latest was lost, on CLOCK_MONOTONIC, in ns.
+    pub last_ns: u64,
+}
+
+/// Loads and verifies every probe; nothing is attached yet. Gives the ring and the loss table beside it.
+///
+/// # Errors
+/// When a probe that must be there is refused.
+pub fn load(options: &Options) -> Result<(Loaded, RingBuf<MapData>, LossTable), LoadError> {
+    let btf = Btf::from_sys_fs().map_err(LoadError::Btf)?;
+    let cpus = possible_cpus();
+    let wake_bytes = u64::from(options.ring_bytes) / 4;
+    let no_failed = u32::from(options.no_failed);
+    let mut loader = EbpfLoader::new();
+    loader
+        .btf(Some(&btf))
+        .override_global("SELF_TGID", &options.own_pid, true)
+        .override_global("ITERATOR_SLOT", &cpus, true)
+        .override_global("NO_FAILED", &no_failed, true)
+        .override_global("WAKE_BYTES", &wake_bytes, true)
+        .map_max_entries("SCRATCH", cpus + 1)
+        .map_max_entries("RING", options.ring_bytes);
+    let mut ebpf = loader.load(blubr_probes::TRACEPOINT).map_err(LoadError::Object)?;
+    let ring = ebpf.take_map("RING").ok_or(LoadError::Missing("RING"))?;
+    let ring = RingBuf::try_from(ring).map_err(|e| LoadError::Object(e.into()))?;
+    let loss = ebpf.take_map("LOSS").ok_or(LoadError::Missing("LOSS"))?;
+    let loss = PerCpuArray::try_from(loss).map_err(|e| LoadError::Object(e.into()))?;
+    let mut loaded = Loaded { ebpf, attached: Vec::new(), refused: Vec::new() };
+    for (name, tracepoint, needed) in HOOKS {
+        if let Err(reason) = loaded.verify(name, tracepoint, &btf) {
+            if needed {
+                return Err(LoadError::Program { name, tracepoint, reason });
+            }
+            loaded.refused.push((tracepoint, reason));
+        }
+    }
+    let reason = |reason| LoadError::Program { name: EACH_TASK, tracepoint: "iter/task", reason };
+    let program = loaded.ebpf.program_mut(EACH_TASK).ok_or(LoadError::Missing(EACH_TASK))?;
+    let program: &mut Iter =
+        program.try_into().map_err(|e: aya::programs::ProgramError| reason(e.to_string()))?;
+    program.load("task", &btf).map_err(|e| reason(last_words(&e)))?;
+    Ok((loaded, ring, LossTable(loss)))
+}
+
+const EACH_TASK: &str = "blubr_each_task";
+
+impl Loaded {
+    fn program(&mut self, name: &str) -> Result<&mut BtfTracePoint, String> {
+        let program = self.ebpf.program_mut(name).ok_or("it is not in the object")?;
+        program.try_into().map_err(|e: aya::programs::ProgramError| e.to_string())
+    }
+
+    fn verify(&mut self, name: &str, tracepoint: &str, btf: &Btf) -> Result<(), String> {
+        self.program(name)?.load(tracepoint, btf).map_err(|e| last_words(&e))
+    }
+
+    /// Attaches everything that was verified: from here on events arrive.
+    ///
+    /// # Errors
+    /// When the kernel refuses one that must be there.
+    pub fn attach(&mut self) -> Result<(), LoadError> {
+        for (name, tracepoint, needed) in HOOKS {
+            if self.refused.iter().any(|(refused, _)| *refused == tracepoint) {
+                continue;
+            }
+            let attached = self.program(name).and_then(|p| p.attach().map_err(|e| e.to_string()));
+            match attached {
+                Ok(_) => self.attached.push((name, tracepoint)),
+                Err(reason) if needed => {
+                    return Err(LoadError::Program { name, tracepoint, reason });
+                }
+                Err(reason) => self.refused.push((tracepoint, reason)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes the probes out again, so that what is in the ring is all there will be.
+    pub fn detach(&mut self) {
+        for (name, _) in std::mem::take(&mut self.attached) {
+            if let Ok(program) = self.program(name) {
+                // The kernel drops the links with us if this fails.
+                let _ = program.unload();
+            }
+        }
+    }
+
+    /// The probes in place, each with its tracepoint.
+    pub fn attached(&self) -> &[(&'static str, &'static str)] {
+        &self.attached
+    }
+
+    /// Tracepoints that this kernel did not give us, and why.
+    pub fn refused(&self) -> &[(&'static str, String)] {
+        &self.refused
+    }
+
+    /// Puts a record of every process there is into the ring.
+    ///
+    /// # Errors
+    /// When the iterator can't be run.
+    pub fn list_processes(&mut self) -> Result<(), LoadError> {
+        fn other(e: impl std::fmt::Display) -> LoadError {
+            LoadError::Iterator(std::io::Error::other(e.to_string()))
+        }
+        let program = self.ebpf.program_mut(EACH_TASK).ok_or(LoadError::Missing(EACH_TASK))?;
+        let program: &mut Iter = program.try_into().map_err(other)?;
+        let link = program.attach().map_err(other)?;
+        let link = program.take_link(link).map_err(other)?;
+        let mut file = link.into_file().map_err(other)?;
+        let mut none = [0u8; 64];
+        // The program writes nothing here: reading it to its end is what runs it.
+        while file.read(&mut none).map_err(LoadError::Iterator)? > 0 {}
+        Ok(())
+    }
+}
+
+fn possible_cpus() -> u32 {
+    aya::util::nr_cpus().ok().and_then(|n| u32::try_from(n).ok()).unwrap_or(1)
+}
+
+/// The last lines of what the verifier said, on one line: there is the reason.
+fn last_words(error: &aya::programs::ProgramError) -> String {
+    match error {
+        aya::programs::ProgramError::LoadError { io_error, verifier_log } => {
+            let log = verifier_log.to_string();
+            let lines: Vec<&str> = log.lines().filter(|line| !line.starts_with("processed ")).collect();
+            let from = lines.len().saturating_sub(LAST_LINES);
+            format!("{io_error}: {}", lines.get(from..).unwrap_or_default().join("; "))
+        }
+        other => other.to_string(),
+    }
+}
+
+/// Lines of the verifier's log that are shown.
+const LAST_LINES: usize = 3;

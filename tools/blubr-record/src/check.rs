@@ -1,0 +1,81 @@
+//! `--check`: what this host can and can't record, and what to do about it.
+
+use std::io::{self, Write};
+
+use blubr_cli::{Exit, Failure};
+
+use crate::backend::{self, Options};
+use crate::caps;
+use crate::cgroup::{self, Layout};
+use crate::host;
+use crate::plan::Plan;
+
+/// Prints the answer. Exit 0: it can record; 1: it can't.
+///
+/// # Errors
+/// When standard output can't be written.
+pub fn check(plan: &Plan) -> Result<Exit, Failure> {
+    let mut text = Vec::new();
+    let able = describe(plan, &mut text).map_err(|e| Failure::io("standard output", &e))?;
+    let mut out = io::stdout().lock();
+    out.write_all(&text).map_err(|e| Failure::io("standard output", &e))?;
+    Ok(if able { Exit::Done } else { Exit::No })
+}
+
+fn describe(plan: &Plan, out: &mut Vec<u8>) -> io::Result<bool> {
+    let (kernel, arch) = host::uname();
+    writeln!(out, "kernel          {kernel} {arch}")?;
+    let missing = caps::missing()?;
+    for cap in caps::NEEDED {
+        let lacks = missing.contains(&cap);
+        let state = if lacks { "MISSING: run as root, such as with sudo" } else { "yes" };
+        writeln!(out, "{:<22}{state} ({})", cap.name, cap.why)?;
+    }
+    let mountinfo = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    let (layout, tree) = cgroup::layout(&mountinfo);
+    let tree = tree.map(|tree| format!(", tree at {}", tree.display())).unwrap_or_default();
+    writeln!(out, "cgroups         {}{tree}", layout.name())?;
+    if layout == Layout::V1 {
+        writeln!(out, "                paths of control groups will be null: mount a cgroup2 tree")?;
+    }
+    if !host::in_initial_pid_namespace() {
+        writeln!(
+            out,
+            "pid namespace   NOT the initial one: the recorder can't tell its own process from the rest; run it on \
+             the host"
+        )?;
+    }
+    let able = missing.is_empty() && describe_probes(plan, layout, out)?;
+    let answer = if able { "this host can be recorded" } else { "this host can NOT be recorded" };
+    writeln!(out, "{answer}")?;
+    Ok(able)
+}
+
+/// Loads the probes, which is the only way to know.
+fn describe_probes(plan: &Plan, layout: Layout, out: &mut Vec<u8>) -> io::Result<bool> {
+    let options =
+        Options { own_pid: std::process::id(), ring_bytes: plan.ring_bytes, no_failed: plan.no_failed };
+    let loaded = backend::load(&options).and_then(|(mut loaded, _, _)| {
+        loaded.attach()?;
+        Ok(loaded)
+    });
+    let loaded = match loaded {
+        Ok(loaded) => loaded,
+        Err(error) => {
+            writeln!(out, "probes          REFUSED: {error}")?;
+            writeln!(
+                out,
+                "                a kernel of 5.17 or newer with CONFIG_DEBUG_INFO_BTF=y and CONFIG_BPF_SYSCALL=y takes them"
+            )?;
+            return Ok(false);
+        }
+    };
+    for (name, at) in loaded.attached() {
+        writeln!(out, "probe           {name} on tp_btf/{at}: yes")?;
+    }
+    writeln!(out, "not covered:")?;
+    for entry in host::not_covered(layout, loaded.refused(), plan.no_failed) {
+        writeln!(out, "  {}: {}", entry.what, entry.why)?;
+    }
+    Ok(true)
+}

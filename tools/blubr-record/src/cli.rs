@@ -1,0 +1,43 @@
+//! The flags of blubr-record, as typed.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use blubr_cli::Common;
+
+/// Record what a container build does, with eBPF
+///
+/// Records every process of this host, its file accesses, mounts and network connections, while COMMAND runs;
+/// without COMMAND until SIGINT or SIGTERM.
+#[derive(Debug, clap::Parser)]
+#[command(name = "blubr-record", version, max_term_width = 100)]
+#[command(override_usage = "blubr-record [OPTIONS] [-- COMMAND...]\n       blubr-record --check")]
+pub struct Flags {
+    /// Write the log to FILE: as FILE.partial until it is whole. Standard output without it
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+
+    /// Say what this host can and cannot record, and what to do about it; record nothing
+    #[arg(long, conflicts_with_all = ["output", "command"])]
+    pub check: bool,
+
+    /// Leave out calls that failed
+    #[arg(long)]
+    pub no_failed: bool,
+
+    /// Exit with 125 if events were lost
+    #[arg(long)]
+    pub fail_on_loss: bool,
+
+    /// Memory between kernel and recorder: a power of two, from 512K to 1G
+    #[arg(long, value_name = "SIZE", default_value = "32M")]
+    pub ring_size: String,
+
+    /// What every tool has.
+    #[command(flatten)]
+    pub common: Common,
+
+    /// The command to record, and its arguments; its standard output goes to standard error
+    #[arg(last = true, value_name = "COMMAND")]
+    pub command: Vec<OsString>,
+}

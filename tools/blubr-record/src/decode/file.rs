@@ -1,0 +1,247 @@
+//! Files: opened, closed after writing, and every call that names a path.
+
+use std::io::Write;
+
+use blubr_log::event::{
+    Dev, FileChmod, FileChown, FileClose, FileLink, FileMkdir, FileMknod, FileOpen, FileRename,
+    FileSetxattr, FileSymlink, FileTruncate, FileUnlink, FileUtimes, Flag, FsChroot, MountPivotRoot,
+    MountUmount, OpenMode, Perm,
+};
+use blubr_log::{Body, Name, NameList, Seen, Tail, Time};
+use blubr_probes::wire::wire_kind::*;
+use blubr_probes::wire::{wire_call, wire_field_id::*, wire_file};
+
+use super::{DecodeError, Decoder, Paths, named, plain};
+use crate::log::{Cut, Log, seen};
+use crate::path::{absolute, walked};
+use crate::record::Record;
+
+const AT_REMOVEDIR: u64 = libc::AT_REMOVEDIR as u64;
+const PERM_BITS: u32 = 0o7777;
+
+/// A device number as `struct inode` has it: include/linux/kdev_t.h, MINORBITS.
+fn kernel_dev(dev: u32) -> Dev {
+    Dev { major: dev >> 20, minor: dev & 0xf_ffff }
+}
+
+/// A device number as mknod(2) takes it: include/linux/kdev_t.h, new_decode_dev.
+fn user_dev(dev: u64) -> Dev {
+    let dev = dev as u32;
+    Dev { major: (dev & 0xf_ff00) >> 8, minor: (dev & 0xff) | ((dev >> 12) & 0xf_ff00) }
+}
+
+fn mtime(file: &wire_file) -> Option<Time> {
+    let seconds = u64::try_from(file.mtime_s).ok()?;
+    Some(Time(seconds.checked_mul(1_000_000_000)?.checked_add(u64::from(file.mtime_ns))?))
+}
+
+fn mode(flags: u32) -> OpenMode {
+    if flags & libc::O_PATH as u32 != 0 {
+        return OpenMode::Path;
+    }
+    match flags & libc::O_ACCMODE as u32 {
+        0 => OpenMode::Read,
+        1 => OpenMode::Write,
+        // 3 asks for both permissions and gives neither (open(2), NOTES).
+        _ => OpenMode::ReadWrite,
+    }
+}
+
+impl Decoder {
+    pub(super) fn open<W: Write>(
+        &mut self,
+        r: &Record<'_>,
+        log: &mut Log<W>,
+    ) -> Result<(), DecodeError> {
+        let file: &wire_file = r.body()?;
+        let mut cut = Cut::none();
+        // Every file has an inode with a type; none means that the call failed.
+        let opened = file.mode != 0;
+        let (path, tail);
+        if opened {
+            path = walked(r.field(WIRE_F_PATH), &mut self.path);
+            cut.note("path", path.cut);
+            tail = plain(r, &cut);
+        } else {
+            path = absolute(r.field(WIRE_F_PATH), r.field(WIRE_F_BASE), &mut self.path);
+            cut.note("path", path.cut);
+            tail = named(r, &cut, false);
+        }
+        let flag = |bit: i32| Flag(file.flags & bit as u32 == bit as u32);
+        let open = FileOpen {
+            path: seen(path.known, &self.path),
+            mode: mode(file.flags),
+            create: flag(libc::O_CREAT),
+            truncate: flag(libc::O_TRUNC),
+            tmpfile: flag(libc::O_TMPFILE),
+            dev: opened.then(|| kernel_dev(file.dev)),
+            ino: opened.then_some(file.ino),
+            size: opened.then_some(file.size),
+            mtime: mtime(file).filter(|_| opened),
+        };
+        Ok(log.event(r.head, open.into(), tail)?)
+    }
+
+    pub(super) fn close<W: Write>(
+        &mut self,
+        r: &Record<'_>,
+        log: &mut Log<W>,
+    ) -> Result<(), DecodeError> {
+        let file: &wire_file = r.body()?;
+        let mut cut = Cut::none();
+        let path = walked(r.field(WIRE_F_PATH), &mut self.path);
+        cut.note("path", path.cut);
+        let close = FileClose {
+            path: seen(path.known, &self.path),
+            dev: Some(kernel_dev(file.dev)),
+            ino: Some(file.ino),
+            size: Some(file.size),
+            mtime: mtime(file),
+        };
+        Ok(log.event(r.head, close.into(), plain(r, &cut))?)
+    }
+
+    /// A call that is told by its paths (in the buffers) and its plain arguments.
+    pub(super) fn path_call<W: Write>(
+        &mut self,
+        r: &Record<'_>,
+        paths: Paths,
+        log: &mut Log<W>,
+    ) -> Result<(), DecodeError> {
+        let call: &wire_call = r.body()?;
+        // A descriptor's path is the kernel's.
+        let by_fd = r.field(WIRE_F_PATH).is_some_and(|f| f.has(blubr_probes::wire::WIRE_WALKED));
+        let mut known = paths.path.known;
+        let mut cut = Cut::none();
+        if by_fd {
+            let told = walked(r.field(WIRE_F_PATH), &mut self.path);
+            known = told.known;
+            cut.note("path", told.cut);
+        } else {
+            cut.note("path", paths.path.cut);
+        }
+        cut.note("to", paths.to.cut);
+        let path = seen(known, &self.path);
+        let to = seen(paths.to.known, &self.to);
+        let text = r.text(WIRE_F_TO).map(|field| Name::from(field.bytes));
+        let now = log.time(r.head.time_ns);
+        let Some(body) = body(r, call, path, to, text, now) else { return Ok(()) };
+        let tail: Tail<'_> = if by_fd { plain(r, &cut) } else { named(r, &cut, paths.raced) };
+        Ok(log.event(r.head, body, tail)?)
+    }
+}
+
+type Path<'p> = Seen<Name<'p>>;
+
+fn body<'p>(
+    r: &Record<'p>,
+    call: &wire_call,
+    path: Path<'p>,
+    to: Path<'p>,
+    text: Option<Name<'p>>,
+    now: Time,
+) -> Option<Body<'p>> {
+    let nr = i64::from(r.head.nr);
+    let arg = |at: usize| call.args.get(at).copied().unwrap_or(0);
+    // The *at calls have their directory before the path.
+    let at = |with: &[i64]| usize::from(with.contains(&nr));
+    let perm = |at: usize| Perm(arg(at) as u32 & PERM_BITS);
+    Some(match r.kind {
+        WIRE_FILE_MKDIR => FileMkdir { path, mode: perm(1 + at(&[libc::SYS_mkdirat])) }.into(),
+        WIRE_FILE_MKNOD => {
+            let first = 1 + at(&[libc::SYS_mknodat]);
+            let (kind, device) = match arg(first) as u32 & libc::S_IFMT {
+                libc::S_IFIFO => ("fifo", false),
+                libc::S_IFCHR => ("char", true),
+                libc::S_IFBLK => ("block", true),
+                libc::S_IFSOCK => ("socket", false),
+                _ => ("file", false),
+            };
+            let rdev = device.then(|| user_dev(arg(first + 1)));
+            FileMknod { path, kind: Name::from(kind), mode: perm(first), rdev }.into()
+        }
+        WIRE_FILE_UNLINK => {
+            let by_flag = nr == libc::SYS_unlinkat && arg(2) & AT_REMOVEDIR != 0;
+            FileUnlink { path, directory: Flag(nr == libc::SYS_rmdir || by_flag) }.into()
+        }
+        WIRE_FILE_RENAME => {
+            let flags = if nr == libc::SYS_renameat2 { arg(4) as u32 } else { 0 };
+            let flag = |bit: u32| Flag(flags & bit != 0);
+            let (exchange, whiteout) = (flag(libc::RENAME_EXCHANGE), flag(libc::RENAME_WHITEOUT));
+            FileRename { path, to, exchange, whiteout }.into()
+        }
+        WIRE_FILE_LINK => FileLink { path, to }.into(),
+        WIRE_FILE_SYMLINK => FileSymlink { path, target: Seen(text) }.into(),
+        WIRE_FILE_CHMOD => {
+            let with = [libc::SYS_fchmodat, SYS_FCHMODAT2];
+            FileChmod { path, mode: perm(1 + at(&with)) }.into()
+        }
+        WIRE_FILE_CHOWN => {
+            let first = 1 + at(&[libc::SYS_fchownat]);
+            // -1 leaves it as it is (chown(2)).
+            let id = |at: usize| Some(arg(at) as u32).filter(|id| *id != u32::MAX);
+            FileChown { path, owner: id(first), group: id(first + 1) }.into()
+        }
+        WIRE_FILE_TRUNCATE if nr == libc::SYS_fallocate => {
+            FileTruncate { path, size: arg(2).saturating_add(arg(3)) }.into()
+        }
+        WIRE_FILE_TRUNCATE => FileTruncate { path, size: arg(1) }.into(),
+        WIRE_FILE_SETXATTR => {
+            let removes = [
+                libc::SYS_removexattr,
+                libc::SYS_lremovexattr,
+                libc::SYS_fremovexattr,
+                SYS_REMOVEXATTRAT,
+            ];
+            let value = r.text(WIRE_F_VALUE).map(|field| Name::from(field.bytes));
+            FileSetxattr { path, name: Seen(text), value, remove: Flag(removes.contains(&nr)) }.into()
+        }
+        WIRE_FILE_UTIMES => {
+            let (atime, mtime) = times(r, nr, now);
+            FileUtimes { path, atime, mtime }.into()
+        }
+        WIRE_MOUNT_UMOUNT => {
+            let names = [(1, "force"), (2, "detach"), (4, "expire"), (8, "nofollow")];
+            let given = names.iter().filter(|(bit, _)| arg(1) & bit != 0).map(|(_, name)| name);
+            MountUmount { target: path, flags: NameList::from_names(given) }.into()
+        }
+        WIRE_MOUNT_PIVOT_ROOT => MountPivotRoot { path, put_old: to }.into(),
+        WIRE_FS_CHROOT => FsChroot { path }.into(),
+        _ => return None,
+    })
+}
+
+/// Newer than the libc crate's table.
+const SYS_FCHMODAT2: i64 = 452;
+const SYS_REMOVEXATTRAT: i64 = 466;
+
+const NS_A_SECOND: i128 = 1_000_000_000;
+/// utimensat(2)
+const UTIME_NOW: i64 = 0x3fff_ffff;
+const UTIME_OMIT: i64 = 0x3fff_fffe;
+
+/// The times that a call sets; none given, or UTIME_NOW, is the time of the event.
+fn times(r: &Record<'_>, nr: i64, now: Time) -> (Option<Time>, Option<Time>) {
+    let Some(words) = r.text(WIRE_F_TIMES).map(|field| field.bytes) else {
+        let unread = r.field(WIRE_F_TIMES).is_some();
+        return if unread { (None, None) } else { (Some(now), Some(now)) };
+    };
+    let word = |at: usize| -> Option<i64> {
+        words.get(at * 8..at * 8 + 8).and_then(|b| b.try_into().ok()).map(i64::from_ne_bytes)
+    };
+    let time = |at: usize, ns: i64| {
+        let total = i128::from(word(at)?) * NS_A_SECOND + i128::from(ns);
+        u64::try_from(total).ok().map(Time)
+    };
+    let one = |at: usize| match (nr, word(at + 1)?) {
+        (libc::SYS_utimensat, UTIME_OMIT) => None,
+        (libc::SYS_utimensat, UTIME_NOW) => Some(now),
+        (libc::SYS_utimensat, ns) => time(at, ns),
+        // utimes, futimesat: microseconds.
+        (_, us) => time(at, us.saturating_mul(1000)),
+    };
+    match nr {
+        libc::SYS_utime => (time(0, 0), time(1, 0)),
+        _ => (one(0), one(2)),
+    }
+}

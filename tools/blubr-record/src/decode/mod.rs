@@ -1,0 +1,193 @@
+//! Ring records to events of the log: one match over every kind there is.
+
+mod file;
+mod mount;
+mod net;
+mod process;
+
+use std::collections::HashMap;
+use std::io::{self, Write};
+
+use blubr_log::{Name, Tail};
+use blubr_probes::wire::wire_kind::*;
+use blubr_probes::wire::{wire_cgroup, wire_field_id::*};
+
+use crate::log::{Cut, Log};
+use crate::path::{Told, absolute};
+use crate::record::{Malformed, Record};
+
+/// Threads whose call has begun and not ended, that are remembered: they are far fewer than there are threads.
+const ENTRIES_MAX: usize = 65_536;
+
+/// Why a record could not be written.
+#[derive(Debug, thiserror::Error)]
+pub enum DecodeError {
+    /// The record does not hold together.
+    #[error(transparent)]
+    Malformed(#[from] Malformed),
+    /// The log could not be written.
+    #[error(transparent)]
+    Write(#[from] io::Error),
+}
+
+/// What must be remembered from one record to the next, and buffers that are used again.
+#[derive(Default)]
+pub struct Decoder {
+    entries: Entries,
+    mounts: mount::Calls,
+    existing: process::Existing,
+    namespaces: crate::mounts::Namespaces,
+    path: Vec<u8>,
+    to: Vec<u8>,
+    more: Vec<u8>,
+}
+
+/// What path arguments held when a call began, by thread.
+#[derive(Default)]
+struct Entries {
+    by_thread: HashMap<u32, Vec<u64>>,
+    spare: Vec<Vec<u64>>,
+}
+
+impl Entries {
+    fn keep(&mut self, tid: u32, bytes: &[u8]) {
+        if self.by_thread.len() >= ENTRIES_MAX {
+            self.by_thread.clear();
+        }
+        let mut copy = self.spare.pop().unwrap_or_default();
+        copy.clear();
+        let words = bytes.chunks(8).map(|chunk| {
+            let mut word = [0u8; 8];
+            word.iter_mut().zip(chunk).for_each(|(to, from)| *to = *from);
+            u64::from_ne_bytes(word)
+        });
+        copy.extend(words);
+        if let Some(old) = self.by_thread.insert(tid, copy) {
+            self.give_back(old);
+        }
+    }
+
+    fn take(&mut self, tid: u32) -> Option<Vec<u64>> {
+        self.by_thread.remove(&tid)
+    }
+
+    fn give_back(&mut self, used: Vec<u64>) {
+        if self.spare.len() < 64 {
+            self.spare.push(used);
+        }
+    }
+}
+
+impl Decoder {
+    /// Writes the event that a record tells of, if it is one, or remembers what it says for a later one.
+    ///
+    /// # Errors
+    /// When the record does not hold together or the log can't be written.
+    pub fn record<W: Write>(&mut self, bytes: &[u8], log: &mut Log<W>) -> Result<(), DecodeError> {
+        let record = Record::parse(bytes)?;
+        match record.kind {
+            WIRE_NONE | WIRE_KIND_COUNT => return Err(Malformed("kind").into()),
+            WIRE_PROCESS_FORK => self.fork(&record, log)?,
+            WIRE_PROCESS_EXEC => self.exec(&record, log)?,
+            WIRE_EXEC_FAILED => self.exec_failed(&record, log)?,
+            WIRE_PROCESS_EXIT => self.exit(&record, log)?,
+            WIRE_PROCESS_EXISTS => self.exists(&record, log)?,
+            WIRE_EXISTS_FILE => self.exists_file(&record)?,
+            WIRE_FILE_OPEN => self.open(&record, log)?,
+            WIRE_FILE_CLOSE => self.close(&record, log)?,
+            WIRE_ENTRY => self.entries.keep(record.head.tid, bytes),
+            WIRE_FILE_MKDIR
+            | WIRE_FILE_MKNOD
+            | WIRE_FILE_UNLINK
+            | WIRE_FILE_RENAME
+            | WIRE_FILE_LINK
+            | WIRE_FILE_SYMLINK
+            | WIRE_FILE_CHMOD
+            | WIRE_FILE_CHOWN
+            | WIRE_FILE_TRUNCATE
+            | WIRE_FILE_SETXATTR
+            | WIRE_FILE_UTIMES
+            | WIRE_MOUNT_UMOUNT
+            | WIRE_MOUNT_PIVOT_ROOT
+            | WIRE_FS_CHROOT => self.with_entry(&record, log)?,
+            WIRE_MOUNT_MOUNT => self.mount(&record, log)?,
+            WIRE_FSOPEN => self.mounts.fsopen(&record)?,
+            WIRE_FSCONFIG => self.mounts.fsconfig(&record)?,
+            WIRE_FSMOUNT => self.mounts.fsmount(&record)?,
+            WIRE_OPEN_TREE => self.mounts.open_tree(&record)?,
+            WIRE_MOVE_MOUNT => self.move_mount(&record, log)?,
+            WIRE_NS_UNSHARE => self.unshare(&record, log)?,
+            WIRE_NS_SETNS => self.setns(&record, log)?,
+            WIRE_CONNECT => self.connect(&record, log)?,
+            WIRE_NET_ACCEPT => self.accept(&record, log)?,
+            WIRE_NET_BIND => self.bind(&record, log)?,
+            WIRE_NET_LISTEN => self.listen(&record, log)?,
+            WIRE_NET_SEND => self.send(&record, log)?,
+            WIRE_NET_CLOSE => self.net_close(&record, log)?,
+            WIRE_DNS_PAYLOAD => self.dns(&record, log)?,
+            WIRE_CGROUP_MKDIR | WIRE_CGROUP_RENAME => {
+                let body: &wire_cgroup = record.body()?;
+                if let Some(path) = record.text(WIRE_F_PATH) {
+                    log.cgroups.made(body.id, path.bytes);
+                }
+            }
+            WIRE_CGROUP_RMDIR => {
+                let body: &wire_cgroup = record.body()?;
+                log.cgroups.removed(body.id);
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts the two paths of a call into the buffers, as they were named when it began where the call moves
+    /// what names mean, and says whether two readings of them differ.
+    fn with_entry<W: Write>(
+        &mut self,
+        record: &Record<'_>,
+        log: &mut Log<W>,
+    ) -> Result<(), DecodeError> {
+        use zerocopy::IntoBytes as _;
+        let kept = self.entries.take(record.head.tid);
+        let entry = match &kept {
+            Some(words) => Record::parse(words.as_bytes()).ok(),
+            None => None,
+        };
+        let entry = entry.filter(|entry| entry.head.nr == record.head.nr);
+        let raced = entry.as_ref().is_some_and(|entry| differ(record, entry));
+        let based = |id| entry.as_ref().and_then(|entry| entry.field(id)).or(record.field(id));
+        let path = absolute(record.field(WIRE_F_PATH), based(WIRE_F_BASE), &mut self.path);
+        let to = absolute(record.field(WIRE_F_TO), based(WIRE_F_TO_BASE), &mut self.to);
+        self.path_call(record, Paths { path, to, raced }, log)?;
+        if let Some(kept) = kept {
+            self.entries.give_back(kept);
+        }
+        Ok(())
+    }
+}
+
+/// The paths of a call, in the decoder's buffers.
+#[derive(Clone, Copy)]
+struct Paths {
+    path: Told,
+    to: Told,
+    raced: bool,
+}
+
+/// Whether a string that could be read both times was not the same.
+fn differ(record: &Record<'_>, entry: &Record<'_>) -> bool {
+    [WIRE_F_PATH, WIRE_F_TO].into_iter().any(|id| match (record.text(id), entry.text(id)) {
+        (Some(now), Some(then)) => now.bytes != then.bytes,
+        _ => false,
+    })
+}
+
+/// The tail of an event whose paths are the kernel's own.
+fn plain(record: &Record<'_>, cut: &Cut) -> Tail<'static> {
+    Tail { path_from: None, via: None, truncated: cut.list(), ret: record.ret() }
+}
+
+/// The tail of an event whose paths are the caller's strings.
+fn named(record: &Record<'_>, cut: &Cut, raced: bool) -> Tail<'static> {
+    let from = if raced { "user-raced" } else { "user" };
+    Tail { path_from: Some(Name::from(from)), ..plain(record, cut) }
+}

@@ -1,0 +1,230 @@
+//! Network: sockets' ends out of what the probes and the callers' addresses say.
+
+use std::io::Write;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use blubr_log::Name;
+use blubr_log::event::{
+    Addr, NetAccept, NetBind, NetClose, NetConnect, NetListen, NetSend, Proto, UnixConnect,
+};
+use blubr_probes::wire::{wire_field_id::*, wire_net, wire_net_close};
+
+use super::{DecodeError, Decoder, named, plain};
+use crate::log::{Cut, Log, seen};
+use crate::path::{append, walked};
+use crate::record::{Field, Record};
+
+const AF_UNIX: u16 = libc::AF_UNIX as u16;
+const AF_INET: u16 = libc::AF_INET as u16;
+const AF_INET6: u16 = libc::AF_INET6 as u16;
+
+/// An address of a socket's end, 4 or 16 bytes in network order. An IPv4 address in IPv6 clothes is one of IPv4:
+/// that is what goes over the wire.
+fn address(family: u16, bytes: &[u8; 16]) -> Option<IpAddr> {
+    match family {
+        AF_INET => {
+            let [a, b, c, d, ..] = *bytes;
+            Some(IpAddr::V4(Ipv4Addr::new(a, b, c, d)))
+        }
+        AF_INET6 => Some(unmapped(Ipv6Addr::from(*bytes))),
+        _ => None,
+    }
+}
+
+fn unmapped(address: Ipv6Addr) -> IpAddr {
+    address.to_ipv4_mapped().map_or(IpAddr::V6(address), IpAddr::V4)
+}
+
+fn family_of(address: IpAddr) -> Name<'static> {
+    Name::from(if address.is_ipv4() { "inet" } else { "inet6" })
+}
+
+/// A struct sockaddr_in or sockaddr_in6 of the caller's.
+pub(super) fn sockaddr(field: Option<Field<'_>>) -> Option<(IpAddr, u16)> {
+    let bytes = field?.bytes;
+    let family = u16::from_ne_bytes(bytes.get(..2)?.try_into().ok()?);
+    let port = u16::from_be_bytes(bytes.get(2..4)?.try_into().ok()?);
+    match family {
+        AF_INET => {
+            let address: [u8; 4] = bytes.get(4..8)?.try_into().ok()?;
+            Some((IpAddr::from(address), port))
+        }
+        // Behind sin6_flowinfo.
+        AF_INET6 => {
+            let address: [u8; 16] = bytes.get(8..24)?.try_into().ok()?;
+            Some((unmapped(Ipv6Addr::from(address)), port))
+        }
+        _ => None,
+    }
+}
+
+/// Own address and port where they are known: an unbound socket has neither.
+fn own(net: &wire_net) -> (Option<Addr>, Option<u16>) {
+    let saddr = address(net.family, &net.saddr).filter(|address| !address.is_unspecified());
+    (saddr.map(Addr), (net.sport != 0).then_some(net.sport))
+}
+
+/// The other end, where the socket is connected.
+pub(super) fn peer(net: &wire_net) -> Option<(IpAddr, u16)> {
+    let daddr = address(net.family, &net.daddr).filter(|address| !address.is_unspecified())?;
+    Some((daddr, net.dport))
+}
+
+impl Decoder {
+    pub(super) fn connect<W: Write>(
+        &mut self,
+        r: &Record<'_>,
+        log: &mut Log<W>,
+    ) -> Result<(), DecodeError> {
+        let net: &wire_net = r.body()?;
+        if net.family == AF_UNIX {
+            return self.unix_connect(r, log);
+        }
+        // connect(AF_UNSPEC) takes a connection back: nobody is reached.
+        let Some((daddr, dport)) = sockaddr(r.text(WIRE_F_ADDRESS)) else { return Ok(()) };
+        let (saddr, sport) = own(net);
+        let connect = NetConnect {
+            proto: Proto(net.proto),
+            family: family_of(daddr),
+            saddr,
+            sport,
+            daddr: Addr(daddr),
+            dport,
+        };
+        Ok(log.event(r.head, connect.into(), plain(r, &Cut::none()))?)
+    }
+
+    fn unix_connect<W: Write>(&mut self, r: &Record<'_>, log: &mut Log<W>) -> Result<(), DecodeError> {
+        let mut cut = Cut::none();
+        let name = r.text(WIRE_F_ADDRESS).and_then(|field| field.bytes.get(2..)).unwrap_or_default();
+        let mut known = true;
+        match name {
+            [] => known = false,
+            [0, name @ ..] => {
+                self.path.clear();
+                self.path.push(b'@');
+                // An abstract name may hold NULs; the log's names can't. As ss(8) does.
+                self.path.extend(name.iter().map(|b| if *b == 0 { b'@' } else { *b }));
+            }
+            name => {
+                let name = name.split(|b| *b == 0).next().unwrap_or_default();
+                self.path.clear();
+                if name.first() != Some(&b'/') {
+                    let base = walked(r.field(WIRE_F_BASE), &mut self.path);
+                    known = base.known;
+                    cut.note("path", base.cut);
+                }
+                append(&mut self.path, name);
+            }
+        }
+        let connect = UnixConnect { path: seen(known, &self.path) };
+        Ok(log.event(r.head, connect.into(), named(r, &cut, false))?)
+    }
+
+    pub(super) fn accept<W: Write>(
+        &mut self,
+        r: &Record<'_>,
+        log: &mut Log<W>,
+    ) -> Result<(), DecodeError> {
+        let net: &wire_net = r.body()?;
+        let Some((daddr, dport)) = peer(net) else { return Ok(()) };
+        let (saddr, sport) = own(net);
+        let accept = NetAccept {
+            proto: Proto(net.proto),
+            family: family_of(daddr),
+            saddr,
+            sport,
+            daddr: Addr(daddr),
+            dport,
+        };
+        Ok(log.event(r.head, accept.into(), plain(r, &Cut::none()))?)
+    }
+
+    pub(super) fn bind<W: Write>(
+        &mut self,
+        r: &Record<'_>,
+        log: &mut Log<W>,
+    ) -> Result<(), DecodeError> {
+        let net: &wire_net = r.body()?;
+        let Some((saddr, sport)) = sockaddr(r.text(WIRE_F_ADDRESS)) else { return Ok(()) };
+        let bind =
+            NetBind { proto: Proto(net.proto), family: family_of(saddr), saddr: Addr(saddr), sport };
+        Ok(log.event(r.head, bind.into(), plain(r, &Cut::none()))?)
+    }
+
+    pub(super) fn listen<W: Write>(
+        &mut self,
+        r: &Record<'_>,
+        log: &mut Log<W>,
+    ) -> Result<(), DecodeError> {
+        let net: &wire_net = r.body()?;
+        let family = Name::from(if net.family == AF_INET { "inet" } else { "inet6" });
+        let saddr = address(net.family, &net.saddr).map(Addr);
+        let sport = (net.sport != 0).then_some(net.sport);
+        let listen = NetListen { proto: Proto(net.proto), family, saddr, sport };
+        Ok(log.event(r.head, listen.into(), plain(r, &Cut::none()))?)
+    }
+
+    pub(super) fn send<W: Write>(
+        &mut self,
+        r: &Record<'_>,
+        log: &mut Log<W>,
+    ) -> Result<(), DecodeError> {
+        let net: &wire_net = r.body()?;
+        let Some((daddr, dport)) = sockaddr(r.text(WIRE_F_ADDRESS)) else { return Ok(()) };
+        let (saddr, sport) = own(net);
+        let send = NetSend {
+            proto: Proto(net.proto),
+            family: family_of(daddr),
+            saddr,
+            sport,
+            daddr: Addr(daddr),
+            dport,
+        };
+        Ok(log.event(r.head, send.into(), plain(r, &Cut::none()))?)
+    }
+
+    pub(super) fn net_close<W: Write>(
+        &mut self,
+        r: &Record<'_>,
+        log: &mut Log<W>,
+    ) -> Result<(), DecodeError> {
+        let body: &wire_net_close = r.body()?;
+        let Some((daddr, dport)) = peer(&body.net) else { return Ok(()) };
+        let (saddr, sport) = own(&body.net);
+        let close = NetClose {
+            proto: Proto(body.net.proto),
+            family: family_of(daddr),
+            saddr,
+            sport,
+            daddr: Addr(daddr),
+            dport,
+            bytes_sent: Some(body.bytes_sent),
+            bytes_received: Some(body.bytes_received),
+            duration_ns: Some(body.duration_ns),
+        };
+        Ok(log.event(r.head, close.into(), plain(r, &Cut::none()))?)
+    }
+
+    /// DNS questions and answers out of the payload of port-53 sockets.
+    pub(super) fn dns<W: Write>(&mut self, r: &Record<'_>, log: &mut Log<W>) -> Result<(), DecodeError> {
+        let net: &wire_net = r.body()?;
+        let Some(payload) = r.text(WIRE_F_PAYLOAD) else { return Ok(()) };
+        let mut joined = Vec::new();
+        let bytes = match r.more_payload {
+            Some(more) => {
+                joined.extend_from_slice(payload.bytes);
+                joined.extend_from_slice(more.bytes);
+                &joined
+            }
+            None => payload.bytes,
+        };
+        let server = sockaddr(r.text(WIRE_F_ADDRESS)).or_else(|| peer(net)).map(|(server, _)| server);
+        let tcp = net.proto == libc::IPPROTO_TCP as u16;
+        let Some(message) = crate::payload::dns::parse(bytes, tcp) else { return Ok(()) };
+        let mut cut = Cut::none();
+        cut.note("answers", message.cut);
+        let dns = message.into_event(server);
+        Ok(log.event(r.head, dns.into(), plain(r, &cut))?)
+    }
+}

@@ -1,0 +1,190 @@
+//! Drains the ring into the log: decodes, counts what was lost, sets checkpoints.
+
+#![expect(unsafe_code, reason = "system calls that std does not have")]
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+use std::os::fd::{AsFd as _, AsRawFd as _};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use aya::maps::{MapData, RingBuf};
+use blubr_log::CHECKPOINT_SECONDS;
+use blubr_probes::wire::wire_kind::{self, *};
+use zerocopy::TryFromBytes as _;
+
+use crate::backend::{Loss, LossTable};
+use crate::decode::{DecodeError, Decoder};
+use crate::log::Log;
+use crate::mounts;
+
+/// How long the ring is left alone when it is empty. The probes wake us before that when it fills.
+const POLL_MS: i32 = 5;
+/// Records after which losses and the clock are looked at, however full the ring is.
+const BATCH: usize = 8192;
+
+/// The ring, the log, and what lies between.
+pub struct Drain<W: Write> {
+    ring: RingBuf<MapData>,
+    losses: LossTable,
+    counted: Vec<Loss>,
+    counted_at_ns: u64,
+    decoder: Decoder,
+    log: Log<W>,
+    checkpoint: Instant,
+    dirty: bool,
+}
+
+impl<W: Write> Drain<W> {
+    /// Nothing drained yet.
+    pub fn new(ring: RingBuf<MapData>, losses: LossTable, log: Log<W>) -> Self {
+        Drain {
+            ring,
+            losses,
+            counted: Vec::new(),
+            counted_at_ns: monotonic_ns(),
+            decoder: Decoder::default(),
+            log,
+            checkpoint: Instant::now(),
+            dirty: false,
+        }
+    }
+
+    /// Writes the processes that were listed into the ring, and then the mounts of their namespaces.
+    ///
+    /// # Errors
+    /// As [`Drain::run`].
+    pub fn write_existing(&mut self) -> Result<(), DecodeError> {
+        self.log.cgroups.scan();
+        self.empty()?;
+        let namespaces = self.decoder.namespaces();
+        mounts::write(&namespaces, monotonic_ns(), &mut self.log)?;
+        self.log.writer().checkpoint()?;
+        Ok(self.log.writer().flush()?)
+    }
+
+    /// Drains until `stop` is set and the ring is empty; gives the log back, without its trailer.
+    ///
+    /// # Errors
+    /// When a record does not hold together or the log can't be written.
+    pub fn run(mut self, stop: &AtomicBool) -> Result<Log<W>, DecodeError> {
+        loop {
+            // Asked before the ring is emptied: what was in it then is written.
+            let last = stop.load(Ordering::Acquire);
+            self.empty()?;
+            if last {
+                self.count_losses()?;
+                return Ok(self.log);
+            }
+            if std::mem::take(&mut self.dirty) {
+                self.log.writer().flush()?;
+            }
+            wait(&self.ring);
+        }
+    }
+
+    /// Takes out what is in the ring.
+    fn empty(&mut self) -> Result<(), DecodeError> {
+        loop {
+            let mut taken = 0;
+            while taken < BATCH {
+                let Some(record) = self.ring.next() else { break };
+                self.decoder.record(&record, &mut self.log)?;
+                taken += 1;
+            }
+            self.dirty |= taken > 0;
+            self.count_losses()?;
+            if self.checkpoint.elapsed() >= Duration::from_secs(CHECKPOINT_SECONDS) {
+                self.log.writer().checkpoint()?;
+                self.checkpoint = Instant::now();
+            }
+            if taken < BATCH {
+                return Ok(());
+            }
+        }
+    }
+
+    fn count_losses(&mut self) -> io::Result<()> {
+        let now_ns = monotonic_ns();
+        let losses = self.losses.read();
+        if losses != self.counted {
+            let before_ns = losses.iter().map(|loss| loss.last_ns).max().unwrap_or(now_ns);
+            let mut by_type = BTreeMap::new();
+            for (kind, loss) in losses.iter().enumerate() {
+                let old = self.counted.get(kind).copied().unwrap_or_default();
+                let new = loss.count.saturating_sub(old.count);
+                if let (Some(name), true) = (type_of(kind), new > 0) {
+                    *by_type.entry(name.to_owned()).or_insert(0) += new;
+                }
+            }
+            if !by_type.is_empty() {
+                self.log.lost(by_type, self.counted_at_ns, before_ns)?;
+                self.dirty = true;
+            }
+            self.counted = losses;
+        }
+        self.counted_at_ns = now_ns;
+        Ok(())
+    }
+}
+
+/// Waits until the ring says that it fills, or a few milliseconds.
+fn wait(ring: &RingBuf<MapData>) {
+    let mut poll = libc::pollfd { fd: ring.as_fd().as_raw_fd(), events: libc::POLLIN, revents: 0 };
+    // SAFETY: one pollfd, and it is ours. A failure is a short wait.
+    unsafe { libc::poll(&raw mut poll, 1, POLL_MS) };
+}
+
+/// CLOCK_MONOTONIC, as the probes read it.
+pub fn monotonic_ns() -> u64 {
+    clock_ns(libc::CLOCK_MONOTONIC)
+}
+
+/// A clock of the kernel's, in ns.
+pub fn clock_ns(clock: libc::clockid_t) -> u64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: clock_gettime fills the struct; these clocks always exist.
+    unsafe { libc::clock_gettime(clock, &raw mut time) };
+    u64::try_from(time.tv_sec).unwrap_or(0) * 1_000_000_000 + u64::try_from(time.tv_nsec).unwrap_or(0)
+}
+
+/// The type of event that a lost record would have been, or part of; `None` where it is no event's loss: its like
+/// adds to an event that comes anyway.
+fn type_of(kind: usize) -> Option<&'static str> {
+    let kind = u32::try_from(kind).ok()?;
+    Some(match wire_kind::try_read_from_bytes(&kind.to_ne_bytes()).ok()? {
+        WIRE_NONE | WIRE_KIND_COUNT | WIRE_ENTRY | WIRE_CGROUP_MKDIR | WIRE_CGROUP_RENAME
+        | WIRE_CGROUP_RMDIR => return None,
+        WIRE_PROCESS_FORK => "process.fork",
+        WIRE_PROCESS_EXEC | WIRE_EXEC_FAILED => "process.exec",
+        WIRE_PROCESS_EXIT => "process.exit",
+        WIRE_PROCESS_EXISTS | WIRE_EXISTS_FILE => "process.exists",
+        WIRE_FILE_OPEN => "file.open",
+        WIRE_FILE_CLOSE => "file.close",
+        WIRE_FILE_MKDIR => "file.mkdir",
+        WIRE_FILE_MKNOD => "file.mknod",
+        WIRE_FILE_UNLINK => "file.unlink",
+        WIRE_FILE_RENAME => "file.rename",
+        WIRE_FILE_LINK => "file.link",
+        WIRE_FILE_SYMLINK => "file.symlink",
+        WIRE_FILE_CHMOD => "file.chmod",
+        WIRE_FILE_CHOWN => "file.chown",
+        WIRE_FILE_TRUNCATE => "file.truncate",
+        WIRE_FILE_SETXATTR => "file.setxattr",
+        WIRE_FILE_UTIMES => "file.utimes",
+        WIRE_MOUNT_MOUNT | WIRE_FSOPEN | WIRE_FSCONFIG | WIRE_FSMOUNT | WIRE_OPEN_TREE
+        | WIRE_MOVE_MOUNT => "mount.mount",
+        WIRE_MOUNT_UMOUNT => "mount.umount",
+        WIRE_MOUNT_PIVOT_ROOT => "mount.pivot_root",
+        WIRE_FS_CHROOT => "fs.chroot",
+        WIRE_NS_UNSHARE => "ns.unshare",
+        WIRE_NS_SETNS => "ns.setns",
+        WIRE_CONNECT => "net.connect",
+        WIRE_NET_ACCEPT => "net.accept",
+        WIRE_NET_BIND => "net.bind",
+        WIRE_NET_LISTEN => "net.listen",
+        WIRE_NET_SEND => "net.send",
+        WIRE_NET_CLOSE => "net.close",
+        WIRE_DNS_PAYLOAD => "net.dns",
+    })
+}

@@ -1,0 +1,123 @@
+//! What the header says of this machine and of what can't be seen on it.
+
+#![expect(unsafe_code, reason = "system calls that std does not have")]
+
+use std::ffi::CStr;
+use std::fs;
+
+use blubr_log::{Host, NotCovered, chain::Chain};
+
+use crate::cgroup::Layout;
+
+/// Servers of /etc/resolv.conf that are named; the resolver uses three (resolv.conf(5), MAXNS).
+const RESOLVERS_MAX: usize = 16;
+
+/// The machine.
+pub fn host(layout: Layout) -> Host {
+    let (kernel, arch) = uname();
+    let read = |path| fs::read_to_string(path).map(|text| text.trim().to_owned()).ok();
+    Host {
+        kernel,
+        arch,
+        boot_id: read("/proc/sys/kernel/random/boot_id").unwrap_or_default(),
+        machine_id_hash: read("/etc/machine-id").filter(|id| !id.is_empty()).map(|id| hash(&id)),
+        cgroup: layout.name().to_owned(),
+        resolvers: read("/etc/resolv.conf").map(|text| resolvers(&text)).unwrap_or_default(),
+    }
+}
+
+fn hash(machine_id: &str) -> String {
+    let mut chain = Chain::new();
+    chain.update(b"blubr machine-id ");
+    chain.update(machine_id.as_bytes());
+    chain.hex()
+}
+
+fn resolvers(text: &str) -> Vec<String> {
+    let servers = text.lines().filter_map(|line| line.trim().strip_prefix("nameserver"));
+    let servers = servers.filter(|rest| rest.starts_with(char::is_whitespace));
+    servers.map(|rest| rest.trim().to_owned()).take(RESOLVERS_MAX).collect()
+}
+
+/// Kernel release and machine.
+pub fn uname() -> (String, String) {
+    // SAFETY: utsname is plain bytes.
+    let mut name: libc::utsname = unsafe { std::mem::zeroed() };
+    // SAFETY: uname fills the struct.
+    if unsafe { libc::uname(&raw mut name) } != 0 {
+        return (String::new(), String::new());
+    }
+    let text = |field: &[libc::c_char]| {
+        // SAFETY: the kernel ends each field with a NUL.
+        unsafe { CStr::from_ptr(field.as_ptr()) }.to_string_lossy().into_owned()
+    };
+    (text(&name.release), text(&name.machine))
+}
+
+/// What this recorder does not see on any host, and why.
+const NEVER: [(&str, &str); 13] = [
+    ("io_uring", "operations of a ring are not read by this version"),
+    ("i386", "system calls of 32-bit programs are not read by this version"),
+    ("mmap", "writes through shared memory mappings leave no event but the file's open and close"),
+    ("write", "single reads and writes are not recorded: open, close and their sizes are"),
+    (
+        "fd-passing",
+        "a descriptor received over a socket (SCM_RIGHTS) or taken by pidfd_getfd has no file.open",
+    ),
+    ("process.exec argv", "of a call that failed"),
+    ("net.close", "of anything but TCP"),
+    (
+        "net.dns",
+        "over TLS or HTTPS, over TCP in more than one read, and what read(2) gets in more than two pieces",
+    ),
+    ("net.tls", "not in this version"),
+    ("net.http", "not in this version"),
+    ("watch", "not in this version"),
+    ("ns.clone", "namespaces made by clone(2) show in mntns only"),
+    ("kernel", "what the kernel does on its own behalf (NFS server, loop devices)"),
+];
+
+/// What is not covered here: always, by this host, and by the probes that were refused.
+pub fn not_covered(
+    layout: Layout,
+    refused: &[(&'static str, String)],
+    no_failed: bool,
+) -> Vec<NotCovered> {
+    let entry = |what: &str, why: &str| NotCovered { what: what.to_owned(), why: why.to_owned() };
+    let mut list: Vec<NotCovered> = NEVER.iter().map(|(what, why)| entry(what, why)).collect();
+    if layout == Layout::V1 {
+        list.push(entry("cgroup", "no v2 tree is mounted on this host: paths are null"));
+    }
+    if no_failed {
+        list.push(entry("failed calls", "left out as asked (--no-failed)"));
+    }
+    for (hook, why) in refused {
+        let what = match *hook {
+            "inet_sock_set_state" => "net.close",
+            "sched_prepare_exec" => "file.close at exec, and the ids before a setuid exec",
+            other => other,
+        };
+        list.push(entry(what, &format!("no tracepoint {hook}: {why}")));
+    }
+    list
+}
+
+/// Whether we are in the initial pid namespace.
+pub fn in_initial_pid_namespace() -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    fs::metadata("/proc/self/ns/pid").is_ok_and(|meta| meta.ino() == INITIAL_PID_NS)
+}
+
+/// PROC_PID_INIT_INO, include/uapi/linux/nsfs.h.
+const INITIAL_PID_NS: u64 = 0xefff_fffc;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn resolvers_are_the_nameserver_lines() {
+        let text = "# x\nnameserver 192.0.2.1\nsearch a\nnameserver\t2001:db8::1 \nnameservers no\n";
+        assert_eq!(resolvers(text), ["192.0.2.1", "2001:db8::1"]);
+    }
+}

@@ -1,0 +1,3 @@
+//! What went over a socket, parsed: pure functions of hostile bytes.
+
+pub mod dns;

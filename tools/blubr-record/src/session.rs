@@ -1,0 +1,272 @@
+//! A recording from its first line to its trailer: probes in, command run, probes out.
+
+#![expect(unsafe_code, reason = "system calls that std does not have")]
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use blubr_cli::{Exit, Failure};
+use blubr_log::{Header, Hook, LineMark, SCHEMA, Tool, Writer};
+
+use crate::backend::{self, Loaded};
+use crate::caps;
+use crate::cgroup::{self, Cgroups};
+use crate::command::{Command, Ended};
+use crate::decode::DecodeError;
+use crate::drain::{Drain, clock_ns, monotonic_ns};
+use crate::host;
+use crate::log::{Clock, Log};
+use crate::output::Output;
+use crate::plan::{Plan, TOOL};
+use crate::queue::Queue;
+
+/// How often the main thread looks whether the recording still goes on.
+const LOOK: Duration = Duration::from_millis(200);
+/// Readings of both clocks, of which the closest pair counts.
+const CLOCK_READINGS: usize = 8;
+
+/// Records what the plan says.
+///
+/// # Errors
+/// When nothing, or not everything, could be recorded.
+pub fn record(plan: &Plan) -> Result<Exit, Failure> {
+    check_rights()?;
+    let signals = Signals::block();
+    let command = match plan.command.is_empty() {
+        true => None,
+        false => Some(Command::prepare(&plan.command, &signals.before).map_err(|e| not_recorded(&e))?),
+    };
+    let output = Output::create(plan.output.as_deref()).map_err(|f| f.exit(Exit::NotRecorded))?;
+    match begin(plan, command.as_ref(), &output) {
+        Ok(recording) => run(plan, command, recording, output, &signals),
+        Err(failure) => {
+            output.discard();
+            Err(failure)
+        }
+    }
+}
+
+fn not_recorded(error: &dyn std::fmt::Display) -> Failure {
+    Failure::new(error).exit(Exit::NotRecorded)
+}
+
+/// Names the capabilities that are missing.
+fn check_rights() -> Result<(), Failure> {
+    let missing = caps::missing().map_err(|e| not_recorded(&e))?;
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let names: Vec<String> = missing.iter().map(|cap| format!("{} ({})", cap.name, cap.why)).collect();
+    let what = format!("cannot record without {}", names.join(", "));
+    Err(Failure::new(what).advise("run it as root, such as with sudo").exit(Exit::NotRecorded))
+}
+
+/// A recording under way.
+struct Recording {
+    loaded: Loaded,
+    stop: Arc<AtomicBool>,
+    drain: JoinHandle<Result<Log<Queue>, DecodeError>>,
+}
+
+/// Attaches the probes, writes what is there already, and starts to drain.
+fn begin(plan: &Plan, command: Option<&Command>, output: &Output) -> Result<Recording, Failure> {
+    let options = backend::Options {
+        own_pid: std::process::id(),
+        ring_bytes: plan.ring_bytes,
+        no_failed: plan.no_failed,
+    };
+    let refused = |e: backend::LoadError| {
+        not_recorded(&e).advise("blubr-record --check says what this host lacks")
+    };
+    let (mut loaded, ring, losses) = backend::load(&options).map_err(refused)?;
+    loaded.attach().map_err(refused)?;
+
+    let clock = read_clocks();
+    let mountinfo = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    let (layout, tree) = cgroup::layout(&mountinfo);
+    let header = Header {
+        r#type: LineMark::Header.name().to_owned(),
+        schema: SCHEMA.to_owned(),
+        tool: Tool { name: TOOL.to_owned(), version: env!("CARGO_PKG_VERSION").to_owned() },
+        started: clock.time(monotonic_ns()),
+        host: host::host(layout),
+        backend: "tracepoint".to_owned(),
+        hooks: hooks(&loaded),
+        not_covered: host::not_covered(layout, loaded.refused(), plan.no_failed),
+        scope: "host".to_owned(),
+        command: command.map(|_| words(plan)),
+        command_pid: command.map(|command| command.pid),
+        filters: Vec::new(),
+    };
+    let place = |e: io::Error| Failure::io(output.name(), &e).exit(Exit::NotRecorded);
+    let queue = Queue::new(output.writer().map_err(place)?, || drop_caps(caps::WRITE)).map_err(place)?;
+    let writer = Writer::new(queue, &header).map_err(place)?;
+    let log = Log::new(writer, clock, Cgroups::new(tree));
+    let mut drain = Drain::new(ring, losses, log);
+    loaded.list_processes().map_err(refused)?;
+    drain.write_existing().map_err(|e| not_recorded(&e).at(output.name()))?;
+
+    let stop = Arc::new(AtomicBool::new(false));
+    let told = Arc::clone(&stop);
+    let thread = std::thread::Builder::new().name("drain".to_owned()).spawn(move || {
+        drop_caps(caps::DRAIN);
+        drain.run(&told)
+    });
+    let drain = thread.map_err(|e| not_recorded(&e))?;
+    drop_caps(caps::MAIN);
+    Ok(Recording { loaded, stop, drain })
+}
+
+/// Without a capability that is not there, dropping it can't fail; should it, we go on with what we have.
+fn drop_caps(keep: &[caps::Cap]) {
+    let _ = caps::drop_all_but(keep);
+}
+
+fn hooks(loaded: &Loaded) -> Vec<Hook> {
+    let hook =
+        |(name, at): &(&str, &str)| Hook { name: (*name).to_owned(), attach: format!("tp_btf/{at}") };
+    loaded.attached().iter().map(hook).collect()
+}
+
+fn words(plan: &Plan) -> Vec<String> {
+    plan.command.iter().map(|word| word.to_string_lossy().into_owned()).collect()
+}
+
+/// Both clocks, as close together as they can be read.
+fn read_clocks() -> Clock {
+    let mut best = (u64::MAX, Clock::new(0, 0));
+    for _ in 0..CLOCK_READINGS {
+        let before = monotonic_ns();
+        let realtime = clock_ns(libc::CLOCK_REALTIME);
+        let gap = monotonic_ns().saturating_sub(before);
+        if gap < best.0 {
+            best = (gap, Clock::new(realtime, before + gap / 2));
+        }
+    }
+    best.1
+}
+
+/// Runs the command, or waits for a signal; then ends the log.
+fn run(
+    plan: &Plan,
+    command: Option<Command>,
+    recording: Recording,
+    output: Output,
+    signals: &Signals,
+) -> Result<Exit, Failure> {
+    let mut not_run = None;
+    let exit = match command {
+        None => {
+            plan.common.note(TOOL, "recording; end it with SIGINT or SIGTERM");
+            signals.until_stopped(&recording.drain);
+            None
+        }
+        Some(mut command) => {
+            not_run = command.start().err();
+            Some(signals.until_ended(&command).status())
+        }
+    };
+    let lost = end(recording, output, exit.map(i32::from))?;
+    if lost > 0 {
+        plan.common.note(TOOL, format!("{lost} events were lost: a larger --ring-size holds more"));
+        if plan.fail_on_loss {
+            let failure = Failure::new(format!("{lost} events were lost"));
+            return Err(failure.advise("--ring-size holds more").exit(Exit::NotRecorded));
+        }
+    }
+    match (not_run, exit) {
+        (Some(error), Some(status)) => {
+            let name = plan.command.first().map(|word| word.to_string_lossy().into_owned());
+            let failure = Failure::new(error).at(name.unwrap_or_default());
+            let exit = if status == 127 { Exit::NotFound } else { Exit::NotExecutable };
+            Err(failure.exit(exit))
+        }
+        (_, Some(status)) => Ok(Exit::Command(status)),
+        (_, None) => Ok(Exit::Done),
+    }
+}
+
+/// Takes the probes out, drains what is left, writes the trailer. Gives how many events were lost.
+fn end(recording: Recording, output: Output, exit: Option<i32>) -> Result<u64, Failure> {
+    let Recording { mut loaded, stop, drain } = recording;
+    loaded.detach();
+    let ended_ns = monotonic_ns();
+    stop.store(true, Ordering::Release);
+    let name = output.name().to_owned();
+    let failed = |e: &dyn std::fmt::Display| not_recorded(e).at(&name);
+    let mut log = match drain.join() {
+        Ok(drained) => drained.map_err(|e| failed(&e))?,
+        Err(_) => return Err(failed(&"the draining thread panicked")),
+    };
+    let lost = log.writer().lost_total();
+    let queue = log.finish(ended_ns, exit).map_err(|e| failed(&e))?;
+    queue.end().map_err(|e| failed(&e))?;
+    output.commit().map_err(|e| failed(&e))?;
+    Ok(lost)
+}
+
+/// The signals that the main thread waits for.
+struct Signals {
+    waited_for: libc::sigset_t,
+    /// The mask that was there before, for the command.
+    before: libc::sigset_t,
+}
+
+impl Signals {
+    /// Blocks them for this thread and those it will make.
+    fn block() -> Signals {
+        // SAFETY: sigset_t is plain data; the calls fill and read our own sets.
+        unsafe {
+            let mut waited_for: libc::sigset_t = std::mem::zeroed();
+            let mut before: libc::sigset_t = std::mem::zeroed();
+            libc::sigemptyset(&raw mut waited_for);
+            for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGQUIT, libc::SIGCHLD] {
+                libc::sigaddset(&raw mut waited_for, signal);
+            }
+            libc::pthread_sigmask(libc::SIG_BLOCK, &raw const waited_for, &raw mut before);
+            Signals { waited_for, before }
+        }
+    }
+
+    /// The next signal within `LOOK`, and whether a process sent it.
+    fn next(&self) -> Option<(i32, bool)> {
+        let wait = libc::timespec { tv_sec: 0, tv_nsec: LOOK.subsec_nanos().into() };
+        // SAFETY: siginfo_t is plain data that the call fills.
+        let (signal, info) = unsafe {
+            let mut info: libc::siginfo_t = std::mem::zeroed();
+            let waited_for = &raw const self.waited_for;
+            (libc::sigtimedwait(waited_for, &raw mut info, &raw const wait), info)
+        };
+        // SI_USER, SI_QUEUE, SI_TKILL are not positive; what the terminal sends is SI_KERNEL.
+        (signal > 0).then_some((signal, info.si_code <= 0))
+    }
+
+    /// Waits for a signal to end, or for the recording to fail.
+    fn until_stopped<T>(&self, drain: &JoinHandle<T>) {
+        while !drain.is_finished() {
+            match self.next() {
+                Some((libc::SIGCHLD, _)) | None => {}
+                Some(_) => return,
+            }
+        }
+    }
+
+    /// Waits for the command to end. A signal that was sent to us goes on to it; one from the terminal it has got
+    /// itself.
+    fn until_ended(&self, command: &Command) -> Ended {
+        loop {
+            if let Some(ended) = command.ended() {
+                return ended;
+            }
+            if let Some((signal, sent)) = self.next()
+                && signal != libc::SIGCHLD
+                && sent
+            {
+                command.signal(signal);
+            }
+        }
+    }
+}

@@ -1,1 +1,39 @@
 //! Assemble, sign, encrypt, verify and show the attestation of a build.
+//!
+//! [`run`] turns flags (`cli`) into a plan (`plan`) and carries it out. `assemble` goes over the log in passes and makes
+//! the statement; `crosscheck` holds it against the image; `redact` takes secrets out; `write` signs and encrypts.
+//! `verify`, `show` and `pae` read what was written.
+//!
+//! This tool must never say more than the record shows: what was not seen is `not-observed`, `unknown` or `null`.
+
+mod assemble;
+mod cli;
+mod context;
+mod crosscheck;
+mod opened;
+mod passphrase;
+mod picture;
+mod plan;
+mod redact;
+mod show;
+mod verify;
+mod write;
+
+use blubr_cli::{Exit, Failure};
+pub use cli::Flags;
+
+/// The tool's name, for diagnostics.
+const TOOL: &str = "blubr-attest";
+
+/// Carries out what the flags ask for.
+///
+/// # Errors
+/// When it can't be done.
+pub fn run(flags: Flags) -> Result<Exit, Failure> {
+    match flags.command {
+        None => assemble::run(&plan::Plan::new(flags.assemble)?, &flags.common),
+        Some(cli::Command::Verify(args)) => verify::run(&args),
+        Some(cli::Command::Show(args)) => show::run(&args, &flags.common),
+        Some(cli::Command::Pae(args)) => write::pae(&args),
+    }
+}

@@ -1,3 +1,7 @@
 //! Assemble, sign, encrypt, verify and show the attestation of a build.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    blubr_cli::run(blubr_attest::run)
+}

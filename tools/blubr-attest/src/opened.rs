@@ -1,0 +1,87 @@
+//! Reading an attestation's file: whatever of the three kinds it is, and with whatever keys.
+
+use std::path::{Path, PathBuf};
+
+use blubr_attestation::Statement;
+use blubr_cli::{Failure, Input};
+use blubr_envelope::cert::KEY_FILE_BYTES_MAX;
+use blubr_envelope::{Cert, FILE_BYTES_MAX, Kind, OpenError, Opened, SecretKey};
+
+use crate::cli::{Attestation, Passphrase};
+
+/// The file as it is.
+pub fn read(path: &Path, max: usize) -> Result<(Vec<u8>, String), Failure> {
+    let input = Input::open(Some(path))?;
+    let name = input.name().to_owned();
+    let bytes = input.read_to_end(u64::try_from(max).unwrap_or(u64::MAX))?;
+    Ok((bytes, name))
+}
+
+/// An attestation's file, opened.
+pub struct File {
+    /// Its name, for diagnostics.
+    pub name: String,
+    /// What was in it, or why it can't be opened.
+    pub opened: Result<Opened, OpenError>,
+}
+
+impl Attestation {
+    /// Reads the file and takes off what is around the statement.
+    pub fn open(&self) -> Result<File, Failure> {
+        let (bytes, name) = read(&self.file, FILE_BYTES_MAX)?;
+        let keys = self.keys()?;
+        let opened = if self.gpg && Kind::detect(&bytes) == Ok(Kind::Message) {
+            let passphrase = self.passphrase.get(None)?;
+            let inside = blubr_envelope::gpg::decrypt(&bytes, passphrase.as_deref());
+            let inside = inside.map_err(|error| Failure::new(error).at(&name))?;
+            blubr_envelope::open::opened_message(inside, Vec::new())
+        } else {
+            blubr_envelope::open(&bytes, &keys)
+        };
+        Ok(File { name, opened })
+    }
+
+    fn keys(&self) -> Result<Vec<SecretKey>, Failure> {
+        self.key.iter().map(|path| secret_key(path, &self.passphrase)).collect()
+    }
+}
+
+impl File {
+    /// What was in it; or trouble.
+    pub fn or_trouble(self) -> Result<(String, Opened), Failure> {
+        match self.opened {
+            Ok(opened) => Ok((self.name, opened)),
+            Err(error) => Err(Failure::new(error).at(self.name)),
+        }
+    }
+}
+
+/// The statement within, parsed.
+pub fn statement(name: &str, opened: &Opened) -> Result<Statement, Failure> {
+    blubr_attestation::read(&opened.statement_bytes).map_err(|error| Failure::new(error).at(name))
+}
+
+/// The secret key in a file; its passphrase is asked for on the terminal when nothing else gives it.
+pub fn secret_key(path: &Path, passphrase: &Passphrase) -> Result<SecretKey, Failure> {
+    let (bytes, name) = read(path, KEY_FILE_BYTES_MAX)?;
+    let failed = |error| Failure::new(error).at(&name);
+    let locked = SecretKey::is_locked(&bytes).map_err(failed)?;
+    let secret = if locked { passphrase.get(Some(&format!("Passphrase of {name}")))? } else { None };
+    SecretKey::read(&bytes, secret.as_deref()).map_err(failed)
+}
+
+/// The certificates in files.
+pub fn certs(paths: &[PathBuf]) -> Result<Vec<Cert>, Failure> {
+    let mut all = Vec::new();
+    for path in paths {
+        let (bytes, name) = read(path, KEY_FILE_BYTES_MAX)?;
+        all.extend(Cert::read_all(&bytes).map_err(|error| Failure::new(error).at(&name))?);
+    }
+    Ok(all)
+}
+
+/// The one certificate in a file.
+pub fn cert(path: &Path) -> Result<Cert, Failure> {
+    let (bytes, name) = read(path, KEY_FILE_BYTES_MAX)?;
+    Cert::read_one(&bytes).map_err(|error| Failure::new(error).at(&name))
+}

@@ -110,7 +110,7 @@ pub struct Assemble {
 /// What may be required of a build.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Require {
-    /// The recording is whole: nothing lost, not cut, no hook missing
+    /// The recording is whole: nothing was lost while the build ran, and the log was not cut off
     Complete,
     /// Every entry of the new layers is explained by an event, and every recorded write by the image
     Explained,
@@ -227,7 +227,9 @@ mod tests {
 
     #[test]
     fn a_log_and_a_subcommand_are_told_apart() {
-        let flags = Flags::try_parse_from(["blubr-attest", "build.ndjson", "--dockerfile", "Dockerfile"]).unwrap();
+        let flags =
+            Flags::try_parse_from(["blubr-attest", "build.ndjson", "--dockerfile", "Dockerfile"])
+                .unwrap();
         assert!(flags.command.is_none());
         assert_eq!(flags.assemble.log.unwrap().to_str(), Some("build.ndjson"));
         let flags = Flags::try_parse_from(["blubr-attest", "verify", "--cert", "c", "a.att"]).unwrap();

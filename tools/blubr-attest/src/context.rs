@@ -30,7 +30,9 @@ pub struct Hashed {
 /// Hashes the regular files below `dir`: Go's `dirhash.Hash1`, as in-toto's digest `dirHash` wants it.
 pub fn hash(dir: &Path) -> Result<Hashed, Failure> {
     if !dir.is_dir() {
-        return Err(Failure::new("is not a directory").at(dir.display()).advise("name the build context"));
+        return Err(Failure::new("is not a directory")
+            .at(dir.display())
+            .advise("name the build context"));
     }
     let (mut names, mut not_hashed) = (Vec::new(), 0);
     for entry in WalkDir::new(dir).follow_links(false).max_depth(DEPTH_MAX) {
@@ -43,7 +45,9 @@ pub fn hash(dir: &Path) -> Result<Hashed, Failure> {
             not_hashed += 1;
         }
         if names.len() as u64 + not_hashed > ENTRIES_MAX {
-            return Err(Failure::new(format_args!("holds more than {ENTRIES_MAX} entries")).at(dir.display()));
+            return Err(
+                Failure::new(format_args!("holds more than {ENTRIES_MAX} entries")).at(dir.display())
+            );
         }
     }
     names.sort();
@@ -52,7 +56,9 @@ pub fn hash(dir: &Path) -> Result<Hashed, Failure> {
         if name.contains(&b'\n') {
             let shown = String::from_utf8_lossy(name).into_owned();
             let what = "a file name with a line break, which dirHash has no form for";
-            return Err(Failure::new(what).at(dir.join(shown).display()).advise("leave --context out, or rename it"));
+            return Err(Failure::new(what)
+                .at(dir.join(shown).display())
+                .advise("leave --context out, or rename it"));
         }
         let path = dir.join(std::ffi::OsStr::from_bytes(name));
         all.update(hex(&file(&path)?));
@@ -93,11 +99,14 @@ mod tests {
     fn it_is_what_sha256sum_prints() {
         let dir = tempfile::tempdir().unwrap();
         std::fs::create_dir_all(dir.path().join("b/c")).unwrap();
-        for (name, text) in [("Dockerfile", "FROM scratch\n"), ("b/c/x", "1"), ("b.txt", ""), ("b/é y", "2")] {
+        for (name, text) in
+            [("Dockerfile", "FROM scratch\n"), ("b/c/x", "1"), ("b.txt", ""), ("b/é y", "2")]
+        {
             std::fs::write(dir.path().join(name), text).unwrap();
         }
         std::os::unix::fs::symlink("x", dir.path().join("link")).unwrap();
-        let script = "find . -type f | sed s,^./,, | LC_ALL=C sort | xargs -d '\\n' sha256sum | sha256sum";
+        let script =
+            "find . -type f | sed s,^./,, | LC_ALL=C sort | xargs -d '\\n' sha256sum | sha256sum";
         let out = Command::new("sh").args(["-c", script]).current_dir(dir.path()).output().unwrap();
         let wanted = String::from_utf8(out.stdout).unwrap().split(' ').next().unwrap().to_owned();
         let found = hash(dir.path()).unwrap();

@@ -19,6 +19,7 @@ mod show;
 mod verify;
 mod write;
 
+use assemble::parts as assemble_parts;
 use blubr_cli::{Exit, Failure};
 pub use cli::Flags;
 
@@ -31,7 +32,7 @@ const TOOL: &str = "blubr-attest";
 /// When it can't be done.
 pub fn run(flags: Flags) -> Result<Exit, Failure> {
     match flags.command {
-        None => assemble::run(&plan::Plan::new(flags.assemble)?, &flags.common),
+        None => assemble::run(&plan::Plan::new(flags.assemble)?),
         Some(cli::Command::Verify(args)) => verify::run(&args),
         Some(cli::Command::Show(args)) => show::run(&args, &flags.common),
         Some(cli::Command::Pae(args)) => write::pae(&args),

@@ -47,7 +47,9 @@ fn line(file: File, name: &str) -> Result<Vec<u8>, Failure> {
         bytes.pop();
     }
     if bytes.len() as u64 > PASSPHRASE_BYTES_MAX {
-        return Err(Failure::new(format_args!("a passphrase longer than {PASSPHRASE_BYTES_MAX} bytes")).at(name));
+        return Err(
+            Failure::new(format_args!("a passphrase longer than {PASSPHRASE_BYTES_MAX} bytes")).at(name)
+        );
     }
     Ok(bytes)
 }
@@ -87,5 +89,6 @@ impl Drop for NoEcho {
 fn stty(tty: &File, mode: &str) {
     let Ok(tty) = tty.try_clone() else { return };
     // Without stty the passphrase is seen while it is typed, which is no reason to stop.
-    let _ = Command::new("stty").arg(mode).stdin(tty).stdout(Stdio::null()).stderr(Stdio::null()).status();
+    let _ =
+        Command::new("stty").arg(mode).stdin(tty).stdout(Stdio::null()).stderr(Stdio::null()).status();
 }

@@ -49,6 +49,8 @@ pub fn from_iidfile(path: &Path) -> Result<String, Failure> {
     let bytes = input.read_to_end(IIDFILE_BYTES_MAX)?;
     let text = String::from_utf8_lossy(&bytes);
     let id = text.trim();
-    Digest::parse(id).map_err(|error| Failure::new(error).at(&name).advise("docker build --iidfile writes such a file"))?;
+    Digest::parse(id).map_err(|error| {
+        Failure::new(error).at(&name).advise("docker build --iidfile writes such a file")
+    })?;
     Ok(format!("docker:{id}"))
 }

@@ -84,16 +84,23 @@ impl Plan {
         };
         if signer.is_none() && (flags.dsse.is_some() || flags.detached.is_some()) {
             let flag = if flags.dsse.is_some() { "--dsse" } else { "--detached" };
-            return Err(Failure::new(format_args!("{flag} wants a signer")).advise("add --sign-with FILE or --gpg-key ID"));
+            return Err(Failure::new(format_args!("{flag} wants a signer"))
+                .advise("add --sign-with FILE or --gpg-key ID"));
         }
         if signer.is_none() && flags.passphrase.is_given() {
-            return Err(Failure::new("a passphrase is given, and no key").advise("add --sign-with FILE or --gpg-key ID"));
+            return Err(Failure::new("a passphrase is given, and no key")
+                .advise("add --sign-with FILE or --gpg-key ID"));
         }
-        if flags.require.contains(&Require::Explained) && flags.image.is_none() && flags.iidfile.is_none() {
+        if flags.require.contains(&Require::Explained)
+            && flags.image.is_none()
+            && flags.iidfile.is_none()
+        {
             return Err(Failure::new("--require explained wants an image").advise("add --image REF"));
         }
         if flags.require.contains(&Require::Observed) && flags.dockerfile.is_none() {
-            return Err(Failure::new("--require observed wants the Dockerfile").advise("add --dockerfile FILE"));
+            return Err(
+                Failure::new("--require observed wants the Dockerfile").advise("add --dockerfile FILE")
+            );
         }
         let plan = Self {
             log: flags.log,
@@ -121,10 +128,15 @@ impl Plan {
     fn distinct_outputs(&self) -> Result<(), Failure> {
         let outputs = &self.outputs;
         let all: Vec<&PathBuf> =
-            [&outputs.attestation, &outputs.statement, &outputs.detached, &outputs.dsse].into_iter().flatten().collect();
+            [&outputs.attestation, &outputs.statement, &outputs.detached, &outputs.dsse]
+                .into_iter()
+                .flatten()
+                .collect();
         for (at, one) in all.iter().enumerate() {
             if all.iter().skip(at + 1).any(|other| other == one) {
-                return Err(Failure::new("two outputs have this name").at(one.display()).advise("name each differently"));
+                return Err(Failure::new("two outputs have this name")
+                    .at(one.display())
+                    .advise("name each differently"));
             }
         }
         Ok(())
@@ -151,6 +163,8 @@ mod tests {
         let twice = plan(&["-o", "a", "--statement", "a"]);
         assert!(twice.err().unwrap().starts_with("a: two outputs"));
         assert!(plan(&["--passphrase-fd", "3"]).err().unwrap().contains("no key"));
-        assert!(plan(&["log", "-o", "a", "--statement", "b", "--sign-with", "k", "--detached", "c"]).is_ok());
+        assert!(
+            plan(&["log", "-o", "a", "--statement", "b", "--sign-with", "k", "--detached", "c"]).is_ok()
+        );
     }
 }

@@ -46,7 +46,8 @@ impl Answers {
             let mark = if *good { "ok  " } else { "FAIL" };
             text.push_str(&format!("{mark}  {what:<11} {}\n", printable(detail)));
         }
-        let mut failed: Vec<&str> = self.lines.iter().filter(|(good, ..)| !good).map(|(_, what, _)| *what).collect();
+        let mut failed: Vec<&str> =
+            self.lines.iter().filter(|(good, ..)| !good).map(|(_, what, _)| *what).collect();
         failed.dedup();
         if failed.is_empty() {
             text.push_str("verified\n");
@@ -82,7 +83,9 @@ pub fn run(args: &Verify) -> Result<Exit, Failure> {
 /// Whether a file that can't be opened is an attestation that was changed, rather than no attestation.
 fn was_changed(error: &OpenError) -> bool {
     match error {
-        OpenError::Damaged(_) | OpenError::Nested | OpenError::Inside(_) | OpenError::Envelope(_) => true,
+        OpenError::Damaged(_) | OpenError::Nested | OpenError::Inside(_) | OpenError::Envelope(_) => {
+            true
+        }
         OpenError::Kind(kind) => matches!(kind, DetectError::BrokenJson(_) | DetectError::OtherJson),
         OpenError::TooLong | OpenError::NoKey { .. } => false,
     }
@@ -106,7 +109,10 @@ fn signature(args: &Verify, opened: &Opened, answers: &mut Answers) -> Result<()
             Err(refusal) => answers.bad("signature", refusal.to_string()),
         },
         None if args.signature.is_none() => {
-            answers.bad("signature", "it is not signed (a bare statement; --signature FILE names a detached signature)");
+            answers.bad(
+                "signature",
+                "it is not signed (a bare statement; --signature FILE names a detached signature)",
+            );
         }
         None => {}
     }
@@ -117,7 +123,11 @@ fn who(signer: &Signer) -> String {
     let name = signer.user_ids.first().map_or("no user id", String::as_str);
     let time = blubr_log::Time(signer.signed_at.saturating_mul(1_000_000_000)).to_string();
     let time = time.get(..19).unwrap_or_default().replace('T', " ");
-    let key = if signer.key == signer.certificate { String::new() } else { format!(", subkey {}", signer.key) };
+    let key = if signer.key == signer.certificate {
+        String::new()
+    } else {
+        format!(", subkey {}", signer.key)
+    };
     let notes: String = signer.notes.iter().map(|note| format!("; {note}")).collect();
     format!("by {name}, {}{key}, on {time} UTC{notes}", signer.certificate)
 }
@@ -132,9 +142,14 @@ fn against(args: &Verify, statement: &Statement, answers: &mut Answers) -> Resul
         let found = hex(&Sha256::digest(&bytes));
         match &build.dockerfile {
             None => answers.bad("Dockerfile", "the attestation names no Dockerfile"),
-            Some(said) if said.sha256 == found => answers.good("Dockerfile", format!("{name} has sha256 {found}")),
+            Some(said) if said.sha256 == found => {
+                answers.good("Dockerfile", format!("{name} has sha256 {found}"))
+            }
             Some(said) => {
-                answers.bad("Dockerfile", format!("{name} has sha256 {found}, the build's had {}", said.sha256));
+                answers.bad(
+                    "Dockerfile",
+                    format!("{name} has sha256 {found}, the build's had {}", said.sha256),
+                );
             }
         }
     }
@@ -148,8 +163,12 @@ fn against(args: &Verify, statement: &Statement, answers: &mut Answers) -> Resul
 }
 
 fn image(statement: &Statement, picture: &Picture, answers: &mut Answers) {
-    let subjects: Vec<&str> =
-        statement.subject.iter().filter_map(|one| one.digest.get("sha256")).map(String::as_str).collect();
+    let subjects: Vec<&str> = statement
+        .subject
+        .iter()
+        .filter_map(|one| one.digest.get("sha256"))
+        .map(String::as_str)
+        .collect();
     let config = &picture.image.config_digest;
     let manifest = picture.image.manifest.as_ref().map(|manifest| &manifest.digest);
     let name = &picture.reference;
@@ -161,17 +180,34 @@ fn image(statement: &Statement, picture: &Picture, answers: &mut Answers) {
         answers.good("image", format!("{name} has the config {config}"));
     } else {
         let found = manifest.map_or_else(String::new, |digest| format!(" and the manifest {digest}"));
-        answers.bad("image", format!("{name} has the config {config}{found}, the attested one is {}", subjects.join(", ")));
+        answers.bad(
+            "image",
+            format!(
+                "{name} has the config {config}{found}, the attested one is {}",
+                subjects.join(", ")
+            ),
+        );
     }
 }
 
 fn directory(statement: &Statement, dir: &Path, answers: &mut Answers) -> Result<(), Failure> {
     let found = context::hash(dir)?.dir_hash;
-    match statement.predicate.blubr_build.context.as_ref().and_then(|context| context.digest.get("dirHash")) {
+    match statement
+        .predicate
+        .blubr_build
+        .context
+        .as_ref()
+        .and_then(|context| context.digest.get("dirHash"))
+    {
         None => answers.bad("context", "the attestation names no context"),
         Some(said) => {
-            let detail = if *said == found { String::new() } else { format!(", the build's had {said}") };
-            answers.either(*said == found, "context", format!("{} has dirHash {found}{detail}", dir.display()));
+            let detail =
+                if *said == found { String::new() } else { format!(", the build's had {said}") };
+            answers.either(
+                *said == found,
+                "context",
+                format!("{} has dirHash {found}{detail}", dir.display()),
+            );
         }
     }
     Ok(())

@@ -29,8 +29,12 @@ impl Keys {
     pub fn read(plan: &Plan) -> Result<Self, Failure> {
         let signer = match &plan.signer {
             None => None,
-            Some(SignerFrom::File(path)) => Some(Signer::File(Box::new(opened::secret_key(path, &plan.passphrase)?))),
-            Some(SignerFrom::Gpg(id)) => Some(Signer::Gpg { id: id.clone(), passphrase: plan.passphrase.get(None)? }),
+            Some(SignerFrom::File(path)) => {
+                Some(Signer::File(Box::new(opened::secret_key(path, &plan.passphrase)?)))
+            }
+            Some(SignerFrom::Gpg(id)) => {
+                Some(Signer::Gpg { id: id.clone(), passphrase: plan.passphrase.get(None)? })
+            }
         };
         let mut recipients = Vec::new();
         for path in &plan.encrypt_to {

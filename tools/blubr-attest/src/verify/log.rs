@@ -16,7 +16,12 @@ const CHECKPOINTS_MAX: usize = 6_400_000;
 const CHECKPOINT_LINE_BYTES_MAX: u64 = 4096;
 
 /// Checks the log in `path` against what the attestation says of it, and against checkpoints kept apart.
-pub fn check(said: &Log, path: &Path, checkpoints: Option<&Path>, answers: &mut Answers) -> Result<(), Failure> {
+pub fn check(
+    said: &Log,
+    path: &Path,
+    checkpoints: Option<&Path>,
+    answers: &mut Answers,
+) -> Result<(), Failure> {
     let kept = checkpoints.map(read_checkpoints).transpose()?;
     let name = path.display().to_string();
     let walked = walk(path, kept.as_deref())?;
@@ -24,7 +29,10 @@ pub fn check(said: &Log, path: &Path, checkpoints: Option<&Path>, answers: &mut 
         Err((line, what)) => answers.bad("log", format!("{name}:{line}: {what}")),
         Ok(summary) => {
             let cut = summary.cut.as_ref();
-            let state = cut.map_or_else(|| "whole".to_owned(), |cut| format!("cut off: its last checkpoint is after event {}", cut.events));
+            let state = cut.map_or_else(
+                || "whole".to_owned(),
+                |cut| format!("cut off: its last checkpoint is after event {}", cut.events),
+            );
             matching(said, summary, &name, &state, answers);
         }
     }
@@ -47,13 +55,26 @@ pub fn check(said: &Log, path: &Path, checkpoints: Option<&Path>, answers: &mut 
 
 fn matching(said: &Log, found: &Summary, name: &str, state: &str, answers: &mut Answers) {
     if found.sha256 == said.sha256 {
-        answers.good("log", format!("{name} has sha256 {}, {} events, {state}", found.sha256, found.events));
+        answers.good(
+            "log",
+            format!("{name} has sha256 {}, {} events, {state}", found.sha256, found.events),
+        );
     } else if in_sources(&said.sources, &found.sha256) {
         let what = "is the log that the attested one was filtered out of";
-        answers.good("log", format!("{name} {what}: sha256 {}, {} events, {state}", found.sha256, found.events));
+        answers.good(
+            "log",
+            format!("{name} {what}: sha256 {}, {} events, {state}", found.sha256, found.events),
+        );
     } else {
-        let sources: String = said.sources.iter().map(|source| format!(", filtered out of {}", source.sha256)).collect();
-        answers.bad("log", format!("{name} has sha256 {}, the attestation was made from {}{sources}", found.sha256, said.sha256));
+        let sources: String =
+            said.sources.iter().map(|source| format!(", filtered out of {}", source.sha256)).collect();
+        answers.bad(
+            "log",
+            format!(
+                "{name} has sha256 {}, the attestation was made from {}{sources}",
+                found.sha256, said.sha256
+            ),
+        );
     }
 }
 
@@ -91,7 +112,11 @@ fn walk(path: &Path, kept: Option<&[Checkpoint]>) -> Result<Walked, Failure> {
                 if wanted.sha256 == found.sha256 && wanted.events == found.events {
                     walked.held += 1;
                 } else {
-                    let before = walked.held.checked_sub(1).and_then(|at| kept.get(at)).map_or(0, |one| one.events);
+                    let before = walked
+                        .held
+                        .checked_sub(1)
+                        .and_then(|at| kept.get(at))
+                        .map_or(0, |one| one.events);
                     walked.missing = Some((before, wanted.events));
                 }
             }
@@ -124,15 +149,17 @@ fn read_checkpoints(path: &Path) -> Result<Vec<Checkpoint>, Failure> {
             break;
         }
         let at = format!("{name}:{}", kept.len() + 1);
-        let parsed: Checkpoint =
-            serde_json::from_slice(&line).map_err(|error| Failure::new(format_args!("not a checkpoint: {error}")).at(&at))?;
+        let parsed: Checkpoint = serde_json::from_slice(&line)
+            .map_err(|error| Failure::new(format_args!("not a checkpoint: {error}")).at(&at))?;
         kept.push(parsed);
         if kept.len() > CHECKPOINTS_MAX {
             return Err(Failure::new(format_args!("more than {CHECKPOINTS_MAX} checkpoints")).at(&name));
         }
     }
     if kept.is_empty() {
-        return Err(Failure::new("holds no checkpoint").at(&name).advise("blubr-record --checkpoints-to writes such a file"));
+        return Err(Failure::new("holds no checkpoint")
+            .at(&name)
+            .advise("blubr-record --checkpoints-to writes such a file"));
     }
     Ok(kept)
 }

@@ -140,9 +140,6 @@ pub struct Log {
     pub sha256: String,
     /// Events in it.
     pub events: u64,
-    /// Bytes in it.
-    #[serde(default)]
-    pub bytes: u64,
     /// The first event's time (RFC 3339, UTC).
     pub first: Option<String>,
     /// The last event's time (RFC 3339, UTC).
@@ -242,10 +239,10 @@ pub struct StepCounts {
 /// One instruction of the Dockerfile and what it did.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Step {
-    /// What other places call this step: `STAGE.LINE`, e.g. `0.3`.
+    /// What other places call this step: `STAGE.LINE`, e.g. `0.3`; `-.LINE` before the first FROM.
     pub id: String,
-    /// The stage, from 0.
-    pub stage: u32,
+    /// The stage, from 0; `null` before the first FROM.
+    pub stage: Option<u32>,
     /// The stage's name, where it has one.
     #[serde(default)]
     pub stage_name: Option<String>,

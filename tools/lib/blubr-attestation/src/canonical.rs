@@ -101,11 +101,7 @@ pub fn read(bytes: &[u8]) -> Result<Statement, ReadError> {
     }
     let head: Head = serde_json::from_slice(bytes).map_err(place)?;
     expect("_type", head.kind.as_deref(), STATEMENT_TYPE)?;
-    expect(
-        "predicateType",
-        head.predicate_type.as_deref(),
-        PREDICATE_TYPE,
-    )?;
+    expect("predicateType", head.predicate_type.as_deref(), PREDICATE_TYPE)?;
     serde_json::from_slice(bytes).map_err(place)
 }
 
@@ -150,16 +146,10 @@ fn place(error: serde_json::Error) -> ReadError {
     let (line, column) = (error.line(), error.column());
     let text = error.to_string();
     // serde_json repeats the place at the end of its message.
-    let what = text
-        .split(" at line ")
-        .next()
-        .unwrap_or_default()
-        .to_owned();
+    let what = text.split(" at line ").next().unwrap_or_default().to_owned();
     match error.classify() {
         Category::Data => ReadError::Form { line, column, what },
-        Category::Io | Category::Syntax | Category::Eof => {
-            ReadError::NotJson { line, column, what }
-        }
+        Category::Io | Category::Syntax | Category::Eof => ReadError::NotJson { line, column, what },
     }
 }
 
@@ -167,9 +157,7 @@ fn place(error: serde_json::Error) -> ReadError {
 mod tests {
     use super::*;
     use crate::build::BlubrBuild;
-    use crate::statement::{
-        BUILD_TYPE, MONITOR_TYPE, Metadata, Monitor, MonitoredProcess, Predicate,
-    };
+    use crate::statement::{BUILD_TYPE, MONITOR_TYPE, Metadata, Monitor, MonitoredProcess, Predicate};
     use crate::trace::MonitorLog;
 
     fn statement() -> Statement {
@@ -178,11 +166,7 @@ mod tests {
             subject: vec![],
             predicate_type: PREDICATE_TYPE.into(),
             predicate: Predicate {
-                monitor: Monitor {
-                    kind: MONITOR_TYPE.into(),
-                    config_source: None,
-                    trace_policy: None,
-                },
+                monitor: Monitor { kind: MONITOR_TYPE.into(), config_source: None, trace_policy: None },
                 monitored_process: MonitoredProcess {
                     host_id: "urn:x".into(),
                     kind: BUILD_TYPE.into(),
@@ -209,29 +193,20 @@ mod tests {
         let mut found_nothing = statement();
         found_nothing.predicate.blubr_build.unexplained = Some(vec![]);
         let (none, empty) = (write(&statement()).unwrap(), write(&found_nothing).unwrap());
-        assert!(
-            String::from_utf8(none.clone())
-                .unwrap()
-                .contains("\"unexplained\":null")
-        );
-        assert!(
-            String::from_utf8(empty.clone())
-                .unwrap()
-                .contains("\"unexplained\":[]")
-        );
+        assert!(String::from_utf8(none.clone()).unwrap().contains("\"unexplained\":null"));
+        assert!(String::from_utf8(empty.clone()).unwrap().contains("\"unexplained\":[]"));
         assert_eq!(read(&none).unwrap().predicate.blubr_build.unexplained, None);
-        assert_eq!(
-            read(&empty).unwrap().predicate.blubr_build.unexplained,
-            Some(vec![])
-        );
+        assert_eq!(read(&empty).unwrap().predicate.blubr_build.unexplained, Some(vec![]));
     }
 
     #[test]
     fn unknown_keys_are_skipped() {
         let text = String::from_utf8(write(&statement()).unwrap()).unwrap();
-        let more = text
-            .replacen("{", "{\"later\":[1,{\"x\":null}],", 1)
-            .replacen("\"blubr_build\":{", "\"blubr_build\":{\"later\":{},", 1);
+        let more = text.replacen("{", "{\"later\":[1,{\"x\":null}],", 1).replacen(
+            "\"blubr_build\":{",
+            "\"blubr_build\":{\"later\":{},",
+            1,
+        );
         assert_eq!(read(more.as_bytes()).unwrap(), statement());
     }
 
@@ -240,22 +215,12 @@ mod tests {
         let text = String::from_utf8(write(&statement()).unwrap()).unwrap();
         let other = text.replace(PREDICATE_TYPE, "https://slsa.dev/provenance/v1");
         let said = read(other.as_bytes()).unwrap_err().to_string();
-        assert!(
-            said.contains("predicateType") && said.contains("slsa.dev"),
-            "{said}"
-        );
+        assert!(said.contains("predicateType") && said.contains("slsa.dev"), "{said}");
     }
 
     #[test]
     fn broken_and_hostile_input_is_an_error() {
-        for bytes in [
-            &b""[..],
-            b"{",
-            b"[]",
-            b"null",
-            b"{\"_type\":3}",
-            b"\xff\xfe",
-        ] {
+        for bytes in [&b""[..], b"{", b"[]", b"null", b"{\"_type\":3}", b"\xff\xfe"] {
             assert!(read(bytes).is_err());
         }
         let deep = [vec![b'['; 100_000], vec![b']'; 100_000]].concat();

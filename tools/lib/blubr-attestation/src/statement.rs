@@ -75,18 +75,10 @@ pub struct Monitor {
     #[serde(rename = "type")]
     pub kind: String,
     /// The recorder's configuration, where it had one.
-    #[serde(
-        default,
-        rename = "configSource",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(default, rename = "configSource", skip_serializing_if = "Option::is_none")]
     pub config_source: Option<ResourceDescriptor>,
     /// What was traced.
-    #[serde(
-        default,
-        rename = "tracePolicy",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(default, rename = "tracePolicy", skip_serializing_if = "Option::is_none")]
     pub trace_policy: Option<TracePolicy>,
 }
 
@@ -130,17 +122,9 @@ pub struct MonitoredProcess {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Metadata {
     /// The build's first event (RFC 3339, UTC).
-    #[serde(
-        default,
-        rename = "buildStartedOn",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(default, rename = "buildStartedOn", skip_serializing_if = "Option::is_none")]
     pub build_started_on: Option<String>,
     /// The build's last event (RFC 3339, UTC).
-    #[serde(
-        default,
-        rename = "buildFinishedOn",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(default, rename = "buildFinishedOn", skip_serializing_if = "Option::is_none")]
     pub build_finished_on: Option<String>,
 }

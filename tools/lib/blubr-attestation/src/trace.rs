@@ -32,9 +32,12 @@ pub struct Process {
     /// The program's path in base64, where it is not UTF-8.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exe_b64: Option<String>,
-    /// The argument vector that the new program sees; arguments that are not UTF-8 have their odd bytes percent-encoded.
+    /// The argument vector that the new program sees; what is not UTF-8 in it has become U+FFFD.
     #[serde(default)]
     pub argv: Vec<String>,
+    /// The argument vector in base64, each argument by itself, where one is not UTF-8.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub argv_b64: Vec<String>,
     /// The argument vector was cut at the recorder's limit.
     #[serde(default, skip_serializing_if = "is_false")]
     pub argv_truncated: bool,
@@ -53,12 +56,30 @@ pub struct Process {
     /// The signal that ended it, where one did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signal: Option<i32>,
+    /// What part it had in the build.
+    #[serde(default)]
+    pub part: Part,
     /// The step it belongs to ([`crate::build::Step::id`]); `null` when to none that is known.
     #[serde(default)]
     pub step: Option<String>,
     /// Another build of the same time shares it.
     #[serde(default, skip_serializing_if = "is_false")]
     pub shared: bool,
+}
+
+/// What part a process had in a build.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Part {
+    /// It ran in a step's container.
+    #[default]
+    Container,
+    /// It asked for the build: the client, or a process that it began.
+    Client,
+    /// It did the engine's work: runtimes, helpers that copy and unpack.
+    Engine,
+    /// None: it had no business there, and touched the build's files.
+    Foreign,
 }
 
 /// One connection, accepted connection or name look-up.
@@ -71,11 +92,7 @@ pub struct Network {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hostname: Option<String>,
     /// Where the name comes from.
-    #[serde(
-        default,
-        rename = "hostnameFrom",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(default, rename = "hostnameFrom", skip_serializing_if = "Option::is_none")]
     pub hostname_from: Option<HostnameFrom>,
     /// The other side's port (accepted connections: our own, the one that was asked for).
     #[serde(default)]
@@ -185,9 +202,7 @@ pub struct AccessAnnotations {
 }
 
 /// Whose tree a path is of.
-#[derive(
-    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Place {
     /// The step's own tree, as the step saw it.
@@ -203,14 +218,16 @@ pub enum Place {
 pub enum Access {
     /// Opened for reading.
     Read,
-    /// Opened for writing, and what a close after writing says.
+    /// Opened for writing or with O_CREAT or O_TRUNC, and what a close after writing says.
     Write,
-    /// Came into being: created, made a directory, linked, or a rename's new name.
+    /// Came into being: made a directory, a device, a symbolic link, one more name.
     Create,
     /// Removed.
     Delete,
     /// A rename's old name.
     RenameFrom,
+    /// A rename's new name.
+    RenameTo,
     /// Mode, owner, times, length or extended attributes changed.
     Attributes,
     /// Run as a program.

@@ -25,12 +25,7 @@ pub(crate) fn blocks(bytes: &[u8]) -> Vec<&[u8]> {
         .filter(|&at| (at == 0 || bytes[at - 1] == b'\n') && bytes[at..].starts_with(BEGIN))
         .collect();
     let ends = starts.iter().skip(1).copied().chain([bytes.len()]);
-    starts
-        .iter()
-        .copied()
-        .zip(ends)
-        .filter_map(|(start, end)| bytes.get(start..end))
-        .collect()
+    starts.iter().copied().zip(ends).filter_map(|(start, end)| bytes.get(start..end)).collect()
 }
 
 /// Writes `bytes` as the armor that gpg writes: no headers, lines of 64, a checksum.
@@ -95,11 +90,7 @@ mod tests {
 
     #[test]
     fn several_blocks_are_told_apart() {
-        let two = [
-            write("PGP PUBLIC KEY BLOCK", b"a"),
-            write("PGP PUBLIC KEY BLOCK", b"b"),
-        ]
-        .concat();
+        let two = [write("PGP PUBLIC KEY BLOCK", b"a"), write("PGP PUBLIC KEY BLOCK", b"b")].concat();
         assert_eq!(blocks(two.as_bytes()).len(), 2);
         assert_eq!(blocks(b"x").len(), 0);
         assert_eq!(label(b"-----BEGIN PGP MESSAGE-----\n"), Some("PGP MESSAGE"));

@@ -34,17 +34,13 @@ pub enum KeyError {
     #[error("it holds more than {CERTS_MAX} certificates")]
     TooMany,
     /// More than one where one is wanted.
-    #[error(
-        "it holds {0} keys, and which one is meant isn't known: put one into a file of its own"
-    )]
+    #[error("it holds {0} keys, and which one is meant isn't known: put one into a file of its own")]
     Several(usize),
     /// A certificate where a secret key is wanted.
     #[error("it holds no secret key, only a certificate")]
     NotSecret,
     /// A passphrase is wanted.
-    #[error(
-        "the secret key is locked: give its passphrase by --passphrase-file or --passphrase-fd"
-    )]
+    #[error("the secret key is locked: give its passphrase by --passphrase-file or --passphrase-fd")]
     Locked,
     /// Wrong passphrase.
     #[error("the passphrase is wrong, or the secret key is damaged")]
@@ -65,12 +61,7 @@ pub enum KeyError {
 /// rPGP's errors in one line, without the place in its source that some carry.
 pub(crate) fn one_line(error: &pgp::errors::Error) -> String {
     let text = error.to_string();
-    text.lines()
-        .next()
-        .unwrap_or_default()
-        .chars()
-        .take(200)
-        .collect()
+    text.lines().next().unwrap_or_default().chars().take(200).collect()
 }
 
 /// Every key of a file, public and secret, armored (several blocks) or binary.
@@ -79,11 +70,7 @@ pub(crate) fn read_keys(bytes: &[u8]) -> Result<Vec<PublicOrSecret>, KeyError> {
         return Err(KeyError::TooLong(bytes.len()));
     }
     let broken = |error: pgp::errors::Error| KeyError::Broken(one_line(&error));
-    let parts = if armor::is_armored(bytes) {
-        armor::blocks(bytes)
-    } else {
-        vec![bytes]
-    };
+    let parts = if armor::is_armored(bytes) { armor::blocks(bytes) } else { vec![bytes] };
     let mut keys = Vec::new();
     for part in parts {
         if part.is_empty() {
@@ -109,9 +96,7 @@ impl Cert {
     pub fn read_all(bytes: &[u8]) -> Result<Vec<Self>, KeyError> {
         let public = |key| match key {
             PublicOrSecret::Public(key) => Self { key },
-            PublicOrSecret::Secret(key) => Self {
-                key: key.to_public_key(),
-            },
+            PublicOrSecret::Secret(key) => Self { key: key.to_public_key() },
         };
         Ok(read_keys(bytes)?.into_iter().map(public).collect())
     }

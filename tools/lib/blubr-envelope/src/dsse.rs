@@ -71,11 +71,7 @@ struct WireSignature {
 
 /// The bytes that a DSSE signature covers: the pre-authentication encoding of type and payload.
 pub fn pae(payload_type: &str, payload: &[u8]) -> Vec<u8> {
-    let head = format!(
-        "DSSEv1 {} {payload_type} {} ",
-        payload_type.len(),
-        payload.len()
-    );
+    let head = format!("DSSEv1 {} {payload_type} {} ", payload_type.len(), payload.len());
     [head.as_bytes(), payload].concat()
 }
 
@@ -83,12 +79,7 @@ impl Envelope {
     /// An envelope around an in-toto statement, with one signature.
     pub fn new(payload: Vec<u8>, keyid: String, sig: Vec<u8>) -> Self {
         let signatures = vec![Signature { keyid, sig }];
-        Self {
-            payload,
-            payload_type: PAYLOAD_TYPE.to_owned(),
-            signatures,
-            exact: true,
-        }
+        Self { payload, payload_type: PAYLOAD_TYPE.to_owned(), signatures, exact: true }
     }
 
     /// The bytes that the signatures cover.
@@ -98,10 +89,8 @@ impl Envelope {
 
     /// The envelope as one line of JSON with a newline at its end: the same envelope, the same bytes.
     pub fn write(&self) -> Result<Vec<u8>, serde_json::Error> {
-        let signature = |one: &Signature| WireSignature {
-            keyid: one.keyid.clone(),
-            sig: STANDARD.encode(&one.sig),
-        };
+        let signature =
+            |one: &Signature| WireSignature { keyid: one.keyid.clone(), sig: STANDARD.encode(&one.sig) };
         let wire = Wire {
             payload: STANDARD.encode(&self.payload),
             payload_type: self.payload_type.clone(),
@@ -121,25 +110,14 @@ impl Envelope {
         if wire.signatures.len() > SIGNATURES_MAX {
             return Err(ReadError::TooMany(wire.signatures.len()));
         }
-        let decode = |key, text: &str| {
-            STANDARD
-                .decode(text)
-                .map_err(|source| ReadError::Base64 { key, source })
-        };
+        let decode =
+            |key, text: &str| STANDARD.decode(text).map_err(|source| ReadError::Base64 { key, source });
         let mut signatures = Vec::with_capacity(wire.signatures.len());
         for one in &wire.signatures {
-            signatures.push(Signature {
-                keyid: one.keyid.clone(),
-                sig: decode("sig", &one.sig)?,
-            });
+            signatures.push(Signature { keyid: one.keyid.clone(), sig: decode("sig", &one.sig)? });
         }
         let payload = decode("payload", &wire.payload)?;
-        let mut envelope = Self {
-            payload,
-            payload_type: wire.payload_type,
-            signatures,
-            exact: false,
-        };
+        let mut envelope = Self { payload, payload_type: wire.payload_type, signatures, exact: false };
         envelope.exact = envelope.write()? == bytes;
         Ok(envelope)
     }
@@ -167,15 +145,11 @@ mod tests {
 
     #[test]
     fn what_the_signature_does_not_cover_shows_as_inexact() {
-        let bytes = Envelope::new(b"{}\n".to_vec(), "ab".into(), vec![1, 2, 3])
-            .write()
-            .unwrap();
+        let bytes = Envelope::new(b"{}\n".to_vec(), "ab".into(), vec![1, 2, 3]).write().unwrap();
         let text = String::from_utf8(bytes).unwrap();
-        for other in [
-            text.replace(':', ": "),
-            text.replacen('{', "{\"x\":1,", 1),
-            text.trim_end().to_owned(),
-        ] {
+        for other in
+            [text.replace(':', ": "), text.replacen('{', "{\"x\":1,", 1), text.trim_end().to_owned()]
+        {
             assert!(!Envelope::read(other.as_bytes()).unwrap().exact, "{other}");
         }
     }
@@ -194,10 +168,8 @@ mod tests {
         );
         // Padding bits that aren't zero would let two texts mean the same bytes.
         assert!(
-            read(
-                "{\"payload\":\"e31=\",\"payloadType\":\"x\",\"signatures\":[{\"sig\":\"AB==\"}]}"
-            )
-            .contains("base64")
+            read("{\"payload\":\"e31=\",\"payloadType\":\"x\",\"signatures\":[{\"sig\":\"AB==\"}]}")
+                .contains("base64")
         );
     }
 }

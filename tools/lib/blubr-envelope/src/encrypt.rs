@@ -48,12 +48,8 @@ pub fn encrypt(data: &[u8], recipients: &[&Cert], now: u64) -> Result<Vec<u8>, E
         MessageBuilder::from_reader("", data).seipd_v1(&mut rng, SymmetricKeyAlgorithm::AES256);
     let mut done = BTreeSet::new();
     for cert in recipients {
-        let chosen = policy::choose(&cert.key, Purpose::Encrypt, now).map_err(|flaw| {
-            EncryptError::Recipient {
-                who: who(cert),
-                source: flaw.into(),
-            }
-        })?;
+        let chosen = policy::choose(&cert.key, Purpose::Encrypt, now)
+            .map_err(|flaw| EncryptError::Recipient { who: who(cert), source: flaw.into() })?;
         if !done.insert(format!("{:x}", chosen.fingerprint())) {
             continue;
         }
@@ -63,16 +59,13 @@ pub fn encrypt(data: &[u8], recipients: &[&Cert], now: u64) -> Result<Vec<u8>, E
         };
     }
     let mut out = Vec::with_capacity(data.len() + 4096);
-    builder.to_writer(&mut rng, &mut out).map_err(failed)?;
+    builder.to_writer(rng, &mut out).map_err(failed)?;
     Ok(out)
 }
 
 fn who(cert: &Cert) -> String {
-    let name = cert
-        .user_ids()
-        .into_iter()
-        .next()
-        .unwrap_or_else(|| "a certificate without a user id".into());
+    let name =
+        cert.user_ids().into_iter().next().unwrap_or_else(|| "a certificate without a user id".into());
     let name: String = name.chars().filter(|c| !c.is_control()).take(100).collect();
     format!("{name} ({})", cert.fingerprint())
 }

@@ -35,15 +35,7 @@ pub enum GpgError {
 
 /// Signs `data` with the key that gpg knows as `id`. With a passphrase gpg's own dialogue is not shown.
 pub fn sign(id: &str, data: &[u8], passphrase: Option<&[u8]>) -> Result<Signed, GpgError> {
-    let args = [
-        "--digest-algo",
-        "SHA256",
-        "--local-user",
-        id,
-        "--output",
-        "-",
-        "--detach-sign",
-    ];
+    let args = ["--digest-algo", "SHA256", "--local-user", id, "--output", "-", "--detach-sign"];
     let sig = run(&args, data, passphrase)?;
     let sig = verify::reframe(&sig).map_err(GpgError::Signature)?;
     let keyid = verify::issuer_of(&sig).unwrap_or_default();
@@ -53,10 +45,7 @@ pub fn sign(id: &str, data: &[u8], passphrase: Option<&[u8]>) -> Result<Signed, 
 /// The certificate of the key that gpg knows as `id`.
 pub fn cert(id: &str) -> Result<Cert, GpgError> {
     let bytes = run(&["--export", "--", id], &[], None)?;
-    Cert::read_one(&bytes).map_err(|source| GpgError::Cert {
-        id: id.to_owned(),
-        source,
-    })
+    Cert::read_one(&bytes).map_err(|source| GpgError::Cert { id: id.to_owned(), source })
 }
 
 /// Decrypts a message with whatever secret keys gpg has.
@@ -71,11 +60,7 @@ fn run(args: &[&str], input: &[u8], passphrase: Option<&[u8]>) -> Result<Vec<u8>
         // With descriptor 0 gpg takes the first line as the passphrase and the rest as the data.
         command.args(["--pinentry-mode", "loopback", "--passphrase-fd", "0"]);
     }
-    command
-        .args(args)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
+    command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().map_err(GpgError::Run)?;
     let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
     let (output, said) = std::thread::scope(|scope| {
@@ -87,14 +72,8 @@ fn run(args: &[&str], input: &[u8], passphrase: Option<&[u8]>) -> Result<Vec<u8>
                 .write_all(line.as_deref().unwrap_or_default())
                 .and_then(|()| stdin.write_all(input));
         });
-        let errors = scope.spawn(move || {
-            stderr
-                .map(|pipe| take(pipe, 1024 * 1024))
-                .unwrap_or_default()
-        });
-        let output = stdout
-            .map(|pipe| take(pipe, FILE_BYTES_MAX + 1))
-            .unwrap_or_default();
+        let errors = scope.spawn(move || stderr.map(|pipe| take(pipe, 1024 * 1024)).unwrap_or_default());
+        let output = stdout.map(|pipe| take(pipe, FILE_BYTES_MAX + 1)).unwrap_or_default();
         (output, errors.join().unwrap_or_default())
     });
     let status = child.wait().map_err(GpgError::Run)?;
@@ -110,22 +89,15 @@ fn run(args: &[&str], input: &[u8], passphrase: Option<&[u8]>) -> Result<Vec<u8>
 
 fn take(mut pipe: impl Read, limit: usize) -> Vec<u8> {
     let mut bytes = Vec::new();
-    let _ = pipe
-        .by_ref()
-        .take(u64::try_from(limit).unwrap_or(u64::MAX))
-        .read_to_end(&mut bytes);
+    let _ = pipe.by_ref().take(u64::try_from(limit).unwrap_or(u64::MAX)).read_to_end(&mut bytes);
     bytes
 }
 
 /// The reason in gpg's status lines (doc/DETAILS of GnuPG; error codes of libgpg-error), else its last words.
 fn reason(said: &str) -> String {
-    let failure = said.lines().find_map(|line| {
-        line.strip_prefix("[GNUPG:] FAILURE ")?
-            .split(' ')
-            .nth(1)?
-            .parse::<u64>()
-            .ok()
-    });
+    let failure = said
+        .lines()
+        .find_map(|line| line.strip_prefix("[GNUPG:] FAILURE ")?.split(' ').nth(1)?.parse::<u64>().ok());
     // The low 16 bits are the error, the rest is where it came from.
     let words = match failure.map(|code| code & 0xffff) {
         Some(11) => Some("the passphrase is wrong"),
@@ -136,13 +108,8 @@ fn reason(said: &str) -> String {
         Some(54) => Some("the key is expired, revoked or not meant for this"),
         _ => None,
     };
-    let inv = said
-        .lines()
-        .any(|line| line.starts_with("[GNUPG:] INV_SGNR"));
-    let last = said
-        .lines()
-        .rev()
-        .find(|line| !line.starts_with("[GNUPG:]") && !line.trim().is_empty());
+    let inv = said.lines().any(|line| line.starts_with("[GNUPG:] INV_SGNR"));
+    let last = said.lines().rev().find(|line| !line.starts_with("[GNUPG:]") && !line.trim().is_empty());
     let last = last
         .unwrap_or("it failed without a word")
         .trim_start_matches("gpg: ")

@@ -42,9 +42,7 @@ impl Kind {
         match trimmed.first() {
             None => Err(DetectError::Empty),
             Some(b'{') => json(trimmed),
-            Some(b'-') => armor::label(trimmed)
-                .ok_or(DetectError::Unknown)
-                .and_then(armored),
+            Some(b'-') => armor::label(trimmed).ok_or(DetectError::Unknown).and_then(armored),
             // Binary OpenPGP: only where the very first byte has its top bit set (RFC 9580, 4.2).
             Some(first) if first & 0x80 != 0 && trimmed.len() == bytes.len() => binary(*first),
             Some(_) => Err(DetectError::Unknown),
@@ -64,8 +62,8 @@ struct Keys {
 }
 
 fn json(bytes: &[u8]) -> Result<Kind, DetectError> {
-    let keys: Keys = serde_json::from_slice(bytes)
-        .map_err(|error| DetectError::BrokenJson(error.to_string()))?;
+    let keys: Keys =
+        serde_json::from_slice(bytes).map_err(|error| DetectError::BrokenJson(error.to_string()))?;
     match (keys.statement, keys.payload, keys.signatures) {
         (Some(_), None, None) => Ok(Kind::Statement),
         (None, Some(_), Some(_)) => Ok(Kind::Envelope),
@@ -86,11 +84,7 @@ fn armored(label: &str) -> Result<Kind, DetectError> {
 
 fn binary(first: u8) -> Result<Kind, DetectError> {
     // RFC 9580, 4.2: bit 6 says the new format; the packet type is in bits 0-5, or 2-5 of the old one.
-    let packet = if first & 0x40 != 0 {
-        first & 0x3f
-    } else {
-        (first >> 2) & 0x0f
-    };
+    let packet = if first & 0x40 != 0 { first & 0x3f } else { (first >> 2) & 0x0f };
     match packet {
         1 | 3 | 9 | 18 | 20 => Ok(Kind::Message),
         2 => Err(DetectError::OtherPgp("signature")),
@@ -107,18 +101,12 @@ mod tests {
 
     #[test]
     fn each_kind_is_known_by_its_content() {
-        assert_eq!(
-            Kind::detect(b"{\"_type\":\"x\",\"subject\":[]}"),
-            Ok(Kind::Statement)
-        );
+        assert_eq!(Kind::detect(b"{\"_type\":\"x\",\"subject\":[]}"), Ok(Kind::Statement));
         assert_eq!(
             Kind::detect(b"\n {\"payload\":\"\",\"payloadType\":\"\",\"signatures\":[]}"),
             Ok(Kind::Envelope)
         );
-        assert_eq!(
-            Kind::detect(b"-----BEGIN PGP MESSAGE-----\n"),
-            Ok(Kind::Message)
-        );
+        assert_eq!(Kind::detect(b"-----BEGIN PGP MESSAGE-----\n"), Ok(Kind::Message));
         assert_eq!(Kind::detect(&[0x85, 0x01]), Ok(Kind::Message));
         assert_eq!(Kind::detect(&[0xc1, 0x01]), Ok(Kind::Message));
     }
@@ -128,18 +116,12 @@ mod tests {
         assert_eq!(Kind::detect(b""), Err(DetectError::Empty));
         assert_eq!(Kind::detect(b"{}"), Err(DetectError::OtherJson));
         assert_eq!(Kind::detect(b"[1]"), Err(DetectError::Unknown));
-        assert!(matches!(
-            Kind::detect(b"{\"_type\""),
-            Err(DetectError::BrokenJson(_))
-        ));
+        assert!(matches!(Kind::detect(b"{\"_type\""), Err(DetectError::BrokenJson(_))));
         assert_eq!(
             Kind::detect(b"-----BEGIN PGP SIGNATURE-----\n"),
             Err(DetectError::OtherPgp("signature"))
         );
-        assert_eq!(
-            Kind::detect(&[0x88, 0x75]),
-            Err(DetectError::OtherPgp("signature"))
-        );
+        assert_eq!(Kind::detect(&[0x88, 0x75]), Err(DetectError::OtherPgp("signature")));
         assert_eq!(Kind::detect(b"garbage"), Err(DetectError::Unknown));
         assert_eq!(Kind::detect(b"\x7fELF"), Err(DetectError::Unknown));
     }

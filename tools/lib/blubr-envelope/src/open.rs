@@ -87,12 +87,7 @@ fn plain(
     encrypted_to: Vec<String>,
 ) -> Result<Opened, OpenError> {
     if inner == Kind::Statement {
-        return Ok(Opened {
-            kind,
-            statement_bytes: bytes,
-            envelope: None,
-            encrypted_to,
-        });
+        return Ok(Opened { kind, statement_bytes: bytes, envelope: None, encrypted_to });
     }
     let envelope = Envelope::read(&bytes)?;
     Ok(Opened {
@@ -111,13 +106,8 @@ fn decrypt(bytes: &[u8], keys: &[SecretKey]) -> Result<(Vec<u8>, Vec<String>), O
     let Message::Encrypted { .. } = &message else {
         return Err(OpenError::Nested);
     };
-    let no_key = || OpenError::NoKey {
-        to: if to.is_empty() {
-            "nobody by a key".into()
-        } else {
-            to.join(", ")
-        },
-    };
+    let no_key =
+        || OpenError::NoKey { to: if to.is_empty() { "nobody by a key".into() } else { to.join(", ") } };
     if keys.is_empty() {
         return Err(no_key());
     }

@@ -27,9 +27,7 @@ pub enum Flaw {
         what: String,
     },
     /// Nothing that binds it.
-    #[error(
-        "{0} is not bound to its certificate by any valid signature (SHA-1 and MD5 don't count)"
-    )]
+    #[error("{0} is not bound to its certificate by any valid signature (SHA-1 and MD5 don't count)")]
     Unbound(String),
     /// A signing subkey that doesn't vouch for its certificate.
     #[error("{0} is a signing subkey without a valid signature of its own over its certificate")]
@@ -130,11 +128,7 @@ impl Usable<'_> {
 }
 
 /// The key of `cert` to use at `at` (Unix seconds): the newest subkey that counts, else the primary key.
-pub(crate) fn choose(
-    cert: &SignedPublicKey,
-    purpose: Purpose,
-    at: u64,
-) -> Result<Usable<'_>, Flaw> {
+pub(crate) fn choose(cert: &SignedPublicKey, purpose: Purpose, at: u64) -> Result<Usable<'_>, Flaw> {
     let mut subkeys: Vec<&SignedPublicSubKey> = cert.public_subkeys.iter().collect();
     subkeys.sort_by_key(|sub| std::cmp::Reverse(sub.key.created_at().as_secs()));
     let mut why = Vec::new();
@@ -149,35 +143,18 @@ pub(crate) fn choose(
         Ok(()) => Ok(Usable::Primary(&cert.primary_key)),
         Err(flaw @ (Flaw::Revoked { .. } | Flaw::Expired { .. })) => Err(flaw),
         Err(_) => {
-            let why = if why.is_empty() {
-                String::new()
-            } else {
-                format!(": {}", why.join("; "))
-            };
-            Err(Flaw::NoKey {
-                key: name(&cert.primary_key),
-                purpose: purpose.words(),
-                why,
-            })
+            let why = if why.is_empty() { String::new() } else { format!(": {}", why.join("; ")) };
+            Err(Flaw::NoKey { key: name(&cert.primary_key), purpose: purpose.words(), why })
         }
     }
 }
 
 /// Judges one key of `cert`, named by its fingerprint, for a signature made at `at`, with what is known `now` (Unix seconds).
-pub(crate) fn judge(
-    cert: &SignedPublicKey,
-    key: &Fingerprint,
-    at: u64,
-    now: u64,
-) -> Result<(), Flaw> {
+pub(crate) fn judge(cert: &SignedPublicKey, key: &Fingerprint, at: u64, now: u64) -> Result<(), Flaw> {
     if cert.primary_key.fingerprint() == *key {
         return judge_primary(cert, Some(Purpose::Sign), at, now);
     }
-    match cert
-        .public_subkeys
-        .iter()
-        .find(|sub| sub.key.fingerprint() == *key)
-    {
+    match cert.public_subkeys.iter().find(|sub| sub.key.fingerprint() == *key) {
         Some(sub) => judge_subkey(cert, sub, Purpose::Sign, at, now),
         None => Err(Flaw::Unbound(format!("{key:x}"))),
     }
@@ -190,10 +167,7 @@ pub(crate) fn expires(cert: &SignedPublicKey, key: &Fingerprint, now: u64) -> Op
     if cert.primary_key.fingerprint() == *key {
         return end;
     }
-    let sub = cert
-        .public_subkeys
-        .iter()
-        .find(|sub| sub.key.fingerprint() == *key)?;
+    let sub = cert.public_subkeys.iter().find(|sub| sub.key.fingerprint() == *key)?;
     let own = expiry(&sub.key, binding_of_subkey(cert, sub, now)?);
     match (end, own) {
         (Some(one), Some(other)) => Some(one.min(other)),
@@ -204,10 +178,7 @@ pub(crate) fn expires(cert: &SignedPublicKey, key: &Fingerprint, now: u64) -> Op
 /// Whether a hash algorithm is strong enough for a signature.
 pub(crate) fn hash_is_strong(hash: Option<HashAlgorithm>) -> bool {
     use HashAlgorithm as H;
-    matches!(
-        hash,
-        Some(H::Sha256 | H::Sha384 | H::Sha512 | H::Sha3_256 | H::Sha3_512)
-    )
+    matches!(hash, Some(H::Sha256 | H::Sha384 | H::Sha512 | H::Sha3_256 | H::Sha3_512))
 }
 
 /// A subpacket that is marked critical and that we don't act on makes a signature void (RFC 9580, 5.2.3.7).
@@ -216,19 +187,16 @@ pub(crate) fn critical_is_known(signature: &Signature) -> bool {
     let Some(config) = signature.config() else {
         return false;
     };
-    config
-        .hashed_subpackets()
-        .filter(|one| one.is_critical)
-        .all(|one| {
-            !matches!(
-                one.data,
-                S::Notation(_)
-                    | S::Experimental(..)
-                    | S::Other(..)
-                    | S::SignatureTarget(..)
-                    | S::RegularExpression(_)
-            )
-        })
+    config.hashed_subpackets().filter(|one| one.is_critical).all(|one| {
+        !matches!(
+            one.data,
+            S::Notation(_)
+                | S::Experimental(..)
+                | S::Other(..)
+                | S::SignatureTarget(..)
+                | S::RegularExpression(_)
+        )
+    })
 }
 
 fn judge_primary(
@@ -268,9 +236,9 @@ fn judge_subkey(
     })?;
     lifetime(key, binding, at)?;
     if purpose == Purpose::Sign {
-        let back = binding.embedded_signature().filter(|back| {
-            counts(back, now) && back.verify_primary_key_binding(key, primary).is_ok()
-        });
+        let back = binding
+            .embedded_signature()
+            .filter(|back| counts(back, now) && back.verify_primary_key_binding(key, primary).is_ok());
         back.ok_or_else(|| Flaw::NoBackSignature(name(key)))?;
     }
     Ok(())
@@ -283,21 +251,14 @@ fn binding_of_primary(cert: &SignedPublicKey, now: u64) -> Option<&Signature> {
         one.typ() == Some(SignatureType::Key) && counts(one, now) && one.verify_key(key).is_ok()
     });
     let users = cert.details.users.iter().filter_map(|user| {
-        let own = user
-            .signatures
-            .iter()
-            .filter(|one| created(one) <= now + CLOCK_SKEW_S);
+        let own = user.signatures.iter().filter(|one| created(one) <= now + CLOCK_SKEW_S);
         let newest = own
             .filter(|one| one.verify_certification(key, Tag::UserId, &user.id).is_ok())
             .max_by_key(|one| {
                 // Of two of the same second the revocation wins.
-                (
-                    created(one),
-                    one.typ() == Some(SignatureType::CertRevocation),
-                )
+                (created(one), one.typ() == Some(SignatureType::CertRevocation))
             })?;
-        (newest.typ() != Some(SignatureType::CertRevocation) && counts(newest, now))
-            .then_some(newest)
+        (newest.typ() != Some(SignatureType::CertRevocation) && counts(newest, now)).then_some(newest)
     });
     users.chain(direct).max_by_key(|one| created(one))
 }
@@ -310,20 +271,15 @@ fn binding_of_subkey<'a>(
     sub.signatures
         .iter()
         .filter(|one| one.typ() == Some(SignatureType::SubkeyBinding) && counts(one, now))
-        .filter(|one| {
-            one.verify_subkey_binding(&cert.primary_key, &sub.key)
-                .is_ok()
-        })
+        .filter(|one| one.verify_subkey_binding(&cert.primary_key, &sub.key).is_ok())
         .max_by_key(|one| created(one))
 }
 
 /// Whether a binding counts at all: a strong hash, begun, not expired, nothing critical that we don't know.
 fn counts(signature: &Signature, now: u64) -> bool {
     let made = created(signature);
-    let over = signature
-        .signature_expiration_time()
-        .map(|time| u64::from(time.as_secs()))
-        .filter(|&s| s > 0);
+    let over =
+        signature.signature_expiration_time().map(|time| u64::from(time.as_secs())).filter(|&s| s > 0);
     hash_is_strong(signature.hash_alg())
         && critical_is_known(signature)
         && made <= now + CLOCK_SKEW_S
@@ -331,19 +287,12 @@ fn counts(signature: &Signature, now: u64) -> bool {
 }
 
 fn created(signature: &Signature) -> u64 {
-    signature
-        .created()
-        .map_or(0, |time| u64::from(time.as_secs()))
+    signature.created().map_or(0, |time| u64::from(time.as_secs()))
 }
 
 fn strength(key: &impl KeyDetails) -> Result<(), Flaw> {
     use rsa_size::bits;
-    let weak = |what: String| {
-        Err(Flaw::Weak {
-            key: name(key),
-            what,
-        })
-    };
+    let weak = |what: String| Err(Flaw::Weak { key: name(key), what });
     match key.public_params() {
         PublicParams::RSA(params) if bits(params) < RSA_BITS_MIN => {
             weak(format!("RSA of {} bits", bits(params)))
@@ -386,10 +335,7 @@ fn revoked(
             Some(RevocationCode::KeyCompromised) => " (compromised)",
             _ => "",
         };
-        return Err(Flaw::Revoked {
-            key: name(key),
-            reason,
-        });
+        return Err(Flaw::Revoked { key: name(key), reason });
     }
     Ok(())
 }
@@ -397,16 +343,10 @@ fn revoked(
 fn lifetime(key: &impl KeyDetails, binding: &Signature, at: u64) -> Result<(), Flaw> {
     let made = u64::from(key.created_at().as_secs());
     if made > at + CLOCK_SKEW_S {
-        return Err(Flaw::NotYet {
-            key: name(key),
-            on: day(made),
-        });
+        return Err(Flaw::NotYet { key: name(key), on: day(made) });
     }
     match expiry(key, binding) {
-        Some(end) if end <= at => Err(Flaw::Expired {
-            key: name(key),
-            on: day(end),
-        }),
+        Some(end) if end <= at => Err(Flaw::Expired { key: name(key), on: day(end) }),
         _ => Ok(()),
     }
 }
@@ -423,9 +363,7 @@ fn flags(
     is_primary: bool,
 ) -> Result<(), Flaw> {
     let said = binding.config().is_some_and(|config| {
-        config
-            .hashed_subpackets()
-            .any(|one| matches!(one.data, SubpacketData::KeyFlags(_)))
+        config.hashed_subpackets().any(|one| matches!(one.data, SubpacketData::KeyFlags(_)))
     });
     let flags = binding.key_flags();
     let fits = match purpose {
@@ -447,14 +385,7 @@ fn flags(
                 | PublicParams::X448(_)
         ),
     };
-    if fits && able {
-        Ok(())
-    } else {
-        Err(Flaw::Flags {
-            key: name(key),
-            purpose: purpose.words(),
-        })
-    }
+    if fits && able { Ok(()) } else { Err(Flaw::Flags { key: name(key), purpose: purpose.words() }) }
 }
 
 fn name(key: &impl KeyDetails) -> String {
@@ -469,16 +400,9 @@ pub(crate) fn day(unix_s: u64) -> String {
     let year_of_era = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
     let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let shifted = (5 * of_year + 2) / 153;
-    let month = if shifted < 10 {
-        shifted + 3
-    } else {
-        shifted - 9
-    };
+    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
     let year = year_of_era + era * 400 + u64::from(month <= 2);
-    format!(
-        "{year:04}-{month:02}-{:02}",
-        of_year - (153 * shifted + 2) / 5 + 1
-    )
+    format!("{year:04}-{month:02}-{:02}", of_year - (153 * shifted + 2) / 5 + 1)
 }
 
 #[cfg(test)]

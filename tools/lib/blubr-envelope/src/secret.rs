@@ -49,14 +49,8 @@ impl SecretKey {
     pub fn read(bytes: &[u8], passphrase: Option<&[u8]>) -> Result<Self, KeyError> {
         let key = read_secret(bytes)?;
         let password = passphrase.map_or_else(Password::empty, Password::from);
-        let cert = Cert {
-            key: key.to_public_key(),
-        };
-        let secret = Self {
-            key,
-            password,
-            cert,
-        };
+        let cert = Cert { key: key.to_public_key() };
+        let secret = Self { key, password, cert };
         if secret.any_locked() {
             if passphrase.is_none() {
                 return Err(KeyError::Locked);
@@ -93,11 +87,7 @@ impl SecretKey {
     }
 
     fn any_locked(&self) -> bool {
-        let subkeys = self
-            .key
-            .secret_subkeys
-            .iter()
-            .map(|sub| sub.key.secret_params());
+        let subkeys = self.key.secret_subkeys.iter().map(|sub| sub.key.secret_params());
         std::iter::once(self.key.primary_key.secret_params())
             .chain(subkeys)
             .any(|params| params.is_encrypted() && !is_stub(params))
@@ -109,12 +99,7 @@ impl SecretKey {
         if !is_stub(primary.secret_params()) {
             unlocked(primary.unlock(&self.password, |_, _| Ok(())))?;
         }
-        for sub in self
-            .key
-            .secret_subkeys
-            .iter()
-            .filter(|sub| !is_stub(sub.key.secret_params()))
-        {
+        for sub in self.key.secret_subkeys.iter().filter(|sub| !is_stub(sub.key.secret_params())) {
             unlocked(sub.key.unlock(&self.password, |_, _| Ok(())))?;
         }
         Ok(())
@@ -156,11 +141,7 @@ fn is_stub(params: &SecretParams) -> bool {
 }
 
 fn stub(key: &impl KeyDetails, params: &SecretParams) -> Result<(), KeyError> {
-    if is_stub(params) {
-        Err(KeyError::Stub(format!("{:x}", key.fingerprint())))
-    } else {
-        Ok(())
-    }
+    if is_stub(params) { Err(KeyError::Stub(format!("{:x}", key.fingerprint()))) } else { Ok(()) }
 }
 
 fn sign_with(
@@ -174,16 +155,13 @@ fn sign_with(
         u32::try_from(now).map_err(|_| KeyError::Sign("the clock is past the year 2106".into()))?;
     let hashed = vec![
         Subpacket::regular(SubpacketData::IssuerFingerprint(key.fingerprint())).map_err(failed)?,
-        Subpacket::regular(SubpacketData::SignatureCreationTime(Timestamp::from_secs(
-            seconds,
-        )))
-        .map_err(failed)?,
+        Subpacket::regular(SubpacketData::SignatureCreationTime(Timestamp::from_secs(seconds)))
+            .map_err(failed)?,
     ];
     let mut unhashed = Vec::new();
     if key.version() <= KeyVersion::V4 {
-        unhashed.push(
-            Subpacket::regular(SubpacketData::IssuerKeyId(key.legacy_key_id())).map_err(failed)?,
-        );
+        unhashed
+            .push(Subpacket::regular(SubpacketData::IssuerKeyId(key.legacy_key_id())).map_err(failed)?);
     }
     let subpackets = SubpacketConfig::UserDefined { hashed, unhashed };
     // P-384 and P-521 keys ask for a longer hash than SHA-256.
@@ -200,8 +178,5 @@ fn sign_with(
         subpackets,
     )
     .map_err(failed)?;
-    Ok(Signed {
-        sig: signature.to_bytes().map_err(failed)?,
-        keyid: format!("{:x}", key.fingerprint()),
-    })
+    Ok(Signed { sig: signature.to_bytes().map_err(failed)?, keyid: format!("{:x}", key.fingerprint()) })
 }

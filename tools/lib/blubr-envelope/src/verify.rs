@@ -45,9 +45,7 @@ pub enum Refusal {
     #[error("it is signed by {0}, whose certificate was not given")]
     Stranger(String),
     /// The data, or the signature, was changed.
-    #[error(
-        "the signature by {0} does not fit the signed bytes: they, or the signature, were changed"
-    )]
+    #[error("the signature by {0} does not fit the signed bytes: they, or the signature, were changed")]
     Changed(String),
     /// Too weak, or of a kind that doesn't sign data.
     #[error("the signature does not count: {0}")]
@@ -77,11 +75,7 @@ pub enum Refusal {
 }
 
 /// Verifies one envelope: every signature in it must count, each by one of `certs`. `now` in Unix seconds.
-pub fn verify_envelope(
-    envelope: &Envelope,
-    certs: &[Cert],
-    now: u64,
-) -> Result<Vec<Signer>, Refusal> {
+pub fn verify_envelope(envelope: &Envelope, certs: &[Cert], now: u64) -> Result<Vec<Signer>, Refusal> {
     if envelope.payload_type != dsse::PAYLOAD_TYPE {
         return Err(Refusal::PayloadType(envelope.payload_type.clone()));
     }
@@ -94,9 +88,7 @@ pub fn verify_envelope(
     let mut signers = Vec::with_capacity(envelope.signatures.len());
     for one in &envelope.signatures {
         if one.sig.first() != Some(&NEW_FORMAT_SIGNATURE) {
-            return Err(Refusal::Form(
-                "its packet is framed in another way than blubr-attest does",
-            ));
+            return Err(Refusal::Form("its packet is framed in another way than blubr-attest does"));
         }
         let signer = verify_detached(&one.sig, &pae, certs, now)?;
         if one.keyid != signer.key {
@@ -111,34 +103,22 @@ pub fn verify_envelope(
 }
 
 /// Verifies one detached signature over `data`, binary or armored. `now` in Unix seconds.
-pub fn verify_detached(
-    sig: &[u8],
-    data: &[u8],
-    certs: &[Cert],
-    now: u64,
-) -> Result<Signer, Refusal> {
+pub fn verify_detached(sig: &[u8], data: &[u8], certs: &[Cert], now: u64) -> Result<Signer, Refusal> {
     let signature = read(sig)?;
     if signature.typ() != Some(SignatureType::Binary) {
-        return Err(Refusal::Weak(
-            "it is not a signature over binary data".into(),
-        ));
+        return Err(Refusal::Weak("it is not a signature over binary data".into()));
     }
     if !policy::hash_is_strong(signature.hash_alg()) {
-        let hash = signature
-            .hash_alg()
-            .map_or("an unknown hash".to_owned(), |hash| hash.to_string());
+        let hash = signature.hash_alg().map_or("an unknown hash".to_owned(), |hash| hash.to_string());
         return Err(Refusal::Weak(format!("it is made with {hash}")));
     }
     if !policy::critical_is_known(&signature) {
-        return Err(Refusal::Weak(
-            "it carries a critical demand that isn't known here".into(),
-        ));
+        return Err(Refusal::Weak("it carries a critical demand that isn't known here".into()));
     }
     let (cert, key) =
         issuer(&signature, certs).ok_or_else(|| Refusal::Stranger(issuer_name(&signature)))?;
     unhashed(&signature, key)?;
-    key.verify(&signature, data)
-        .map_err(|_| Refusal::Changed(format!("{:x}", key.fingerprint())))?;
+    key.verify(&signature, data).map_err(|_| Refusal::Changed(format!("{:x}", key.fingerprint())))?;
     let made = times(&signature, now)?;
     policy::judge(&cert.key, &key.fingerprint(), made, now)?;
     let notes = policy::expires(&cert.key, &key.fingerprint(), now)
@@ -163,9 +143,7 @@ pub(crate) fn reframe(sig: &[u8]) -> Result<Vec<u8>, Refusal> {
     let broken = |error: pgp::errors::Error| Refusal::Broken(one_line(&error));
     let body = read(sig)?.to_bytes().map_err(broken)?;
     let length = u32::try_from(body.len()).map_err(|_| Refusal::Broken("it is too long".into()))?;
-    let mut out = PacketHeader::new_fixed(Tag::Signature, length)
-        .to_bytes()
-        .map_err(broken)?;
+    let mut out = PacketHeader::new_fixed(Tag::Signature, length).to_bytes().map_err(broken)?;
     out.extend(body);
     Ok(out)
 }
@@ -189,19 +167,12 @@ pub(crate) fn read(sig: &[u8]) -> Result<Signature, Refusal> {
     };
     let broken = |error: pgp::errors::Error| Refusal::Broken(one_line(&error));
     let mut all = DetachedSignature::from_bytes_many(bytes).map_err(broken)?;
-    let one = all
-        .next()
-        .ok_or_else(|| Refusal::Broken("it is empty".into()))?
-        .map_err(broken)?;
+    let one = all.next().ok_or_else(|| Refusal::Broken("it is empty".into()))?.map_err(broken)?;
     if all.next().is_some() {
-        return Err(Refusal::Broken(
-            "there is something after the first signature".into(),
-        ));
+        return Err(Refusal::Broken("there is something after the first signature".into()));
     }
     if one.to_bytes().map_err(broken)? != bytes {
-        return Err(Refusal::Form(
-            "its packet is not encoded in the shortest form",
-        ));
+        return Err(Refusal::Form("its packet is not encoded in the shortest form"));
     }
     Ok(one.signature)
 }
@@ -218,11 +189,7 @@ fn issuer<'a>(signature: &Signature, certs: &'a [Cert]) -> Option<(&'a Cert, Usa
         }
     };
     certs.iter().find_map(|cert| {
-        let subkeys = cert
-            .key
-            .public_subkeys
-            .iter()
-            .map(|sub| Usable::Sub(&sub.key));
+        let subkeys = cert.key.public_subkeys.iter().map(|sub| Usable::Sub(&sub.key));
         std::iter::once(Usable::Primary(&cert.key.primary_key))
             .chain(subkeys)
             .find(made_by)
@@ -231,23 +198,17 @@ fn issuer<'a>(signature: &Signature, certs: &'a [Cert]) -> Option<(&'a Cert, Usa
 }
 
 fn issuer_name(signature: &Signature) -> String {
-    let print = signature
-        .issuer_fingerprint()
-        .first()
-        .map(|print: &&Fingerprint| format!("{print:x}"));
+    let print = signature.issuer_fingerprint().first().map(|print: &&Fingerprint| format!("{print:x}"));
     let id = || signature.issuer_key_id().first().map(|id| format!("{id}"));
-    print
-        .or_else(id)
-        .unwrap_or_else(|| "nobody (it names no key)".into())
+    print.or_else(id).unwrap_or_else(|| "nobody (it names no key)".into())
 }
 
 /// What the signature doesn't cover may only repeat who made it.
 fn unhashed(signature: &Signature, key: Usable<'_>) -> Result<(), Refusal> {
     const FORM: Refusal =
         Refusal::Form("the part that it doesn't cover says more, or other, than who made it");
-    let config = signature
-        .config()
-        .ok_or_else(|| Refusal::Broken("its version isn't known here".into()))?;
+    let config =
+        signature.config().ok_or_else(|| Refusal::Broken("its version isn't known here".into()))?;
     for one in config.unhashed_subpackets() {
         let right = match &one.data {
             SubpacketData::IssuerKeyId(id) => *id == key.key_id(),
@@ -266,15 +227,10 @@ fn times(signature: &Signature, now: u64) -> Result<u64, Refusal> {
     let made = signature.created().map(|time| u64::from(time.as_secs()));
     let made = made.ok_or_else(|| Refusal::Weak("it doesn't say when it was made".into()))?;
     if made > now + CLOCK_SKEW_S {
-        return Err(Refusal::Time {
-            on: policy::day(made),
-            what: "which is in the future",
-        });
+        return Err(Refusal::Time { on: policy::day(made), what: "which is in the future" });
     }
-    let over = signature
-        .signature_expiration_time()
-        .map(|time| u64::from(time.as_secs()))
-        .filter(|&s| s > 0);
+    let over =
+        signature.signature_expiration_time().map(|time| u64::from(time.as_secs())).filter(|&s| s > 0);
     if over.is_some_and(|seconds| made + seconds <= now) {
         return Err(Refusal::Time {
             on: policy::day(made),

@@ -1,0 +1,227 @@
+//! Questions put to the record. Nothing passes without evidence that suffices; what the record can't answer is `unknown`.
+
+use blubr_attestation::build::{BlubrBuild, Check, Outcome, Recording, Status, Taken};
+use blubr_attestation::trace::Network;
+
+use super::gather::Gathered;
+
+/// The answers, in a fixed order.
+pub fn checks(build: &BlubrBuild, gathered: &Gathered, unchecked: Option<&str>) -> Vec<Check> {
+    let mut all = vec![recording(build), steps(build), network(build), foreign(build, gathered)];
+    if let Some(dockerfile) = &build.dockerfile {
+        all.push(match dockerfile.taken {
+            Taken::UnchangedSinceOpen => say(
+                "dockerfile-unchanged",
+                Outcome::Pass,
+                "the build opened it, and size and time are the same since",
+            ),
+            Taken::Changed => say(
+                "dockerfile-unchanged",
+                Outcome::Fail,
+                "size or time differ from when the build opened it",
+            ),
+            Taken::NotSeen => {
+                say("dockerfile-unchanged", Outcome::Unknown, "the record shows no open of it")
+            }
+        });
+    }
+    if build.image.is_some() {
+        all.push(of_this_build(gathered));
+        all.push(explained(build, unchecked));
+    }
+    all
+}
+
+fn say(id: &str, result: Outcome, evidence: impl Into<String>) -> Check {
+    Check { id: id.to_owned(), result, scope: "build".to_owned(), evidence: vec![evidence.into()] }
+}
+
+fn recording(build: &BlubrBuild) -> Check {
+    let completeness = &build.completeness;
+    let (from, to) = (completeness.from_event, completeness.to_event);
+    match completeness.recording {
+        Recording::Complete => say(
+            "recording-complete",
+            Outcome::Pass,
+            format!("nothing was lost between events {from} and {to} of the log, and its chain holds"),
+        ),
+        Recording::Lossy => say(
+            "recording-complete",
+            Outcome::Fail,
+            format!("{} events were lost between events {from} and {to} of the log", completeness.lost),
+        ),
+        Recording::Cut => say(
+            "recording-complete",
+            Outcome::Fail,
+            "the log ends before the build does, or holds no checkpoint after it",
+        ),
+    }
+}
+
+/// Whether a step that wasn't seen should have been.
+pub fn is_unseen(step: &blubr_attestation::build::Step) -> bool {
+    let unneeded = step.evidence.iter().any(|one| one.kind == "stage");
+    step.status == Status::Candidates || step.status == Status::NotObserved && !unneeded
+}
+
+fn steps(build: &BlubrBuild) -> Check {
+    if build.steps.is_empty() {
+        return say("steps-observed", Outcome::Unknown, "no Dockerfile was given");
+    }
+    let unseen: Vec<&str> =
+        build.steps.iter().filter(|step| is_unseen(step)).map(|step| step.id.as_str()).collect();
+    if unseen.is_empty() {
+        let counts = &build.completeness.steps;
+        let detail = format!(
+            "{} observed, {} by the engine, {} from the cache",
+            counts.observed, counts.daemon, counts.cached
+        );
+        return say("steps-observed", Outcome::Pass, detail);
+    }
+    say("steps-observed", Outcome::Fail, format!("not seen, or not told apart: {}", unseen.join(", ")))
+}
+
+fn network(build: &BlubrBuild) -> Check {
+    const ID: &str = "no-outside-network";
+    let all: Vec<&Network> = build
+        .steps
+        .iter()
+        .flat_map(|step| &step.network)
+        .chain(build.candidates.iter().flat_map(|one| &one.network))
+        .chain(build.unattributed.network.iter())
+        .collect();
+    // What failed reached nobody; -115 is a connection that goes on (EINPROGRESS).
+    let reached = |one: &&&Network| one.ret >= 0 || one.ret == -115;
+    let outside: Vec<String> =
+        all.iter().filter(reached).filter(|one| !one.loopback).map(|one| other_side(one)).collect();
+    if let Some(first) = outside.first() {
+        return say(
+            ID,
+            Outcome::Fail,
+            format!(
+                "{} reached, the first {first}",
+                count(outside.len(), "other side was", "other sides were")
+            ),
+        );
+    }
+    let mut open = Vec::new();
+    if build.completeness.recording != Recording::Complete {
+        open.push("the recording is not complete".to_owned());
+    }
+    if build.steps.is_empty() {
+        open.push("no Dockerfile was given, so that nothing says that all steps were seen".to_owned());
+    }
+    let unseen = build
+        .steps
+        .iter()
+        .filter(|step| is_unseen(step) && matches!(step.instruction.as_str(), "RUN" | "COPY" | "ADD"))
+        .count();
+    if unseen > 0 {
+        open.push(format!("{} not seen, or not told apart", count(unseen, "step was", "steps were")));
+    }
+    let cached = build
+        .steps
+        .iter()
+        .filter(|step| step.status == Status::Cached && step.instruction == "RUN")
+        .count();
+    if cached > 0 {
+        open.push(format!(
+            "{} from the cache: made before, and not recorded here",
+            count(cached, "step is", "steps are")
+        ));
+    }
+    let fetched =
+        build.steps.iter().filter(|step| step.instruction == "ADD" && step.text.contains("://")).count();
+    if fetched > 0 {
+        open.push(format!(
+            "{} by the engine, whose connections are not told apart by build",
+            count(fetched, "ADD fetches", "ADDs fetch")
+        ));
+    }
+    let blind: Vec<&str> = build
+        .completeness
+        .hooks_missing
+        .iter()
+        .map(String::as_str)
+        .filter(|what| what.starts_with("net") || what.contains("io_uring") || what.contains("iouring"))
+        .collect();
+    if !blind.is_empty() {
+        open.push(format!("not covered by the recording: {}", blind.join(", ")));
+    }
+    let here = all.iter().filter(reached).count();
+    if here > 0 {
+        open.push(format!(
+            "{} on this host itself, which may have passed it on",
+            count(here, "connection was", "connections were")
+        ));
+    }
+    if open.is_empty() {
+        let evidence = "every step was seen, nothing was lost, and no connection was recorded";
+        return say(ID, Outcome::Pass, evidence);
+    }
+    Check { id: ID.to_owned(), result: Outcome::Unknown, scope: "build".to_owned(), evidence: open }
+}
+
+fn other_side(one: &Network) -> String {
+    let name = one.hostname.as_deref().map_or(String::new(), |name| format!(" ({name})"));
+    format!("{} port {}{name}, {}", one.ip, one.port, one.protocol)
+}
+
+fn foreign(build: &BlubrBuild, gathered: &Gathered) -> Check {
+    const ID: &str = "no-foreign-access";
+    if gathered.foreign_count > 0 {
+        let seqs: Vec<String> = gathered.foreign.iter().map(u64::to_string).collect();
+        let detail = format!(
+            "{} by processes that are no part of it, in its directories or containers: seq {}",
+            count(usize::try_from(gathered.foreign_count).unwrap_or(usize::MAX), "event", "events"),
+            seqs.join(", ")
+        );
+        return say(ID, Outcome::Fail, detail);
+    }
+    if build.completeness.recording != Recording::Complete {
+        return say(ID, Outcome::Unknown, "the recording is not complete");
+    }
+    say(
+        ID,
+        Outcome::Pass,
+        "no process but the build's own and the engine's touched its directories or containers, and nothing was lost",
+    )
+}
+
+fn of_this_build(gathered: &Gathered) -> Check {
+    const ID: &str = "image-of-this-build";
+    match gathered.digest_seen {
+        Some(seq) => say(
+            ID,
+            Outcome::Pass,
+            format!("a file named after the image's digest was written in the log (seq {seq})"),
+        ),
+        None => say(
+            ID,
+            Outcome::Unknown,
+            "its time fits the build, and the record shows no file named after its digest",
+        ),
+    }
+}
+
+fn explained(build: &BlubrBuild, unchecked: Option<&str>) -> Check {
+    const ID: &str = "image-explained";
+    match (&build.unexplained, &build.files) {
+        (Some(list), Some(files)) if list.is_empty() => say(
+            ID,
+            Outcome::Pass,
+            format!(
+                "all {} of the new layers are explained by events",
+                count(files.len(), "entry", "entries")
+            ),
+        ),
+        (Some(list), _) => {
+            say(ID, Outcome::Fail, format!("{} not", count(list.len(), "entry is", "entries are")))
+        }
+        (None, _) => say(ID, Outcome::Unknown, unchecked.unwrap_or("it was not checked")),
+    }
+}
+
+fn count(number: usize, one: &str, many: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { many })
+}

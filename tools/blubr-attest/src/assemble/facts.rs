@@ -1,0 +1,95 @@
+//! The Dockerfile and the context as files of this host.
+
+use std::fs::File;
+use std::io::Read as _;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+
+use blubr_attestation::build::Context;
+use blubr_cli::Failure;
+use blubr_dockerfile::limits::FILE_BYTES_MAX;
+use blubr_dockerfile::{Dialect, Dockerfile as Parsed};
+use sha2::{Digest as _, Sha256};
+
+use super::shown;
+use crate::context::{self, hex};
+
+/// The Dockerfile.
+pub struct Dockerfile {
+    /// Its path as given.
+    pub path: String,
+    /// Its path without symlinks, for comparison with the log's.
+    pub real: Option<Vec<u8>>,
+    /// Its size in bytes.
+    pub size: u64,
+    /// When it was last modified, in ns since 1970.
+    pub mtime_ns: u64,
+    /// Its sha256 in hexadecimal.
+    pub sha256: String,
+    /// How many lines it has.
+    pub lines: u32,
+    /// Its instructions.
+    pub parsed: Parsed,
+}
+
+impl Dockerfile {
+    /// Reads and parses it.
+    pub fn read(path: &Path) -> Result<Self, Failure> {
+        let failed = |error: std::io::Error| Failure::io(path.display(), &error);
+        let mut file = File::open(path).map_err(failed)?;
+        let meta = file.metadata().map_err(failed)?;
+        if meta.is_dir() {
+            return Err(Failure::new("is a directory")
+                .at(path.display())
+                .advise("name the Dockerfile itself"));
+        }
+        let mut bytes = Vec::new();
+        let limit = u64::try_from(FILE_BYTES_MAX).unwrap_or(u64::MAX);
+        file.by_ref().take(limit + 1).read_to_end(&mut bytes).map_err(failed)?;
+        if bytes.len() > FILE_BYTES_MAX {
+            let what = format_args!("is longer than {FILE_BYTES_MAX} bytes, which no engine takes");
+            return Err(Failure::new(what).at(path.display()));
+        }
+        let parsed = parse(&bytes).map_err(|error| {
+            Failure::new(&error.what).at(format_args!("{}:{}", path.display(), error.line))
+        })?;
+        let seconds = u64::try_from(meta.mtime()).unwrap_or(0);
+        let lines = bytes.iter().filter(|byte| **byte == b'\n').count()
+            + usize::from(bytes.last().is_some_and(|byte| *byte != b'\n'));
+        Ok(Self {
+            path: shown(path),
+            real: path.canonicalize().ok().map(|real| real.as_os_str().as_bytes().to_vec()),
+            size: bytes.len() as u64,
+            mtime_ns: seconds
+                .saturating_mul(1_000_000_000)
+                .saturating_add(u64::try_from(meta.mtime_nsec()).unwrap_or(0)),
+            sha256: hex(&Sha256::digest(&bytes)),
+            lines: u32::try_from(lines).unwrap_or(u32::MAX),
+            parsed,
+        })
+    }
+}
+
+/// By today's rules; by older engines' where these refuse it.
+fn parse(bytes: &[u8]) -> Result<Parsed, blubr_dockerfile::ParseError> {
+    let first = Parsed::parse(bytes);
+    if first.is_ok() {
+        return first;
+    }
+    let older = [Dialect::Docker20, Dialect::Buildah]
+        .into_iter()
+        .find_map(|dialect| Parsed::parse_as(bytes, dialect).ok());
+    older.map_or(first, Ok)
+}
+
+/// The context, hashed.
+pub fn context(dir: &Path) -> Result<Context, Failure> {
+    let hashed = context::hash(dir)?;
+    Ok(Context {
+        path: shown(dir),
+        digest: [("dirHash".to_owned(), hashed.dir_hash)].into(),
+        files: hashed.files,
+        not_hashed: hashed.not_hashed,
+    })
+}

@@ -1,0 +1,493 @@
+//! The second time over the log: what each step did, and whether the record of it is whole.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
+
+use blubr_attestation::build::{Recording, Taken};
+use blubr_attestation::trace::{Access, Direction, HostnameFrom, Network, Part, Place as Tree};
+use blubr_build::{Area, Build, Membership, Place, ProcessKey, RunKind};
+use blubr_cli::{Failure, Spooled};
+use blubr_log::{Body, Event, LineKind, Name, Reader};
+
+use super::doing::{Actor, Budget, Doing, Reached, Touch};
+use super::facts::Dockerfile;
+use super::first::{First, unreadable};
+use super::slots::{Slot, Slots};
+use crate::picture::Picture;
+
+/// Addresses whose names are remembered; a count.
+const NAMES_MAX: usize = 100_000;
+/// Paths that only explain entries of layers (the engine's work around a container, strangers); a count.
+const EXPLAINING_MAX: usize = 200_000;
+
+/// What to look for on the way.
+pub struct Wanted<'a> {
+    dockerfile: Option<&'a Dockerfile>,
+    digests: Vec<String>,
+}
+
+impl<'a> Wanted<'a> {
+    /// The Dockerfile's opening, and the image's digests in names of files that the engine writes.
+    pub fn new(dockerfile: Option<&'a Dockerfile>, picture: Option<&Picture>) -> Self {
+        let mut digests = Vec::new();
+        if let Some(picture) = picture {
+            let image = &picture.image;
+            digests.push(image.config_digest.hex().to_owned());
+            digests.extend(image.manifest.iter().map(|manifest| manifest.digest.hex().to_owned()));
+            digests.extend(image.index_digest.iter().map(|digest| digest.hex().to_owned()));
+        }
+        Self { dockerfile, digests }
+    }
+}
+
+/// Whom a path's change is owed to, besides the steps themselves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Explained {
+    /// A stranger's write, not the engine's.
+    pub foreign: bool,
+    /// Who.
+    pub by: ProcessKey,
+    /// When (`seq`).
+    pub seq: u64,
+    /// The name was taken away.
+    pub gone: bool,
+    /// It is a rename's new name: what lies below came with it.
+    pub renamed: bool,
+}
+
+/// What the second pass gave.
+pub struct Gathered {
+    /// What each slot did.
+    pub doing: BTreeMap<Slot, Doing>,
+    /// The engine's programs.
+    pub engine: Doing,
+    /// Changes by the engine around a container and by strangers, by run and path as the container sees it.
+    pub explaining: BTreeMap<(u32, Vec<u8>), Explained>,
+    /// Too many of those to keep.
+    pub explaining_left_out: bool,
+    /// Events of strangers in the build's directories, and the first few of them.
+    pub foreign: Vec<u64>,
+    /// How many.
+    pub foreign_count: u64,
+    /// Whether the Dockerfile is the one that the build read.
+    pub taken: Taken,
+    /// Where the log shows that a file was written whose name holds the image's digest (`seq`).
+    pub digest_seen: Option<u64>,
+    /// What may be missing.
+    pub recording: Recording,
+    /// Events lost in the interval.
+    pub lost: u64,
+    /// The interval in events of the log.
+    pub interval: (u64, u64),
+}
+
+/// How many events are named as evidence at most.
+const EVIDENCE_MAX: usize = 8;
+
+/// Goes over the log once more.
+pub fn read(
+    log: &mut Spooled,
+    first: &First,
+    build: &Build,
+    slots: &Slots,
+    wanted: Wanted<'_>,
+) -> Result<Gathered, Failure> {
+    let name = log.name().to_owned();
+    let failed = |error| unreadable(&name, &error);
+    let mut reader = Reader::new(log.rewind()?).map_err(failed)?;
+    let membership = Membership::new(&first.builds, build.number);
+    let membership =
+        membership.ok_or_else(|| Failure::new("the build is not among the log's builds").at(&name))?;
+    let mut pass = Pass::new(build, slots, wanted, membership);
+    while let Some(line) = reader.next_line().map_err(failed)? {
+        match &line.kind {
+            LineKind::Event(event) => {
+                pass.interval.event(event.head.seq);
+                pass.event(event);
+            }
+            LineKind::Lost(lost) => pass.interval.lost(lost.lost),
+            LineKind::Checkpoint(checkpoint) => pass.interval.checkpoint(checkpoint.events),
+            LineKind::Trailer(_) => {}
+        }
+    }
+    Ok(pass.end(first))
+}
+
+/// The build's own interval in the log, and what was lost in it.
+struct Interval {
+    first_seq: u64,
+    last_seq: u64,
+    events: u64,
+    from: u64,
+    lost_since: u64,
+    began: bool,
+    passed: bool,
+    closed: Option<u64>,
+    lost: u64,
+}
+
+impl Interval {
+    fn event(&mut self, seq: u64) {
+        self.events += 1;
+        self.began |= seq >= self.first_seq;
+        self.passed |= seq > self.last_seq;
+    }
+
+    fn lost(&mut self, lost: u64) {
+        if self.closed.is_none() {
+            self.lost_since = self.lost_since.saturating_add(lost);
+            self.lost = self.lost_since;
+        }
+    }
+
+    /// The checkpoint before the build's first event begins the interval, the first after its last one ends it.
+    fn checkpoint(&mut self, events: u64) {
+        if !self.began {
+            self.from = events;
+            self.lost_since = 0;
+            self.lost = 0;
+        } else if self.passed && self.closed.is_none() {
+            self.closed = Some(events);
+        }
+    }
+}
+
+struct Pass<'a> {
+    build: &'a Build,
+    slots: &'a Slots,
+    wanted: Wanted<'a>,
+    membership: Membership,
+    budget: Budget,
+    names: HashMap<IpAddr, String>,
+    interval: Interval,
+    out: Gathered,
+}
+
+impl<'a> Pass<'a> {
+    fn new(build: &'a Build, slots: &'a Slots, wanted: Wanted<'a>, membership: Membership) -> Self {
+        let runs = &build.runs;
+        let first_seq = runs.iter().map(|run| run.first_seq).chain([build.began.seq]).min().unwrap_or(0);
+        let last = build.ended.map_or(0, |ended| ended.seq);
+        let last_seq =
+            runs.iter().map(|run| run.last_seq).chain([last, build.began.seq]).max().unwrap_or(0);
+        let interval = Interval {
+            first_seq,
+            last_seq,
+            events: 0,
+            from: 0,
+            lost_since: 0,
+            began: false,
+            passed: false,
+            closed: None,
+            lost: 0,
+        };
+        let out = Gathered {
+            doing: BTreeMap::new(),
+            engine: Doing::default(),
+            explaining: BTreeMap::new(),
+            explaining_left_out: false,
+            foreign: Vec::new(),
+            foreign_count: 0,
+            taken: Taken::NotSeen,
+            digest_seen: None,
+            recording: Recording::Cut,
+            lost: 0,
+            interval: (0, 0),
+        };
+        let mut pass = Self {
+            build,
+            slots,
+            wanted,
+            membership,
+            budget: Budget::default(),
+            names: HashMap::new(),
+            interval,
+            out,
+        };
+        for run in runs {
+            pass.out.doing.entry(slots.of(run.id)).or_default().shared |=
+                run.shared && slots.of(run.id) != Slot::None;
+        }
+        pass
+    }
+
+    fn event(&mut self, event: &Event<'_>) {
+        let place = self.membership.classify(event);
+        self.digest(event);
+        let actor = |part| Actor { key: key_of(event), head: &event.head, part };
+        match place {
+            Place::Outside | Place::Witness => {}
+            Place::Client => {
+                self.dockerfile(event);
+                self.add(actor(Part::Client), event, Slot::None, None);
+            }
+            Place::Container { run } => {
+                self.add(actor(Part::Container), event, self.slots.of(run), Some(run))
+            }
+            Place::Engine { run } => self.engine(actor(Part::Engine), event, run),
+            Place::Foreign { run } => self.foreign(actor(Part::Foreign), event, run),
+        }
+    }
+
+    /// The engine's work: it is the step's own where no container ran, and else only explains what stands in the layer.
+    fn engine(&mut self, actor: Actor<'_>, event: &Event<'_>, run: Option<u32>) {
+        self.dockerfile(event);
+        match &event.body {
+            Body::ProcessExec(exec) if !event.failed() => {
+                let exe = exec.exe.get().map(Name::bytes);
+                self.out.engine.exec(actor, event, exec, exe, &mut self.budget);
+            }
+            Body::ProcessExit(exit) => self.out.engine.exit(actor.key, exit),
+            _ => {}
+        }
+        let Some(run) = run else { return };
+        let own = self.build.runs.iter().any(|one| one.id == run && one.kind == RunKind::Daemon);
+        for (path, access) in touches(event) {
+            let Some(spot) = self.membership.spot(event, path) else { continue };
+            // Registering a layer copies what is there already, and is no reason for it to be there.
+            if spot.run != Some(run) || !matches!(spot.area, Area::Tree | Area::Upper) {
+                continue;
+            }
+            if own {
+                let (place, mounted) = (Tree::Container, spot.mounted.is_some());
+                let touch = Touch {
+                    path: &spot.path,
+                    place,
+                    access,
+                    mounted,
+                    certain: is_certain(event, access),
+                };
+                let doing = self.out.doing.entry(self.slots.of(run)).or_default();
+                doing.touch(actor, &touch, &mut self.budget);
+            }
+            if !matches!(access, Access::Read | Access::Execute) {
+                self.explain(run, spot.path, actor, access, false);
+            }
+        }
+    }
+
+    fn foreign(&mut self, actor: Actor<'_>, event: &Event<'_>, run: Option<u32>) {
+        self.out.foreign_count += 1;
+        if self.out.foreign.len() < EVIDENCE_MAX {
+            self.out.foreign.push(event.head.seq);
+        }
+        for (path, access) in touches(event) {
+            let Some(spot) = self.membership.spot(event, path) else { continue };
+            if let Some(run) = spot.run.or(run)
+                && matches!(spot.area, Area::Tree | Area::Upper | Area::Layer)
+                && !matches!(access, Access::Read | Access::Execute)
+            {
+                self.explain(run, spot.path, actor, access, true);
+            }
+        }
+        self.add(actor, event, Slot::None, None);
+    }
+
+    fn explain(&mut self, run: u32, path: Vec<u8>, actor: Actor<'_>, access: Access, foreign: bool) {
+        let key = (run, path);
+        if self.out.explaining.len() >= EXPLAINING_MAX && !self.out.explaining.contains_key(&key) {
+            self.out.explaining_left_out = true;
+            return;
+        }
+        let gone = matches!(access, Access::Delete | Access::RenameFrom);
+        let renamed = access == Access::RenameTo;
+        self.out
+            .explaining
+            .insert(key, Explained { foreign, by: actor.key, seq: actor.head.seq, gone, renamed });
+    }
+
+    /// Puts an event into a slot: what its process did.
+    fn add(&mut self, actor: Actor<'_>, event: &Event<'_>, slot: Slot, run: Option<u32>) {
+        let doing = self.out.doing.entry(slot).or_default();
+        if event.failed() && !is_network(event) {
+            doing.counts.failed += 1;
+            return;
+        }
+        match &event.body {
+            Body::ProcessExec(exec) => {
+                let raw = exec.exe.get().map(Name::bytes);
+                let inside = run
+                    .zip(raw)
+                    .and_then(|(run, path)| self.membership.container_path(event, path, run));
+                doing.exec(actor, event, exec, inside.as_deref().or(raw), &mut self.budget);
+            }
+            Body::ProcessExit(exit) => doing.exit(actor.key, exit),
+            _ => network(doing, actor, event, &mut self.names, &mut self.budget),
+        }
+        for (path, access) in touches(event) {
+            let spot = run
+                .and_then(|run| self.membership.spot(event, path).filter(|spot| spot.run == Some(run)));
+            let (path, place, mounted) = match &spot {
+                Some(spot) if matches!(spot.area, Area::Tree | Area::Upper) => {
+                    (spot.path.as_slice(), Tree::Container, spot.mounted.is_some())
+                }
+                // Pipes, sockets and anonymous files have no path.
+                _ if path.first() != Some(&b'/') => continue,
+                _ if run.is_some() => (path, Tree::Container, true),
+                _ => (path, Tree::Host, true),
+            };
+            let certain = is_certain(event, access);
+            doing.touch(actor, &Touch { path, place, access, mounted, certain }, &mut self.budget);
+        }
+    }
+
+    /// Whether the build read the Dockerfile as it is now.
+    fn dockerfile(&mut self, event: &Event<'_>) {
+        let (Some(wanted), Body::FileOpen(open)) = (self.wanted.dockerfile, &event.body) else { return };
+        let path = open.path.get().map(Name::bytes);
+        if event.failed() || !open.mode.reads() || path.is_none() || path != wanted.real.as_deref() {
+            return;
+        }
+        let (Some(size), Some(mtime)) = (open.size, open.mtime) else { return };
+        let same = size == wanted.size && mtime.0 == wanted.mtime_ns;
+        self.out.taken = if same { Taken::UnchangedSinceOpen } else { Taken::Changed };
+    }
+
+    /// Whether the engine wrote a file that is named after the image.
+    fn digest(&mut self, event: &Event<'_>) {
+        if self.wanted.digests.is_empty() || event.failed() || event.head.seq < self.build.began.seq {
+            return;
+        }
+        let made = match &event.body {
+            Body::FileOpen(open) if open.mode.writes() => open.path.get(),
+            Body::FileRename(rename) => rename.to.get(),
+            Body::FileMkdir(mkdir) => mkdir.path.get(),
+            _ => None,
+        };
+        let Some(path) = made.map(Name::bytes) else { return };
+        if self
+            .wanted
+            .digests
+            .iter()
+            .any(|digest| memchr::memmem::find(path, digest.as_bytes()).is_some())
+        {
+            self.out.digest_seen.get_or_insert(event.head.seq);
+        }
+    }
+
+    fn end(mut self, first: &First) -> Gathered {
+        let interval = &self.interval;
+        let trailer = first.summary.trailer.is_some();
+        let reached = interval.closed.is_some() || trailer;
+        // Of a filtered log it is the source that may have been cut.
+        let source_cut = first
+            .innermost()
+            .iter()
+            .any(|source| !source.complete && source.cut_at.unwrap_or(0) < interval.last_seq);
+        self.out.recording = if !reached || source_cut || self.build.ended.is_none() {
+            Recording::Cut
+        } else if interval.lost > 0 {
+            Recording::Lossy
+        } else {
+            Recording::Complete
+        };
+        self.out.lost = interval.lost;
+        self.out.interval = (interval.from, interval.closed.unwrap_or(interval.events));
+        self.out
+    }
+}
+
+fn key_of(event: &Event<'_>) -> ProcessKey {
+    ProcessKey { pid: event.head.pid, start: event.head.start }
+}
+
+fn is_network(event: &Event<'_>) -> bool {
+    matches!(event.body, Body::NetConnect(_) | Body::NetAccept(_) | Body::NetSend(_) | Body::NetDns(_))
+}
+
+fn network(
+    doing: &mut Doing,
+    actor: Actor<'_>,
+    event: &Event<'_>,
+    names: &mut HashMap<IpAddr, String>,
+    budget: &mut Budget,
+) {
+    let ret = event.tail.ret.unwrap_or(0);
+    let out = |proto, ip, port| Reached { proto, ip, port, direction: Direction::Out, ret };
+    let before = doing.network.len();
+    match &event.body {
+        Body::NetConnect(it) => doing.connect(actor, &out(it.proto, it.daddr.0, it.dport), budget),
+        Body::NetSend(it) => doing.connect(actor, &out(it.proto, it.daddr.0, it.dport), budget),
+        Body::NetAccept(it) => {
+            let reached = Reached {
+                direction: Direction::In,
+                ret: ret.min(0),
+                ..out(it.proto, it.daddr.0, it.sport.unwrap_or(0))
+            };
+            doing.connect(actor, &reached, budget);
+        }
+        Body::NetClose(it) => {
+            doing.close(actor.key, it.proto, it.daddr.0, it.dport, it.bytes_sent, it.bytes_received);
+        }
+        Body::NetDns(it) => match &it.answers {
+            None => doing.lookup(actor, &it.qname.lossy(), it.server, budget),
+            Some(answers) => {
+                for ip in answers.0.iter().filter_map(|answer| answer.address) {
+                    if names.len() < NAMES_MAX || names.contains_key(&ip) {
+                        names.insert(ip, it.qname.lossy().into_owned());
+                    }
+                }
+            }
+        },
+        _ => return,
+    }
+    if let Some(added) = doing.network.get_mut(before).filter(|added| added.hostname.is_none()) {
+        named(added, names);
+    }
+}
+
+/// Gives a connection the name whose look-up answered with its address.
+fn named(entry: &mut Network, names: &HashMap<IpAddr, String>) {
+    let ip: Option<IpAddr> = entry.ip.parse().ok();
+    if let Some(name) = ip.and_then(|ip| names.get(&ip).or_else(|| names.get(&ip.to_canonical()))) {
+        entry.hostname = Some(name.clone());
+        entry.hostname_from = Some(HostnameFrom::Dns);
+    }
+}
+
+/// Whether a change must show in the layer.
+fn is_certain(event: &Event<'_>, access: Access) -> bool {
+    match &event.body {
+        Body::FileOpen(open) => access == Access::Write && (open.mode.writes() || open.truncate.0),
+        _ => matches!(access, Access::Write | Access::Create | Access::RenameTo | Access::Attributes),
+    }
+}
+
+/// The paths that an event touches, and how. A call that failed touched nothing.
+fn touches<'e>(event: &'e Event<'_>) -> Vec<(&'e [u8], Access)> {
+    let mut found = Vec::new();
+    if event.failed() {
+        return found;
+    }
+    let mut add =
+        |name: Option<&'e Name<'_>>, access| found.extend(name.map(|name| (name.bytes(), access)));
+    match &event.body {
+        Body::ProcessExec(it) => add(it.exe.get(), Access::Execute),
+        Body::FileOpen(it) => {
+            if it.mode.reads() {
+                add(it.path.get(), Access::Read);
+            }
+            // A file without a name (O_TMPFILE) changes nothing at the path that is given, a directory.
+            if (it.mode.writes() || it.truncate.0 || it.create.0) && !it.tmpfile.0 {
+                add(it.path.get(), Access::Write);
+            }
+        }
+        Body::FileClose(it) => add(it.path.get(), Access::Write),
+        Body::FileMkdir(it) => add(it.path.get(), Access::Create),
+        Body::FileMknod(it) => add(it.path.get(), Access::Create),
+        Body::FileSymlink(it) => add(it.path.get(), Access::Create),
+        Body::FileLink(it) => add(it.to.get(), Access::Create),
+        Body::FileUnlink(it) => add(it.path.get(), Access::Delete),
+        Body::FileRename(it) => {
+            add(it.path.get(), if it.exchange.0 { Access::RenameTo } else { Access::RenameFrom });
+            add(it.to.get(), Access::RenameTo);
+        }
+        Body::FileTruncate(it) => add(it.path.get(), Access::Write),
+        Body::FileChmod(it) => add(it.path.get(), Access::Attributes),
+        Body::FileChown(it) => add(it.path.get(), Access::Attributes),
+        Body::FileSetxattr(it) => add(it.path.get(), Access::Attributes),
+        Body::FileUtimes(it) => add(it.path.get(), Access::Attributes),
+        _ => {}
+    }
+    found
+}

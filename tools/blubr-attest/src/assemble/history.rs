@@ -1,0 +1,252 @@
+//! Which layer came from which instruction: the image's history laid against the Dockerfile, from the end backwards.
+
+use std::collections::BTreeMap;
+
+use blubr_build::Build;
+use blubr_dockerfile::{Dockerfile, Instruction};
+use blubr_image::Config;
+use blubr_log::Time;
+
+/// What the history says.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Alignment {
+    /// For each instruction (index in the Dockerfile) its line of the history.
+    pub lines: BTreeMap<usize, Line>,
+    /// All instructions that make the final stage were found.
+    pub whole: bool,
+    /// Stages that the target is made from, the lowest first; the target itself last.
+    pub stages: Vec<usize>,
+    /// Stages that the target needs at all.
+    pub needed: Vec<usize>,
+}
+
+/// A line of the history.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Line {
+    /// The layer's index, where it has one.
+    pub layer: Option<usize>,
+    /// When it was made, as written.
+    pub created: Option<String>,
+}
+
+/// Lays the history against the stages that the build's target is made of.
+pub fn align(dockerfile: &Dockerfile, build: &Build, config: &Config) -> Alignment {
+    let target = target(dockerfile, build);
+    let stages = target.map(|stage| chain(dockerfile, stage)).unwrap_or_default();
+    let needed = target.map(|stage| needed(dockerfile, stage)).unwrap_or_default();
+    let mut alignment = Alignment { lines: BTreeMap::new(), whole: false, stages, needed };
+    let Ok(layers) = config.layers_of_history() else { return alignment };
+    let wanted: Vec<usize> = alignment
+        .stages
+        .iter()
+        .filter_map(|stage| dockerfile.stages.get(*stage))
+        .flat_map(|stage| stage.instructions.0..stage.instructions.0 + stage.instructions.1)
+        .filter(|at| dockerfile.instructions.get(*at).is_some_and(|one| one.keyword != "from"))
+        .collect();
+    let mut next = config.history.len();
+    let mut left = false;
+    for &at in wanted.iter().rev() {
+        let Some(instruction) = dockerfile.instructions.get(at) else { continue };
+        match find(instruction, config, next) {
+            Some(line) => {
+                let created = config.history.get(line).and_then(|line| line.created.clone());
+                let layer = layers.get(line).copied().flatten();
+                alignment.lines.insert(at, Line { layer, created });
+                next = line;
+            }
+            // Not every engine writes a line for what changes nothing.
+            None if matches!(
+                instruction.keyword.as_str(),
+                "arg" | "onbuild" | "shell" | "maintainer"
+            ) => {}
+            None => {
+                left = true;
+                break;
+            }
+        }
+    }
+    alignment.whole = !left && !config.history.is_empty();
+    alignment
+}
+
+/// The line below `below` that is the instruction's: the next one, or one behind labels that the client added.
+fn find(instruction: &Instruction, config: &Config, below: usize) -> Option<usize> {
+    for line in (0..below).rev() {
+        let text = &config.history.get(line)?.created_by;
+        if is_of(instruction, text) {
+            return Some(line);
+        }
+        if keyword(text) != "label" {
+            return None;
+        }
+    }
+    None
+}
+
+/// Whether a line of a history is the instruction's.
+fn is_of(instruction: &Instruction, created_by: &str) -> bool {
+    if keyword(created_by) != instruction.keyword {
+        return false;
+    }
+    if instruction.keyword != "run" {
+        return true;
+    }
+    let text = created_by.trim_end().trim_end_matches("# buildkit").trim_end();
+    let command =
+        if instruction.json_form { instruction.args.join(" ") } else { instruction.args.concat() };
+    let command = command.trim();
+    // A heredoc's line holds its body in one form or another; its first words are enough here.
+    let command = if instruction.heredocs.is_empty() { command } else { "" };
+    text.ends_with(command)
+}
+
+/// The keyword of a line of history, lower case; a line without one is a RUN of the classic builder or of buildah.
+fn keyword(created_by: &str) -> String {
+    const KEYWORDS: [&str; 17] = [
+        "add",
+        "arg",
+        "cmd",
+        "copy",
+        "entrypoint",
+        "env",
+        "expose",
+        "healthcheck",
+        "label",
+        "maintainer",
+        "onbuild",
+        "run",
+        "shell",
+        "stopsignal",
+        "user",
+        "volume",
+        "workdir",
+    ];
+    let text = created_by.trim_start();
+    let nop = text.find("#(nop)").map(|at| text.get(at + 6..).unwrap_or_default());
+    let first = nop.unwrap_or(text).split_whitespace().next().unwrap_or_default().to_ascii_lowercase();
+    match KEYWORDS.iter().find(|keyword| **keyword == first) {
+        Some(keyword) if nop.is_some() || text.starts_with(|c: char| c.is_ascii_uppercase()) => {
+            (*keyword).to_owned()
+        }
+        _ if nop.is_some() => first,
+        _ => "run".to_owned(),
+    }
+}
+
+/// The stage that is built: the one that `--target` names, else the last.
+fn target(dockerfile: &Dockerfile, build: &Build) -> Option<usize> {
+    let last = dockerfile.stages.len().checked_sub(1)?;
+    let mut words = build.argv.iter().map(|word| String::from_utf8_lossy(word));
+    while let Some(word) = words.next() {
+        let value = match word.strip_prefix("--target") {
+            Some("") => words.next().map(|value| value.into_owned()),
+            Some(rest) => rest.strip_prefix('=').map(str::to_owned),
+            None => None,
+        };
+        if let Some(value) = value {
+            let by_number = value.parse().ok().filter(|stage| *stage <= last);
+            return dockerfile.stage_named(&value, last + 1).or(by_number);
+        }
+    }
+    Some(last)
+}
+
+/// The stages that `stage` begins from, the lowest first, and itself.
+fn chain(dockerfile: &Dockerfile, stage: usize) -> Vec<usize> {
+    let mut chain = vec![stage];
+    let mut at = stage;
+    while let Some(base) =
+        dockerfile.stages.get(at).and_then(|one| dockerfile.stage_named(&one.base, at))
+    {
+        chain.push(base);
+        at = base;
+    }
+    chain.reverse();
+    chain
+}
+
+/// The stages that `stage` needs: bases, COPY --from, RUN --mount=from=.
+fn needed(dockerfile: &Dockerfile, stage: usize) -> Vec<usize> {
+    let mut found = vec![stage];
+    let mut at = 0;
+    while let Some(&here) = found.get(at) {
+        at += 1;
+        let base = dockerfile.stages.get(here).and_then(|one| dockerfile.stage_named(&one.base, here));
+        let sources = dockerfile.stage(here).iter().flat_map(|instruction| {
+            instruction.flags.iter().filter_map(|flag| {
+                let value = flag.strip_prefix("--from=").or_else(|| {
+                    let mount = flag.strip_prefix("--mount=")?;
+                    mount.split(',').find_map(|option| option.strip_prefix("from="))
+                })?;
+                let number = value.parse().ok().filter(|stage| *stage < here);
+                dockerfile.stage_named(value, here).or(number)
+            })
+        });
+        for one in base.into_iter().chain(sources) {
+            if !found.contains(&one) {
+                found.push(one);
+            }
+        }
+    }
+    found
+}
+
+/// A time of an image (RFC 3339) in ns since 1970.
+pub fn when(text: &str) -> Option<u64> {
+    let (date, rest) = (text.get(..19)?, text.get(19..)?);
+    let end = rest.find(['Z', 'z', '+', '-'])?;
+    let (fraction, zone) = rest.split_at(end);
+    let digits = fraction.strip_prefix('.').unwrap_or_default();
+    let padded = format!("{digits:0<9}");
+    let time = Time::parse(&format!("{date}.{}Z", padded.get(..9)?))?.0;
+    if matches!(zone, "Z" | "z") {
+        return Some(time);
+    }
+    let (hours, minutes) = zone.get(1..)?.split_once(':')?;
+    let minutes = hours.parse::<u64>().ok()?.checked_mul(60)?.checked_add(minutes.parse().ok()?)?;
+    let shift = minutes.checked_mul(60_000_000_000)?;
+    if zone.starts_with('+') { time.checked_sub(shift) } else { time.checked_add(shift) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_of_every_builder_have_a_keyword() {
+        for (line, wanted) in [
+            ("RUN /bin/sh -c echo hi > /m3 # buildkit", "run"),
+            ("COPY a /b # buildkit", "copy"),
+            ("WORKDIR /x", "workdir"),
+            ("CMD [\"sh\"]", "cmd"),
+            ("/bin/sh -c echo copy", "run"),
+            ("/bin/sh -c #(nop) COPY file:0123 in /b ", "copy"),
+            ("/bin/sh -c #(nop)  ENV A=b", "env"),
+            ("|1 K=V /bin/sh -c make", "run"),
+            ("copy /a /b", "run"),
+        ] {
+            assert_eq!(keyword(line), wanted, "{line}");
+        }
+    }
+
+    #[test]
+    fn times_are_read_with_any_zone_and_fraction() {
+        let noon = Time::parse("2026-11-24T12:00:00.000000000Z").unwrap().0;
+        assert_eq!(when("2026-11-24T12:00:00Z"), Some(noon));
+        assert_eq!(when("2026-11-24T12:00:00.5Z"), Some(noon + 500_000_000));
+        assert_eq!(when("2026-11-24T14:00:00+02:00"), Some(noon));
+        assert_eq!(when("2026-11-24T11:30:00.000-00:30"), Some(noon));
+        for bad in ["", "yesterday", "2026-11-24", "2026-11-24T12:00:00", "2026-11-24T12:00:00+aa:bb"] {
+            assert_eq!(when(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn stages_are_followed() {
+        let text = "FROM scratch AS a\nRUN x\nFROM b AS c\nFROM a AS d\nCOPY --from=c /x /y\nRUN --mount=type=bind,from=0 z\n";
+        let file = Dockerfile::parse(text.as_bytes()).unwrap();
+        assert_eq!(chain(&file, 2), [0, 2]);
+        assert_eq!(needed(&file, 2), [2, 0, 1]);
+        assert_eq!(needed(&file, 0), [0]);
+    }
+}

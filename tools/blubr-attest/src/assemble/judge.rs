@@ -1,0 +1,40 @@
+//! Whether the image was made by this build, or is an older one of that name.
+
+use blubr_build::Build;
+use blubr_cli::Failure;
+
+use super::gather::Gathered;
+use super::history::when;
+use crate::picture::Picture;
+
+/// How far the image's own time may lie outside the build, in ns: the engine rounds, and exports after the last step.
+const SLACK_NS: u64 = 2_000_000_000;
+
+/// Refuses an image that this build didn't make: one that is older, while steps were run.
+pub fn made_by(picture: &Picture, build: &Build, gathered: &Gathered) -> Result<(), Failure> {
+    if gathered.digest_seen.is_some() {
+        return Ok(());
+    }
+    let refuse = |why: String| {
+        let what = format_args!("is not the image that this build made: {why}");
+        let advice = "name the one it made (--iidfile takes the id that docker build --iidfile wrote)";
+        Err(Failure::no(what).at(&picture.reference).advise(advice))
+    };
+    // Everything from the cache: the image is as old as its last step, and rightly so.
+    if build.runs.is_empty() {
+        return Ok(());
+    }
+    let Some(text) = picture.image.created() else { return Ok(()) };
+    let Some(made) = when(text) else {
+        return refuse(format!("it says that it was made at {text:?}, which is no time"));
+    };
+    if made.saturating_add(SLACK_NS) < build.began.time.0 {
+        return refuse(format!("it was made at {text}, and the build began at {}", build.began.time));
+    }
+    if let Some(ended) = build.ended
+        && made > ended.time.0.saturating_add(SLACK_NS)
+    {
+        return refuse(format!("it was made at {text}, and the build ended at {}", ended.time));
+    }
+    Ok(())
+}

@@ -1,0 +1,155 @@
+//! From a log, a Dockerfile and an image to a statement.
+//!
+//! The log is gone over twice: once to find the build and its steps, once to gather what each step did. Memory grows with
+//! what is kept (programs, connections, distinct paths), not with the log.
+
+mod checks;
+mod doing;
+mod facts;
+mod first;
+mod gather;
+mod history;
+mod judge;
+mod slots;
+mod statement;
+mod steps;
+
+use std::path::Path;
+
+use blubr_attestation::build::{BlubrBuild, Recording};
+use blubr_build::Build;
+use blubr_cli::{Exit, Failure, Input};
+
+use crate::cli::Require;
+use crate::crosscheck;
+use crate::picture::Picture;
+use crate::plan::Plan;
+use crate::{TOOL, redact, write};
+
+/// What the cross-check is made of.
+pub mod parts {
+    pub use super::first::First;
+    pub use super::gather::Gathered;
+    pub use super::history::{Alignment, when};
+    pub use super::slots::{Slot, Slots};
+}
+
+/// Carries out the assembling that the plan asks for.
+pub fn run(plan: &Plan) -> Result<Exit, Failure> {
+    let keys = write::Keys::read(plan)?;
+    let mut log = Input::open(plan.log.as_deref())?.spool()?;
+    let first = first::read(&mut log)?;
+    let build =
+        first.builds.pick(plan.build).map_err(|error| Failure::no(error).at(log.name()))?.clone();
+    not_failed(plan, &build, &first, log.name())?;
+    let dockerfile = plan.dockerfile.as_deref().map(facts::Dockerfile::read).transpose()?;
+    // Only now, when the log has ended, does the name mean what was built.
+    let mut picture = match &plan.image {
+        Some(at) => Some(Picture::find(&at.reference()?)?),
+        None => None,
+    };
+    let context = plan.context.as_deref().map(facts::context).transpose()?;
+    let slots = slots::Slots::new(&build, dockerfile.as_ref().map(|file| &file.parsed));
+    let wanted = gather::Wanted::new(dockerfile.as_ref(), picture.as_ref());
+    let gathered = gather::read(&mut log, &first, &build, &slots, wanted)?;
+    if let Some(picture) = &picture {
+        judge::made_by(picture, &build, &gathered)?;
+    }
+    let alignment = match (&dockerfile, &picture) {
+        (Some(file), Some(picture)) => history::align(&file.parsed, &build, &picture.image.config),
+        _ => history::Alignment::default(),
+    };
+    let crossed = match &mut picture {
+        Some(picture) => {
+            Some(crosscheck::cross(picture, &build, &slots, &gathered, &alignment, &first)?)
+        }
+        None => None,
+    };
+    let parts = statement::Parts {
+        first: &first,
+        build: &build,
+        dockerfile: dockerfile.as_ref(),
+        context,
+        picture: picture.as_ref(),
+        slots: &slots,
+        gathered,
+        alignment,
+        crossed,
+    };
+    let statement = statement::make(parts);
+    let (bytes, statement) = redacted(statement)?;
+    write::all(plan, &keys, &bytes)?;
+    Ok(required(plan, &statement.predicate.blubr_build))
+}
+
+/// Takes secrets out and writes down how many.
+fn redacted(
+    statement: blubr_attestation::Statement,
+) -> Result<(Vec<u8>, blubr_attestation::Statement), Failure> {
+    let bytes = blubr_attestation::write(&statement).map_err(Failure::new)?;
+    drop(statement);
+    let text = String::from_utf8(bytes).map_err(Failure::new)?;
+    let (text, taken) = redact::json(&text);
+    let mut clean = blubr_attestation::read(text.as_bytes()).map_err(Failure::new)?;
+    drop(text);
+    let count = taken.count();
+    clean.predicate.blubr_build.redactions =
+        blubr_attestation::build::Redactions { count, kinds: taken.kinds };
+    let bytes = blubr_attestation::write(&clean).map_err(Failure::new)?;
+    Ok((bytes, clean))
+}
+
+/// A build that failed is not attested: an image of that name would be an older one.
+fn not_failed(plan: &Plan, build: &Build, first: &first::First, name: &str) -> Result<(), Failure> {
+    if plan.allow_failed {
+        return Ok(());
+    }
+    let client = build.exit.and_then(|ended| match (ended.code, ended.signal) {
+        (Some(0), _) | (None, None) => None,
+        (Some(code), _) => Some(format!("the build's client ended with exit status {code}")),
+        (None, Some(signal)) => Some(format!("the build's client was ended by signal {signal}")),
+    });
+    let command = first.command_exit().filter(|&code| code != 0);
+    let command = command.map(|code| format!("the recorded command ended with exit status {code}"));
+    match client.or(command) {
+        None => Ok(()),
+        Some(what) => Err(Failure::no(format_args!("{what}: the build failed and is not attested"))
+            .at(name)
+            .advise("--allow-failed attests it all the same")),
+    }
+}
+
+/// Whether what is required holds; each thing that doesn't is said.
+fn required(plan: &Plan, build: &BlubrBuild) -> Exit {
+    let mut exit = Exit::Done;
+    for require in &plan.require {
+        let completeness = &build.completeness;
+        let missing = match require {
+            Require::Complete if completeness.recording == Recording::Complete => None,
+            Require::Complete => {
+                Some("complete: events were lost, or the log ends before the build".to_owned())
+            }
+            Require::Explained => match &build.unexplained {
+                None => Some("explained: it could not be checked".to_owned()),
+                Some(list) if list.is_empty() => None,
+                Some(list) => Some(format!("explained: {} entries are not", list.len())),
+            },
+            Require::Observed => {
+                let unseen = build.steps.iter().filter(|step| checks::is_unseen(step)).count();
+                (unseen > 0)
+                    .then(|| format!("observed: {unseen} steps were not seen, or can't be told apart"))
+            }
+        };
+        if let Some(missing) = missing {
+            // A verdict is said even when told to be quiet: it is why the exit status is 1.
+            eprintln!("{TOOL}: required and not so: {}", blubr_cli::printable(&missing));
+            exit = Exit::No;
+        }
+    }
+    exit
+}
+
+/// A path's name for diagnostics and statements.
+fn shown(path: &Path) -> String {
+    path.to_string_lossy().into_owned()
+}

@@ -1,0 +1,330 @@
+//! The steps: one for each instruction, with its status and why we say so.
+
+use blubr_attestation::build::{Candidate, Evidence, Origin, Status, Step, StepCounts};
+use blubr_build::{Build, RunKind, StepRun, Tie};
+use blubr_dockerfile::Instruction;
+use blubr_log::Time;
+
+use super::doing::Doing;
+use super::facts::Dockerfile;
+use super::first::First;
+use super::history::{Alignment, when};
+use super::slots::{Slot, Slots};
+use crate::picture::Picture;
+
+/// What the steps are made of.
+pub struct Makings<'a> {
+    pub first: &'a First,
+    pub build: &'a Build,
+    pub dockerfile: &'a Dockerfile,
+    pub picture: Option<&'a Picture>,
+    pub slots: &'a Slots,
+    pub alignment: &'a Alignment,
+}
+
+/// What other places call a step.
+pub fn id(instruction: &Instruction) -> String {
+    let line = instruction.lines.0;
+    instruction.stage.map_or_else(|| format!("-.{line}"), |stage| format!("{stage}.{line}"))
+}
+
+/// A step's status and the reasons.
+struct Judged {
+    status: Status,
+    evidence: Vec<Evidence>,
+}
+
+impl Makings<'_> {
+    /// One step for each instruction.
+    pub fn steps(&self, doing: &dyn Fn(Slot) -> Option<Listed>) -> Vec<Step> {
+        let instructions = self.dockerfile.parsed.instructions.iter().enumerate();
+        instructions.map(|(at, instruction)| self.step(at, instruction, doing)).collect()
+    }
+
+    fn step(
+        &self,
+        at: usize,
+        instruction: &Instruction,
+        doing: &dyn Fn(Slot) -> Option<Listed>,
+    ) -> Step {
+        let slot = Slot::Step(at);
+        let judged = self.judge(at, instruction);
+        let mut did = doing(slot).unwrap_or_default();
+        let id = id(instruction);
+        did.mark(&id);
+        let stage = instruction.stage.and_then(|stage| self.dockerfile.parsed.stages.get(stage));
+        let runs: Vec<&StepRun> = self.slots.runs(self.build, slot).map(|(run, _)| run).collect();
+        let line = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+        Step {
+            id,
+            stage: instruction.stage.and_then(|stage| u32::try_from(stage).ok()),
+            stage_name: stage.and_then(|stage| stage.name.clone()),
+            lines: Some([line(instruction.lines.0), line(instruction.lines.1)]),
+            platform: stage.and_then(|stage| stage.platform.clone()),
+            origin: Origin::Dockerfile,
+            instruction: instruction.keyword.to_uppercase(),
+            text: instruction.text.clone(),
+            status: judged.status,
+            evidence: judged.evidence,
+            diff_id: self.diff_id(at),
+            began: runs.iter().map(|run| run.began.time).min().map(|time| time.to_string()),
+            ended: runs
+                .iter()
+                .filter_map(|run| run.ended)
+                .map(|ended| ended.time)
+                .max()
+                .map(|time| time.to_string()),
+            processes: did.processes,
+            network: did.network,
+            reads: did.reads,
+            writes: did.writes,
+            counts: did.counts,
+        }
+    }
+
+    /// What may be one of several steps.
+    pub fn candidates(&self, doing: &dyn Fn(Slot) -> Option<Listed>) -> Vec<Candidate> {
+        let one = |(index, several): (usize, &Vec<usize>)| {
+            let slot = Slot::Candidate(index);
+            let did = doing(slot).unwrap_or_default();
+            let runs: Vec<(&StepRun, &Tie)> = self.slots.runs(self.build, slot).collect();
+            let instructions =
+                several.iter().filter_map(|at| self.dockerfile.parsed.instructions.get(*at));
+            Candidate {
+                steps: instructions.map(id).collect(),
+                evidence: runs.iter().flat_map(|(run, tie)| evidence_of(run, tie)).collect(),
+                began: runs.first().map(|(run, _)| run.began.time.to_string()),
+                ended: runs.first().and_then(|(run, _)| run.ended).map(|ended| ended.time.to_string()),
+                processes: did.processes,
+                network: did.network,
+                reads: did.reads,
+                writes: did.writes,
+                counts: did.counts,
+            }
+        };
+        self.slots.candidates.iter().enumerate().map(one).collect()
+    }
+
+    fn judge(&self, at: usize, instruction: &Instruction) -> Judged {
+        let runs: Vec<(&StepRun, &Tie)> = self.slots.runs(self.build, Slot::Step(at)).collect();
+        if !runs.is_empty() {
+            let ran = runs.iter().any(|(run, _)| run.kind == RunKind::Run);
+            let evidence = runs.iter().flat_map(|(run, tie)| evidence_of(run, tie)).collect();
+            return Judged { status: if ran { Status::Observed } else { Status::Daemon }, evidence };
+        }
+        if self.slots.candidates.iter().any(|several| several.contains(&at)) {
+            let detail = "the record holds what this step, or another one, did: see `candidates`";
+            return say(Status::Candidates, "candidates", detail.to_owned());
+        }
+        if let Some(stage) = instruction.stage
+            && !self.alignment.needed.is_empty()
+            && !self.alignment.needed.contains(&stage)
+        {
+            return say(
+                Status::NotObserved,
+                "stage",
+                "the stage that is built doesn't need this one".to_owned(),
+            );
+        }
+        match instruction.keyword.as_str() {
+            "from" => self.from(instruction),
+            "run" | "copy" | "add" => self.cached(at),
+            "workdir" => match self.cached(at) {
+                Judged { status: Status::NotObserved, .. }
+                    if self.layer(at).is_none() && self.alignment.whole =>
+                {
+                    say(
+                        Status::Daemon,
+                        "no-layer",
+                        "the image's history gives it no layer: the directory was there".to_owned(),
+                    )
+                }
+                judged => judged,
+            },
+            _ => say(
+                Status::Daemon,
+                "configuration",
+                "sets the image's configuration only: the engine runs and writes nothing for it"
+                    .to_owned(),
+            ),
+        }
+    }
+
+    /// A base that was there before the build, a stage of this file, or nothing at all.
+    fn from(&self, instruction: &Instruction) -> Judged {
+        let stage = instruction.stage.and_then(|stage| self.dockerfile.parsed.stages.get(stage));
+        let Some(stage) = stage else {
+            return say(Status::NotObserved, "none", "nothing in the record".to_owned());
+        };
+        if stage.base.eq_ignore_ascii_case("scratch") {
+            return say(Status::Daemon, "empty-base", "FROM scratch begins with nothing".to_owned());
+        }
+        let number = instruction.stage.unwrap_or(0);
+        if self.dockerfile.parsed.stage_named(&stage.base, number).is_some() {
+            return say(
+                Status::Daemon,
+                "stage-base",
+                "begins from another stage of this file".to_owned(),
+            );
+        }
+        // The stage's lowest step stands on directories that nothing in the log made.
+        let mine = |run: &&StepRun| {
+            let slot = self.slots.of(run.id);
+            matches!(slot, Slot::Step(at) if self.dockerfile.parsed.instructions.get(at).is_some_and(|one| one.stage == Some(number)))
+        };
+        let lowest = self.build.runs.iter().filter(mine).min_by_key(|run| run.below.len());
+        if let Some(run) = lowest {
+            let made: Vec<&[u8]> = self
+                .build
+                .runs
+                .iter()
+                .map(|one| one.upper.as_slice())
+                .chain(self.build.layers.iter().map(|layer| layer.dir.as_slice()))
+                .collect();
+            let older = run.lowers.iter().filter(|lower| !made.contains(&lower.as_slice())).count();
+            if older > 0 {
+                let detail = format!(
+                    "the stage's first step stands on {older} directories that nothing in this build made"
+                );
+                return Judged {
+                    status: Status::Cached,
+                    evidence: vec![Evidence { kind: "lower".into(), detail, seq: vec![run.first_seq] }],
+                };
+            }
+        }
+        say(Status::NotObserved, "none", "the record doesn't show where the base came from".to_owned())
+    }
+
+    /// An instruction that no run is tied to: from the cache, if its layer is older than the log.
+    fn cached(&self, at: usize) -> Judged {
+        let line = self.alignment.lines.get(&at);
+        let created = line.and_then(|line| line.created.as_deref());
+        if let (Some(text), Some(made)) = (created, created.and_then(when))
+            && made < self.first.header.started.0
+        {
+            let detail = format!(
+                "the image's history says that it was made at {text}, and the recording began at {}",
+                self.first.header.started
+            );
+            return say(Status::Cached, "history", detail);
+        }
+        let detail = if self.picture.is_none() {
+            "no event of the log belongs to it, and without an image nothing tells whether it came from the cache"
+        } else {
+            "no event of the log belongs to it, and nothing shows that it came from the cache"
+        };
+        say(Status::NotObserved, "none", detail.to_owned())
+    }
+
+    fn layer(&self, at: usize) -> Option<usize> {
+        self.alignment.lines.get(&at).and_then(|line| line.layer)
+    }
+
+    fn diff_id(&self, at: usize) -> Option<String> {
+        let layers = &self.picture?.image.layers;
+        layers.get(self.layer(at)?).map(|layer| layer.diff_id.to_string())
+    }
+}
+
+fn say(status: Status, kind: &str, detail: String) -> Judged {
+    Judged { status, evidence: vec![Evidence { kind: kind.to_owned(), detail, seq: vec![] }] }
+}
+
+/// Why a run is the step's, in sentences.
+fn evidence_of(run: &StepRun, tie: &Tie) -> Vec<Evidence> {
+    use blubr_build::TieEvidence as Tied;
+    let mut found = Vec::new();
+    for one in &tie.evidence {
+        let (detail, seq) = match one {
+            Tied::Text => (
+                "the container's first program had the arguments that the engine makes of it",
+                run.first_exec.as_ref().map(|exec| exec.seq),
+            ),
+            Tied::TextOfOtherShell => (
+                "the container's first program had its text as last argument, behind a shell that the Dockerfile doesn't name",
+                run.first_exec.as_ref().map(|exec| exec.seq),
+            ),
+            Tied::Order => (
+                "it is the one that the order of steps leaves: each one's upper directory lies below the next",
+                Some(run.first_seq),
+            ),
+            Tied::Context => ("the engine copied from the build's context", Some(run.first_seq)),
+            Tied::CopyFrom => ("the engine copied from another step's result", Some(run.first_seq)),
+            Tied::Kind => (
+                "no container ran, and it is one that the engine carries out itself",
+                Some(run.first_seq),
+            ),
+            Tied::Base => ("a layer was unpacked, not made", Some(run.first_seq)),
+        };
+        found.push(Evidence {
+            kind: one.name().to_owned(),
+            detail: detail.to_owned(),
+            seq: seq.into_iter().collect(),
+        });
+    }
+    for one in &run.evidence {
+        use blubr_build::Evidence as Of;
+        let detail = match one {
+            Of::OnlyClient => "no other build's client could have asked for the step then",
+            Of::Context => "the engine read its files from what this build's client had sent",
+            Of::Chain => "another step of this build begins where it ended",
+            Of::Elimination => "only one way to give the steps to the clients fits",
+            Of::Itself => "the client made the mount and started the runtime itself",
+            Of::Several => "another build was there at the same time, and nothing tells them apart",
+        };
+        found.push(Evidence { kind: one.name().to_owned(), detail: detail.to_owned(), seq: vec![] });
+    }
+    found
+}
+
+/// Steps by status.
+pub fn count(steps: &[Step]) -> StepCounts {
+    let mut counts = StepCounts::default();
+    for step in steps {
+        match step.status {
+            Status::Observed => counts.observed += 1,
+            Status::Cached => counts.cached += 1,
+            Status::Daemon => counts.daemon += 1,
+            Status::NotObserved => counts.not_observed += 1,
+            Status::Candidates => counts.candidates += 1,
+        }
+    }
+    counts
+}
+
+/// What a slot did, as the statement lists it.
+#[derive(Default)]
+pub struct Listed {
+    pub processes: Vec<blubr_attestation::trace::Process>,
+    pub network: Vec<blubr_attestation::trace::Network>,
+    pub reads: Vec<blubr_attestation::trace::Touched>,
+    pub writes: Vec<blubr_attestation::trace::Touched>,
+    pub counts: blubr_attestation::trace::Counts,
+}
+
+impl Listed {
+    /// The lists of a slot.
+    pub fn of(doing: &Doing) -> Self {
+        let (reads, writes) = (doing.reads(), doing.writes());
+        let mut counts = doing.counts.clone();
+        counts.reads = reads.len() as u64;
+        counts.writes = writes.len() as u64;
+        Self {
+            processes: doing.processes.clone(),
+            network: doing.network.clone(),
+            reads,
+            writes,
+            counts,
+        }
+    }
+
+    fn mark(&mut self, id: &str) {
+        self.processes.iter_mut().for_each(|one| one.step = Some(id.to_owned()));
+        self.network.iter_mut().for_each(|one| one.step = Some(id.to_owned()));
+    }
+}
+
+/// A time of the log as text.
+pub fn text(time: Option<Time>) -> Option<String> {
+    time.map(|time| time.to_string())
+}

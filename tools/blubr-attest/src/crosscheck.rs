@@ -1,0 +1,202 @@
+//! The image held against the record: who wrote each entry of the new layers, what no event explains, and what was written
+//! and isn't there. An entry is explained by events, never by its name.
+
+mod layers;
+mod trails;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use blubr_attestation::build::{File, Unexplained, What};
+use blubr_attestation::path;
+use blubr_build::Build;
+use blubr_cli::Failure;
+use blubr_image::layer::{Entry, Kind};
+
+use crate::assemble_parts::{Alignment, First, Gathered, Slot, Slots};
+use crate::picture::Picture;
+use layers::Made;
+use trails::{Hit, Links, Trails};
+
+/// Entries of new layers that are listed at most; with more the list and the check are left out and said to be.
+const ENTRIES_MAX: usize = 100_000;
+
+/// What came of it.
+pub struct Crossed {
+    /// The entries of the new layers; `None` when there are too many.
+    pub files: Option<Vec<Listed>>,
+    /// Layers that were there before, by diff_id.
+    pub inherited: Vec<String>,
+    /// What is not explained; `None` when it could not be checked.
+    pub unexplained: Option<Vec<Odd>>,
+    /// Why it could not be checked.
+    pub unchecked: Option<String>,
+}
+
+/// An entry, and the slot of whoever wrote it.
+pub struct Listed {
+    /// The entry as the statement has it; its `step` is still to be filled in.
+    pub file: File,
+    /// Whose it is.
+    pub slot: Option<Slot>,
+}
+
+/// Something unexplained, and the slot that it is about.
+pub struct Odd {
+    /// As the statement has it; its `step` is still to be filled in.
+    pub what: Unexplained,
+    /// Whose write it was.
+    pub slot: Option<Slot>,
+}
+
+/// Holds the image against what was gathered.
+pub fn cross(
+    picture: &mut Picture,
+    build: &Build,
+    slots: &Slots,
+    gathered: &Gathered,
+    alignment: &Alignment,
+    first: &First,
+) -> Result<Crossed, Failure> {
+    let made = layers::made(picture, build, slots, alignment, first);
+    let mut crossing = Crossing::default();
+    let mut links = Links::default();
+    for (index, made) in made.iter().enumerate() {
+        let diff_id =
+            picture.image.layers.get(index).map(|layer| layer.diff_id.to_string()).unwrap_or_default();
+        let Made::New { slots: of } = made else {
+            crossing.inherited.push(diff_id);
+            picture.layer(index, &mut |entry| links.learn(&entry))?;
+            continue;
+        };
+        let mut entries = Vec::new();
+        let mut too_many = false;
+        picture.layer(index, &mut |entry| {
+            links.learn(&entry);
+            if entries.len() < ENTRIES_MAX {
+                entries.push(entry);
+            } else {
+                too_many = true;
+            }
+        })?;
+        crossing.too_many |= too_many || crossing.files.len() + entries.len() > ENTRIES_MAX;
+        if !crossing.too_many {
+            let trails = Trails::new(build, slots, gathered, of, &links);
+            crossing.layer(&diff_id, entries, &trails, of.is_some());
+        }
+    }
+    Ok(crossing.end(gathered))
+}
+
+#[derive(Default)]
+struct Crossing {
+    files: Vec<Listed>,
+    inherited: Vec<String>,
+    odd: Vec<Odd>,
+    too_many: bool,
+    visible: BTreeMap<Vec<u8>, usize>,
+    /// A layer whose step isn't known: what was written and isn't there can't be told.
+    one_way: bool,
+}
+
+impl Crossing {
+    fn layer(&mut self, diff_id: &str, mut entries: Vec<Entry>, trails: &Trails, known_step: bool) {
+        entries.sort_by(|one, other| one.path.cmp(&other.path));
+        let mut present = BTreeSet::new();
+        for entry in &entries {
+            let path = [b"/".as_slice(), &entry.path].concat();
+            let hit = trails.explain(&path, entry.kind);
+            if hit.is_none() {
+                self.odd(What::EntryWithoutEvent, &path, Some(diff_id), None);
+            }
+            self.hide(&path, entry.kind);
+            if !matches!(entry.kind, Kind::Whiteout | Kind::Opaque) {
+                self.visible.insert(path.clone(), self.files.len());
+                present.insert(path.clone());
+            }
+            self.files.push(listed(entry, &path, diff_id, hit.flatten()));
+        }
+        if !known_step {
+            self.one_way = true;
+            return;
+        }
+        for (path, slot) in trails.expected() {
+            if !present.contains(path) {
+                self.odd(What::WriteNotInImage, path, None, Some(slot));
+            }
+        }
+    }
+
+    /// What a later layer's entry takes out of view.
+    fn hide(&mut self, path: &[u8], kind: Kind) {
+        let mut gone = Vec::new();
+        if kind != Kind::Opaque {
+            gone.extend(self.visible.remove(path));
+        }
+        if kind != Kind::Dir {
+            let below = [path, b"/"].concat();
+            let inside: Vec<Vec<u8>> = self
+                .visible
+                .range(below.clone()..)
+                .take_while(|(other, _)| other.starts_with(&below))
+                .map(|(other, _)| other.clone())
+                .collect();
+            gone.extend(inside.iter().filter_map(|other| self.visible.remove(other)));
+        }
+        for at in gone {
+            if let Some(listed) = self.files.get_mut(at) {
+                listed.file.hidden = true;
+            }
+        }
+    }
+
+    fn odd(&mut self, what: What, at: &[u8], layer: Option<&str>, slot: Option<Slot>) {
+        let (path, path_b64) = path::keys(at);
+        let what = Unexplained { path, path_b64, what, layer: layer.map(str::to_owned), step: None };
+        self.odd.push(Odd { what, slot });
+    }
+
+    fn end(self, gathered: &Gathered) -> Crossed {
+        let left_out = gathered.doing.values().any(|doing| doing.counts.left_out > 0);
+        let unchecked = if self.too_many {
+            Some(format!("the new layers have more than {ENTRIES_MAX} entries"))
+        } else if left_out || gathered.explaining_left_out {
+            Some("the build touched more paths than are kept".to_owned())
+        } else {
+            None
+        };
+        Crossed {
+            files: (!self.too_many).then_some(self.files),
+            inherited: self.inherited,
+            unexplained: unchecked.is_none().then_some(self.odd),
+            unchecked,
+        }
+    }
+}
+
+fn listed(entry: &Entry, at: &[u8], diff_id: &str, hit: Option<Hit>) -> Listed {
+    let (path, path_b64) = path::keys(at);
+    let kind = match entry.kind {
+        Kind::File => "file",
+        Kind::Dir => "directory",
+        Kind::Symlink => "symlink",
+        Kind::Hardlink => "hardlink",
+        Kind::CharDevice { .. } | Kind::BlockDevice { .. } => "device",
+        Kind::Fifo => "fifo",
+        Kind::Whiteout => "whiteout",
+        Kind::Opaque => "opaque",
+    };
+    let is_file = entry.kind == Kind::File;
+    let file = File {
+        path,
+        path_b64,
+        kind: kind.to_owned(),
+        sha256: entry.sha256.as_ref().map(|digest| digest.hex().to_owned()),
+        size: is_file.then_some(entry.size),
+        target: entry.link.as_ref().map(|link| String::from_utf8_lossy(link).into_owned()),
+        layer: diff_id.to_owned(),
+        hidden: false,
+        step: None,
+        process: hit.map(|hit| hit.by.to_string()),
+    };
+    Listed { file, slot: hit.and_then(|hit| hit.slot) }
+}

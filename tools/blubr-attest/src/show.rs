@@ -1,0 +1,401 @@
+//! Showing an attestation: to people, as JSON, or as a list for sha256sum -c.
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+
+use blubr_attestation::Statement;
+use blubr_attestation::build::{BlubrBuild, File, Outcome, Recording, Status, Step, Taken};
+use blubr_attestation::path;
+use blubr_attestation::trace::{Access, Network, Touched};
+use blubr_cli::{Common, Exit, Failure, Output, printable};
+use blubr_envelope::{Kind, Opened};
+
+use crate::cli::Show;
+use crate::opened;
+
+/// How many paths of a step are shown; the rest is counted.
+const PATHS_SHOWN_MAX: usize = 8;
+/// How many unexplained entries are shown; the rest is counted.
+const UNEXPLAINED_SHOWN_MAX: usize = 20;
+/// How many characters of an instruction are shown.
+const TEXT_CHARS_MAX: usize = 100;
+
+/// Carries out `blubr-attest show`.
+pub fn run(args: &Show, common: &Common) -> Result<Exit, Failure> {
+    let (name, opened) = args.attestation.open()?.or_trouble()?;
+    let statement = opened::statement(&name, &opened)?;
+    let bytes = if args.json {
+        opened.statement_bytes
+    } else if args.sha256sum {
+        sha256sum(&name, &statement)?
+    } else {
+        Page::new(&statement.predicate.blubr_build, common.color.for_stdout())
+            .whole(&statement, &opened)
+            .into_bytes()
+    };
+    let mut output = Output::create(None)?;
+    output.write_all(&bytes).map_err(|error| Failure::io(output.name(), &error))?;
+    output.commit()?;
+    Ok(Exit::Done)
+}
+
+/// Lines as sha256sum(1) prints them, of the files that the image shows; names relative to its root.
+fn sha256sum(name: &str, statement: &Statement) -> Result<Vec<u8>, Failure> {
+    let Some(files) = &statement.predicate.blubr_build.files else {
+        let what = "the attestation lists no files: it was made without --image";
+        return Err(Failure::new(what).at(name));
+    };
+    let mut out = Vec::new();
+    for file in files.iter().filter(|file| !file.hidden) {
+        let (Some(sha256), Some(path)) =
+            (&file.sha256, path::bytes(file.path.as_deref(), file.path_b64.as_deref()))
+        else {
+            continue;
+        };
+        if sha256.len() != 64 || !sha256.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            continue;
+        }
+        sum_line(sha256, path.strip_prefix(b"/").unwrap_or(&path), &mut out);
+    }
+    Ok(out)
+}
+
+/// coreutils' form: a name with a backslash or a line break is escaped, and the line begins with a backslash.
+fn sum_line(sha256: &str, path: &[u8], out: &mut Vec<u8>) {
+    let odd = path.iter().any(|byte| matches!(byte, b'\\' | b'\n' | b'\r'));
+    if odd {
+        out.push(b'\\');
+    }
+    out.extend(sha256.as_bytes());
+    out.extend(b"  ");
+    for &byte in path {
+        match byte {
+            b'\\' => out.extend(b"\\\\"),
+            b'\n' => out.extend(b"\\n"),
+            b'\r' => out.extend(b"\\r"),
+            other => out.push(other),
+        }
+    }
+    out.push(b'\n');
+}
+
+struct Page<'a> {
+    build: &'a BlubrBuild,
+    color: bool,
+    out: String,
+}
+
+impl<'a> Page<'a> {
+    fn new(build: &'a BlubrBuild, color: bool) -> Self {
+        Self { build, color, out: String::new() }
+    }
+
+    fn whole(mut self, statement: &Statement, opened: &Opened) -> String {
+        self.head(opened);
+        self.steps();
+        self.connections(&statement.predicate.monitor_log.network);
+        self.unexplained();
+        self.verdict();
+        self.out
+    }
+
+    /// One line; everything in it may come from a hostile build.
+    fn line(&mut self, text: impl AsRef<str>) {
+        self.out.push_str(&printable(text.as_ref()));
+        self.out.push('\n');
+    }
+
+    fn title(&mut self, text: &str) {
+        let text = if self.color { format!("\x1b[1m{text}\x1b[0m") } else { text.to_owned() };
+        let _ = writeln!(self.out, "\n{text}");
+    }
+
+    fn row(&mut self, name: &str, text: impl AsRef<str>) {
+        self.line(format!("  {name:<11} {}", text.as_ref()));
+    }
+
+    fn head(&mut self, opened: &Opened) {
+        let build = self.build;
+        let heading =
+            build.image.as_ref().map_or("a build without an image", |image| image.reference.as_str());
+        self.line(format!("Attestation of {heading}"));
+        if let Some(image) = &build.image {
+            if let Some(manifest) = &image.manifest_digest {
+                self.row("manifest", manifest);
+            }
+            self.row("config", &image.config_digest);
+        }
+        let exit = build
+            .build
+            .exit
+            .map_or("its end was not seen".to_owned(), |exit| format!("exit status {exit}"));
+        let (began, ended) = (short(build.build.began.as_deref()), short(build.build.ended.as_deref()));
+        self.row("built by", format!("{}, {began} to {ended} UTC, {exit}", build.build.engine));
+        self.row("command", build.build.argv.join(" "));
+        if let Some(dockerfile) = &build.dockerfile {
+            let taken = match dockerfile.taken {
+                Taken::UnchangedSinceOpen => "unchanged since the build opened it",
+                Taken::Changed => "CHANGED since the build opened it",
+                Taken::NotSeen => "the build was not seen to open it",
+            };
+            self.row("Dockerfile", format!("{} ({taken})", dockerfile.path));
+            self.row("", format!("sha256 {}", dockerfile.sha256));
+        }
+        if let Some(context) = &build.context {
+            let hash = context.digest.get("dirHash").map_or("", String::as_str);
+            self.row("context", format!("{}, {} files, dirHash {hash}", context.path, context.files));
+        }
+        self.row("log", format!("sha256 {}, {} events", build.log.sha256, build.log.events));
+        for source in &build.log.sources {
+            self.row("", format!("filtered out of sha256 {}, {} events", source.sha256, source.events));
+        }
+        self.signed(opened);
+    }
+
+    fn signed(&mut self, opened: &Opened) {
+        let text = match &opened.envelope {
+            None => "by nobody".to_owned(),
+            Some(envelope) => {
+                let keys: Vec<&str> = envelope.signatures.iter().map(|one| one.keyid.as_str()).collect();
+                format!("by {} (not verified here: blubr-attest verify --cert CERT)", keys.join(", "))
+            }
+        };
+        self.row("signed", text);
+        if opened.kind == Kind::Message {
+            let to = if opened.encrypted_to.is_empty() {
+                "opened by gpg".to_owned()
+            } else {
+                opened.encrypted_to.join(", ")
+            };
+            self.row("encrypted", format!("to {to}"));
+        }
+        if self.build.redactions.count > 0 {
+            self.row("redacted", format!("{} secrets were taken out", self.build.redactions.count));
+        }
+    }
+
+    fn steps(&mut self) {
+        self.title("Steps");
+        if self.build.steps.is_empty() {
+            self.line("  none: no Dockerfile was given");
+        }
+        for step in &self.build.steps {
+            self.step(step);
+        }
+        for candidate in &self.build.candidates {
+            self.line(format!("  one of the steps {}:", candidate.steps.join(", ")));
+            self.did(candidate.processes.len(), &candidate.writes, &candidate.reads);
+        }
+        let rest = &self.build.unattributed;
+        if rest.counts.processes + rest.counts.network + rest.counts.writes > 0 {
+            self.line("  belonging to no step:");
+            self.did(rest.processes.len(), &rest.writes, &rest.reads);
+        }
+    }
+
+    fn step(&mut self, step: &Step) {
+        let lines = match step.lines {
+            Some([first, last]) if first == last => format!("line {first}"),
+            Some([first, last]) => format!("lines {first}-{last}"),
+            None => match step.origin {
+                blubr_attestation::build::Origin::OnBuild => "ONBUILD".to_owned(),
+                _ => "inherited".to_owned(),
+            },
+        };
+        let status = match step.status {
+            Status::Observed => "observed",
+            Status::Cached => "cached",
+            Status::Daemon => "engine",
+            Status::NotObserved => "NOT SEEN",
+            Status::Candidates => "one of several",
+        };
+        self.line(format!("  {lines:<11} {status:<14} {}", one_line(&step.text)));
+        self.did(step.processes.len(), &step.writes, &step.reads);
+        for one in &step.network {
+            self.line(format!("{:14}{}", "", connection(one)));
+        }
+    }
+
+    fn did(&mut self, processes: usize, writes: &[Touched], reads: &[Touched]) {
+        let mut parts = Vec::new();
+        for (count, one, many) in [
+            (processes, "program run", "programs run"),
+            (reads.len(), "path read", "paths read"),
+            (writes.len(), "path changed", "paths changed"),
+        ] {
+            if count > 0 {
+                parts.push(format!("{count} {}", if count == 1 { one } else { many }));
+            }
+        }
+        if !parts.is_empty() {
+            self.line(format!("{:14}{}", "", parts.join(", ")));
+        }
+        for touched in writes.iter().take(PATHS_SHOWN_MAX) {
+            let name = shown(touched.path.as_deref(), touched.path_b64.as_deref());
+            let verb = if touched.access.contains(&Access::Delete) { "removed" } else { "wrote" };
+            self.line(format!("{:14}{verb} {name}", ""));
+        }
+        if writes.len() > PATHS_SHOWN_MAX {
+            self.line(format!(
+                "{:14}... and {} more (--json shows all)",
+                "",
+                writes.len() - PATHS_SHOWN_MAX
+            ));
+        }
+    }
+
+    fn connections(&mut self, network: &[Network]) {
+        self.title("Connections");
+        if network.is_empty() {
+            self.line("  none recorded");
+        }
+        for one in network {
+            let step = one.step.as_deref().map_or("no step".to_owned(), |step| self.lines_of(step));
+            self.line(format!("  {step:<11} {}", connection(one)));
+        }
+    }
+
+    fn lines_of(&self, id: &str) -> String {
+        let step = self.build.steps.iter().find(|step| step.id == id);
+        match step.and_then(|step| step.lines) {
+            Some([first, _]) => format!("line {first}"),
+            None => id.to_owned(),
+        }
+    }
+
+    fn unexplained(&mut self) {
+        self.title("Image against record");
+        let Some(list) = &self.build.unexplained else {
+            self.line("  not checked");
+            return;
+        };
+        let files: Vec<&File> = self.build.files.iter().flatten().collect();
+        let known = files.iter().filter(|file| file.step.is_some()).count();
+        self.line(format!(
+            "  {} entries in new layers, of {known} of them the step is known",
+            files.len()
+        ));
+        if list.is_empty() {
+            self.line("  every entry is explained by an event, and every recorded write by the image");
+        }
+        for one in list.iter().take(UNEXPLAINED_SHOWN_MAX) {
+            let name = shown(one.path.as_deref(), one.path_b64.as_deref());
+            let what = match one.what {
+                blubr_attestation::build::What::EntryWithoutEvent => {
+                    "in the image, and no event explains it"
+                }
+                blubr_attestation::build::What::WriteNotInImage => "written, and not in the image",
+            };
+            self.line(format!("  {name}: {what}"));
+        }
+        if list.len() > UNEXPLAINED_SHOWN_MAX {
+            self.line(format!(
+                "  ... and {} more (--json shows all)",
+                list.len() - UNEXPLAINED_SHOWN_MAX
+            ));
+        }
+    }
+
+    fn verdict(&mut self) {
+        self.title("Verdict");
+        let completeness = &self.build.completeness;
+        let recording = match completeness.recording {
+            Recording::Complete => "complete: nothing was lost while the build ran".to_owned(),
+            Recording::Lossy => {
+                format!("LOSSY: {} events were lost while the build ran", completeness.lost)
+            }
+            Recording::Cut => "CUT: the log ends before the build does, or was cut off".to_owned(),
+        };
+        self.row("recording", recording);
+        let missing = &completeness.hooks_missing;
+        self.row(
+            "not covered",
+            if missing.is_empty() { "nothing".to_owned() } else { missing.join(", ") },
+        );
+        let steps = &completeness.steps;
+        self.row(
+            "steps",
+            format!(
+                "{} observed, {} by the engine, {} cached, {} one of several, {} not seen",
+                steps.observed, steps.daemon, steps.cached, steps.candidates, steps.not_observed
+            ),
+        );
+        for check in &self.build.checks {
+            let result = match check.result {
+                Outcome::Pass => "pass",
+                Outcome::Fail => "FAIL",
+                Outcome::Unknown => "unknown",
+            };
+            let why = check.evidence.first().map_or("", String::as_str);
+            self.line(format!("  {result:<11} {} ({}): {why}", check.id, check.scope));
+        }
+    }
+}
+
+fn connection(one: &Network) -> String {
+    let name = one.hostname.as_deref().map_or(String::new(), |name| format!(" {name}"));
+    let program = one.invoking_process.exe.as_deref().unwrap_or(&one.invoking_process.comm);
+    let place = if one.loopback { ", this host itself" } else { "" };
+    let bytes = match (one.bytes_sent, one.bytes_received) {
+        (Some(sent), Some(received)) => format!(", {sent} bytes out, {received} in"),
+        _ => String::new(),
+    };
+    let times = if one.count > 1 { format!(", {} times", one.count) } else { String::new() };
+    let failed = if one.ret < 0 && one.ret != -115 {
+        format!(", failed (errno {})", -one.ret)
+    } else {
+        String::new()
+    };
+    if one.protocol == "dns" {
+        return format!("looked up{name} at {}{times} ({program})", one.ip);
+    }
+    let port = if one.ip.contains(':') {
+        format!("[{}]:{}", one.ip, one.port)
+    } else {
+        format!("{}:{}", one.ip, one.port)
+    };
+    let verb = match one.direction {
+        blubr_attestation::trace::Direction::Out => "connected to",
+        blubr_attestation::trace::Direction::In => "was reached from",
+    };
+    format!("{verb} {port}{name} {}{place}{bytes}{times}{failed} ({program})", one.protocol)
+}
+
+fn shown(path: Option<&str>, path_b64: Option<&str>) -> String {
+    match path::bytes(path, path_b64) {
+        Some(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+        None => "?".to_owned(),
+    }
+}
+
+fn one_line(text: &str) -> String {
+    let words: Vec<&str> = text.split_whitespace().filter(|word| *word != "\\").collect();
+    let joined = words.join(" ");
+    if joined.chars().count() <= TEXT_CHARS_MAX {
+        return joined;
+    }
+    joined.chars().take(TEXT_CHARS_MAX - 1).chain(['…']).collect()
+}
+
+fn short(time: Option<&str>) -> String {
+    time.and_then(|time| time.get(..19)).map_or("?".to_owned(), |time| time.replace('T', " "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn odd_names_are_escaped_as_sha256sum_does() {
+        let mut out = Vec::new();
+        sum_line("ab", b"a b", &mut out);
+        sum_line("cd", b"x\\y\nz", &mut out);
+        assert_eq!(out, b"ab  a b\n\\cd  x\\\\y\\nz\n");
+    }
+
+    #[test]
+    fn long_instructions_are_cut_and_put_on_one_line() {
+        assert_eq!(one_line("RUN a && \\\n    b"), "RUN a && b");
+        assert_eq!(one_line(&"é".repeat(200)).chars().count(), TEXT_CHARS_MAX);
+    }
+}

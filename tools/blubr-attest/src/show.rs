@@ -230,9 +230,11 @@ impl<'a> Page<'a> {
         if !parts.is_empty() {
             self.line(format!("{:14}{}", "", parts.join(", ")));
         }
-        for touched in writes.iter().take(PATHS_SHOWN_MAX) {
+        // What lies on a mount (/dev/null, caches) is no part of the image.
+        let lasting: Vec<&Touched> = writes.iter().filter(|touched| !touched.mounted).collect();
+        for touched in lasting.iter().take(PATHS_SHOWN_MAX) {
             let name = shown(touched.path.as_deref(), touched.path_b64.as_deref());
-            let verb = if touched.access.contains(&Access::Delete) { "removed" } else { "wrote" };
+            let verb = verb(&touched.access);
             self.line(format!("{:14}{verb} {name}", ""));
         }
         if writes.len() > PATHS_SHOWN_MAX {
@@ -307,7 +309,9 @@ impl<'a> Page<'a> {
             Recording::Cut => "CUT: the log ends before the build does, or was cut off".to_owned(),
         };
         self.row("recording", recording);
-        let missing = &completeness.hooks_missing;
+        // Each is `what: why`; the page has room for the what.
+        let missing: Vec<&str> =
+            completeness.hooks_missing.iter().map(|one| one.split(':').next().unwrap_or(one)).collect();
         self.row(
             "not covered",
             if missing.is_empty() { "nothing".to_owned() } else { missing.join(", ") },
@@ -329,6 +333,18 @@ impl<'a> Page<'a> {
             let why = check.evidence.first().map_or("", String::as_str);
             self.line(format!("  {result:<11} {} ({}): {why}", check.id, check.scope));
         }
+    }
+}
+
+fn verb(access: &[Access]) -> &'static str {
+    let has = |one| access.contains(&one);
+    let made = has(Access::Write) || has(Access::Create) || has(Access::RenameTo);
+    let removed = has(Access::Delete) || has(Access::RenameFrom);
+    match (made, removed) {
+        (true, true) => "wrote and removed",
+        (false, true) => "removed",
+        (true, false) => "wrote",
+        (false, false) => "changed",
     }
 }
 

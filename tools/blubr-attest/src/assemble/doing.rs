@@ -353,6 +353,7 @@ impl Doing {
                 process: mark.process.to_string(),
                 count: mark.count,
                 seq: mark.seq,
+                mounted: *place == Place::Container && trail.mounted,
                 shared: self.shared,
             })
         };

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use blubr_attestation::build::{Recording, Taken};
 use blubr_attestation::trace::{Access, Direction, HostnameFrom, Network, Part, Place as Tree};
-use blubr_build::{Area, Build, Membership, Place, ProcessKey, RunKind};
+use blubr_build::{Area, Build, Membership, Place, ProcessKey, RunKind, StepRun};
 use blubr_cli::{Failure, Spooled};
 use blubr_log::{Body, Event, LineKind, Name, Reader};
 
@@ -221,16 +221,42 @@ impl<'a> Pass<'a> {
                 self.dockerfile(event);
                 self.add(actor(Part::Client), event, Slot::None, None);
             }
+            // Until the container's first program runs, it is the runtime that sets it up.
+            Place::Container { run } if self.is_setup(run, event) => {
+                self.engine(actor(Part::Engine), event, self.run(run));
+            }
             Place::Container { run } => {
                 self.add(actor(Part::Container), event, self.slots.of(run), Some(run))
             }
-            Place::Engine { run } => self.engine(actor(Part::Engine), event, run),
+            Place::Engine { run } => {
+                let run = run.and_then(|run| self.settle(run, event.head.seq));
+                self.engine(actor(Part::Engine), event, run);
+            }
             Place::Foreign { run } => self.foreign(actor(Part::Foreign), event, run),
         }
     }
 
+    fn is_setup(&self, run: u32, event: &Event<'_>) -> bool {
+        let first = self.run(run).and_then(|run| run.first_exec.as_ref());
+        first.is_none_or(|first| event.head.seq < first.seq)
+    }
+
+    fn run(&self, id: u32) -> Option<&'a StepRun> {
+        self.build.runs.iter().find(|run| run.id == id)
+    }
+
+    /// Of the runs that share a tree with this one (buildah without --layers) the one that an event of that time is of.
+    fn settle(&self, id: u32, seq: u64) -> Option<&'a StepRun> {
+        let run = self.run(id)?;
+        let mut sharing: Vec<&StepRun> =
+            self.build.runs.iter().filter(|one| one.upper == run.upper).collect();
+        sharing.sort_by_key(|one| one.first_seq);
+        let begun = sharing.iter().rev().find(|one| one.first_seq <= seq).copied();
+        begun.or(sharing.first().copied())
+    }
+
     /// The engine's work: it is the step's own where no container ran, and else only explains what stands in the layer.
-    fn engine(&mut self, actor: Actor<'_>, event: &Event<'_>, run: Option<u32>) {
+    fn engine(&mut self, actor: Actor<'_>, event: &Event<'_>, run: Option<&StepRun>) {
         self.dockerfile(event);
         match &event.body {
             Body::ProcessExec(exec) if !event.failed() => {
@@ -240,12 +266,21 @@ impl<'a> Pass<'a> {
             Body::ProcessExit(exit) => self.out.engine.exit(actor.key, exit),
             _ => {}
         }
-        let Some(run) = run else { return };
-        let own = self.build.runs.iter().any(|one| one.id == run && one.kind == RunKind::Daemon);
+        let Some(of) = run else { return };
+        let run = of.id;
+        let own = of.kind == RunKind::Daemon;
         for (path, access) in touches(event) {
             let Some(spot) = self.membership.spot(event, path) else { continue };
             // Registering a layer copies what is there already, and is no reason for it to be there.
-            if spot.run != Some(run) || !matches!(spot.area, Area::Tree | Area::Upper) {
+            let gone = matches!(access, Access::Delete | Access::RenameFrom);
+            // A helper that put its root there works on the step; who names the directory from outside clears up.
+            let clearing = gone && spot.area == Area::Upper && path != spot.path;
+            let root = spot.path == b"/" && access != Access::Read;
+            if spot.run != Some(run)
+                || clearing
+                || root
+                || !matches!(spot.area, Area::Tree | Area::Upper)
+            {
                 continue;
             }
             if own {
@@ -273,7 +308,8 @@ impl<'a> Pass<'a> {
         }
         for (path, access) in touches(event) {
             let Some(spot) = self.membership.spot(event, path) else { continue };
-            if let Some(run) = spot.run.or(run)
+            if let Some(run) =
+                spot.run.or(run).and_then(|run| self.settle(run, event.head.seq)).map(|run| run.id)
                 && matches!(spot.area, Area::Tree | Area::Upper | Area::Layer)
                 && !matches!(access, Access::Read | Access::Execute)
             {
@@ -315,8 +351,9 @@ impl<'a> Pass<'a> {
             _ => network(doing, actor, event, &mut self.names, &mut self.budget),
         }
         for (path, access) in touches(event) {
-            let spot = run
-                .and_then(|run| self.membership.spot(event, path).filter(|spot| spot.run == Some(run)));
+            let spot = run.and_then(|run| {
+                self.membership.spot(event, path).filter(|spot| same_tree(self.build, spot.run, run))
+            });
             let (path, place, mounted) = match &spot {
                 Some(spot) if matches!(spot.area, Area::Tree | Area::Upper) => {
                     (spot.path.as_slice(), Tree::Container, spot.mounted.is_some())
@@ -385,6 +422,12 @@ impl<'a> Pass<'a> {
         self.out.interval = (interval.from, interval.closed.unwrap_or(interval.events));
         self.out
     }
+}
+
+/// Whether two runs change the same upper directory.
+fn same_tree(build: &Build, one: Option<u32>, other: u32) -> bool {
+    let upper = |id| build.runs.iter().find(|run| run.id == id).map(|run| &run.upper);
+    one.is_some_and(|one| one == other || upper(one) == upper(other))
 }
 
 fn key_of(event: &Event<'_>) -> ProcessKey {

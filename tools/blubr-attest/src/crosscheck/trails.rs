@@ -76,6 +76,19 @@ pub(super) struct Hit {
     gone: bool,
     renamed: bool,
     expected: bool,
+    engine: bool,
+}
+
+impl Hit {
+    /// Whether this change says more of a path than `other`: a step's or a stranger's more than the engine's work around a
+    /// container, and of two such the later.
+    fn outranks(&self, other: &Hit) -> bool {
+        match (self.engine, other.engine) {
+            (true, false) => false,
+            (false, true) => true,
+            _ => self.seq >= other.seq,
+        }
+    }
 }
 
 /// The changes of some slots.
@@ -110,7 +123,11 @@ impl Trails {
                     seq: trail.changed,
                     gone: trail.gone,
                     renamed: trail.is_renamed(),
-                    expected: *slot != Slot::None && trail.certain && !trail.gone && !trail.mounted,
+                    expected: matches!(slot, Slot::Step(_))
+                        && trail.certain
+                        && !trail.gone
+                        && !trail.mounted,
+                    engine: false,
                 };
                 trails.add(links.resolve(path), hit);
             }
@@ -119,7 +136,15 @@ impl Trails {
             build.runs.iter().filter(|run| counts(slots.of(run.id))).map(|run| run.id).collect();
         for ((_, path), one) in gathered.explaining.iter().filter(|((run, _), _)| runs.contains(run)) {
             let (gone, renamed) = (one.gone, one.renamed);
-            let hit = Hit { slot: None, by: one.by, seq: one.seq, gone, renamed, expected: false };
+            let hit = Hit {
+                slot: None,
+                by: one.by,
+                seq: one.seq,
+                gone,
+                renamed,
+                expected: false,
+                engine: !one.foreign,
+            };
             trails.add(links.resolve(path), hit);
         }
         for run in build.runs.iter().filter(|run| runs.contains(&run.id)) {
@@ -135,10 +160,7 @@ impl Trails {
         self.above.extend(upwards(&path).skip(1).map(<[u8]>::to_vec));
         self.above.insert(b"/".to_vec());
         match self.hits.get_mut(&path) {
-            // The later change says whether it is there; of equal ones the step's.
-            Some(known) if known.seq > hit.seq || known.seq == hit.seq && hit.slot.is_none() => {
-                known.renamed |= hit.renamed;
-            }
+            Some(known) if known.outranks(&hit) => known.renamed |= hit.renamed,
             Some(known) => *known = Hit { renamed: known.renamed || hit.renamed, ..hit },
             None => drop(self.hits.insert(path, hit)),
         }
@@ -211,7 +233,7 @@ mod tests {
 
     fn hit(seq: u64, gone: bool, renamed: bool) -> Hit {
         let by = ProcessKey { pid: 1, start: 1 };
-        Hit { slot: Some(Slot::Step(0)), by, seq, gone, renamed, expected: !gone }
+        Hit { slot: Some(Slot::Step(0)), by, seq, gone, renamed, expected: !gone, engine: false }
     }
 
     #[test]

@@ -256,6 +256,9 @@ pub struct Touched {
     /// The last time's line of the log (`seq`).
     #[serde(default)]
     pub seq: u64,
+    /// It lies on something that was mounted into the container, not in the step's layer.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub mounted: bool,
     /// Another build of the same time shares it.
     #[serde(default, skip_serializing_if = "is_false")]
     pub shared: bool,

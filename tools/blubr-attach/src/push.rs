@@ -28,7 +28,7 @@ pub(crate) fn run(plan: &Push) -> Result<Exit, Failure> {
     };
     let artifact = artifact(&content);
     let attached = place.attach(&target.descriptor, &artifact).map_err(Failure::new)?;
-    let there = if attached.was_there { "was attached before" } else { "attached" };
+    let there = if attached.was_there { "already attached" } else { "attached" };
     let found_by = match &attached.how {
         How::Layout => "in the layout's index".to_owned(),
         How::Api => "by the referrers API".to_owned(),

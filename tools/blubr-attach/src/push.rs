@@ -28,15 +28,15 @@ pub(crate) fn run(plan: &Push) -> Result<Exit, Failure> {
     };
     let artifact = artifact(&content);
     let attached = place.attach(&target.descriptor, &artifact).map_err(Failure::new)?;
-    let there = if attached.was_there { "already attached" } else { "attached" };
     let found_by = match &attached.how {
-        How::Layout => "in the layout's index".to_owned(),
-        How::Api => "by the referrers API".to_owned(),
-        How::FallbackTag(tag) => format!("by the tag {tag}: this registry has no referrers API"),
+        None => "already".to_owned(),
+        Some(How::Layout) => "and listed in the layout's index".to_owned(),
+        Some(How::Api) => "and listed by the referrers API".to_owned(),
+        Some(How::FallbackTag(tag)) => {
+            format!("and listed by the tag {tag}: this registry has no referrers API")
+        }
     };
-    image
-        .common
-        .note(TOOL, format_args!("{there} to {} and found {found_by}", target.descriptor.digest));
+    image.common.note(TOOL, format_args!("attached to {} {found_by}", target.descriptor.digest));
     let mut out = Output::create(None)?;
     writeln!(out, "{}", attached.digest).map_err(|error| Failure::io(out.name(), &error))?;
     out.commit()?;

@@ -47,10 +47,8 @@ pub struct Artifact<'a> {
 pub struct Attached {
     /// The digest of the referrer's manifest.
     pub digest: Digest,
-    /// Whether it was there before.
-    pub was_there: bool,
-    /// Where it is listed.
-    pub how: How,
+    /// Where it is listed now; `None` when it was listed before, and nothing was written.
+    pub how: Option<How>,
 }
 
 /// By what an image's referrers are found.
@@ -177,11 +175,15 @@ impl<S: Store> Referrers for At<S> {
         entry.artifact_type = Some(artifact.artifact_type.to_owned());
         entry.annotations = artifact.annotations.clone();
         let was_there = self.store.listed(&subject.digest)?.iter().any(|one| one.digest == entry.digest);
+        // Some registries list a manifest twice that is put twice.
+        if was_there && self.store.manifest(&entry.digest).is_ok() {
+            return Ok(Attached { digest: entry.digest, how: None });
+        }
         // Blobs first: a manifest must never name what isn't there.
         self.store.put_blob(&config, EMPTY_CONFIG)?;
         self.store.put_blob(&layer, artifact.bytes)?;
         let how = self.store.put_referrer(&entry, &bytes, &subject.digest)?;
-        Ok(Attached { digest: entry.digest, was_there, how })
+        Ok(Attached { digest: entry.digest, how: Some(how) })
     }
 
     fn fetch(&mut self, subject: &Digest, entry: &Descriptor) -> Result<Fetched, Error> {

@@ -1,5 +1,7 @@
 //! House rules that a machine can check: arrows, first lines, names, licences, no forgotten test, no leaked path.
 
+#![expect(clippy::unwrap_used, reason = "in a test a panic is the finding")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -1,0 +1,233 @@
+//! The stage: an engine, a web server, keys, and for each builder one recorded build with everything made of it.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use blubr_tests::bins;
+use blubr_tests::engine::{Builder, Engine};
+use blubr_tests::keyring::Keyring;
+use blubr_tests::program::{describe, run, stdout_of};
+use blubr_tests::record::recorder;
+use blubr_tests::supervise::Supervised;
+use blubr_tests::workload::{Context, busybox_path};
+
+/// The document that the web server gives.
+pub const FEED: &str = "{\"apple\": 3}\n";
+
+/// How long the recorder may take to attach.
+const ATTACH_SECONDS_MAX: u64 = 30;
+
+/// A busybox httpd on loopback for as long as the suite runs.
+pub struct Web {
+    _server: Supervised,
+    /// Its port on 127.0.0.1.
+    pub port: u16,
+}
+
+impl Web {
+    pub fn shared() -> &'static Self {
+        static SHARED: OnceLock<Web> = OnceLock::new();
+        SHARED.get_or_init(|| {
+            let folder = tempfile::Builder::new().prefix("blubr-web.").tempdir().unwrap().keep();
+            std::fs::write(folder.join("feed.json"), FEED).unwrap();
+            let port = TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port();
+            let mut httpd = Command::new(busybox_path());
+            httpd.args(["httpd", "-f", "-p", &format!("127.0.0.1:{port}"), "-h"]).arg(&folder);
+            let log = File::create(folder.join("log")).unwrap();
+            let server = Supervised::start(&httpd, folder.as_os_str(), log);
+            let mut get = Command::new(busybox_path());
+            get.args(["wget", "-q", "-O", "-", &format!("http://127.0.0.1:{port}/feed.json")]);
+            let deadline = Instant::now() + Duration::from_secs(10);
+            while run(&mut get).stdout != FEED.as_bytes() {
+                assert!(Instant::now() < deadline, "the web server does not answer");
+                std::thread::sleep(Duration::from_millis(50));
+            }
+            Self { _server: server, port }
+        })
+    }
+
+    pub fn url(&self) -> String {
+        format!("http://127.0.0.1:{}/feed.json", self.port)
+    }
+}
+
+/// Keys of the suite, and the files that hold them.
+pub struct Keys {
+    pub folder: PathBuf,
+}
+
+impl Keys {
+    pub fn new(folder: &Path) -> Self {
+        let keyring = Keyring::new();
+        for name in ["signer", "auditor", "stranger"] {
+            let key = keyring.generate(name);
+            keyring.export(&key, &folder.join(format!("{name}.asc")));
+            keyring.export_secret(&key, &folder.join(format!("{name}.sec.asc")));
+        }
+        Self { folder: folder.to_owned() }
+    }
+
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+}
+
+/// One recorded build and what the tools made of it. Its folder is the suite's own and goes with the process's keeper.
+pub struct Recorded {
+    pub builder: Builder,
+    pub tag: String,
+    pub context: Context,
+    pub folder: PathBuf,
+    pub image_id: String,
+}
+
+impl Recorded {
+    pub fn of(builder: Builder) -> &'static Self {
+        static CLASSIC: OnceLock<Recorded> = OnceLock::new();
+        static BUILDKIT: OnceLock<Recorded> = OnceLock::new();
+        let cell = if builder == Builder::Classic { &CLASSIC } else { &BUILDKIT };
+        cell.get_or_init(|| Self::make(builder))
+    }
+
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
+    pub fn keys() -> &'static Keys {
+        static KEYS: OnceLock<Keys> = OnceLock::new();
+        KEYS.get_or_init(|| Keys::new(&folder("keys")))
+    }
+
+    fn make(builder: Builder) -> Self {
+        let engine = Engine::shared();
+        let name = if builder == Builder::Classic { "classic" } else { "buildkit" };
+        let folder = folder(name);
+        let context = Context::of_fixture("markers");
+        let decoy = Context::of_fixture("decoy");
+        let tag = format!("blubr-slice-{name}");
+        let decoy_tag = format!("blubr-decoy-{name}");
+        let feed = format!("FEED={}", Web::shared().url());
+        let build = engine.build_command(builder, context.path(), &tag, &["--build-arg", &feed]);
+        let impostor = Impostor::start(&folder);
+        let log = folder.join("build.ndjson");
+        let mut recording = recorder(&log, &build);
+        recording.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let child = recording.spawn().unwrap();
+        wait_until_attached(&log, &child);
+        // Outside the recorded command, and at the same time.
+        let mut decoy_build = engine.build_command(builder, decoy.path(), &decoy_tag, &[]);
+        let beside =
+            decoy_build.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success(), "{}", describe(&recording, &output));
+        let output = beside.unwrap().wait_with_output().unwrap();
+        assert!(output.status.success(), "{}", describe(&decoy_build, &output));
+        drop(impostor);
+        let image_id = engine.image_id(&tag);
+        let recorded = Self { builder, tag, context, folder, image_id };
+        recorded.filter();
+        recorded.attest();
+        recorded
+    }
+
+    fn filter(&self) {
+        let mut filter = bins::command("blubr-filter");
+        filter.arg("--build").arg("-o").arg(self.file("filtered.ndjson")).arg(self.file("build.ndjson"));
+        drop(stdout_of(&mut filter));
+    }
+
+    fn attest(&self) {
+        let keys = Self::keys();
+        let mut attest = bins::command("blubr-attest");
+        attest.env("DOCKER_HOST", &Engine::shared().host);
+        attest.arg("--dockerfile").arg(self.context.file("Dockerfile"));
+        attest.arg("--context").arg(self.context.path());
+        attest.arg("--image").arg(format!("docker:{}", self.tag));
+        attest.arg("--sign-with").arg(keys.file("signer.sec.asc"));
+        attest.arg("--encrypt-to").arg(keys.file("auditor.asc"));
+        attest.arg("-o").arg(self.file("app.att"));
+        attest.arg("--statement").arg(self.file("app.statement.json"));
+        attest.arg("--detached").arg(self.file("app.statement.json.asc"));
+        attest.arg("--dsse").arg(self.file("app.dsse.json"));
+        attest.arg(self.file("filtered.ndjson"));
+        drop(stdout_of(&mut attest));
+    }
+
+    /// `blubr-attest verify` of a file, with the signer's certificate and the auditor's key.
+    pub fn verify(&self, attestation: &Path) -> Command {
+        let keys = Self::keys();
+        let mut verify = bins::command("blubr-attest");
+        verify.env("DOCKER_HOST", &Engine::shared().host);
+        verify.arg("verify").arg("--cert").arg(keys.file("signer.asc"));
+        verify.arg("--key").arg(keys.file("auditor.sec.asc")).arg(attestation);
+        verify
+    }
+}
+
+/// A folder that goes with the suite's process, whatever its end.
+pub fn folder(name: &str) -> PathBuf {
+    static KEPT: OnceLock<(PathBuf, Supervised)> = OnceLock::new();
+    let (root, _) = KEPT.get_or_init(|| {
+        let root =
+            tempfile::Builder::new().prefix("blubr-slice.").tempdir_in("/var/tmp").unwrap().keep();
+        let log = File::create(root.join("keeper.log")).unwrap();
+        let sleep = Supervised::start(Command::new("sleep").arg("infinity"), root.as_os_str(), log);
+        (root, sleep)
+    });
+    let folder = root.join(name);
+    std::fs::create_dir_all(&folder).unwrap();
+    folder
+}
+
+/// Waits for the recorder's first lines: what happens from now on is recorded.
+pub fn wait_until_attached(log: &Path, recorder: &Child) {
+    let mut partial = log.as_os_str().to_owned();
+    partial.push(".partial");
+    let deadline = Instant::now() + Duration::from_secs(ATTACH_SECONDS_MAX);
+    let wrote = |path: &OsStr| std::fs::metadata(path).is_ok_and(|file| file.len() > 0);
+    while !wrote(&partial) && !wrote(log.as_os_str()) {
+        assert!(Instant::now() < deadline, "blubr-record ({}) writes nothing", recorder.id());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// An unprivileged, busy process that calls itself dockerd.
+struct Impostor {
+    child: Child,
+}
+
+impl Impostor {
+    fn start(folder: &Path) -> Self {
+        let nest = tempfile::Builder::new().prefix("blubr-impostor.").tempdir_in("/tmp").unwrap().keep();
+        std::fs::set_permissions(&nest, std::fs::Permissions::from_mode(0o777)).unwrap();
+        let program = nest.join("dockerd");
+        std::fs::copy("/bin/bash", &program).unwrap();
+        let script = "echo $BASHPID > pid; while :; do echo x > impostor; /bin/cat impostor; done";
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups", "--pdeathsig", "KILL"]);
+        command.arg(&program).args(["-c", script]).current_dir(&nest);
+        std::fs::write(folder.join("impostor"), nest.display().to_string()).unwrap();
+        let child =
+            command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let nest = nest.join("pid");
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while !std::fs::metadata(&nest).is_ok_and(|file| file.len() > 0) {
+            assert!(Instant::now() < deadline, "the impostor does not start");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Self { child }
+    }
+}
+
+impl Drop for Impostor {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}

@@ -1,1 +1,4 @@
 //! Compare attestations with each other and with images.
+
+pub mod output;
+pub mod reverse;

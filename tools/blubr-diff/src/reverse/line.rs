@@ -1,0 +1,156 @@
+//! One line of an image's history, taken apart as the engine that wrote it put it together.
+
+use crate::reverse::goquote;
+
+/// Who writes lines of this form.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Engine {
+    /// Docker's classic builder: `/bin/sh -c #(nop)  ENV A=1`.
+    Classic,
+    /// BuildKit: `ENV A=1`, `RUN /bin/sh -c x # buildkit`. Others that write the bare instruction (kaniko) too.
+    BuildKit,
+    /// buildah and podman: `/bin/sh -c #(nop) ENV A=1`, with the instruction as it stands in the file.
+    Buildah,
+}
+
+impl Engine {
+    /// As people call it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Classic => "classic",
+            Self::BuildKit => "buildkit",
+            Self::Buildah => "buildah",
+        }
+    }
+}
+
+/// What a line holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Body<'a> {
+    /// An instruction that ran no command: its keyword in upper case, and the rest, trimmed at the end.
+    Instruction(&'a str, &'a str),
+    /// A RUN: everything but BuildKit's own words around it, build arguments still in front.
+    Command(&'a str),
+    /// Nothing that a Dockerfile's instruction leaves.
+    Unknown,
+}
+
+/// A line, taken apart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Line<'a> {
+    /// Who wrote it, where the line itself shows it.
+    pub engine: Option<Engine>,
+    /// The shell in front of `#(nop)`: the classic builder puts the one in force there.
+    pub shell: Option<&'a str>,
+    /// What it holds.
+    pub body: Body<'a>,
+}
+
+const KEYWORDS: [&str; 17] = [
+    "ADD", "ARG", "CMD", "COPY", "ENTRYPOINT", "ENV", "EXPOSE", "HEALTHCHECK", "LABEL", "MAINTAINER", "ONBUILD", "RUN",
+    "SHELL", "STOPSIGNAL", "USER", "VOLUME", "WORKDIR",
+];
+const NOP: &str = "#(nop) ";
+const BUILDKIT_SUFFIX: &str = " # buildkit";
+/// The comment that BuildKit's Dockerfile frontend puts on its lines.
+const BUILDKIT_COMMENT: &str = "buildkit.dockerfile.v0";
+
+/// A keyword at the front, and the rest.
+fn keyword(text: &str) -> Option<(&str, &str)> {
+    let (word, rest) = text.split_once(' ').unwrap_or((text, ""));
+    KEYWORDS.contains(&word).then_some((word, rest))
+}
+
+/// Takes a line apart. `shell` is the one in force before it, joined with spaces.
+pub fn recognise<'a>(created_by: &'a str, comment: &str, shell: &str) -> Line<'a> {
+    if created_by.trim().is_empty() {
+        return Line { engine: None, shell: None, body: Body::Unknown };
+    }
+    if let Some(line) = nop(created_by, comment, shell) {
+        return line;
+    }
+    if let Some((word, rest)) = keyword(created_by) {
+        let suffixed = matches!(word, "RUN" | "COPY" | "ADD").then(|| rest.strip_suffix(BUILDKIT_SUFFIX)).flatten();
+        let rest = suffixed.unwrap_or(rest);
+        let body = if word == "RUN" { Body::Command(rest) } else { Body::Instruction(word, rest.trim_end()) };
+        return Line { engine: Some(Engine::BuildKit), shell: None, body };
+    }
+    let engine = if comment == BUILDKIT_COMMENT { Some(Engine::BuildKit) } else { from_comment(comment) };
+    let command = is_command(created_by, shell);
+    Line { engine, shell: None, body: if command { Body::Command(created_by) } else { Body::Unknown } }
+}
+
+/// buildah says in the comment what a layer was made on.
+fn from_comment(comment: &str) -> Option<Engine> {
+    base_of_comment(comment).map(|_| Engine::Buildah)
+}
+
+/// The image that buildah's comment names: `FROM localhost/base:latest`.
+pub fn base_of_comment(comment: &str) -> Option<&str> {
+    comment.strip_prefix("FROM ").map(str::trim).filter(|name| !name.is_empty())
+}
+
+/// A line that a RUN leaves begins with its build arguments, with the shell, or with a program (exec form).
+fn is_command(text: &str, shell: &str) -> bool {
+    text.starts_with('|') || text.strip_prefix(shell).is_some_and(|t| t.starts_with(' ')) || text.starts_with('/')
+}
+
+/// `SHELL #(nop) ...`. Only behind the shell in force (or one that the same line sets), so that no command that prints
+/// `#(nop)` is taken for one.
+fn nop<'a>(created_by: &'a str, comment: &str, shell: &str) -> Option<Line<'a>> {
+    let (before, rest) = created_by.split_once(NOP)?;
+    let before = before.strip_suffix(' ')?;
+    let two_spaces = rest.starts_with(' ');
+    let (word, rest) = keyword(rest.trim_start())?;
+    let sets_it = word == "SHELL" && goquote::bracketed(rest) == Some(before);
+    if before != shell && before != "/bin/sh -c" && !sets_it {
+        return None;
+    }
+    let engine = match word {
+        _ if two_spaces => Some(Engine::Classic),
+        // These three have one space with either engine.
+        "COPY" | "ADD" | "WORKDIR" => from_comment(comment),
+        _ => Some(Engine::Buildah),
+    };
+    Some(Line { engine, shell: Some(before), body: Body::Instruction(word, rest.trim_end()) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SH: &str = "/bin/sh -c";
+
+    #[test]
+    fn each_engines_own() {
+        for (text, engine, body) in [
+            ("/bin/sh -c #(nop)  ENV A=1", Some(Engine::Classic), Body::Instruction("ENV", "A=1")),
+            ("/bin/sh -c #(nop) ENV A=1", Some(Engine::Buildah), Body::Instruction("ENV", "A=1")),
+            ("/bin/sh -c #(nop) WORKDIR /x ", None, Body::Instruction("WORKDIR", "/x")),
+            ("ENV A=1", Some(Engine::BuildKit), Body::Instruction("ENV", "A=1")),
+            ("RUN /bin/sh -c x # buildkit", Some(Engine::BuildKit), Body::Command("/bin/sh -c x")),
+            ("RUN /bin/sh -c x # buildkit # buildkit", Some(Engine::BuildKit), Body::Command("/bin/sh -c x # buildkit")),
+            ("/bin/sh -c x # buildkit", None, Body::Command("/bin/sh -c x # buildkit")),
+            ("|1 A=1 /bin/sh -c x", None, Body::Command("|1 A=1 /bin/sh -c x")),
+            ("bazel build ...", None, Body::Unknown),
+            ("", None, Body::Unknown),
+        ] {
+            let line = recognise(text, "", SH);
+            assert_eq!((line.engine, line.body), (engine, body), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_command_that_prints_nop_is_a_command() {
+        let text = "/bin/sh -c echo '#(nop)  CMD [\"x\"]'";
+        assert_eq!(recognise(text, "", SH).body, Body::Command(text));
+    }
+
+    #[test]
+    fn a_line_that_sets_the_shell_stands_behind_it() {
+        let line = recognise("/bin/ash -e -c #(nop)  SHELL [/bin/ash -e -c]", "", SH);
+        assert_eq!(line.shell, Some("/bin/ash -e -c"));
+        assert_eq!(recognise("/bin/ash -e -c #(nop)  USER x", "", SH).body, Body::Command("/bin/ash -e -c #(nop)  USER x"));
+        assert_eq!(recognise("/bin/ash -e -c #(nop)  USER x", "", "/bin/ash -e -c").body, Body::Instruction("USER", "x"));
+    }
+}

@@ -1,0 +1,312 @@
+//! One history line turned into one instruction, with what the line does not tell.
+
+use blubr_image::{Config, Healthcheck};
+
+use crate::reverse::line::Engine;
+use crate::reverse::{goquote, layout, lossy};
+
+/// An instruction as source, and remarks on what is not known of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Statement {
+    /// Dockerfile source; `None` where no instruction can be given.
+    pub source: Option<String>,
+    /// What isn't known, a line each, safe to print.
+    pub unknown: Vec<String>,
+}
+
+impl Statement {
+    fn sure(source: Option<String>) -> Self {
+        Self { source, unknown: Vec::new() }
+    }
+
+    fn with(source: Option<String>, sure: bool, remark: &str) -> Self {
+        let unknown = if sure { Vec::new() } else { vec![remark.to_owned()] };
+        Self { source, unknown }
+    }
+}
+
+/// What is known before a line: grows as the history is walked.
+pub struct Walk<'a> {
+    /// The image's config, which keeps what history lines lose.
+    pub config: &'a Config,
+    /// SHELL in force.
+    pub shell: Vec<String>,
+    /// Build arguments declared so far, with the values that an ARG line gives.
+    pub args: Vec<(String, Option<String>)>,
+    /// Whether a later line sets the same thing again, so that the config's value isn't this line's.
+    pub last_of_kind: bool,
+}
+
+/// Arguments that every engine takes without an ARG (BuildKit's and Docker's predefined ones).
+const PREDEFINED_ARGS: [&str; 10] = [
+    "HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "FTP_PROXY", "ftp_proxy", "NO_PROXY", "no_proxy", "ALL_PROXY",
+    "all_proxy",
+];
+
+impl Walk<'_> {
+    /// An instruction that ran no command.
+    pub fn instruction(&mut self, engine: Engine, keyword: &str, rest: &str) -> Statement {
+        let lower = keyword.to_lowercase();
+        match keyword {
+            "COPY" | "ADD" => copy(&lower, rest),
+            "ARG" => self.arg(engine, rest),
+            // buildah keeps the rest of a line as it was written.
+            _ if engine == Engine::Buildah => self.verbatim(&lower, keyword, rest),
+            "ENV" => self.env(rest),
+            "LABEL" => self.label(rest),
+            "CMD" | "ENTRYPOINT" => match goquote::strings(rest) {
+                Some((argv, "")) => Statement::sure(layout::cmd(&lower, &argv, &self.shell)),
+                _ => self.verbatim(&lower, keyword, rest),
+            },
+            "SHELL" => self.set_shell(rest),
+            "USER" | "WORKDIR" | "STOPSIGNAL" | "MAINTAINER" => Statement::sure(layout::one(&lower, rest)),
+            "EXPOSE" => {
+                let ports = goquote::map_keys(rest);
+                let ports = ports.unwrap_or_else(|| rest.split_whitespace().map(str::to_owned).collect());
+                Statement::sure(layout::list(&lower, &ports))
+            }
+            "VOLUME" => {
+                let inside = goquote::bracketed(rest).unwrap_or(rest);
+                let (volumes, sure) = lossy::names(inside, &self.config.config.volumes);
+                let sure = sure || !volumes.is_empty() && volumes.iter().all(|v| v.starts_with('/'));
+                Statement::with(layout::list(&lower, &volumes), sure, "whether a name holds spaces")
+            }
+            "HEALTHCHECK" => self.healthcheck(rest),
+            _ => self.verbatim(&lower, keyword, rest),
+        }
+    }
+
+    fn verbatim(&mut self, lower: &str, keyword: &str, rest: &str) -> Statement {
+        let source = layout::verbatim(lower, &format!("{keyword} {rest}"));
+        if lower == "shell" && let Some(shell) = source.as_deref().and_then(layout::parse_one) {
+            self.shell = shell.args;
+        }
+        Statement::sure(source)
+    }
+
+    fn env(&self, rest: &str) -> Statement {
+        let env = &self.config.config.env;
+        let (pairs, sure) = lossy::pairs(rest, |name| {
+            env.iter().filter_map(|e| e.split_once('=')).find(|(n, _)| *n == name).map(|(_, v)| Some(v))
+        });
+        Statement::with(layout::pairs("env", &pairs), sure, "where these values end; the history drops quotes")
+    }
+
+    fn label(&self, rest: &str) -> Statement {
+        let labels = &self.config.config.labels;
+        let (pairs, sure) = lossy::pairs(rest, |name| labels.get(name).map(|v| Some(v.as_str())));
+        Statement::with(layout::pairs("label", &pairs), sure, "where these values end; the history drops quotes")
+    }
+
+    fn arg(&mut self, engine: Engine, rest: &str) -> Statement {
+        if engine == Engine::Buildah {
+            // buildah names all arguments declared so far, without their values.
+            let names: Vec<&str> = rest.split_whitespace().map(|w| w.split_once('=').map_or(w, |(n, _)| n)).collect();
+            let new = names.iter().find(|n| !self.args.iter().any(|(known, _)| known == *n));
+            let Some(name) = new.or(names.first()) else { return Statement::default() };
+            self.declare(name, None);
+            return Statement::sure(layout::arg(name, None));
+        }
+        let (name, value) = match rest.split_once('=') {
+            Some((name, value)) => (name, Some(value)),
+            None => (rest, None),
+        };
+        self.declare(name, value);
+        Statement::sure(layout::arg(name, value))
+    }
+
+    fn declare(&mut self, name: &str, value: Option<&str>) {
+        self.args.retain(|(known, _)| known != name);
+        self.args.push((name.to_owned(), value.map(str::to_owned)));
+    }
+
+    fn set_shell(&mut self, rest: &str) -> Statement {
+        let inside = goquote::bracketed(rest).unwrap_or(rest);
+        let configured = self.config.config.shell.as_ref().filter(|s| s.join(" ") == inside);
+        let shell = configured.cloned().unwrap_or_else(|| inside.split(' ').map(str::to_owned).collect());
+        let sure = configured.is_some();
+        self.shell = shell;
+        Statement::with(layout::exec("shell", &self.shell), sure, "whether a word of this SHELL holds spaces")
+    }
+
+    fn healthcheck(&self, rest: &str) -> Statement {
+        let (check, sure) = match &self.config.config.healthcheck {
+            Some(check) if self.last_of_kind => (check.clone(), true),
+            _ => match parse_healthcheck(rest) {
+                Some(check) => (check, true),
+                None => return Statement { source: None, unknown: vec!["this HEALTHCHECK; a later one replaced it".into()] },
+            },
+        };
+        Statement::with(layout::healthcheck(&check), sure, "this HEALTHCHECK")
+    }
+
+    /// A RUN, its build arguments still in front.
+    pub fn command(&mut self, engine: Engine, text: &str) -> (Statement, Vec<(String, String)>) {
+        let (given, text, mut unknown) = self.split_build_args(text);
+        if engine == Engine::Buildah {
+            // Always /bin/sh -c, whatever SHELL says, and behind it the instruction as written.
+            let written = text.strip_prefix("/bin/sh -c ").unwrap_or(text);
+            let source = layout::verbatim("run", &format!("RUN {written}"));
+            let source = source.or_else(|| layout::run_shell(written, &blubr_dockerfile::default_shell()));
+            return (Statement { source, unknown }, given);
+        }
+        let joined = self.shell.join(" ");
+        let source = match text.strip_prefix(&joined).and_then(|t| t.strip_prefix(' ')) {
+            Some(command) => layout::run_shell(command, &self.shell),
+            None => {
+                unknown.push("where the words of this exec form begin and end; it is cut at spaces".to_owned());
+                let argv: Vec<String> = text.split(' ').map(str::to_owned).collect();
+                layout::exec("run", &argv)
+            }
+        };
+        (Statement { source, unknown }, given)
+    }
+
+    /// Undoes `|2 A=1 B=x y /bin/sh -c ...`: the arguments, and the command behind them.
+    fn split_build_args<'t>(&self, text: &'t str) -> (Vec<(String, String)>, &'t str, Vec<String>) {
+        let nothing = (Vec::new(), text, Vec::new());
+        let Some((count, rest)) = text.strip_prefix('|').and_then(|t| t.split_once(' ')) else { return nothing };
+        let Ok(count) = count.parse::<usize>() else { return nothing };
+        if count == 0 {
+            return (Vec::new(), rest, Vec::new());
+        }
+        let known = |name: &str| {
+            let declared = self.args.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_deref());
+            declared.or_else(|| PREDEFINED_ARGS.contains(&name).then_some(None))
+        };
+        for shell in [self.shell.join(" "), "/bin/sh -c".to_owned()] {
+            for (at, _) in rest.match_indices(&format!(" {shell} ")) {
+                let (Some(args), Some(command)) = (rest.get(..at), rest.get(at + 1..)) else { continue };
+                let (pairs, sure) = lossy::pairs(args, known);
+                if pairs.len() == count {
+                    let remark = "where the build arguments' values end".to_owned();
+                    return (pairs, command, if sure { Vec::new() } else { vec![remark] });
+                }
+            }
+        }
+        // An exec form, or names that no ARG line declares: values without spaces are the only reading left.
+        let mut words = rest.splitn(count.saturating_add(1), ' ');
+        let pairs: Vec<_> = words.by_ref().take(count).filter_map(|w| w.split_once('=')).collect();
+        let command = words.next().unwrap_or("");
+        if pairs.len() != count || command.is_empty() {
+            return (Vec::new(), text, vec!["where the build arguments in front of this command end".to_owned()]);
+        }
+        let pairs = pairs.into_iter().map(|(n, v)| (n.to_owned(), v.to_owned())).collect();
+        (pairs, command, vec!["whether the build arguments' values hold spaces".to_owned()])
+    }
+}
+
+/// Where the classic builder and buildah put the sum of what was copied instead of its name.
+fn sum(rest: &str) -> Option<(usize, usize)> {
+    const SUM_CHARS: usize = 64;
+    for kind in ["file:", "dir:", "multi:"] {
+        for (at, _) in rest.match_indices(kind) {
+            let end = at + kind.len() + SUM_CHARS;
+            let hex = rest.get(at + kind.len()..end)?;
+            if hex.bytes().all(|b| b.is_ascii_hexdigit()) && rest.get(end..)?.starts_with(" in ") {
+                return Some((at, end));
+            }
+        }
+    }
+    None
+}
+
+fn copy(keyword: &str, rest: &str) -> Statement {
+    let (flags, rest) = match sum(rest) {
+        // The classic builder forgets the space behind --chown.
+        Some((at, _)) => (rest.get(..at).unwrap_or(""), rest.get(at..).unwrap_or("")),
+        None => ("", rest),
+    };
+    let mut flags: Vec<String> = flags.split_whitespace().map(str::to_owned).collect();
+    if let Some((_, end)) = sum(rest) {
+        let source = rest.get(..end).unwrap_or("");
+        let dest = rest.get(end + " in ".len()..).unwrap_or("").trim_end();
+        let what = if source.starts_with("multi:") { "the names of the several sources" } else { "the source's name" };
+        return Statement {
+            source: layout::copy(keyword, &flags, &[source.to_owned(), dest.to_owned()]),
+            unknown: vec![format!("{what}; the history keeps a sum of them only")],
+        };
+    }
+    let mut words: Vec<String> = rest.split(' ').filter(|w| !w.is_empty()).map(str::to_owned).collect();
+    while words.first().is_some_and(|w| w.starts_with("--")) {
+        flags.push(words.remove(0));
+    }
+    // Several sources need a destination that ends with a slash, so anything else had a space in a name.
+    let sure = words.len() <= 2 || words.last().is_some_and(|w| w.ends_with('/') || w == ".");
+    Statement::with(layout::copy(keyword, &flags, &words), sure, "where these names begin and end: one holds a space")
+}
+
+/// `&{["CMD-SHELL" "x"] "5s" "3s" "1m0s" '\x02'}`, with a start interval before the retries in newer engines.
+fn parse_healthcheck(rest: &str) -> Option<Healthcheck> {
+    let (test, mut rest) = goquote::strings(rest.strip_prefix("&{")?)?;
+    let mut durations = Vec::new();
+    while let Some((duration, after)) = rest.strip_prefix(' ').and_then(goquote::quoted) {
+        durations.push(parse_duration(&duration)?);
+        rest = after;
+    }
+    let mut check = Healthcheck::default();
+    check.test = test;
+    [check.interval, check.timeout, check.start_period, check.start_interval] =
+        std::array::from_fn(|i| durations.get(i).copied().unwrap_or(0));
+    let rune = rest.trim().strip_prefix('\'')?.strip_suffix("'}")?;
+    check.retries = match rune.strip_prefix("\\x") {
+        Some(hex) => i64::from_str_radix(hex, 16).ok()?,
+        None => i64::from(u32::from(goquote::quoted(&format!("\"{rune}\""))?.0.chars().next()?)),
+    };
+    Some(check)
+}
+
+/// Go's `time.Duration.String`: `1m30s`, `1.5s`, `100ms`; in nanoseconds.
+fn parse_duration(text: &str) -> Option<i64> {
+    let mut rest = text;
+    let mut total = 0_i64;
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
+        let (number, after) = rest.split_at(digits);
+        let letters = after.find(|c: char| c.is_ascii_digit()).unwrap_or(after.len());
+        let (unit, after) = after.split_at(letters);
+        let length = match unit {
+            "h" => 3_600_000_000_000_i64,
+            "m" => 60_000_000_000,
+            "s" => 1_000_000_000,
+            "ms" => 1_000_000,
+            "us" | "µs" => 1_000,
+            "ns" => 1,
+            _ => return None,
+        };
+        let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+        let mut value = whole.parse::<i64>().ok()?.checked_mul(length)?;
+        let mut scale = length;
+        for digit in fraction.chars() {
+            scale /= 10;
+            value = value.checked_add(i64::from(digit.to_digit(10)?).checked_mul(scale)?)?;
+        }
+        total = total.checked_add(value)?;
+        rest = after;
+    }
+    Some(total)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn healthchecks() {
+        let check = parse_healthcheck(r#"&{["CMD-SHELL" "test -f /m8 || exit 1"] "5s" "3s" "1m0s" '\x02'}"#).unwrap();
+        assert_eq!(check.test, ["CMD-SHELL", "test -f /m8 || exit 1"]);
+        assert_eq!((check.interval, check.start_period, check.retries), (5_000_000_000, 60_000_000_000, 2));
+        assert_eq!(parse_healthcheck(r#"&{["NONE"] "0s" "0s" "0s" "0s" 'A'}"#).unwrap().retries, 65);
+        assert_eq!(parse_healthcheck("{Test:[x]}"), None);
+        assert_eq!(parse_duration("1h2m3.5s"), Some(3_723_500_000_000));
+    }
+
+    #[test]
+    fn sums_stand_for_names() {
+        let sum = "a".repeat(64);
+        let statement = copy("copy", &format!("--chown=1000:1000file:{sum} in /dst/sp ace "));
+        assert_eq!(statement.source.unwrap(), format!("COPY --chown=1000:1000 [\"file:{sum}\", \"/dst/sp ace\"]"));
+        assert_eq!(statement.unknown.len(), 1);
+        assert!(copy("copy", "a b /c").unknown.len() == 1 && copy("copy", "a b /c/").unknown.is_empty());
+    }
+}

@@ -1,0 +1,188 @@
+//! History lines as the three engines write them, and lines that nobody should.
+
+use std::collections::BTreeMap;
+
+use blubr_dockerfile::{Dockerfile, Scope};
+use serde_json::json;
+
+use super::*;
+use crate::output::dockerfile;
+
+fn config(history: &[(&str, &str, bool)], config: serde_json::Value) -> Config {
+    let layers = history.iter().filter(|h| !h.2).count();
+    let history: Vec<_> =
+        history.iter().map(|(by, comment, empty)| json!({"created_by": by, "comment": comment, "empty_layer": empty})).collect();
+    let ids: Vec<_> = (0..layers).map(|n| format!("sha256:{n:064x}")).collect();
+    let text = json!({"config": config, "history": history, "rootfs": {"type": "layers", "diff_ids": ids}});
+    Config::parse(text.to_string().as_bytes()).unwrap()
+}
+
+fn sources(reversed: &Reversed) -> Vec<&str> {
+    reversed.entries.iter().chain(&reversed.tail).map(|e| e.source.as_deref().unwrap_or("-")).collect()
+}
+
+#[test]
+fn classic() {
+    let c = config(
+        &[
+            ("/bin/sh -c #(nop)  ARG V=1.2", "", true),
+            ("/bin/sh -c #(nop)  ENV A=1 B=two words C=sing $A le", "", true),
+            ("|2 N=given V=1.2 /bin/sh -c echo \"$V && x\" &&     echo 'y  z'", "", false),
+            ("/bin/ash -e -c #(nop)  SHELL [/bin/ash -e -c]", "", true),
+            ("|1 V=1.2 /bin/ash -e -c a|b", "", false),
+            ("/bin/ash -e -c #(nop)  CMD [\"/bin/ash\" \"-e\" \"-c\" \"echo \\\"$A\\\"\"]", "", true),
+            ("/bin/busybox --install -s /bin", "", false),
+        ],
+        json!({"Env": ["A=1", "B=two words", "C=sing $A le"], "Shell": ["/bin/ash", "-e", "-c"],
+            "Cmd": ["/bin/ash", "-e", "-c", "echo \"$A\""]}),
+    );
+    let reversed = reverse(&c, None);
+    assert_eq!(
+        sources(&reversed),
+        [
+            "ARG V=1.2",
+            "ENV A=1 B=\"two words\" C=\"sing \\$A le\"",
+            "RUN echo \"$V && x\" &&     echo 'y  z'",
+            "SHELL [\"/bin/ash\", \"-e\", \"-c\"]",
+            "RUN a|b",
+            "CMD echo \"$A\"",
+            "RUN [\"/bin/busybox\", \"--install\", \"-s\", \"/bin\"]",
+        ]
+    );
+    assert!(reversed.entries[..6].iter().enumerate().all(|(i, e)| i == 2 || e.unknown.is_empty()), "{reversed:?}");
+    assert_eq!(reversed.entries[4].build_args, [("V".into(), "1.2".into())]);
+    assert!(reversed.remarks.is_empty(), "{:?}", reversed.remarks);
+}
+
+#[test]
+fn buildkit() {
+    let bk = "buildkit.dockerfile.v0";
+    let c = config(
+        &[
+            ("ARG V=a b", bk, true),
+            ("RUN |1 V=a b /bin/sh -c echo x # buildkit # buildkit", bk, false),
+            ("RUN /bin/sh -c a\nb\n # buildkit", bk, false),
+            ("COPY a.txt dir/x /dst/ # buildkit", bk, false),
+            ("EXPOSE map[53/udp:{} 80/tcp:{}]", bk, true),
+            ("VOLUME [/v3 /v 4]", bk, true),
+            ("HEALTHCHECK {Test:[CMD-SHELL x] Interval:5s}", bk, true),
+        ],
+        json!({"Volumes": {"/v3": {}, "/v 4": {}}, "OnBuild": ["RUN echo \"$A\""], "ExposedPorts": {"80/tcp": {}, "53/udp": {}},
+            "Healthcheck": {"Test": ["CMD-SHELL", "test -f x || exit 1"], "Interval": 5_000_000_000_i64, "Retries": 2}}),
+    );
+    let reversed = reverse(&c, None);
+    assert_eq!(
+        sources(&reversed),
+        [
+            "ARG V=\"a b\"",
+            "RUN echo x # buildkit",
+            "RUN <<EOF\na\nb\nEOF",
+            "COPY a.txt dir/x /dst/",
+            "EXPOSE 53/udp 80/tcp",
+            "VOLUME [\"/v3\", \"/v 4\"]",
+            "HEALTHCHECK --interval=5s --retries=2 CMD test -f x || exit 1",
+            "ONBUILD RUN echo \"$A\"",
+        ]
+    );
+}
+
+#[test]
+fn buildah() {
+    let c = config(
+        &[
+            ("/bin/sh -c #(nop) CMD [\"sh\"]", "", false),
+            ("/bin/sh -c #(nop) ARG V", "FROM localhost/base:latest", true),
+            ("/bin/sh -c #(nop) ARG N V", "FROM 1", true),
+            ("/bin/sh -c #(nop) ENV A=1 B=\"two $V\"", "FROM 2", true),
+            ("|2 N=given V=1.2 /bin/sh -c [\"/x\", \"a b\"]", "FROM 3", false),
+            ("/bin/sh -c #(nop) SHELL [\"/bin/ash\", \"-c\"]", "FROM 4", true),
+            ("/bin/sh -c #(nop) CMD echo \"$A\"", "FROM 5", true),
+        ],
+        json!({"Env": ["A=1", "B=two 1.2"], "Cmd": ["/bin/sh", "-c", "echo \"$A\""], "Labels": {"io.buildah.version": "1.28.2"}}),
+    );
+    let reversed = reverse(&c, None);
+    assert_eq!(
+        sources(&reversed),
+        [
+            "CMD [\"sh\"]",
+            "ARG V=1.2",
+            "ARG N=given",
+            "ENV A=1 B=\"two $V\"",
+            "RUN [\"/x\", \"a b\"]",
+            "SHELL [\"/bin/ash\", \"-c\"]",
+            "CMD echo \"$A\"",
+        ]
+    );
+    assert_eq!(reversed.base.as_ref().map(|b| (b.lines, b.certain)), Some((1, true)));
+    assert_eq!(reversed.remarks.len(), 1, "{:?}", reversed.remarks);
+}
+
+#[test]
+fn missing_and_rewritten_histories_are_said() {
+    let none = config(&[], json!({"Env": ["A=1"], "User": "me"}));
+    assert_eq!(sources(&reverse(&none, None)), ["ENV A=1", "USER me"]);
+    let text = json!({"history": [{"created_by": "RUN x"}], "rootfs": {"diff_ids": []}}).to_string();
+    let rewritten = reverse(&Config::parse(text.as_bytes()).unwrap(), None);
+    assert!(rewritten.remarks.iter().any(|r| r.contains("rewritten")));
+    let committed = config(&[("bash", "made by hand", false)], json!({"Cmd": ["bash"]}));
+    let reversed = reverse(&committed, None);
+    assert!(reversed.entries[0].unknown.iter().any(|u| u.contains("committed")), "{reversed:?}");
+}
+
+#[test]
+fn a_given_base_is_compared() {
+    let base = config(&[("COPY a /b # buildkit", "", false), ("CMD [\"x\"]", "", true)], json!({}));
+    let image = config(&[("COPY a /b # buildkit", "", false), ("CMD [\"x\"]", "", true), ("RUN y", "", false)], json!({}));
+    assert_eq!(reverse(&image, Some(&base)).base.unwrap().lines, 2);
+    let other = config(&[("COPY c /b # buildkit", "", false)], json!({}));
+    assert_eq!(reverse(&image, Some(&other)).base, None);
+}
+
+/// Whatever a history says, the print is a Dockerfile of exactly the instructions that were given, without a character that
+/// a terminal obeys.
+#[test]
+fn hostile_histories_stay_in_their_lines() {
+    let evil = [
+        "\nUSER root", "\r\nRUN evil", "\u{1b}[2J", "\u{9b}31m", "\u{202e}", "\\", "\"", "'", "`", "$X", "${X:-", "<<EOF\nx\nEOF",
+        "# buildkit", " # buildkit", "\0", "[", "]", "{", "é", "\u{2028}FROM x", "|1 A=b ", "--mount=x ", "#(nop) ", "=", " = ",
+    ];
+    let lines = [
+        "/bin/sh -c #(nop)  ENV A=@", "/bin/sh -c #(nop)  @ENV A=1", "/bin/sh -c #(nop) ENV A=@", "ENV A=@", "ENV @=1", "LABEL @=@",
+        "RUN /bin/sh -c @ # buildkit", "RUN |1 A=@ /bin/sh -c x@ # buildkit", "/bin/sh -c @", "|@ A=1 /bin/sh -c x", "COPY @ /x # buildkit",
+        "COPY x @ # buildkit", "USER @", "WORKDIR @", "CMD [\"@\"]", "CMD @", "ENTRYPOINT [@]", "SHELL [@]", "EXPOSE map[@:{}]", "VOLUME [@]",
+        "HEALTHCHECK &{[\"CMD-SHELL\" \"@\"] \"5s\" '\\x02'}", "STOPSIGNAL @", "MAINTAINER @", "ARG @", "ARG A=@", "@", "ONBUILD @",
+        "/bin/sh -c #(nop) COPY file:@ in @", "/bin/sh -c #(nop) ONBUILD @", "/bin/sh -c #(nop) RUN @", "FROM @",
+    ];
+    for line in lines {
+        for one in evil {
+            for two in evil {
+                let text = line.replacen('@', one, 1).replace('@', two);
+                let c = config(
+                    &[(&text, one, false), ("USER after", "", true)],
+                    json!({"Env": [format!("A={one}"), format!("{two}=x")], "Labels": {one: two}, "User": "after", "Volumes": {one: {}},
+                        "OnBuild": [format!("RUN x{two}")], "Cmd": [two], "Shell": [one, two], "WorkingDir": one, "StopSignal": two}),
+                );
+                let reversed = reverse(&c, None);
+                let print = dockerfile::print(&reversed, &c, "x", None);
+                let bad = print.chars().find(|c| layout::is_unsafe(*c) && *c != '\n' && *c != '\t');
+                assert_eq!(bad, None, "{text:?} gives {print}");
+                let file = Dockerfile::parse(print.as_bytes()).unwrap_or_else(|e| panic!("{text:?} gives {print}: {e}"));
+                let given: Vec<_> = sources(&reversed).into_iter().filter(|s| *s != "-").collect();
+                let read: Vec<_> = file.instructions[1..].iter().map(|i| i.text.as_str()).collect();
+                assert_eq!(read, given, "{text:?}");
+            }
+        }
+    }
+}
+
+/// What is printed for pairs reads back to the values.
+#[test]
+fn values_read_back() {
+    for value in ["a", "", "two words", "$A", "\"q\"", "'s'", "back\\slash", "a=b", "ü", "#x", "a\\", "`x`", "$", "\\\""] {
+        let c = config(&[(&format!("ENV V={value}"), "", true)], json!({"Env": [format!("V={value}")]}));
+        let reversed = reverse(&c, None);
+        let instruction = layout::parse_one(reversed.entries[0].source.as_deref().unwrap()).unwrap();
+        let words = Scope::new('\\', BTreeMap::new()).step(&instruction).unwrap();
+        assert_eq!(words, ["V", value]);
+    }
+}

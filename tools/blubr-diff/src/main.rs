@@ -1,3 +1,5 @@
 //! Compare attestations with each other and with images.
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    blubr_cli::run(blubr_diff::run)
+}

@@ -17,26 +17,48 @@ pub fn print(reversed: &Reversed, config: &Config, name: &str, files: Option<&Fi
         out.push_str(text);
         out.push('\n');
     };
-    add(&mut out, &format!("# Made from the history of {} by blubr-diff {}", comment(name), env!("CARGO_PKG_VERSION")));
-    let platform = [config.os.as_str(), config.architecture.as_str(), config.variant.as_deref().unwrap_or("")];
+    add(
+        &mut out,
+        &format!(
+            "# Made from the history of {} by blubr-diff {}",
+            comment(name),
+            env!("CARGO_PKG_VERSION")
+        ),
+    );
+    let platform =
+        [config.os.as_str(), config.architecture.as_str(), config.variant.as_deref().unwrap_or("")];
     let platform = platform.into_iter().filter(|p| !p.is_empty()).collect::<Vec<_>>().join("/");
     let created = config.created.as_deref().unwrap_or("at an unknown time");
-    add(&mut out, &format!("# for {}, made {}; {} layers", comment(&platform), comment(created), config.diff_ids().len()));
+    add(
+        &mut out,
+        &format!(
+            "# for {}, made {}; {} layers",
+            comment(&platform),
+            comment(created),
+            config.diff_ids().len()
+        ),
+    );
     for remark in &reversed.remarks {
         add(&mut out, &format!("# unknown: {remark}"));
     }
     if reversed.base.is_none() && !reversed.entries.is_empty() {
-        add(&mut out, "# unknown: where the base image ends, if there is one; nothing in the history says so");
+        add(
+            &mut out,
+            "# unknown: where the base image ends, if there is one; nothing in the history says so",
+        );
     }
     add(&mut out, "FROM scratch");
-    for (at, entry) in reversed.entries.iter().enumerate() {
-        if let Some(base) = reversed.base.as_ref().filter(|b| b.lines == at && at > 0) {
+    for entry in &reversed.entries {
+        if let Some(base) =
+            reversed.base.as_ref().filter(|b| b.lines > 0 && Some(b.lines) == entry.history)
+        {
             let likely = if base.certain { "" } else { "likely " };
             add(&mut out, &format!("# ---- the base image {likely}ends here: {} ----", base.reason));
         }
         print_entry(&mut out, entry, files);
     }
-    if let Some(base) = reversed.base.as_ref().filter(|b| b.lines == reversed.entries.len() && b.lines > 0) {
+    if let Some(base) = reversed.base.as_ref().filter(|b| b.lines == config.history.len() && b.lines > 0)
+    {
         add(&mut out, &format!("# ---- the base image ends here: {} ----", base.reason));
     }
     for entry in &reversed.tail {
@@ -49,6 +71,9 @@ fn print_entry(out: &mut String, entry: &Entry, files: Option<&Files>) {
     for unknown in &entry.unknown {
         // Writing to a String can't fail.
         let _ = writeln!(out, "# unknown: {unknown}");
+    }
+    for note in &entry.notes {
+        let _ = writeln!(out, "# {note}");
     }
     if let (Some(layer), Some(files)) = (&entry.layer, files) {
         let _ = writeln!(out, "# layer {layer}");

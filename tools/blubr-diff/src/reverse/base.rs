@@ -24,7 +24,11 @@ const PAUSE_SECONDS_MAX: i64 = 6 * 3600;
 pub fn boundary(config: &Config, engines: &[Engine], base: Option<&Config>) -> Option<Boundary> {
     if let Some(base) = base {
         let same = base.history.len() <= config.history.len()
-            && base.history.iter().zip(&config.history).all(|(b, c)| b.created_by == c.created_by && b.created == c.created);
+            && base
+                .history
+                .iter()
+                .zip(&config.history)
+                .all(|(b, c)| b.created_by == c.created_by && b.created == c.created);
         let layers = config.diff_ids().starts_with(base.diff_ids());
         let reason = match (same, layers) {
             (true, true) => "its history and its layers are that image's",
@@ -41,7 +45,11 @@ pub fn boundary(config: &Config, engines: &[Engine], base: Option<&Config>) -> O
         let name = config.history.get(at).and_then(|h| line::base_of_comment(&h.comment)).unwrap_or("");
         let last = at + 1 == config.history.len();
         if !last {
-            return Some(Boundary { lines: at, certain: true, reason: format!("buildah wrote down that it began from {}", comment(name)) });
+            return Some(Boundary {
+                lines: at,
+                certain: true,
+                reason: format!("buildah wrote down that it began from {}", comment(name)),
+            });
         }
     }
     let change = engines.windows(2).rposition(|pair| pair.first() != pair.last());
@@ -49,12 +57,17 @@ pub fn boundary(config: &Config, engines: &[Engine], base: Option<&Config>) -> O
         let reason = "another engine made the lines behind it".to_owned();
         return Some(Boundary { lines: at + 1, certain: false, reason });
     }
-    let times: Vec<Option<i64>> = config.history.iter().map(|h| h.created.as_deref().and_then(seconds)).collect();
+    let times: Vec<Option<i64>> =
+        config.history.iter().map(|h| h.created.as_deref().and_then(seconds)).collect();
     let pause = times.windows(2).rposition(|pair| match pair {
         [Some(a), Some(b)] => (b - a).abs() > PAUSE_SECONDS_MAX,
         _ => false,
     })?;
-    Some(Boundary { lines: pause + 1, certain: false, reason: "the lines behind it were made more than six hours later".to_owned() })
+    Some(Boundary {
+        lines: pause + 1,
+        certain: false,
+        reason: "the lines behind it were made more than six hours later".to_owned(),
+    })
 }
 
 /// Seconds since 1970 of an RFC 3339 time, without its fraction; days by Howard Hinnant's days_from_civil.

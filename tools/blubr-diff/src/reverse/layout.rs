@@ -65,11 +65,17 @@ fn literal(word: &str) -> String {
 
 /// A value in double quotes, or bare where it needs none.
 fn quoted(value: &str) -> String {
-    let bare = |c: char| c.is_alphanumeric() || matches!(c, '_' | '.' | '/' | ':' | '@' | '%' | '+' | ',' | '=' | '-' | '~');
+    let bare = |c: char| {
+        c.is_alphanumeric()
+            || matches!(c, '_' | '.' | '/' | ':' | '@' | '%' | '+' | ',' | '=' | '-' | '~')
+    };
     if !value.is_empty() && value.chars().all(bare) {
         return value.to_owned();
     }
-    let escaped: String = value.chars().flat_map(|c| [if matches!(c, '"' | '$' | '\\') { "\\" } else { "" }.to_owned(), c.to_string()]).collect();
+    let escaped: String = value
+        .chars()
+        .flat_map(|c| [if matches!(c, '"' | '$' | '\\') { "\\" } else { "" }.to_owned(), c.to_string()])
+        .collect();
     format!("\"{escaped}\"")
 }
 
@@ -116,24 +122,36 @@ pub fn run_shell(text: &str, shell: &[String]) -> Option<String> {
         Some(format!("RUN {}", json(&argv))),
     ];
     let same = |i: &Instruction| {
-        i.flags.is_empty() && i.shell_commands(shell).iter().any(|c| c.engines.contains(&Engine::BuildKit) && c.argv == argv)
+        i.flags.is_empty()
+            && i.shell_commands(shell)
+                .iter()
+                .any(|c| c.engines.contains(&Engine::BuildKit) && c.argv == argv)
     };
     first_good("run", sources.into_iter().flatten(), same)
 }
 
-/// The text broken again behind each first of several spaces: where a continuation line with an indentation was joined.
+/// The text broken again where a continuation line with an indentation was joined: at a run of spaces behind an operator, or
+/// at a run that no one puts into a line.
 fn broken(text: &str) -> String {
+    /// A line joined behind ` \` with the usual four spaces leaves a run of five.
+    const RUN_CHARS_MIN: usize = 5;
     let mut out = String::with_capacity(text.len() + 64);
-    let mut chars = text.chars().peekable();
-    let mut before = ' ';
-    while let Some(c) = chars.next() {
-        out.push(c);
-        let blank = |c: char| c == ' ' || c == '\t';
-        if c == ' ' && !blank(before) && chars.peek().copied().is_some_and(blank) {
-            out.push_str("\\\n");
+    let mut rest = text;
+    while let Some(at) = rest.find(' ') {
+        let (before, from) = rest.split_at(at);
+        out.push_str(before);
+        let spaces = from.len() - from.trim_start_matches([' ', '\t']).len();
+        let operator = ["&&", "||", ";", "|", "{", "("].iter().any(|o| out.ends_with(o));
+        let run = from.get(..spaces).unwrap_or("");
+        if spaces >= RUN_CHARS_MIN || (spaces > 1 && (operator || run.contains('\t'))) {
+            out.push_str(" \\\n");
+            out.push_str(run.get(1..).unwrap_or(""));
+        } else {
+            out.push_str(run);
         }
-        before = c;
+        rest = from.get(spaces..).unwrap_or("");
     }
+    out.push_str(rest);
     out
 }
 
@@ -148,7 +166,9 @@ pub fn cmd(keyword: &str, argv: &[String], shell: &[String]) -> Option<String> {
     let text = argv.split_last().filter(|(_, before)| *before == shell).map(|(text, _)| text);
     let shell_form = text.and_then(|text| {
         let source = format!("{} {text}", keyword.to_uppercase());
-        first_good(keyword, [source].into_iter().filter(|s| !s.contains('\n')), |i| !i.json_form && i.args == [text.clone()])
+        first_good(keyword, [source].into_iter().filter(|s| !s.contains('\n')), |i| {
+            !i.json_form && i.args == [text.clone()]
+        })
     });
     shell_form.or_else(|| exec(keyword, argv))
 }
@@ -157,11 +177,14 @@ pub fn cmd(keyword: &str, argv: &[String], shell: &[String]) -> Option<String> {
 pub fn pairs(keyword: &str, pairs: &[(String, String)]) -> Option<String> {
     let want: Vec<String> = pairs.iter().flat_map(|(n, v)| [n.clone(), v.clone()]).collect();
     let line = |name: &dyn Fn(&str) -> String| {
-        let words: Vec<String> = pairs.iter().map(|(n, v)| format!("{}={}", name(n), quoted(v))).collect();
+        let words: Vec<String> =
+            pairs.iter().map(|(n, v)| format!("{}={}", name(n), quoted(v))).collect();
         format!("{} {}", keyword.to_uppercase(), words.join(" "))
     };
     let sources = [line(&|n| n.to_owned()), line(&quoted)];
-    first_good(keyword, sources.into_iter().filter(|s| !s.contains('\n')), |i| expanded(i).as_ref() == Some(&want))
+    first_good(keyword, sources.into_iter().filter(|s| !s.contains('\n')), |i| {
+        expanded(i).as_ref() == Some(&want)
+    })
 }
 
 /// `ARG`.
@@ -170,7 +193,9 @@ pub fn arg(name: &str, value: Option<&str>) -> Option<String> {
         Some(value) => (format!("ARG {name}={}", quoted(value)), format!("{name}={value}")),
         None => (format!("ARG {name}"), name.to_owned()),
     };
-    first_good("arg", [source].into_iter().filter(|s| !s.contains('\n')), |i| expanded(i).as_ref() == Some(&vec![want.clone()]))
+    first_good("arg", [source].into_iter().filter(|s| !s.contains('\n')), |i| {
+        expanded(i).as_ref() == Some(&vec![want.clone()])
+    })
 }
 
 /// `COPY` and `ADD`: flags, sources and destination.
@@ -178,7 +203,10 @@ pub fn copy(keyword: &str, flags: &[String], words: &[String]) -> Option<String>
     let upper = keyword.to_uppercase();
     let flags_text: String = flags.iter().map(|f| format!(" {f}")).collect();
     let literals: Vec<String> = words.iter().map(|w| literal(w)).collect();
-    let sources = [format!("{upper}{flags_text} {}", literals.join(" ")), format!("{upper}{flags_text} {}", json(&literals))];
+    let sources = [
+        format!("{upper}{flags_text} {}", literals.join(" ")),
+        format!("{upper}{flags_text} {}", json(&literals)),
+    ];
     first_good(keyword, sources.into_iter().filter(|s| !s.contains('\n')), |i| {
         i.flags == flags && i.heredocs.is_empty() && expanded(i).as_deref() == Some(words)
     })
@@ -188,7 +216,9 @@ pub fn copy(keyword: &str, flags: &[String], words: &[String]) -> Option<String>
 pub fn one(keyword: &str, value: &str) -> Option<String> {
     let text = if keyword == "maintainer" { value.to_owned() } else { literal(value) };
     let source = format!("{} {text}", keyword.to_uppercase());
-    first_good(keyword, [source].into_iter().filter(|s| !s.contains('\n')), |i| expanded(i).is_some_and(|w| w == [value]))
+    first_good(keyword, [source].into_iter().filter(|s| !s.contains('\n')), |i| {
+        expanded(i).is_some_and(|w| w == [value])
+    })
 }
 
 /// `EXPOSE` and `VOLUME`.
@@ -199,7 +229,9 @@ pub fn list(keyword: &str, words: &[String]) -> Option<String> {
         "volume" => vec![format!("{upper} {}", json(&literals))],
         _ => vec![format!("{upper} {}", literals.join(" "))],
     };
-    first_good(keyword, sources.into_iter().filter(|s| !s.contains('\n')), |i| expanded(i).as_deref() == Some(words))
+    first_good(keyword, sources.into_iter().filter(|s| !s.contains('\n')), |i| {
+        expanded(i).as_deref() == Some(words)
+    })
 }
 
 /// `HEALTHCHECK`; durations in nanoseconds, 0 for the engine's default.
@@ -234,7 +266,13 @@ pub fn healthcheck(check: &blubr_image::Healthcheck) -> Option<String> {
 
 /// Nanoseconds as Go's time.ParseDuration reads them: the largest unit that leaves no fraction.
 pub fn duration(nanoseconds: i64) -> String {
-    for (unit, length) in [("h", 3_600_000_000_000), ("m", 60_000_000_000), ("s", 1_000_000_000), ("ms", 1_000_000), ("us", 1_000)] {
+    for (unit, length) in [
+        ("h", 3_600_000_000_000),
+        ("m", 60_000_000_000),
+        ("s", 1_000_000_000),
+        ("ms", 1_000_000),
+        ("us", 1_000),
+    ] {
         if nanoseconds % length == 0 {
             return format!("{}{unit}", nanoseconds / length);
         }
@@ -257,7 +295,9 @@ mod tests {
 
     #[test]
     fn runs_read_back() {
-        for text in ["a && b", "echo \"x && y\" '  z'", "a |cat", "x # y", "echo \\$A \\\\ b", "[ -f x ]"] {
+        for text in
+            ["a && b", "echo \"x && y\" '  z'", "a |cat", "x # y", "echo \\$A \\\\ b", "[ -f x ]"]
+        {
             assert_eq!(run_shell(text, &sh()).unwrap(), format!("RUN {text}"));
         }
         assert_eq!(run_shell("a\nb\n", &sh()).unwrap(), "RUN <<EOF\na\nb\nEOF");
@@ -267,7 +307,17 @@ mod tests {
 
     #[test]
     fn what_no_plain_line_can_say_becomes_an_array() {
-        for text in ["a\nUSER root", "x\\", "\u{1b}[2Jx", "--mount=x y", " a", "[\"a\"]", "cat <<E", "a\u{202e}b", "a\r\nb\n"] {
+        for text in [
+            "a\nUSER root",
+            "x\\",
+            "\u{1b}[2Jx",
+            "--mount=x y",
+            " a",
+            "[\"a\"]",
+            "cat <<E",
+            "a\u{202e}b",
+            "a\r\nb\n",
+        ] {
             let source = run_shell(text, &sh()).unwrap();
             assert!(source.starts_with("RUN [\"/bin/sh\", \"-c\", \""), "{source}");
             assert_eq!(source.lines().count(), 1);
@@ -306,8 +356,14 @@ mod tests {
         assert_eq!(one("user", "a\nRUN x"), None);
         assert_eq!(list("volume", &["/a b".into()]).unwrap(), "VOLUME [\"/a b\"]");
         let words: Vec<String> = ["b c", "/d e"].map(String::from).to_vec();
-        assert_eq!(copy("copy", &["--from=x".into()], &words).unwrap(), "COPY --from=x [\"b c\", \"/d e\"]");
-        assert_eq!(cmd("cmd", &["/bin/sh".into(), "-c".into(), "x $A".into()], &sh()).unwrap(), "CMD x $A");
+        assert_eq!(
+            copy("copy", &["--from=x".into()], &words).unwrap(),
+            "COPY --from=x [\"b c\", \"/d e\"]"
+        );
+        assert_eq!(
+            cmd("cmd", &["/bin/sh".into(), "-c".into(), "x $A".into()], &sh()).unwrap(),
+            "CMD x $A"
+        );
         assert_eq!(cmd("cmd", &["x".into()], &sh()).unwrap(), "CMD [\"x\"]");
         assert_eq!(arg("V", Some("a b")).unwrap(), "ARG V=\"a b\"");
         assert_eq!(duration(90_000_000_000), "90s");

@@ -47,8 +47,23 @@ pub struct Line<'a> {
 }
 
 const KEYWORDS: [&str; 17] = [
-    "ADD", "ARG", "CMD", "COPY", "ENTRYPOINT", "ENV", "EXPOSE", "HEALTHCHECK", "LABEL", "MAINTAINER", "ONBUILD", "RUN",
-    "SHELL", "STOPSIGNAL", "USER", "VOLUME", "WORKDIR",
+    "ADD",
+    "ARG",
+    "CMD",
+    "COPY",
+    "ENTRYPOINT",
+    "ENV",
+    "EXPOSE",
+    "HEALTHCHECK",
+    "LABEL",
+    "MAINTAINER",
+    "ONBUILD",
+    "RUN",
+    "SHELL",
+    "STOPSIGNAL",
+    "USER",
+    "VOLUME",
+    "WORKDIR",
 ];
 const NOP: &str = "#(nop) ";
 const BUILDKIT_SUFFIX: &str = " # buildkit";
@@ -70,12 +85,15 @@ pub fn recognise<'a>(created_by: &'a str, comment: &str, shell: &str) -> Line<'a
         return line;
     }
     if let Some((word, rest)) = keyword(created_by) {
-        let suffixed = matches!(word, "RUN" | "COPY" | "ADD").then(|| rest.strip_suffix(BUILDKIT_SUFFIX)).flatten();
+        let suffixed =
+            matches!(word, "RUN" | "COPY" | "ADD").then(|| rest.strip_suffix(BUILDKIT_SUFFIX)).flatten();
         let rest = suffixed.unwrap_or(rest);
-        let body = if word == "RUN" { Body::Command(rest) } else { Body::Instruction(word, rest.trim_end()) };
+        let body =
+            if word == "RUN" { Body::Command(rest) } else { Body::Instruction(word, rest.trim_end()) };
         return Line { engine: Some(Engine::BuildKit), shell: None, body };
     }
-    let engine = if comment == BUILDKIT_COMMENT { Some(Engine::BuildKit) } else { from_comment(comment) };
+    let engine =
+        if comment == BUILDKIT_COMMENT { Some(Engine::BuildKit) } else { from_comment(comment) };
     let command = is_command(created_by, shell);
     Line { engine, shell: None, body: if command { Body::Command(created_by) } else { Body::Unknown } }
 }
@@ -92,7 +110,9 @@ pub fn base_of_comment(comment: &str) -> Option<&str> {
 
 /// A line that a RUN leaves begins with its build arguments, with the shell, or with a program (exec form).
 fn is_command(text: &str, shell: &str) -> bool {
-    text.starts_with('|') || text.strip_prefix(shell).is_some_and(|t| t.starts_with(' ')) || text.starts_with('/')
+    text.starts_with('|')
+        || text.strip_prefix(shell).is_some_and(|t| t.starts_with(' '))
+        || text.starts_with('/')
 }
 
 /// `SHELL #(nop) ...`. Only behind the shell in force (or one that the same line sets), so that no command that prints
@@ -129,7 +149,11 @@ mod tests {
             ("/bin/sh -c #(nop) WORKDIR /x ", None, Body::Instruction("WORKDIR", "/x")),
             ("ENV A=1", Some(Engine::BuildKit), Body::Instruction("ENV", "A=1")),
             ("RUN /bin/sh -c x # buildkit", Some(Engine::BuildKit), Body::Command("/bin/sh -c x")),
-            ("RUN /bin/sh -c x # buildkit # buildkit", Some(Engine::BuildKit), Body::Command("/bin/sh -c x # buildkit")),
+            (
+                "RUN /bin/sh -c x # buildkit # buildkit",
+                Some(Engine::BuildKit),
+                Body::Command("/bin/sh -c x # buildkit"),
+            ),
             ("/bin/sh -c x # buildkit", None, Body::Command("/bin/sh -c x # buildkit")),
             ("|1 A=1 /bin/sh -c x", None, Body::Command("|1 A=1 /bin/sh -c x")),
             ("bazel build ...", None, Body::Unknown),
@@ -150,7 +174,13 @@ mod tests {
     fn a_line_that_sets_the_shell_stands_behind_it() {
         let line = recognise("/bin/ash -e -c #(nop)  SHELL [/bin/ash -e -c]", "", SH);
         assert_eq!(line.shell, Some("/bin/ash -e -c"));
-        assert_eq!(recognise("/bin/ash -e -c #(nop)  USER x", "", SH).body, Body::Command("/bin/ash -e -c #(nop)  USER x"));
-        assert_eq!(recognise("/bin/ash -e -c #(nop)  USER x", "", "/bin/ash -e -c").body, Body::Instruction("USER", "x"));
+        assert_eq!(
+            recognise("/bin/ash -e -c #(nop)  USER x", "", SH).body,
+            Body::Command("/bin/ash -e -c #(nop)  USER x")
+        );
+        assert_eq!(
+            recognise("/bin/ash -e -c #(nop)  USER x", "", "/bin/ash -e -c").body,
+            Body::Instruction("USER", "x")
+        );
     }
 }

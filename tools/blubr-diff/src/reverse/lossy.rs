@@ -5,18 +5,26 @@ const CANDIDATES_MAX: usize = 128;
 
 /// Cuts `A=1 B=two words` into names and values. `known` says whether a name may be one here, and its final value where the
 /// config has one. The second answer: whether this is the only reading.
-pub fn pairs<'k>(text: &str, known: impl Fn(&str) -> Option<Option<&'k str>>) -> (Vec<(String, String)>, bool) {
+pub fn pairs<'k>(
+    text: &str,
+    known: impl Fn(&str) -> Option<Option<&'k str>>,
+) -> (Vec<(String, String)>, bool) {
     let starts = starts(text, &known);
     let Some(first) = starts.first() else { return (Vec::new(), false) };
     if first.at != 0 {
         return (Vec::new(), false);
     }
-    let chosen = if starts.len() > CANDIDATES_MAX { (0..starts.len()).collect() } else { choose(text, &starts, &known) };
+    let chosen = if starts.len() > CANDIDATES_MAX {
+        (0..starts.len()).collect()
+    } else {
+        choose(text, &starts, &known)
+    };
     let mut found = Vec::new();
     let mut sure = true;
     for (i, at) in chosen.iter().enumerate() {
         let Some(start) = starts.get(*at) else { continue };
-        let end = chosen.get(i + 1).and_then(|next| starts.get(*next)).map_or(text.len(), |next| next.at - 1);
+        let end =
+            chosen.get(i + 1).and_then(|next| starts.get(*next)).map_or(text.len(), |next| next.at - 1);
         let value = text.get(start.value..end).unwrap_or("");
         sure &= !value.contains(' ') || known(start.name).flatten() == Some(value);
         found.push((start.name.to_owned(), value.to_owned()));
@@ -46,7 +54,11 @@ fn starts<'a, 'k>(text: &'a str, known: impl Fn(&str) -> Option<Option<&'k str>>
 }
 
 /// The cuts with the most values that the config confirms; of these the one with most pairs.
-fn choose<'k>(text: &str, starts: &[Start<'_>], known: impl Fn(&str) -> Option<Option<&'k str>>) -> Vec<usize> {
+fn choose<'k>(
+    text: &str,
+    starts: &[Start<'_>],
+    known: impl Fn(&str) -> Option<Option<&'k str>>,
+) -> Vec<usize> {
     let count = starts.len();
     // Best (confirmed, pairs) of the text from each candidate on, and the next cut there.
     let mut best = vec![(0_usize, 0_usize, count); count + 1];
@@ -106,7 +118,8 @@ mod tests {
     use super::*;
 
     fn cut(text: &str, config: &[(&str, &str)]) -> (Vec<String>, bool) {
-        let config: Vec<(String, String)> = config.iter().map(|(n, v)| ((*n).into(), (*v).into())).collect();
+        let config: Vec<(String, String)> =
+            config.iter().map(|(n, v)| ((*n).into(), (*v).into())).collect();
         let (pairs, sure) =
             pairs(text, |name| config.iter().find(|(n, _)| n == name).map(|(_, v)| Some(v.as_str())));
         (pairs.into_iter().map(|(n, v)| format!("{n}|{v}")).collect(), sure)
@@ -115,7 +128,10 @@ mod tests {
     #[test]
     fn the_config_says_where_values_end() {
         let config = [("A", "1"), ("B", "two words"), ("C", "sing $A le"), ("D", "x=y A=b z")];
-        assert_eq!(cut("A=1 B=two words C=sing $A le", &config), (vec!["A|1".into(), "B|two words".into(), "C|sing $A le".into()], true));
+        assert_eq!(
+            cut("A=1 B=two words C=sing $A le", &config),
+            (vec!["A|1".into(), "B|two words".into(), "C|sing $A le".into()], true)
+        );
         assert_eq!(cut("D=x=y A=b z", &config), (vec!["D|x=y A=b z".into()], true));
     }
 

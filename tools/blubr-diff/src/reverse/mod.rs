@@ -47,6 +47,8 @@ pub struct Entry {
     pub source: Option<String>,
     /// What isn't known, safe to print.
     pub unknown: Vec<String>,
+    /// What is known and the source can't say, safe to print.
+    pub notes: Vec<String>,
     /// Build arguments that a RUN was given.
     pub build_args: Vec<(String, String)>,
 }
@@ -57,12 +59,16 @@ pub fn reverse(config: &Config, base: Option<&Config>) -> Reversed {
     let layers = match config.layers_of_history() {
         Ok(layers) => layers,
         Err(error) => {
-            reversed.remarks.push(format!("{}; it was squashed or rewritten, and no layer can be told from a line", comment(&error.to_string())));
+            reversed.remarks.push(format!(
+                "{}; it was squashed or rewritten, and no layer can be told from a line",
+                comment(&error.to_string())
+            ));
             vec![None; config.history.len()]
         }
     };
     let engines = engines(config);
-    let mut walk = Walk { config, shell: blubr_dockerfile::default_shell(), args: Vec::new(), last_of_kind: false };
+    let mut walk =
+        Walk { config, shell: blubr_dockerfile::default_shell(), args: Vec::new(), last_of_kind: false };
     let last_healthcheck = config.history.iter().rposition(|h| h.created_by.contains("HEALTHCHECK "));
     for (at, history) in config.history.iter().enumerate() {
         let engine = engines.get(at).copied().unwrap_or(Engine::Classic);
@@ -70,7 +76,8 @@ pub fn reverse(config: &Config, base: Option<&Config>) -> Reversed {
         let shell = walk.shell.join(" ");
         let line = line::recognise(&history.created_by, &history.comment, &shell);
         let layer = layers.get(at).copied().flatten().and_then(|l| config.diff_ids().get(l)).cloned();
-        let mut entry = Entry { history: Some(at), engine: Some(engine.name()), layer, ..Entry::default() };
+        let mut entry =
+            Entry { history: Some(at), engine: Some(engine.name()), layer, ..Entry::default() };
         match line.body {
             Body::Instruction(keyword, rest) => {
                 let done = walk.instruction(engine, keyword, rest);
@@ -80,7 +87,11 @@ pub fn reverse(config: &Config, base: Option<&Config>) -> Reversed {
                 let (done, given) = walk.command(engine, text);
                 (entry.source, entry.unknown, entry.build_args) = (done.source, done.unknown, given);
             }
-            Body::Unknown if engine == Engine::Classic && entry.layer.is_some() && !history.created_by.trim().is_empty() => {
+            Body::Unknown
+                if engine == Engine::Classic
+                    && entry.layer.is_some()
+                    && !history.created_by.trim().is_empty() =>
+            {
                 let (done, given) = walk.command(engine, &history.created_by);
                 (entry.source, entry.unknown, entry.build_args) = (done.source, done.unknown, given);
                 entry.unknown.push("whether this is a RUN or a container that was committed".to_owned());
@@ -92,7 +103,7 @@ pub fn reverse(config: &Config, base: Option<&Config>) -> Reversed {
         }
         reversed.entries.push(entry);
     }
-    give_args_their_values(&mut reversed.entries);
+    reversed.entries = give_args_their_values(reversed.entries);
     reversed.base = base::boundary(config, &engines, base);
     reconcile::reconcile(config, &mut reversed);
     reversed
@@ -133,21 +144,65 @@ fn engines(config: &Config) -> Vec<Engine> {
         .collect()
 }
 
-/// buildah's ARG lines have no values; the first RUN behind one has.
-fn give_args_their_values(entries: &mut [Entry]) {
-    for at in 0..entries.len() {
-        let Some(name) = entries.get(at).and_then(|e| e.source.as_deref()?.strip_prefix("ARG ")).map(str::to_owned) else {
-            continue;
-        };
-        if name.contains('=') || entries.get(at).is_none_or(|e| e.engine != Some(Engine::Buildah.name())) {
-            continue;
+/// Undoes `|N NAME=value`: an ARG line without a value gets the one that a RUN behind it was given, and a RUN whose arguments
+/// no line declares gets ARG lines in front.
+fn give_args_their_values(entries: Vec<Entry>) -> Vec<Entry> {
+    let mut done: Vec<Entry> = Vec::with_capacity(entries.len());
+    for entry in entries {
+        for (name, value) in &entry.build_args {
+            let declared = done.iter().rposition(|e| declares(e).is_some_and(|(n, _)| n == *name));
+            match declared.and_then(|at| done.get_mut(at)) {
+                Some(arg) => give(arg, name, value),
+                None if statement::PREDEFINED_ARGS.contains(&name.as_str()) => {}
+                None => {
+                    let source = layout::arg(name, Some(value));
+                    let mut added = Entry { source, ..Entry::default() };
+                    added.notes.push(format!(
+                        "{}: declared by no line of the history, given to the next RUN",
+                        comment(name)
+                    ));
+                    done.push(added);
+                }
+            }
         }
-        let given = entries.iter().skip(at).find_map(|e| e.build_args.iter().find(|(n, _)| *n == name).map(|(_, v)| v.clone()));
-        if let (Some(value), Some(entry)) = (given, entries.get_mut(at))
-            && let Some(source) = layout::arg(&name, Some(&value))
-        {
-            entry.source = Some(source);
+        done.push(entry);
+    }
+    done
+}
+
+/// The name that an ARG entry declares, and its value.
+fn declares(entry: &Entry) -> Option<(String, Option<String>)> {
+    let instruction = layout::parse_one(entry.source.as_deref()?).filter(|i| i.keyword == "arg")?;
+    let word = blubr_dockerfile::Scope::new('\\', std::collections::BTreeMap::new())
+        .step(&instruction)
+        .ok()?
+        .pop()?;
+    Some(match word.split_once('=') {
+        Some((name, value)) => (name.to_owned(), Some(value.to_owned())),
+        None => (word, None),
+    })
+}
+
+/// Puts a RUN's value of a build argument to its ARG line.
+fn give(arg: &mut Entry, name: &str, value: &str) {
+    match declares(arg) {
+        Some((_, None)) => {
+            let Some(source) = layout::arg(name, Some(value)) else { return };
+            arg.source = Some(source);
+            if arg.engine == Some(Engine::Buildah.name()) {
+                arg.unknown
+                    .push("whether this value is the default or was given by --build-arg".to_owned());
+            } else {
+                arg.notes.push("the value was given by --build-arg".to_owned());
+            }
         }
+        Some((_, Some(default))) if default != value => {
+            let note = format!("--build-arg gave {}", comment(value));
+            if !arg.notes.contains(&note) {
+                arg.notes.push(note);
+            }
+        }
+        _ => {}
     }
 }
 

@@ -26,7 +26,11 @@ pub fn reconcile(config: &Config, reversed: &mut Reversed) {
     if config.history.is_empty() && !config.diff_ids().is_empty() {
         reversed.remarks.push("everything that made the layers: this image has no history".to_owned());
         for (at, layer) in config.diff_ids().iter().enumerate() {
-            reversed.remarks.push(format!("what made layer {} of {}, {layer}", at + 1, config.diff_ids().len()));
+            reversed.remarks.push(format!(
+                "what made layer {} of {}, {layer}",
+                at + 1,
+                config.diff_ids().len()
+            ));
         }
     }
     let made = replay(&reversed.entries);
@@ -43,7 +47,9 @@ pub fn reconcile(config: &Config, reversed: &mut Reversed) {
         tail(reversed, source, "ONBUILD");
     }
     if made.onbuild > c.on_build.len() {
-        reversed.remarks.push("why the history has an ONBUILD that the config lacks (OCI images can't keep it)".to_owned());
+        reversed.remarks.push(
+            "why the history has an ONBUILD that the config lacks (OCI images can't keep it)".to_owned(),
+        );
     }
 }
 
@@ -104,7 +110,9 @@ pub fn workdir(from: &str, to: &str) -> String {
 fn tail(reversed: &mut Reversed, source: Option<String>, keyword: &str) {
     let unknown = match &source {
         Some(_) => vec![format!("which line set this {keyword}; only the config shows it")],
-        None => vec![format!("how to write {keyword} as the config has it; no Dockerfile line can hold it")],
+        None => {
+            vec![format!("how to write {keyword} as the config has it; no Dockerfile line can hold it")]
+        }
     };
     reversed.tail.push(Entry { source, unknown, ..Entry::default() });
 }
@@ -118,8 +126,14 @@ fn env_and_labels(c: &ContainerConfig, made: &Made, reversed: &mut Reversed) {
             tail(reversed, layout::pairs("env", &[(name.to_owned(), value.to_owned())]), "ENV");
         }
     }
-    for name in made.env.keys().filter(|n| !c.env.iter().any(|e| e.split_once('=').is_some_and(|(c, _)| c == *n))) {
-        reversed.remarks.push(format!("why the history sets ENV {} and the config doesn't have it", comment(name)));
+    for name in made
+        .env
+        .keys()
+        .filter(|n| !c.env.iter().any(|e| e.split_once('=').is_some_and(|(c, _)| c == *n)))
+    {
+        reversed
+            .remarks
+            .push(format!("why the history sets ENV {} and the config doesn't have it", comment(name)));
     }
     for (name, value) in &c.labels {
         if made.labels.get(name) != Some(value) && !ENGINE_LABELS.contains(&name.as_str()) {
@@ -127,7 +141,10 @@ fn env_and_labels(c: &ContainerConfig, made: &Made, reversed: &mut Reversed) {
         }
     }
     for name in made.labels.keys().filter(|n| !c.labels.contains_key(*n)) {
-        reversed.remarks.push(format!("why the history sets LABEL {} and the config doesn't have it", comment(name)));
+        reversed.remarks.push(format!(
+            "why the history sets LABEL {} and the config doesn't have it",
+            comment(name)
+        ));
     }
 }
 
@@ -137,12 +154,28 @@ fn singles(c: &ContainerConfig, made: &Made, whole: bool, reversed: &mut Reverse
     let workdir = made.once.get("WORKDIR").map_or("", String::as_str);
     let rows: [(&'static str, Option<String>, Option<String>); 7] = [
         ("USER", Some(c.user.clone()).filter(|u| !u.is_empty()), layout::one("user", &c.user)),
-        ("WORKDIR", Some(c.working_dir.clone()).filter(|w| !w.is_empty() && (workdir != "" || w != "/")), layout::one("workdir", &c.working_dir)),
-        ("STOPSIGNAL", c.stop_signal.clone(), c.stop_signal.as_deref().and_then(|s| layout::one("stopsignal", s))),
+        (
+            "WORKDIR",
+            Some(c.working_dir.clone()).filter(|w| !w.is_empty() && (workdir != "" || w != "/")),
+            layout::one("workdir", &c.working_dir),
+        ),
+        (
+            "STOPSIGNAL",
+            c.stop_signal.clone(),
+            c.stop_signal.as_deref().and_then(|s| layout::one("stopsignal", s)),
+        ),
         ("SHELL", c.shell.as_ref().map(|s| s.join("\0")), layout::exec("shell", &shell)),
-        ("ENTRYPOINT", last(&c.entrypoint), c.entrypoint.as_ref().and_then(|a| layout::cmd("entrypoint", a, &shell))),
+        (
+            "ENTRYPOINT",
+            last(&c.entrypoint),
+            c.entrypoint.as_ref().and_then(|a| layout::cmd("entrypoint", a, &shell)),
+        ),
         ("CMD", last(&c.cmd), c.cmd.as_ref().and_then(|a| layout::cmd("cmd", a, &shell))),
-        ("HEALTHCHECK", c.healthcheck.as_ref().map(|_| String::new()), c.healthcheck.as_ref().and_then(layout::healthcheck)),
+        (
+            "HEALTHCHECK",
+            c.healthcheck.as_ref().map(|_| String::new()),
+            c.healthcheck.as_ref().and_then(layout::healthcheck),
+        ),
     ];
     for (keyword, configured, source) in rows {
         let said = made.once.get(keyword);

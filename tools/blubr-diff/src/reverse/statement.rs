@@ -38,8 +38,16 @@ pub struct Walk<'a> {
 }
 
 /// Arguments that every engine takes without an ARG (BuildKit's and Docker's predefined ones).
-const PREDEFINED_ARGS: [&str; 10] = [
-    "HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "FTP_PROXY", "ftp_proxy", "NO_PROXY", "no_proxy", "ALL_PROXY",
+pub const PREDEFINED_ARGS: [&str; 10] = [
+    "HTTP_PROXY",
+    "http_proxy",
+    "HTTPS_PROXY",
+    "https_proxy",
+    "FTP_PROXY",
+    "ftp_proxy",
+    "NO_PROXY",
+    "no_proxy",
+    "ALL_PROXY",
     "all_proxy",
 ];
 
@@ -59,10 +67,13 @@ impl Walk<'_> {
                 _ => self.verbatim(&lower, keyword, rest),
             },
             "SHELL" => self.set_shell(rest),
-            "USER" | "WORKDIR" | "STOPSIGNAL" | "MAINTAINER" => Statement::sure(layout::one(&lower, rest)),
+            "USER" | "WORKDIR" | "STOPSIGNAL" | "MAINTAINER" => {
+                Statement::sure(layout::one(&lower, rest))
+            }
             "EXPOSE" => {
                 let ports = goquote::map_keys(rest);
-                let ports = ports.unwrap_or_else(|| rest.split_whitespace().map(str::to_owned).collect());
+                let ports =
+                    ports.unwrap_or_else(|| rest.split_whitespace().map(str::to_owned).collect());
                 Statement::sure(layout::list(&lower, &ports))
             }
             "VOLUME" => {
@@ -78,7 +89,9 @@ impl Walk<'_> {
 
     fn verbatim(&mut self, lower: &str, keyword: &str, rest: &str) -> Statement {
         let source = layout::verbatim(lower, &format!("{keyword} {rest}"));
-        if lower == "shell" && let Some(shell) = source.as_deref().and_then(layout::parse_one) {
+        if lower == "shell"
+            && let Some(shell) = source.as_deref().and_then(layout::parse_one)
+        {
             self.shell = shell.args;
         }
         Statement::sure(source)
@@ -89,19 +102,28 @@ impl Walk<'_> {
         let (pairs, sure) = lossy::pairs(rest, |name| {
             env.iter().filter_map(|e| e.split_once('=')).find(|(n, _)| *n == name).map(|(_, v)| Some(v))
         });
-        Statement::with(layout::pairs("env", &pairs), sure, "where these values end; the history drops quotes")
+        Statement::with(
+            layout::pairs("env", &pairs),
+            sure,
+            "where these values end; the history drops quotes",
+        )
     }
 
     fn label(&self, rest: &str) -> Statement {
         let labels = &self.config.config.labels;
         let (pairs, sure) = lossy::pairs(rest, |name| labels.get(name).map(|v| Some(v.as_str())));
-        Statement::with(layout::pairs("label", &pairs), sure, "where these values end; the history drops quotes")
+        Statement::with(
+            layout::pairs("label", &pairs),
+            sure,
+            "where these values end; the history drops quotes",
+        )
     }
 
     fn arg(&mut self, engine: Engine, rest: &str) -> Statement {
         if engine == Engine::Buildah {
             // buildah names all arguments declared so far, without their values.
-            let names: Vec<&str> = rest.split_whitespace().map(|w| w.split_once('=').map_or(w, |(n, _)| n)).collect();
+            let names: Vec<&str> =
+                rest.split_whitespace().map(|w| w.split_once('=').map_or(w, |(n, _)| n)).collect();
             let new = names.iter().find(|n| !self.args.iter().any(|(known, _)| known == *n));
             let Some(name) = new.or(names.first()) else { return Statement::default() };
             self.declare(name, None);
@@ -123,10 +145,15 @@ impl Walk<'_> {
     fn set_shell(&mut self, rest: &str) -> Statement {
         let inside = goquote::bracketed(rest).unwrap_or(rest);
         let configured = self.config.config.shell.as_ref().filter(|s| s.join(" ") == inside);
-        let shell = configured.cloned().unwrap_or_else(|| inside.split(' ').map(str::to_owned).collect());
+        let shell =
+            configured.cloned().unwrap_or_else(|| inside.split(' ').map(str::to_owned).collect());
         let sure = configured.is_some();
         self.shell = shell;
-        Statement::with(layout::exec("shell", &self.shell), sure, "whether a word of this SHELL holds spaces")
+        Statement::with(
+            layout::exec("shell", &self.shell),
+            sure,
+            "whether a word of this SHELL holds spaces",
+        )
     }
 
     fn healthcheck(&self, rest: &str) -> Statement {
@@ -134,7 +161,12 @@ impl Walk<'_> {
             Some(check) if self.last_of_kind => (check.clone(), true),
             _ => match parse_healthcheck(rest) {
                 Some(check) => (check, true),
-                None => return Statement { source: None, unknown: vec!["this HEALTHCHECK; a later one replaced it".into()] },
+                None => {
+                    return Statement {
+                        source: None,
+                        unknown: vec!["this HEALTHCHECK; a later one replaced it".into()],
+                    };
+                }
             },
         };
         Statement::with(layout::healthcheck(&check), sure, "this HEALTHCHECK")
@@ -147,14 +179,17 @@ impl Walk<'_> {
             // Always /bin/sh -c, whatever SHELL says, and behind it the instruction as written.
             let written = text.strip_prefix("/bin/sh -c ").unwrap_or(text);
             let source = layout::verbatim("run", &format!("RUN {written}"));
-            let source = source.or_else(|| layout::run_shell(written, &blubr_dockerfile::default_shell()));
+            let source =
+                source.or_else(|| layout::run_shell(written, &blubr_dockerfile::default_shell()));
             return (Statement { source, unknown }, given);
         }
         let joined = self.shell.join(" ");
         let source = match text.strip_prefix(&joined).and_then(|t| t.strip_prefix(' ')) {
             Some(command) => layout::run_shell(command, &self.shell),
             None => {
-                unknown.push("where the words of this exec form begin and end; it is cut at spaces".to_owned());
+                unknown.push(
+                    "where the words of this exec form begin and end; it is cut at spaces".to_owned(),
+                );
                 let argv: Vec<String> = text.split(' ').map(str::to_owned).collect();
                 layout::exec("run", &argv)
             }
@@ -165,7 +200,9 @@ impl Walk<'_> {
     /// Undoes `|2 A=1 B=x y /bin/sh -c ...`: the arguments, and the command behind them.
     fn split_build_args<'t>(&self, text: &'t str) -> (Vec<(String, String)>, &'t str, Vec<String>) {
         let nothing = (Vec::new(), text, Vec::new());
-        let Some((count, rest)) = text.strip_prefix('|').and_then(|t| t.split_once(' ')) else { return nothing };
+        let Some((count, rest)) = text.strip_prefix('|').and_then(|t| t.split_once(' ')) else {
+            return nothing;
+        };
         let Ok(count) = count.parse::<usize>() else { return nothing };
         if count == 0 {
             return (Vec::new(), rest, Vec::new());
@@ -189,7 +226,11 @@ impl Walk<'_> {
         let pairs: Vec<_> = words.by_ref().take(count).filter_map(|w| w.split_once('=')).collect();
         let command = words.next().unwrap_or("");
         if pairs.len() != count || command.is_empty() {
-            return (Vec::new(), text, vec!["where the build arguments in front of this command end".to_owned()]);
+            return (
+                Vec::new(),
+                text,
+                vec!["where the build arguments in front of this command end".to_owned()],
+            );
         }
         let pairs = pairs.into_iter().map(|(n, v)| (n.to_owned(), v.to_owned())).collect();
         (pairs, command, vec!["whether the build arguments' values hold spaces".to_owned()])
@@ -221,7 +262,11 @@ fn copy(keyword: &str, rest: &str) -> Statement {
     if let Some((_, end)) = sum(rest) {
         let source = rest.get(..end).unwrap_or("");
         let dest = rest.get(end + " in ".len()..).unwrap_or("").trim_end();
-        let what = if source.starts_with("multi:") { "the names of the several sources" } else { "the source's name" };
+        let what = if source.starts_with("multi:") {
+            "the names of the several sources"
+        } else {
+            "the source's name"
+        };
         return Statement {
             source: layout::copy(keyword, &flags, &[source.to_owned(), dest.to_owned()]),
             unknown: vec![format!("{what}; the history keeps a sum of them only")],
@@ -233,7 +278,11 @@ fn copy(keyword: &str, rest: &str) -> Statement {
     }
     // Several sources need a destination that ends with a slash, so anything else had a space in a name.
     let sure = words.len() <= 2 || words.last().is_some_and(|w| w.ends_with('/') || w == ".");
-    Statement::with(layout::copy(keyword, &flags, &words), sure, "where these names begin and end: one holds a space")
+    Statement::with(
+        layout::copy(keyword, &flags, &words),
+        sure,
+        "where these names begin and end: one holds a space",
+    )
 }
 
 /// `&{["CMD-SHELL" "x"] "5s" "3s" "1m0s" '\x02'}`, with a start interval before the retries in newer engines.
@@ -293,9 +342,14 @@ mod tests {
 
     #[test]
     fn healthchecks() {
-        let check = parse_healthcheck(r#"&{["CMD-SHELL" "test -f /m8 || exit 1"] "5s" "3s" "1m0s" '\x02'}"#).unwrap();
+        let check =
+            parse_healthcheck(r#"&{["CMD-SHELL" "test -f /m8 || exit 1"] "5s" "3s" "1m0s" '\x02'}"#)
+                .unwrap();
         assert_eq!(check.test, ["CMD-SHELL", "test -f /m8 || exit 1"]);
-        assert_eq!((check.interval, check.start_period, check.retries), (5_000_000_000, 60_000_000_000, 2));
+        assert_eq!(
+            (check.interval, check.start_period, check.retries),
+            (5_000_000_000, 60_000_000_000, 2)
+        );
         assert_eq!(parse_healthcheck(r#"&{["NONE"] "0s" "0s" "0s" "0s" 'A'}"#).unwrap().retries, 65);
         assert_eq!(parse_healthcheck("{Test:[x]}"), None);
         assert_eq!(parse_duration("1h2m3.5s"), Some(3_723_500_000_000));
@@ -305,7 +359,10 @@ mod tests {
     fn sums_stand_for_names() {
         let sum = "a".repeat(64);
         let statement = copy("copy", &format!("--chown=1000:1000file:{sum} in /dst/sp ace "));
-        assert_eq!(statement.source.unwrap(), format!("COPY --chown=1000:1000 [\"file:{sum}\", \"/dst/sp ace\"]"));
+        assert_eq!(
+            statement.source.unwrap(),
+            format!("COPY --chown=1000:1000 [\"file:{sum}\", \"/dst/sp ace\"]")
+        );
         assert_eq!(statement.unknown.len(), 1);
         assert!(copy("copy", "a b /c").unknown.len() == 1 && copy("copy", "a b /c/").unknown.is_empty());
     }

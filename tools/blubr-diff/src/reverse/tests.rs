@@ -10,10 +10,13 @@ use crate::output::dockerfile;
 
 fn config(history: &[(&str, &str, bool)], config: serde_json::Value) -> Config {
     let layers = history.iter().filter(|h| !h.2).count();
-    let history: Vec<_> =
-        history.iter().map(|(by, comment, empty)| json!({"created_by": by, "comment": comment, "empty_layer": empty})).collect();
+    let history: Vec<_> = history
+        .iter()
+        .map(|(by, comment, empty)| json!({"created_by": by, "comment": comment, "empty_layer": empty}))
+        .collect();
     let ids: Vec<_> = (0..layers).map(|n| format!("sha256:{n:064x}")).collect();
-    let text = json!({"config": config, "history": history, "rootfs": {"type": "layers", "diff_ids": ids}});
+    let text =
+        json!({"config": config, "history": history, "rootfs": {"type": "layers", "diff_ids": ids}});
     Config::parse(text.to_string().as_bytes()).unwrap()
 }
 
@@ -42,6 +45,7 @@ fn classic() {
         [
             "ARG V=1.2",
             "ENV A=1 B=\"two words\" C=\"sing \\$A le\"",
+            "ARG N=given",
             "RUN echo \"$V && x\" &&     echo 'y  z'",
             "SHELL [\"/bin/ash\", \"-e\", \"-c\"]",
             "RUN a|b",
@@ -49,9 +53,28 @@ fn classic() {
             "RUN [\"/bin/busybox\", \"--install\", \"-s\", \"/bin\"]",
         ]
     );
-    assert!(reversed.entries[..6].iter().enumerate().all(|(i, e)| i == 2 || e.unknown.is_empty()), "{reversed:?}");
-    assert_eq!(reversed.entries[4].build_args, [("V".into(), "1.2".into())]);
+    assert!(
+        reversed.entries[..7].iter().enumerate().all(|(i, e)| i == 3 || e.unknown.is_empty()),
+        "{reversed:?}"
+    );
+    assert_eq!(reversed.entries[5].build_args, [("V".into(), "1.2".into())]);
     assert!(reversed.remarks.is_empty(), "{:?}", reversed.remarks);
+}
+
+#[test]
+fn given_build_arguments_are_told() {
+    let c = config(
+        &[
+            ("/bin/sh -c #(nop)  ARG V=1", "", true),
+            ("/bin/sh -c #(nop)  ARG N", "", true),
+            ("|2 N=a b V=2 /bin/sh -c x", "", false),
+        ],
+        json!({}),
+    );
+    let reversed = reverse(&c, None);
+    assert_eq!(sources(&reversed), ["ARG V=1", "ARG N=\"a b\"", "RUN x"]);
+    assert_eq!(reversed.entries[0].notes, ["--build-arg gave 2"]);
+    assert_eq!(reversed.entries[1].notes, ["the value was given by --build-arg"]);
 }
 
 #[test]
@@ -132,7 +155,10 @@ fn missing_and_rewritten_histories_are_said() {
 #[test]
 fn a_given_base_is_compared() {
     let base = config(&[("COPY a /b # buildkit", "", false), ("CMD [\"x\"]", "", true)], json!({}));
-    let image = config(&[("COPY a /b # buildkit", "", false), ("CMD [\"x\"]", "", true), ("RUN y", "", false)], json!({}));
+    let image = config(
+        &[("COPY a /b # buildkit", "", false), ("CMD [\"x\"]", "", true), ("RUN y", "", false)],
+        json!({}),
+    );
     assert_eq!(reverse(&image, Some(&base)).base.unwrap().lines, 2);
     let other = config(&[("COPY c /b # buildkit", "", false)], json!({}));
     assert_eq!(reverse(&image, Some(&other)).base, None);
@@ -143,15 +169,64 @@ fn a_given_base_is_compared() {
 #[test]
 fn hostile_histories_stay_in_their_lines() {
     let evil = [
-        "\nUSER root", "\r\nRUN evil", "\u{1b}[2J", "\u{9b}31m", "\u{202e}", "\\", "\"", "'", "`", "$X", "${X:-", "<<EOF\nx\nEOF",
-        "# buildkit", " # buildkit", "\0", "[", "]", "{", "é", "\u{2028}FROM x", "|1 A=b ", "--mount=x ", "#(nop) ", "=", " = ",
+        "\nUSER root",
+        "\r\nRUN evil",
+        "\u{1b}[2J",
+        "\u{9b}31m",
+        "\u{202e}",
+        "\\",
+        "\"",
+        "'",
+        "`",
+        "$X",
+        "${X:-",
+        "<<EOF\nx\nEOF",
+        "# buildkit",
+        " # buildkit",
+        "\0",
+        "[",
+        "]",
+        "{",
+        "é",
+        "\u{2028}FROM x",
+        "|1 A=b ",
+        "--mount=x ",
+        "#(nop) ",
+        "=",
+        " = ",
     ];
     let lines = [
-        "/bin/sh -c #(nop)  ENV A=@", "/bin/sh -c #(nop)  @ENV A=1", "/bin/sh -c #(nop) ENV A=@", "ENV A=@", "ENV @=1", "LABEL @=@",
-        "RUN /bin/sh -c @ # buildkit", "RUN |1 A=@ /bin/sh -c x@ # buildkit", "/bin/sh -c @", "|@ A=1 /bin/sh -c x", "COPY @ /x # buildkit",
-        "COPY x @ # buildkit", "USER @", "WORKDIR @", "CMD [\"@\"]", "CMD @", "ENTRYPOINT [@]", "SHELL [@]", "EXPOSE map[@:{}]", "VOLUME [@]",
-        "HEALTHCHECK &{[\"CMD-SHELL\" \"@\"] \"5s\" '\\x02'}", "STOPSIGNAL @", "MAINTAINER @", "ARG @", "ARG A=@", "@", "ONBUILD @",
-        "/bin/sh -c #(nop) COPY file:@ in @", "/bin/sh -c #(nop) ONBUILD @", "/bin/sh -c #(nop) RUN @", "FROM @",
+        "/bin/sh -c #(nop)  ENV A=@",
+        "/bin/sh -c #(nop)  @ENV A=1",
+        "/bin/sh -c #(nop) ENV A=@",
+        "ENV A=@",
+        "ENV @=1",
+        "LABEL @=@",
+        "RUN /bin/sh -c @ # buildkit",
+        "RUN |1 A=@ /bin/sh -c x@ # buildkit",
+        "/bin/sh -c @",
+        "|@ A=1 /bin/sh -c x",
+        "COPY @ /x # buildkit",
+        "COPY x @ # buildkit",
+        "USER @",
+        "WORKDIR @",
+        "CMD [\"@\"]",
+        "CMD @",
+        "ENTRYPOINT [@]",
+        "SHELL [@]",
+        "EXPOSE map[@:{}]",
+        "VOLUME [@]",
+        "HEALTHCHECK &{[\"CMD-SHELL\" \"@\"] \"5s\" '\\x02'}",
+        "STOPSIGNAL @",
+        "MAINTAINER @",
+        "ARG @",
+        "ARG A=@",
+        "@",
+        "ONBUILD @",
+        "/bin/sh -c #(nop) COPY file:@ in @",
+        "/bin/sh -c #(nop) ONBUILD @",
+        "/bin/sh -c #(nop) RUN @",
+        "FROM @",
     ];
     for line in lines {
         for one in evil {
@@ -166,7 +241,8 @@ fn hostile_histories_stay_in_their_lines() {
                 let print = dockerfile::print(&reversed, &c, "x", None);
                 let bad = print.chars().find(|c| layout::is_unsafe(*c) && *c != '\n' && *c != '\t');
                 assert_eq!(bad, None, "{text:?} gives {print}");
-                let file = Dockerfile::parse(print.as_bytes()).unwrap_or_else(|e| panic!("{text:?} gives {print}: {e}"));
+                let file = Dockerfile::parse(print.as_bytes())
+                    .unwrap_or_else(|e| panic!("{text:?} gives {print}: {e}"));
                 let given: Vec<_> = sources(&reversed).into_iter().filter(|s| *s != "-").collect();
                 let read: Vec<_> = file.instructions[1..].iter().map(|i| i.text.as_str()).collect();
                 assert_eq!(read, given, "{text:?}");
@@ -178,7 +254,22 @@ fn hostile_histories_stay_in_their_lines() {
 /// What is printed for pairs reads back to the values.
 #[test]
 fn values_read_back() {
-    for value in ["a", "", "two words", "$A", "\"q\"", "'s'", "back\\slash", "a=b", "ü", "#x", "a\\", "`x`", "$", "\\\""] {
+    for value in [
+        "a",
+        "",
+        "two words",
+        "$A",
+        "\"q\"",
+        "'s'",
+        "back\\slash",
+        "a=b",
+        "ü",
+        "#x",
+        "a\\",
+        "`x`",
+        "$",
+        "\\\"",
+    ] {
         let c = config(&[(&format!("ENV V={value}"), "", true)], json!({"Env": [format!("V={value}")]}));
         let reversed = reverse(&c, None);
         let instruction = layout::parse_one(reversed.entries[0].source.as_deref().unwrap()).unwrap();

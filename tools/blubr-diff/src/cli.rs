@@ -66,6 +66,14 @@ pub struct Compare {
     #[arg(long, value_name = "LIST", value_delimiter = ',', value_enum)]
     pub only: Vec<Subject>,
 
+    /// Take nothing away: times, ids, temporary names, addresses and digests count as differences too
+    #[arg(long, conflicts_with = "image")]
+    pub strict: bool,
+
+    /// With --image, don't read the layers: compare digests and history only
+    #[arg(long, requires = "image")]
+    pub no_layers: bool,
+
     /// Say which rules took differences between runs away, and from how many values
     #[arg(long)]
     pub explain: bool,

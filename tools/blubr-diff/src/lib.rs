@@ -6,16 +6,29 @@
 //!
 //! This tool must never write into an attestation or an image, nor say "the same" of something that it did not look at.
 
+mod attestation;
 pub mod cli;
+pub mod compare;
+pub mod normalise;
 pub mod output;
+mod plan;
 pub mod reverse;
+pub mod severity;
 mod source;
 
 use std::io::Write as _;
+use std::path::Path;
 
-use blubr_cli::{Exit, Failure, Output};
+use blubr_cli::{Common, Exit, Failure, Input, Output};
 
-use cli::{Command, Flags};
+use cli::{Command, Compare, Flags};
+use compare::{Checker, Found, History, ImageSide};
+use normalise::Rules;
+use output::report::Style;
+use plan::Plan;
+
+/// Bytes of a Dockerfile that is read.
+const DOCKERFILE_BYTES_MAX: u64 = blubr_dockerfile::limits::FILE_BYTES_MAX as u64;
 
 /// Runs the tool.
 ///
@@ -24,8 +37,82 @@ use cli::{Command, Flags};
 pub fn run(flags: Flags) -> Result<Exit, Failure> {
     match &flags.command {
         Some(Command::Reverse(reverse)) => run_reverse(reverse),
-        None => Err(Failure::new("not yet")),
+        None => match plan::plan(&flags.compare)? {
+            Plan::Two(old, new) => run_two(old, new, &flags.compare, &flags.common),
+            Plan::Image(one, image) => run_image(one, image, &flags.compare, &flags.common),
+        },
     }
+}
+
+fn run_two(old: &Path, new: &Path, flags: &Compare, common: &Common) -> Result<Exit, Failure> {
+    let keys = attestation::keys(flags)?;
+    let a = attestation::open(old, &keys)?;
+    let b = attestation::open(new, &keys)?;
+    let mut rules = Rules::new(flags.strict);
+    let found = compare::compare(&a, &b, &mut rules, &flags.only);
+    tell(&found, &rules, (&old.to_string_lossy(), &new.to_string_lossy()), flags, common)
+}
+
+fn run_image(one: &Path, image: &str, flags: &Compare, common: &Common) -> Result<Exit, Failure> {
+    let keys = attestation::keys(flags)?;
+    let statement = attestation::open(one, &keys)?;
+    let build = &statement.predicate.blubr_build;
+    let file = match &flags.dockerfile {
+        Some(path) => Some(Input::open(Some(path))?.read_to_end(DOCKERFILE_BYTES_MAX)?),
+        None => None,
+    };
+    let recorded = History::new(build, file.as_deref());
+    if let (Err(why), Some(path)) = (&recorded, &flags.dockerfile) {
+        return Err(Failure::new(why).at(path.display()));
+    }
+    let mut opened = source::open(image)?;
+    let mut checker = Checker::new(build).filter(|_| !flags.no_layers);
+    if let Some(checker) = &mut checker {
+        for index in 0..opened.image.layers.len() {
+            let Some(id) = opened.image.layers.get(index).map(|l| l.diff_id.to_string()) else {
+                continue;
+            };
+            if checker.knows(&id) {
+                opened.each_entry(index, |entry| checker.entry(&id, entry))?;
+            }
+        }
+    }
+    let reversed = reverse::reverse(&opened.image.config, None);
+    let side = ImageSide { image: &opened.image, reversed: &reversed, files: checker };
+    let mut found =
+        compare::against_image(&statement, side, recorded.as_ref().map_err(String::as_str), &flags.only);
+    if build.files.is_none() {
+        found.not_compared.push("the files: the record was made without the image".to_owned());
+    } else if flags.no_layers {
+        found.not_compared.push("the files: --no-layers".to_owned());
+    }
+    tell(&found, &Rules::new(false), (&one.to_string_lossy(), image), flags, common)
+}
+
+/// Prints what was found; the answer is the exit status.
+fn tell(
+    found: &Found,
+    rules: &Rules,
+    (old, new): (&str, &str),
+    flags: &Compare,
+    common: &Common,
+) -> Result<Exit, Failure> {
+    if !common.quiet {
+        let style = Style { color: common.color.for_stdout(), explain: flags.explain };
+        let text = match flags.json {
+            true => output::json::print(found, rules, old, new),
+            false => output::report::print(found, rules, style),
+        };
+        write(None, &text)?;
+    }
+    Ok(if found.differences.is_empty() { Exit::Done } else { Exit::No })
+}
+
+fn write(path: Option<&Path>, text: &str) -> Result<(), Failure> {
+    let mut out = Output::create(path)?;
+    let name = out.name().to_owned();
+    out.write_all(text.as_bytes()).map_err(|e| Failure::io(&name, &e))?;
+    out.commit()
 }
 
 fn run_reverse(flags: &cli::Reverse) -> Result<Exit, Failure> {
@@ -39,9 +126,6 @@ fn run_reverse(flags: &cli::Reverse) -> Result<Exit, Failure> {
         return Err(Failure::no(what).at(&flags.image));
     }
     let text = output::dockerfile::print(&reversed, config, &flags.image, files.as_ref());
-    let mut out = Output::create(flags.output.as_deref())?;
-    let name = out.name().to_owned();
-    out.write_all(text.as_bytes()).map_err(|e| Failure::io(&name, &e))?;
-    out.commit()?;
+    write(flags.output.as_deref(), &text)?;
     Ok(Exit::Done)
 }

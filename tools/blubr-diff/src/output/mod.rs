@@ -1,3 +1,5 @@
 //! What is printed.
 
 pub mod dockerfile;
+pub mod json;
+pub mod report;

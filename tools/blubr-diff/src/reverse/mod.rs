@@ -15,8 +15,10 @@ mod statement;
 use blubr_image::{Config, Digest};
 
 pub use base::Boundary;
-pub use layout::comment;
+pub use layout::{comment, parse_one};
 pub use line::Engine;
+pub use reconcile::workdir;
+pub use statement::parse_duration;
 
 use line::Body;
 use statement::Walk;

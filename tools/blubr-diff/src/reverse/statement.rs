@@ -306,7 +306,7 @@ fn parse_healthcheck(rest: &str) -> Option<Healthcheck> {
 }
 
 /// Go's `time.Duration.String`: `1m30s`, `1.5s`, `100ms`; in nanoseconds.
-fn parse_duration(text: &str) -> Option<i64> {
+pub fn parse_duration(text: &str) -> Option<i64> {
     let mut rest = text;
     let mut total = 0_i64;
     while !rest.is_empty() {

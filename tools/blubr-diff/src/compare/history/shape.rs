@@ -1,0 +1,226 @@
+//! An instruction as a key that a Dockerfile and a history line have in common.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use blubr_dockerfile::{Instruction, Scope, default_shell};
+
+use crate::reverse::{parse_duration, workdir};
+
+/// Ports of a range that are taken apart; there are no more.
+const PORTS_MAX: u32 = 65_536;
+
+/// What a key says of a COPY whose sources the history doesn't tell.
+const SUM: &str = "<sources>";
+
+/// An instruction, comparable.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shape {
+    /// Equal for equal instructions.
+    pub key: String,
+    /// For people: the instruction with variables replaced.
+    pub text: String,
+}
+
+/// What a secret was replaced by before it got into a record.
+const REDACTED: &str = "[redacted:";
+
+impl Shape {
+    /// Whether the other one is this with something in place of `[redacted:KIND]`.
+    pub fn redacted_fits(&self, other: &Self) -> bool {
+        if !self.key.contains(REDACTED) {
+            return false;
+        }
+        let mut pieces = self.key.split(REDACTED);
+        let Some(mut rest) = pieces.next().and_then(|first| other.key.strip_prefix(first)) else {
+            return false;
+        };
+        let mut tail = "";
+        for piece in pieces {
+            tail = piece.split_once(']').map_or("", |(_, t)| t);
+            let Some(at) = rest.find(tail) else { return false };
+            rest = rest.get(at + tail.len()..).unwrap_or("");
+        }
+        rest.is_empty() || tail.is_empty()
+    }
+}
+
+/// What holds before the first instruction: what a base image brought.
+#[derive(Debug, Clone)]
+pub struct Start {
+    env: Vec<(String, String)>,
+    shell: Vec<String>,
+    workdir: String,
+}
+
+impl Start {
+    /// What the base image's instructions leave.
+    pub fn after(base: &[&Instruction]) -> Self {
+        let mut walk = Walk::new(
+            &Self { env: Vec::new(), shell: default_shell(), workdir: "/".to_owned() },
+            &[],
+            &[],
+        );
+        for instruction in base {
+            walk.shape(instruction, false);
+        }
+        Self { env: walk.env.into_iter().collect(), shell: walk.shell, workdir: walk.workdir }
+    }
+}
+
+/// Whether this is a COPY or ADD whose sources are only known by a sum.
+pub fn has_sum(instruction: &Instruction) -> bool {
+    let kinds = ["file:", "dir:", "multi:"];
+    matches!(instruction.keyword.as_str(), "copy" | "add")
+        && instruction
+            .args
+            .first()
+            .is_some_and(|a| kinds.iter().any(|k| a.strip_prefix(k).is_some_and(|s| s.len() == 64)))
+}
+
+/// The shapes of a list. `global`: ARGs before the first FROM. `given`: values of build arguments. `sums`: leave sources out.
+pub fn shapes(
+    list: &[&Instruction],
+    start: &Start,
+    global: &[&Instruction],
+    given: &[(String, String)],
+    sums: bool,
+) -> Vec<Shape> {
+    let mut walk = Walk::new(start, global, given);
+    list.iter().map(|i| walk.shape(i, sums)).collect()
+}
+
+struct Walk {
+    scope: Scope,
+    env: BTreeMap<String, String>,
+    shell: Vec<String>,
+    workdir: String,
+}
+
+impl Walk {
+    fn new(start: &Start, global: &[&Instruction], given: &[(String, String)]) -> Self {
+        let mut scope = Scope::new('\\', given.iter().cloned().collect());
+        for instruction in global {
+            // An ARG that can't be expanded leaves its name unset, as if it weren't there.
+            let _ = scope.step(instruction);
+        }
+        scope.begin_stage(&start.env);
+        Self {
+            scope,
+            env: start.env.iter().cloned().collect(),
+            shell: start.shell.clone(),
+            workdir: start.workdir.clone(),
+        }
+    }
+
+    fn shape(&mut self, i: &Instruction, sums: bool) -> Shape {
+        let words = self.scope.step(i).unwrap_or_else(|_| i.args.clone());
+        let text = match i.keyword.as_str() {
+            "run" | "cmd" | "entrypoint" => self.command(i),
+            "env" => {
+                for pair in words.chunks_exact(2) {
+                    if let [name, value] = pair {
+                        self.env.insert(name.clone(), value.clone());
+                    }
+                }
+                pairs(&words)
+            }
+            "label" => pairs(&words),
+            "arg" => words
+                .iter()
+                .map(|w| w.split_once('=').map_or(w.as_str(), |(n, _)| n))
+                .collect::<Vec<_>>()
+                .join(" "),
+            "shell" => {
+                self.shell.clone_from(&words);
+                words.join(" ")
+            }
+            "workdir" => {
+                self.workdir = workdir(&self.workdir, &words.concat());
+                self.workdir.clone()
+            }
+            "expose" => ports(&words),
+            "healthcheck" => healthcheck(i),
+            "copy" | "add" if sums => format!("{SUM} {}", words.last().map_or("", String::as_str)),
+            _ => words.join(" "),
+        };
+        let shown = format!("{} {text}", i.keyword.to_uppercase());
+        Shape { key: shown.clone(), text: shown }
+    }
+
+    /// The argv, joined: an exec form's words are cut differently in a history. buildah's variant for OCI images counts as
+    /// the one with the shell, since a history can't tell them apart.
+    fn command(&self, i: &Instruction) -> String {
+        if i.json_form {
+            return i.args.join(" ");
+        }
+        let commands = i.shell_commands(&self.shell);
+        let Some(command) = commands.first() else { return String::new() };
+        let text = command.argv.last().cloned().unwrap_or_default();
+        // Without the shell: SHELL has a line of its own, and buildah always writes /bin/sh.
+        format!("$SHELL {text}")
+    }
+}
+
+fn pairs(words: &[String]) -> String {
+    let pairs = words.chunks_exact(2).map(|pair| pair.join("="));
+    pairs.collect::<Vec<_>>().join(" ")
+}
+
+/// `80 8000-8001/tcp` as a sorted set of single ports.
+fn ports(words: &[String]) -> String {
+    let mut set = BTreeSet::new();
+    for word in words {
+        let (range, protocol) = word.split_once('/').unwrap_or((word, "tcp"));
+        let protocol = protocol.to_lowercase();
+        let (first, last) = range.split_once('-').unwrap_or((range, range));
+        match (first.parse::<u32>(), last.parse::<u32>()) {
+            (Ok(first), Ok(last)) if first <= last && last < PORTS_MAX => {
+                set.extend((first..=last).map(|port| format!("{port}/{protocol}")));
+            }
+            _ => {
+                set.insert(word.clone());
+            }
+        }
+    }
+    set.into_iter().collect::<Vec<_>>().join(" ")
+}
+
+fn healthcheck(i: &Instruction) -> String {
+    let mut flags: Vec<String> = i
+        .flags
+        .iter()
+        .filter_map(|flag| {
+            let (name, value) = flag.strip_prefix("--")?.split_once('=')?;
+            let value = parse_duration(value).map_or_else(|| value.to_owned(), |ns| ns.to_string());
+            (value != "0").then(|| format!("{name}={value}"))
+        })
+        .collect();
+    flags.sort();
+    let kind = i.args.first().map(|k| k.to_uppercase()).unwrap_or_default();
+    let rest = i.args.get(1..).unwrap_or_default().join(" ");
+    format!("{} {kind} {rest}", flags.join(" "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn redactions_fit_anything() {
+        let shape = |text: &str| Shape { key: text.to_owned(), text: text.to_owned() };
+        let redacted = shape("RUN wget http://[redacted:url-password]@h/x && y");
+        assert!(redacted.redacted_fits(&shape("RUN wget http://u:p@h/x && y")));
+        assert!(!redacted.redacted_fits(&shape("RUN wget http://u:p@h/x && z")));
+        assert!(!redacted.redacted_fits(&shape("RUN curl http://u:p@h/x && y")));
+        assert!(!shape("a").redacted_fits(&shape("b")));
+        assert!(shape("T=[redacted:token]").redacted_fits(&shape("T=abc")));
+    }
+
+    #[test]
+    fn ports_are_sets() {
+        let ports =
+            |words: &[&str]| super::ports(&words.iter().map(|w| (*w).to_owned()).collect::<Vec<_>>());
+        assert_eq!(ports(&["8000-8001", "53/UDP"]), ports(&["53/udp", "8001/tcp", "8000/tcp"]));
+        assert_eq!(ports(&["9-1", "x"]), "9-1 x");
+    }
+}

@@ -1,0 +1,120 @@
+//! The image: platform, names, layers, digests.
+
+use blubr_attestation::BlubrBuild;
+use blubr_attestation::build::File;
+
+use crate::cli::Subject::Image;
+use crate::compare::{Difference, Found};
+use crate::normalise::{DIGESTS, Rules};
+use crate::severity::Severity::{Alert, Change, Info, Warning};
+
+/// Compares them.
+pub fn compare(old: &BlubrBuild, new: &BlubrBuild, rules: &mut Rules, found: &mut Found) {
+    let (a, b) = match (&old.image, &new.image) {
+        (Some(a), Some(b)) => (a, b),
+        (None, None) => {
+            return found.not_compared.push("the image: neither record was made with one".to_owned());
+        }
+        (a, _) => {
+            let which = if a.is_none() { "older" } else { "newer" };
+            return found.add(Difference::new(
+                Image,
+                Warning,
+                format!("the {which} record was made without the image"),
+            ));
+        }
+    };
+    if a.platform != b.platform {
+        found.add(
+            Difference::new(Image, Change, "the platform")
+                .values(a.platform.clone(), b.platform.clone()),
+        );
+    }
+    if a.tags != b.tags {
+        found
+            .add(Difference::new(Image, Info, "the names").values(a.tags.join(", "), b.tags.join(", ")));
+    }
+    let layers_same = a.diff_ids == b.diff_ids;
+    let only_times = !layers_same && a.diff_ids.len() == b.diff_ids.len() && rules.on() && {
+        let pairs = || a.diff_ids.iter().zip(&b.diff_ids).filter(|(x, y)| x != y);
+        pairs().all(|(x, y)| same_entries(old, x, new, y))
+    };
+    if only_times {
+        rules.note(DIGESTS);
+    } else if !layers_same {
+        layers(a.diff_ids.as_slice(), b.diff_ids.as_slice(), found);
+    }
+    if a.config_digest != b.config_digest {
+        if only_times
+            || (layers_same && rules.on() && a.created != b.created && same_but_for_config(old, new))
+        {
+            rules.note(DIGESTS);
+        } else {
+            let what = "the config's digest";
+            let difference = Difference::new(Image, if layers_same { Change } else { Info }, what);
+            found.add(difference.values(a.config_digest.clone(), b.config_digest.clone()));
+        }
+    } else if !layers_same {
+        found.add(Difference::new(
+            Image,
+            Alert,
+            "the same config's digest, and other layers: one record is wrong",
+        ));
+    }
+    if a.manifest_digest != b.manifest_digest && a.config_digest == b.config_digest {
+        let severity =
+            if a.manifest_digest.is_some() && b.manifest_digest.is_some() { Change } else { Info };
+        let difference = Difference::new(Image, severity, "the manifest's digest");
+        found.add(difference.values(a.manifest_digest.clone(), b.manifest_digest.clone()));
+    }
+}
+
+/// The layers are the same and so is the Dockerfile: what is left of a config is its time and its history's times.
+fn same_but_for_config(old: &BlubrBuild, new: &BlubrBuild) -> bool {
+    let sum = |build: &BlubrBuild| build.dockerfile.as_ref().map(|d| d.sha256.clone());
+    sum(old).is_some() && sum(old) == sum(new) && old.build.argv == new.build.argv
+}
+
+/// Whether two layers have the same entries; not if either list isn't known.
+fn same_entries(old: &BlubrBuild, a: &str, new: &BlubrBuild, b: &str) -> bool {
+    let list = |build: &BlubrBuild, layer: &str| -> Option<Vec<Vec<String>>> {
+        let files = build.files.as_ref()?.iter().filter(|f| f.layer == layer);
+        let mut list: Vec<Vec<String>> = files.map(entry).collect();
+        list.sort();
+        Some(list)
+    };
+    // An inherited layer has no list: its digest is all that is known of it.
+    let made_here = |build: &BlubrBuild, layer: &str| !build.inherited.iter().any(|l| l == layer);
+    made_here(old, a) && made_here(new, b) && list(old, a).is_some() && list(old, a) == list(new, b)
+}
+
+fn entry(file: &File) -> Vec<String> {
+    let part = |part: &Option<String>| part.clone().unwrap_or_default();
+    let size = file.size.map(|s| s.to_string()).unwrap_or_default();
+    vec![
+        part(&file.path),
+        part(&file.path_b64),
+        file.kind.clone(),
+        part(&file.sha256),
+        size,
+        part(&file.target),
+    ]
+}
+
+fn layers(a: &[String], b: &[String], found: &mut Found) {
+    let same = a.iter().zip(b).take_while(|(x, y)| x == y).count();
+    let what = if a.len() == b.len() {
+        format!("{} of {} layers differ", a.iter().zip(b).filter(|(x, y)| x != y).count(), a.len())
+    } else {
+        format!("{} layers instead of {}, the first {same} the same", b.len(), a.len())
+    };
+    let mut lines = Vec::new();
+    for at in same..a.len().max(b.len()) {
+        let (x, y) = (a.get(at), b.get(at));
+        if x != y {
+            lines.extend(x.map(|x| format!("- layer {} {x}", at + 1)));
+            lines.extend(y.map(|y| format!("+ layer {} {y}", at + 1)));
+        }
+    }
+    found.add(Difference::new(Image, Change, what).detail(crate::compare::shown(lines)));
+}

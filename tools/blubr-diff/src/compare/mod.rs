@@ -1,0 +1,167 @@
+//! Two records side by side, a file a subject; or a record and an image ([`against_image`]).
+
+mod against_image;
+mod base;
+mod completeness;
+mod dockerfile;
+mod files;
+mod history;
+mod image;
+mod network;
+mod processes;
+mod steps;
+
+use std::collections::BTreeMap;
+
+use blubr_attestation::Statement;
+
+use crate::cli::Subject;
+use crate::normalise::Rules;
+use crate::severity::Severity;
+
+pub use against_image::{ImageSide, against_image};
+pub use files::Checker;
+pub use history::History;
+
+/// One difference.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Difference {
+    /// What it is about.
+    pub subject: Subject,
+    /// How much it matters.
+    pub severity: Severity,
+    /// In one line.
+    pub what: String,
+    /// The step, as the newer record calls it, where it is about one.
+    pub step: Option<String>,
+    /// Lines of the Dockerfile, where it is about some.
+    pub lines: Option<[u32; 2]>,
+    /// The older (recorded) value.
+    pub old: Option<String>,
+    /// The newer (the image's) value.
+    pub new: Option<String>,
+    /// More lines: a unified diff, a list; in JSON an array.
+    pub detail: Vec<String>,
+}
+
+impl Difference {
+    /// A difference in words alone.
+    pub fn new(subject: Subject, severity: Severity, what: impl Into<String>) -> Self {
+        let what = what.into();
+        Self {
+            subject,
+            severity,
+            what,
+            step: None,
+            lines: None,
+            old: None,
+            new: None,
+            detail: Vec::new(),
+        }
+    }
+
+    fn values(mut self, old: impl Into<Option<String>>, new: impl Into<Option<String>>) -> Self {
+        (self.old, self.new) = (old.into(), new.into());
+        self
+    }
+
+    fn detail(mut self, detail: Vec<String>) -> Self {
+        self.detail = detail;
+        self
+    }
+}
+
+/// What came of a comparison.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// What differs, by subject.
+    pub differences: Vec<Difference>,
+    /// What neither side lets us compare, and why.
+    pub not_compared: Vec<String>,
+    /// What was assumed on the way.
+    pub notes: Vec<String>,
+    /// What was looked at and is the same, by subject, in words.
+    pub same: Vec<(Subject, String)>,
+}
+
+impl Found {
+    fn add(&mut self, difference: Difference) {
+        self.differences.push(difference);
+    }
+
+    /// Runs one subject, and notes it as the same when nothing came of it.
+    fn subject(&mut self, subject: Subject, what: &str, compare: impl FnOnce(&mut Self)) {
+        let (differences, skipped) = (self.differences.len(), self.not_compared.len());
+        compare(self);
+        if (differences, skipped) == (self.differences.len(), self.not_compared.len()) {
+            self.same.push((subject, what.to_owned()));
+        }
+    }
+}
+
+/// Entries of a list that are shown; the rest is counted.
+const SHOWN_MAX: usize = 50;
+
+/// Cuts a list for people and says how many it leaves out.
+fn shown(mut list: Vec<String>) -> Vec<String> {
+    let left_out = list.len().saturating_sub(SHOWN_MAX);
+    list.truncate(SHOWN_MAX);
+    if left_out > 0 {
+        list.push(format!("... and {left_out} more"));
+    }
+    list
+}
+
+/// How often each value is there.
+fn counted<T: Ord>(values: impl IntoIterator<Item = T>) -> BTreeMap<T, u64> {
+    let mut counts = BTreeMap::new();
+    for value in values {
+        *counts.entry(value).or_default() += 1;
+    }
+    counts
+}
+
+/// Compares two records. `only`: these subjects; none means all.
+pub fn compare(old: &Statement, new: &Statement, rules: &mut Rules, only: &[Subject]) -> Found {
+    let mut found = Found::default();
+    let wanted = |subject| only.is_empty() || only.contains(&subject);
+    let (old, new) = (&old.predicate, &new.predicate);
+    let (a, b) = (&old.blubr_build, &new.blubr_build);
+    if wanted(Subject::Dockerfile) {
+        found.subject(Subject::Dockerfile, "the Dockerfile is the same", |f| {
+            dockerfile::compare(a, b, f)
+        });
+    }
+    if wanted(Subject::Base) {
+        found.subject(Subject::Base, "the base images are the same", |f| base::compare(a, b, f));
+    }
+    if wanted(Subject::Steps) {
+        found.subject(Subject::Steps, "the steps ran the same commands", |f| {
+            steps::compare(a, b, rules, f)
+        });
+    }
+    if wanted(Subject::Processes) {
+        let what = "no other programs were run";
+        found.subject(Subject::Processes, what, |f| processes::compare(a, b, rules, f));
+    }
+    if wanted(Subject::Network) {
+        let (x, y) = (&old.monitor_log.network, &new.monitor_log.network);
+        found.subject(Subject::Network, "the same hosts were reached", |f| {
+            network::compare((a, x), (b, y), rules, f)
+        });
+    }
+    if wanted(Subject::Files) {
+        found.subject(Subject::Files, "the same files were written", |f| files::compare(a, b, rules, f));
+    }
+    if wanted(Subject::Image) {
+        found.subject(Subject::Image, "the image is the same", |f| image::compare(a, b, rules, f));
+    }
+    if wanted(Subject::Completeness) {
+        let what = "the records are equally complete";
+        found.subject(Subject::Completeness, what, |f| completeness::compare(a, b, f));
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests;

@@ -46,7 +46,10 @@ fn step(build: &BlubrBuild, id: Option<&str>) -> String {
         || id.to_owned(),
         |s| {
             let first = s.text.lines().next().unwrap_or("");
-            format!("stage {}: {first}", s.stage)
+            match s.stage {
+                Some(stage) => format!("stage {stage}: {first}"),
+                None => first.to_owned(),
+            }
         },
     )
 }

@@ -7,6 +7,8 @@ use serde_json::{Value, json};
 use super::*;
 use crate::reverse;
 
+type Change = fn(&mut Value);
+
 fn id(n: u8) -> String {
     format!("sha256:{:064x}", n)
 }
@@ -82,7 +84,7 @@ fn the_same_is_the_same() {
 
 #[test]
 fn each_subject_sees_its_own_change() {
-    let cases: [(&str, fn(&mut Value)); 14] = [
+    let cases: [(&str, Change); 14] = [
         ("dockerfile change the instructions differ", |p| {
             p["blubr_build"]["dockerfile"]["sha256"] = "ab".into();
             p["blubr_build"]["steps"][3]["text"] = "CMD [\"y\"]".into();

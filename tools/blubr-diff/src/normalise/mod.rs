@@ -32,6 +32,9 @@ pub use times::TIMES;
 /// All rules, in the order in which they are applied to texts.
 pub const ALL: [Rule; 6] = [TIMES, PIDS, IDS, TEMPORARY, ADDRESSES, DIGESTS];
 
+/// A rule on a text: `None` where it changes nothing.
+type Take = fn(&str) -> Option<String>;
+
 /// The rules, and what they did.
 #[derive(Debug, Default)]
 pub struct Rules {
@@ -66,7 +69,7 @@ impl Rules {
             return text.to_owned();
         }
         let mut text = Cow::Borrowed(text);
-        let rules: [(Rule, fn(&str) -> Option<String>); 4] =
+        let rules: [(Rule, Take); 4] =
             [(TIMES, times::take), (PIDS, pids::take), (IDS, ids::take), (TEMPORARY, temporary::take)];
         for (rule, take) in rules {
             if let Some(taken) = take(&text) {

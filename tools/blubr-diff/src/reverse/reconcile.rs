@@ -156,7 +156,7 @@ fn singles(c: &ContainerConfig, made: &Made, whole: bool, reversed: &mut Reverse
         ("USER", Some(c.user.clone()).filter(|u| !u.is_empty()), layout::one("user", &c.user)),
         (
             "WORKDIR",
-            Some(c.working_dir.clone()).filter(|w| !w.is_empty() && (workdir != "" || w != "/")),
+            Some(c.working_dir.clone()).filter(|w| !w.is_empty() && (!workdir.is_empty() || w != "/")),
             layout::one("workdir", &c.working_dir),
         ),
         (

@@ -1,3 +1,7 @@
-//! Pick one build out of a log.
+//! Pick one build, or other parts, out of a log.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    blubr_cli::run(blubr_filter::run)
+}

@@ -1,0 +1,132 @@
+//! Reads a log, asks the selectors, writes what they pass on.
+
+use std::io::{Read, Write};
+
+use blubr_cli::{Exit, Failure, Input, Output};
+use blubr_log::{Filter, LineKind, ReadError, ReadErrorKind, Reader, Source, Summary, Time, Writer};
+
+use crate::TOOL;
+use crate::plan::{Filtering, What};
+use crate::select::{self, Selector};
+
+/// What can be said of a log that can't be read.
+pub(crate) fn unreadable(name: &str, error: &ReadError) -> Failure {
+    let failure = Failure::new(&error.kind).at(format_args!("{name}:{}", error.line));
+    match &error.kind {
+        ReadErrorKind::Io(error) => Failure::io(name, error),
+        ReadErrorKind::Empty | ReadErrorKind::Schema(_) => failure,
+        ReadErrorKind::NoHeader(_) => failure.advise("name a log that blubr-record wrote"),
+        _ => failure.advise("record again, or go back to the log as it was recorded"),
+    }
+}
+
+/// Filters into a file or standard output.
+pub(crate) fn to_output(filtering: Filtering) -> Result<Exit, Failure> {
+    let Filtering { log, output, mut what, common } = filtering;
+    let input = Input::open(log.as_deref())?;
+    let name = input.name().to_owned();
+    let summary;
+    let output = if let Some(asked) = what.build {
+        let mut spooled = input.spool()?;
+        let builds = select::find(spooled.rewind()?, &name)?;
+        what.streaming.insert(0, Box::new(select::Chosen::new(&builds, asked, &name)?));
+        let output = Output::create(output.as_deref())?;
+        let written = filter(spooled.rewind()?, &name, &mut what, output)?;
+        summary = written.summary;
+        written.output
+    } else {
+        let output = Output::create(output.as_deref())?;
+        let written = filter(input, &name, &mut what, output)?;
+        summary = written.summary;
+        written.output
+    };
+    output.commit()?;
+    if let Some(cut) = &summary.cut {
+        let held = if cut.line == 0 {
+            "no checkpoint proves any of it".to_owned()
+        } else {
+            format!("its chain holds up to event {} (the checkpoint in line {})", cut.events, cut.line)
+        };
+        common.note(TOOL, format_args!("{name}: was cut off, it has no trailer: {held}"));
+    }
+    Ok(Exit::Done)
+}
+
+/// What filtering has led to.
+pub(crate) struct Written<W> {
+    pub(crate) output: W,
+    pub(crate) summary: Summary,
+}
+
+/// A destination that has a name for diagnostics.
+pub(crate) trait Named: Write {
+    fn place(&self) -> String;
+}
+
+impl Named for Output {
+    fn place(&self) -> String {
+        self.name().to_owned()
+    }
+}
+
+/// Passes on what all selectors select.
+pub(crate) fn filter<W: Named>(
+    log: impl Read,
+    name: &str,
+    what: &mut What,
+    output: W,
+) -> Result<Written<W>, Failure> {
+    let place = output.place();
+    let fail = |error: std::io::Error| Failure::io(&place, &error);
+    let mut reader = Reader::new(log).map_err(|e| unreadable(name, &e))?;
+    let mut header = reader.header().clone();
+    header.filters.push(Filter { tool: TOOL.to_owned(), args: what.args.clone() });
+    let mut writer = Writer::new(output, &header).map_err(fail)?;
+    let mut last = header.started;
+    while let Some(line) = reader.next_line().map_err(|e| unreadable(name, &e))? {
+        match &line.kind {
+            LineKind::Event(event) => {
+                last = last.max(event.head.time);
+                // Each is asked: some must see every event.
+                let mut selected = true;
+                for selector in &mut what.streaming {
+                    selected &= selector.select(event);
+                }
+                if selected {
+                    let kind = event.head.r#type.lossy();
+                    writer.event_line(line.text, &kind).map_err(fail)?;
+                }
+            }
+            LineKind::Lost(lost) => writer.lost(lost).map_err(fail)?,
+            LineKind::Checkpoint(_) | LineKind::Trailer(_) => {}
+        }
+    }
+    let summary = reader.summary();
+    let (ended, exit, source) = end(&summary, writer.events(), last);
+    let output = writer.finish(ended, exit, vec![source]).map_err(fail)?;
+    Ok(Written { output, summary })
+}
+
+/// What the trailer says: of the source, and when and how the recording ended.
+fn end(summary: &Summary, passed: u64, last: Time) -> (Time, Option<i32>, Source) {
+    let trailer = summary.trailer.as_ref();
+    let exit = trailer.and_then(|trailer| trailer.exit);
+    let source = Source {
+        sha256: summary.sha256.clone(),
+        events: summary.events,
+        passed,
+        lost: summary.lost,
+        complete: trailer.is_some(),
+        cut_at: summary.cut.as_ref().map(|cut| cut.events),
+        exit,
+        sources: trailer.map(|trailer| trailer.sources.clone()).unwrap_or_default(),
+    };
+    // Of a log that was cut off, what is known is that it went on until its last event.
+    (trailer.map_or(last, |trailer| trailer.ended), exit, source)
+}
+
+impl Selector for Box<dyn Selector> {
+    fn select(&mut self, event: &blubr_log::Event<'_>) -> bool {
+        (**self).select(event)
+    }
+}

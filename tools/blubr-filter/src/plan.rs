@@ -157,7 +157,7 @@ mod tests {
 
     #[test]
     fn what_the_header_says_is_read_back() {
-        let Ok(Plan::Filter(filter)) = plan(&["--build", "3", "--cgroup", "-x*", "--pid-tree", "7:9"])
+        let Ok(Plan::Filter(filter)) = plan(&["--build", "3", "--cgroup=-x*", "--pid-tree", "7:9"])
         else {
             panic!()
         };

@@ -98,17 +98,16 @@ mod tests {
             cgroup: Seen(None),
             cgroup_id: 1,
             mntns: 1,
-            lifetime: std::marker::PhantomData,
         };
         Event { head, body, tail: Tail::default() }
     }
 
     fn fork(child_pid: u32, child_start: u64) -> Body<'static> {
-        ProcessFork { child_pid, child_start, lifetime: std::marker::PhantomData }.into()
+        ProcessFork { child_pid, child_start }.into()
     }
 
     fn exit() -> Body<'static> {
-        ProcessExit { code: Some(0), signal: None, lifetime: std::marker::PhantomData }.into()
+        ProcessExit { code: Some(0), signal: None }.into()
     }
 
     #[test]

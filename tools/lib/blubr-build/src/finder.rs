@@ -71,6 +71,19 @@ pub(crate) struct Overlay {
     pub(crate) helpers: Vec<ProcessKey>,
 }
 
+impl Overlay {
+    fn wrote(&mut self, span: Span) {
+        self.last = self.last.max(span.last);
+        match self.writes.last_mut().filter(|known| known.after == span.after) {
+            Some(known) => {
+                known.last = known.last.max(span.last);
+                known.content |= span.content;
+            }
+            None => self.writes.push(span),
+        }
+    }
+}
+
 /// A stretch of writes.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Span {
@@ -78,6 +91,8 @@ pub(crate) struct Span {
     pub(crate) last: Moment,
     /// How many containers had been in the overlay when it began.
     pub(crate) after: usize,
+    /// Something other than directories was made.
+    pub(crate) content: bool,
 }
 
 /// A directory of an engine's store (or, of the classic builder, a temporary one for the context).
@@ -94,7 +109,7 @@ pub(crate) struct Dir {
     pub(crate) by_helper: bool,
     pub(crate) files: HashMap<Vec<u8>, ContextFile>,
     /// Its files that the engine read again, to copy them, and when.
-    pub(crate) reads: Vec<(u64, Vec<u8>)>,
+    pub(crate) reads: Vec<(u64, Vec<u8>, u64)>,
     /// Files that were copied into it, each read by the thread that then wrote.
     pub(crate) copied: Vec<(usize, Vec<u8>)>,
     /// Names (without directories) and sizes of files that a helper wrote into it.
@@ -138,6 +153,8 @@ struct Entered {
     root: Vec<u8>,
     at: Moment,
     whole_tree: bool,
+    /// What it wrote since: a runtime's own doings if it then runs a program, else a helper's.
+    wrote: Option<Span>,
 }
 
 /// An engine, as far as it is one: a process that made layers or mounted overlays.
@@ -152,6 +169,9 @@ pub(crate) struct Maker {
     pub(crate) outer: Vec<(ProcessKey, Moment)>,
     pub(crate) store: Store,
     pub(crate) of_command: bool,
+    /// It has only started itself again in a directory of its own, as the classic builder does to unpack a context;
+    /// so do others.
+    pub(crate) provisional: bool,
     /// Events that show it at work, such as a bind of a layer: the first of each stretch.
     pub(crate) seen: Vec<u64>,
 }
@@ -246,25 +266,24 @@ impl Finder {
                 if let (Some(path), Some(target)) = (link.path.get(), link.target.get()) {
                     self.layer_link(key, now, path.bytes(), target.bytes());
                 }
-                self.touched(key, now, event.head.tid, link.path.get());
+                self.touched(key, now, event.head.tid, link.path.get(), true);
             }
             Body::FileMkdir(mkdir) => {
                 if let Some(path) = mkdir.path.get() {
                     self.snapshot_made(key, now, path.bytes());
                 }
-                self.touched(key, now, event.head.tid, mkdir.path.get());
+                self.touched(key, now, event.head.tid, mkdir.path.get(), false);
             }
             Body::FileRename(rename) => {
                 if let (Some(from), Some(to)) = (rename.path.get(), rename.to.get()) {
                     self.snapshot_renamed(key, from.bytes(), to.bytes());
                 }
-                self.touched(key, now, event.head.tid, rename.to.get());
+                self.touched(key, now, event.head.tid, rename.to.get(), true);
             }
             Body::FileOpen(open) => self.open(key, now, event.head.tid, open),
             Body::FileClose(close) => self.close(key, now, close),
-            Body::FileMknod(mknod) => self.touched(key, now, event.head.tid, mknod.path.get()),
-            Body::FileLink(link) => self.touched(key, now, event.head.tid, link.to.get()),
-            Body::FileUnlink(unlink) => self.touched(key, now, event.head.tid, unlink.path.get()),
+            Body::FileMknod(mknod) => self.touched(key, now, event.head.tid, mknod.path.get(), true),
+            Body::FileLink(link) => self.touched(key, now, event.head.tid, link.to.get(), true),
             _ => {}
         }
     }
@@ -368,7 +387,11 @@ impl Finder {
             overlay.last = overlay.last.max(now);
         }
         self.by_init.remove(&key);
-        self.entered.remove(&key);
+        if let Some(entered) = self.entered.remove(&key)
+            && let Some(span) = entered.wrote
+        {
+            self.overlays[entered.overlay].wrote(span);
+        }
         self.helpers.remove(&key);
         if let Some(maker) = self.makers.get_mut(&key) {
             maker.ended = Some((now, ended));
@@ -398,7 +421,13 @@ impl Finder {
     /// Takes note that the process does what engines do.
     fn make(&mut self, key: ProcessKey, now: Moment, store: Store) {
         self.clients.engine_active(now);
-        if self.makers.contains_key(&key) || self.makers.len() >= TRACES_MAX {
+        if let Some(maker) = self.makers.get_mut(&key) {
+            if maker.provisional {
+                (maker.provisional, maker.store) = (false, store);
+            }
+            return;
+        }
+        if self.makers.len() >= TRACES_MAX {
             return;
         }
         let of_command = self.under_command(key);
@@ -422,6 +451,7 @@ impl Finder {
             outer,
             store,
             of_command,
+            provisional: false,
             seen: Vec::new(),
         };
         self.makers.insert(key, maker);
@@ -572,10 +602,10 @@ impl Finder {
                 self.helpers.insert(key, maker);
                 add_helper(&mut self.overlays[overlay].helpers, key);
             }
-            self.entered.insert(key, Entered { overlay, root, at: now, whole_tree });
+            self.entered.insert(key, Entered { overlay, root, at: now, whole_tree, wrote: None });
             return;
         }
-        let Some(maker) = maker else { return };
+        let Some(maker) = maker.or_else(|| self.maker_to_be(key, now, whole_namespace)) else { return };
         self.helpers.insert(key, maker);
         if let Some(dir) = self.dir_above(&root) {
             self.dirs[dir].by_helper = true;
@@ -586,6 +616,27 @@ impl Finder {
                 add_helper(&mut dir.helpers, key);
             }
         }
+    }
+
+    /// The parent that runs the same program, of a process that has pivoted into a directory: Docker unpacks a
+    /// context so before it has made anything that shows it to be an engine.
+    fn maker_to_be(
+        &mut self,
+        key: ProcessKey,
+        now: Moment,
+        whole_namespace: bool,
+    ) -> Option<ProcessKey> {
+        let process = self.tree.get(key).filter(|_| whole_namespace)?;
+        let parent = process.parent?;
+        let of_same_program = process.exe.is_some() && self.tree.get(parent)?.exe == process.exe;
+        if !of_same_program {
+            return None;
+        }
+        self.make(parent, now, Store::Daemon);
+        if let Some(maker) = self.makers.get_mut(&parent) {
+            maker.provisional = true;
+        }
+        Some(parent)
     }
 
     // ---- directories of engines
@@ -680,7 +731,14 @@ impl Finder {
         None
     }
 
-    fn touched(&mut self, key: ProcessKey, now: Moment, tid: u32, path: Option<&Name<'_>>) {
+    fn touched(
+        &mut self,
+        key: ProcessKey,
+        now: Moment,
+        tid: u32,
+        path: Option<&Name<'_>>,
+        content: bool,
+    ) {
         if self.works_for(key).is_none() {
             return;
         }
@@ -688,20 +746,23 @@ impl Finder {
         if let Some((place, cut)) = self.place(&path)
             && path.len() > cut
         {
-            self.wrote(now, tid, place);
+            self.wrote(key, now, tid, place, content);
         }
     }
 
-    fn wrote(&mut self, now: Moment, tid: u32, place: Source) {
+    fn wrote(&mut self, key: ProcessKey, now: Moment, tid: u32, place: Source, content: bool) {
         let read = self.reads.get(&tid).filter(|(_, source, _)| *source != place);
         match place {
             Source::Overlay(overlay) => {
                 let overlay = &mut self.overlays[overlay];
-                overlay.last = now;
-                let after = overlay.containers.len();
-                match overlay.writes.last_mut().filter(|span| span.after == after) {
-                    Some(span) => span.last = now,
-                    None => overlay.writes.push(Span { first: now, last: now, after }),
+                let span = Span { first: now, last: now, after: overlay.containers.len(), content };
+                if let Some(entered) = self.entered.get_mut(&key) {
+                    match &mut entered.wrote {
+                        Some(known) => (known.last, known.content) = (now, known.content || content),
+                        None => entered.wrote = Some(span),
+                    }
+                } else {
+                    overlay.wrote(span);
                 }
                 if let Some((_, source, name)) = read.filter(|(seq, ..)| *seq > overlay.began.seq) {
                     overlay.sources.insert(*source);
@@ -734,11 +795,11 @@ impl Finder {
         }
         let Some(path) = self.host(key, open.path.get()) else { return };
         if !(open.mode.writes() || open.create.0 || open.truncate.0) {
-            self.engine_read(now, tid, &path);
+            self.engine_read(now, tid, &path, open.size);
             return;
         }
         let Some((place, cut)) = self.place(&path) else { return };
-        self.wrote(now, tid, place);
+        self.wrote(key, now, tid, place, true);
         if let Source::Dir(dir) = place {
             let dir = &mut self.dirs[dir];
             let name = path[cut..].strip_prefix(b"/").unwrap_or_default();
@@ -749,7 +810,7 @@ impl Finder {
         }
     }
 
-    fn engine_read(&mut self, now: Moment, tid: u32, path: &[u8]) {
+    fn engine_read(&mut self, now: Moment, tid: u32, path: &[u8], size: Option<u64>) {
         let real = self.mounts.unbound(path);
         let path = real.as_deref().unwrap_or(path);
         let (source, name) = match self.place(path) {
@@ -760,8 +821,11 @@ impl Finder {
                     Source::Dir(dir) => {
                         let dir = &mut self.dirs[dir];
                         note(&mut dir.exported, now.seq);
-                        if dir.reads.len() < CONTEXT_READS_MAX && dir.files.contains_key(&name) {
-                            dir.reads.push((now.seq, name.clone()));
+                        if let Some(size) = size
+                            && dir.reads.len() < CONTEXT_READS_MAX
+                            && !name.is_empty()
+                        {
+                            dir.reads.push((now.seq, name.clone(), size));
                         }
                     }
                 }
@@ -865,6 +929,9 @@ pub(crate) fn is_init_layer(layer: &[u8]) -> bool {
 
 fn first_exec(event: &Event<'_>) -> Option<FirstExec> {
     let Body::ProcessExec(exec) = &event.body else { return None };
+    if exec.exe.0.is_none() && exec.argv.0.is_none() {
+        return None;
+    }
     let truncated =
         event.tail.truncated.as_ref().is_some_and(|cut| cut.iter().any(|field| field == b"argv"));
     Some(FirstExec {

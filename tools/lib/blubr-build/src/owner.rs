@@ -52,6 +52,9 @@ pub(crate) fn assign(finder: Finder) -> Builds {
     let mut made: Vec<_> = makers.iter().collect();
     made.sort_by_key(|(key, maker)| (maker.began, **key));
     for (&key, maker) in made {
+        if maker.provisional {
+            continue;
+        }
         if maker.store == Store::Containers {
             builds.extend(own_build(key, maker, &work, &dirs));
             continue;
@@ -141,14 +144,16 @@ fn overlay_pieces(finder: &Finder, at: usize, lowers: &HashSet<&[u8]>, work: &mu
     for (nth, container) in overlay.containers.iter().enumerate() {
         // Only containers/storage lets several steps share one overlay, and the client writes between them.
         if buildah {
-            for span in overlay.writes.iter().filter(|span| span.after == nth) {
+            for span in overlay.writes.iter().filter(|span| span.after == nth && span.content) {
                 work.pieces.push(daemon_piece(finder, overlay, shape, Some(*span)));
             }
         }
         work.pieces.push(run_piece(finder, overlay, *container, nth, shape));
     }
     if buildah {
-        for span in overlay.writes.iter().filter(|span| span.after == overlay.containers.len()) {
+        for span in
+            overlay.writes.iter().filter(|span| span.after == overlay.containers.len() && span.content)
+        {
             work.pieces.push(daemon_piece(finder, overlay, shape, Some(*span)));
         }
     }
@@ -194,6 +199,9 @@ fn daemon_piece(finder: &Finder, overlay: &Overlay, shape: Option<Engine>, span:
         began: overlay.began.seq,
         done: overlay.writes.last().map_or(overlay.last.seq, |span| span.last.seq),
     };
+    if let Some(span) = overlay.writes.last() {
+        run.ended = Some(span.last);
+    }
     if let Some(span) = span {
         (run.began, run.ended) = (span.first, Some(span.last));
         (run.first_seq, run.last_seq) = (span.first.seq, span.last.seq);
@@ -238,9 +246,14 @@ fn run_piece(
         .map(|(_, point)| point.clone())
         .collect();
     run.setup.clone_from(&container.setup);
-    if shape == Some(Engine::Buildah) && (nth > 0 || !overlay.writes.is_empty()) {
-        run.began = container.setup_began;
-        run.first_seq = container.setup_began.seq;
+    if shape == Some(Engine::Buildah) {
+        // Directories that are made just before belong to it; a copy does not.
+        let before = overlay.writes.iter().find(|span| span.after == nth);
+        let shared = nth > 0 || before.is_some_and(|span| span.content);
+        if shared {
+            run.began = container.setup_began;
+            run.first_seq = container.setup_began.seq;
+        }
     }
     run.ended = container.ended.map(|(at, _)| at);
     run.last_seq = if nth + 1 == overlay.containers.len() && shape != Some(Engine::Buildah) {
@@ -365,15 +378,13 @@ fn copied(finder: &Finder, copy: &Copy<'_>) -> Vec<(usize, u64)> {
         for (at, dir) in
             finder.dirs.iter().enumerate().filter(|(_, dir)| dir.maker == copy.maker && !dir.in_store)
         {
-            let in_time = dir.reads.iter().filter(|(seq, _)| *seq > copy.began && *seq < copy.done);
+            let in_time = dir.reads.iter().filter(|(seq, ..)| *seq > copy.began && *seq < copy.done);
             let same = in_time
-                .filter_map(|(_, name)| size(at, name).map(|found| (name, found)))
-                .filter(|(name, (_, size))| {
-                    copy.written
-                        .iter()
-                        .any(|(wrote, bytes)| wrote == crate::path::base(name) && bytes == size)
+                .filter(|(_, name, size)| {
+                    let name = crate::path::base(name);
+                    copy.written.iter().any(|(wrote, bytes)| wrote == name && bytes == size)
                 })
-                .map(|(_, found)| found);
+                .map(|(_, _, size)| (at, *size));
             let same: Vec<_> = same.collect();
             if !same.is_empty() {
                 by_context.insert(at, same);

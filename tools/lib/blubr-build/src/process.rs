@@ -96,7 +96,10 @@ impl Tree {
                 let child = ProcessKey { pid: fork.child_pid, start: fork.child_start };
                 self.fork(key, child, moment_of(&event.head));
             }
-            Body::ProcessExec(exec) if !event.failed() => {
+            // What could not be seen of it does not undo what is known.
+            Body::ProcessExec(exec)
+                if !event.failed() && (exec.exe.0.is_some() || exec.argv.0.is_some()) =>
+            {
                 if let Some(process) = self.all.get_mut(&key) {
                     process.exe = exec.exe.get().map(|exe| Arc::from(exe.bytes()));
                     process.argv = keep(exec.argv.get().into_iter().flat_map(|argv| argv.iter()));

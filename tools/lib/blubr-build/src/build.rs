@@ -173,6 +173,8 @@ pub(crate) struct Witness {
 pub struct Context {
     /// The directory.
     pub dir: Vec<u8>,
+    /// Where the engine mounted it to copy from it.
+    pub binds: Vec<Vec<u8>>,
     /// Files that the engine wrote there.
     pub files: u64,
     /// How many of them the client is known to have read at that moment, with the same name and size.

@@ -24,6 +24,8 @@ const CONTEXT_READS_MAX: usize = 1 << 12;
 const COPIED_MAX: usize = 64;
 /// Stretches of work of an engine that are remembered.
 const SEEN_MAX: usize = 1 << 16;
+/// Further names of one directory.
+const BINDS_MAX: usize = 256;
 /// Helper processes of one step.
 const HELPERS_MAX: usize = 1 << 12;
 /// Mount points of one container.
@@ -115,7 +117,8 @@ pub(crate) struct Dir {
     /// Names (without directories) and sizes of files that a helper wrote into it.
     pub(crate) written: Vec<(Vec<u8>, u64)>,
     pub(crate) file_count: u64,
-    pub(crate) bound_elsewhere: bool,
+    /// Where else it was mounted, read only, to be copied from.
+    pub(crate) binds: Vec<Vec<u8>>,
     pub(crate) sources: HashSet<Source>,
     pub(crate) exported: Vec<u64>,
     pub(crate) votes: HashMap<ProcessKey, u64>,
@@ -497,7 +500,7 @@ impl Finder {
             && source != target
         {
             let overlay = within.overlay;
-            self.overlays[overlay].binds.push(target.clone());
+            add_bind(&mut self.overlays[overlay].binds, &target);
             self.overlays[overlay].last = now;
         }
         if source != target
@@ -514,7 +517,7 @@ impl Finder {
         if let Some(&dir) = self.by_dir.get(&source)
             && source != target
         {
-            self.dirs[dir].bound_elsewhere = true;
+            add_bind(&mut self.dirs[dir].binds, &target);
         }
         self.mounts.bind(source, target, mntns);
     }
@@ -533,6 +536,11 @@ impl Finder {
             if let Some(top) = lowers.into_iter().next()
                 && self.views.len() < TRACES_MAX
             {
+                if let Some(&overlay) = self.by_upper.get(&top) {
+                    add_bind(&mut self.overlays[overlay].binds, &target);
+                } else if let Some(&dir) = self.by_dir.get(&top) {
+                    add_bind(&mut self.dirs[dir].binds, &target);
+                }
                 self.views.insert(target, top);
             }
             return;
@@ -542,8 +550,8 @@ impl Finder {
             let overlay = &mut self.overlays[known];
             overlay.mounted_again = Some(now.seq);
             overlay.last = now;
-            if overlay.target != target && !overlay.binds.contains(&target) {
-                overlay.binds.push(target.clone());
+            if overlay.target != target {
+                add_bind(&mut overlay.binds, &target);
             }
             self.mounts.overlay(target, known, mntns);
             self.clients.engine_active(now);
@@ -695,7 +703,7 @@ impl Finder {
             copied: Vec::new(),
             written: Vec::new(),
             file_count: 0,
-            bound_elsewhere: false,
+            binds: Vec::new(),
             sources: HashSet::new(),
             exported: Vec::new(),
             votes: HashMap::new(),
@@ -884,6 +892,12 @@ fn note_copy(copied: &mut Vec<(usize, Vec<u8>)>, source: Source, name: &[u8]) {
         && !copied.iter().any(|(of, known)| *of == dir && known == name)
     {
         copied.push((dir, name.to_vec()));
+    }
+}
+
+fn add_bind(binds: &mut Vec<Vec<u8>>, target: &[u8]) {
+    if binds.len() < BINDS_MAX && !binds.iter().any(|known| known == target) {
+        binds.push(target.to_vec());
     }
 }
 

@@ -389,7 +389,9 @@ fn directories(build: &Build) -> HashMap<Vec<u8>, Owned> {
         notes(&mut dirs, &layer.dir, layer.of);
     }
     for context in &build.contexts {
-        dirs.entry(context.dir.clone()).or_insert(Owned { run: None, area: Area::Context });
+        for name in std::iter::once(&context.dir).chain(&context.binds) {
+            dirs.entry(name.clone()).or_insert(Owned { run: None, area: Area::Context });
+        }
         notes(&mut dirs, &context.dir, None);
     }
     for (name, of) in &build.former_names {

@@ -311,7 +311,7 @@ fn dir_piece(finder: &Finder, at: usize, lowers: &HashSet<&[u8]>, work: &mut Wor
             work.layers.push((dir.maker, Layer { dir: dir.path.clone(), of }, Some(at)));
             return;
         }
-    } else if !is_lower && (!dir.votes.is_empty() || dir.bound_elsewhere) {
+    } else if !is_lower && (!dir.votes.is_empty() || !dir.binds.is_empty()) {
         work.contexts.push(at);
         return;
     }
@@ -333,7 +333,7 @@ fn layer_piece(finder: &Finder, dir: &Dir) -> Piece {
         id: 0,
         kind: RunKind::Daemon,
         target: None,
-        roots: Vec::new(),
+        roots: dir.binds.clone(),
         upper: dir.path.clone(),
         work: None,
         lowers: Vec::new(),
@@ -610,6 +610,7 @@ fn contexts<'a>(
         let dir = &dirs[at];
         Context {
             dir: dir.path.clone(),
+            binds: dir.binds.clone(),
             files: dir.file_count,
             matched: client.and_then(|client| dir.votes.get(&client)).copied().unwrap_or(0),
             first_seq: dir.began.seq,

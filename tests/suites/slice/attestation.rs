@@ -1,6 +1,5 @@
 //! What the attestation says: lines, digests, completeness; and that gpg alone can read and check it.
 
-use std::path::Path;
 use std::process::Command;
 
 use blubr_tests::bins;
@@ -256,15 +255,21 @@ fn it_verifies_against_image_dockerfile_context_and_log() {
 fn a_reference_in_a_layout_carries_it_and_skopeo_agrees_on_the_digest() {
     require!(Root, Docker, Gpg, Registry);
     let recorded = Recorded::of(Builder::BuildKit);
-    let (archive, layout) = (recorded.file("image.tar"), folder("layout"));
-    Engine::shared().save(&recorded.tag, &archive);
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../demo/layout");
-    drop(stdout_of(Command::new(script).arg(&archive).arg(&layout).arg("app")));
+    let layout = folder("layout");
     let reference = format!("oci:{}:app", layout.display());
+    let mut copy = bins::command("blubr-attach");
+    copy.env("DOCKER_HOST", &Engine::shared().host).arg("copy").arg(format!("docker:{}", recorded.tag));
+    drop(stdout_of(copy.arg(&reference)));
     let raw = stdout_of(Command::new("skopeo").args(["inspect", "--raw", &reference]));
     std::fs::write(recorded.file("manifest"), raw).unwrap();
     let digest = sha256sum(&recorded.file("manifest"));
-    drop(stdout_of(bins::command("blubr-attach").arg(&reference).arg(recorded.file("app.att"))));
+    let mut attach = bins::command("blubr-attach");
+    attach
+        .arg("--key")
+        .arg(Recorded::keys().file("auditor.sec.asc"))
+        .arg(&reference)
+        .arg(recorded.file("app.att"));
+    drop(stdout_of(&mut attach));
     let found = text_of(bins::command("blubr-attach").arg("discover").arg(&reference));
     assert!(!found.is_empty(), "discover prints the referrer");
     let fetched = recorded.file("fetched.att");

@@ -2,7 +2,7 @@
 
 use std::io::{Cursor, Read as _};
 
-use pgp::composed::{DecryptionOptions, Esk, InnerRingResult, Message, TheRing};
+use pgp::composed::{DecryptionOptions, Esk, Message, TheRing};
 
 use crate::FILE_BYTES_MAX;
 use crate::cert::one_line;
@@ -117,12 +117,11 @@ fn decrypt(bytes: &[u8], keys: &[SecretKey]) -> Result<(Vec<u8>, Vec<String>), O
         decrypt_options: DecryptionOptions::new().enable_gnupg_aead(),
         ..Default::default()
     };
-    let (mut message, result) = match message.decrypt_the_ring(ring, true) {
+    let (mut message, _) = match message.decrypt_the_ring(ring, true) {
         Ok(opened) => opened,
         Err(pgp::errors::Error::MissingKey) => return Err(no_key()),
         Err(error) => return Err(damaged(error)),
     };
-    debug_assert!(result.secret_keys.contains(&InnerRingResult::Ok));
     for _ in 0..COMPRESSIONS_MAX {
         if !message.is_compressed() {
             break;

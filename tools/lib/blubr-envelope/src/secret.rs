@@ -39,25 +39,19 @@ impl SecretKey {
     /// Whether the file holds a locked secret key, so that a passphrase must be asked for.
     pub fn is_locked(bytes: &[u8]) -> Result<bool, KeyError> {
         let key = read_secret(bytes)?;
-        let params = std::iter::once(key.primary_key.secret_params())
-            .chain(key.secret_subkeys.iter().map(|sub| sub.key.secret_params()));
-        let mut locked = params.filter(|params| params.is_encrypted() && !is_stub(params));
-        Ok(locked.next().is_some())
+        Ok(any_locked(&key))
     }
 
-    /// Reads the one secret key of a file and checks the passphrase.
+    /// Reads the one secret key of a file, and unlocks it with the passphrase: deriving a key from it is slow by intent, so
+    /// that it is done once.
     pub fn read(bytes: &[u8], passphrase: Option<&[u8]>) -> Result<Self, KeyError> {
-        let key = read_secret(bytes)?;
-        let password = passphrase.map_or_else(Password::empty, Password::from);
+        let mut key = read_secret(bytes)?;
         let cert = Cert { key: key.to_public_key() };
-        let secret = Self { key, password, cert };
-        if secret.any_locked() {
-            if passphrase.is_none() {
-                return Err(KeyError::Locked);
-            }
-            secret.check_passphrase()?;
+        if any_locked(&key) {
+            let password = Password::from(passphrase.ok_or(KeyError::Locked)?);
+            unlock(&mut key, &password)?;
         }
-        Ok(secret)
+        Ok(Self { key, password: Password::empty(), cert })
     }
 
     /// Its certificate.
@@ -85,32 +79,26 @@ impl SecretKey {
             }
         }
     }
-
-    fn any_locked(&self) -> bool {
-        let subkeys = self.key.secret_subkeys.iter().map(|sub| sub.key.secret_params());
-        std::iter::once(self.key.primary_key.secret_params())
-            .chain(subkeys)
-            .any(|params| params.is_encrypted() && !is_stub(params))
-    }
-
-    /// rPGP says only "invalid input" when signing with a wrong passphrase, so each part is unlocked once beforehand.
-    fn check_passphrase(&self) -> Result<(), KeyError> {
-        let primary = &self.key.primary_key;
-        if !is_stub(primary.secret_params()) {
-            unlocked(primary.unlock(&self.password, |_, _| Ok(())))?;
-        }
-        for sub in self.key.secret_subkeys.iter().filter(|sub| !is_stub(sub.key.secret_params())) {
-            unlocked(sub.key.unlock(&self.password, |_, _| Ok(())))?;
-        }
-        Ok(())
-    }
 }
 
-fn unlocked(result: pgp::errors::Result<pgp::errors::Result<()>>) -> Result<(), KeyError> {
-    match result {
-        Ok(Ok(())) => Ok(()),
-        _ => Err(KeyError::Passphrase),
+fn any_locked(key: &SignedSecretKey) -> bool {
+    let subkeys = key.secret_subkeys.iter().map(|sub| sub.key.secret_params());
+    std::iter::once(key.primary_key.secret_params())
+        .chain(subkeys)
+        .any(|params| params.is_encrypted() && !is_stub(params))
+}
+
+fn unlock(key: &mut SignedSecretKey, password: &Password) -> Result<(), KeyError> {
+    let wrong = |_| KeyError::Passphrase;
+    if key.primary_key.secret_params().is_encrypted() && !is_stub(key.primary_key.secret_params()) {
+        key.primary_key.remove_password(password).map_err(wrong)?;
     }
+    for sub in &mut key.secret_subkeys {
+        if sub.key.secret_params().is_encrypted() && !is_stub(sub.key.secret_params()) {
+            sub.key.remove_password(password).map_err(wrong)?;
+        }
+    }
+    Ok(())
 }
 
 fn read_secret(bytes: &[u8]) -> Result<SignedSecretKey, KeyError> {

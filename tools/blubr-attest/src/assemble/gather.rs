@@ -491,7 +491,8 @@ fn named(entry: &mut Network, names: &HashMap<IpAddr, String>) {
 /// Whether a change must show in the layer.
 fn is_certain(event: &Event<'_>, access: Access) -> bool {
     match &event.body {
-        Body::FileOpen(open) => access == Access::Write && (open.mode.writes() || open.truncate.0),
+        // With O_CREAT alone the file may have been there, and not have been changed.
+        Body::FileOpen(_) => access == Access::Write,
         _ => matches!(access, Access::Write | Access::Create | Access::RenameTo | Access::Attributes),
     }
 }
@@ -511,7 +512,10 @@ fn touches<'e>(event: &'e Event<'_>) -> Vec<(&'e [u8], Access)> {
                 add(it.path.get(), Access::Read);
             }
             // A file without a name (O_TMPFILE) changes nothing at the path that is given, a directory.
-            if (it.mode.writes() || it.truncate.0 || it.create.0) && !it.tmpfile.0 {
+            if it.create.0 && !it.tmpfile.0 {
+                add(it.path.get(), Access::Create);
+            }
+            if (it.mode.writes() || it.truncate.0) && !it.tmpfile.0 {
                 add(it.path.get(), Access::Write);
             }
         }

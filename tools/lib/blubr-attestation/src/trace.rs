@@ -218,9 +218,10 @@ pub enum Place {
 pub enum Access {
     /// Opened for reading.
     Read,
-    /// Opened for writing or with O_CREAT or O_TRUNC, and what a close after writing says.
+    /// Opened for writing or with O_TRUNC, and what a close after writing says.
     Write,
-    /// Came into being: made a directory, a device, a symbolic link, one more name.
+    /// Made: a directory, a device, a symbolic link, one more name; or opened with O_CREAT, which makes a file unless it is
+    /// there.
     Create,
     /// Removed.
     Delete,

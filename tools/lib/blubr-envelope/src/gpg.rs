@@ -37,8 +37,7 @@ pub enum GpgError {
 pub fn sign(id: &str, data: &[u8], passphrase: Option<&[u8]>) -> Result<Signed, GpgError> {
     let args = ["--digest-algo", "SHA256", "--local-user", id, "--output", "-", "--detach-sign"];
     let sig = run(&args, data, passphrase)?;
-    let sig = verify::reframe(&sig).map_err(GpgError::Signature)?;
-    let keyid = verify::issuer_of(&sig).unwrap_or_default();
+    let keyid = verify::issuer_of(&sig).map_err(GpgError::Signature)?;
     Ok(Signed { sig, keyid })
 }
 

@@ -1,9 +1,9 @@
 //! Verifying a detached signature against the certificates that the user trusts.
 
 use pgp::composed::{Deserializable as _, DetachedSignature};
-use pgp::packet::{PacketHeader, Signature, SignatureType, SubpacketData};
+use pgp::packet::{Signature, SignatureType, SubpacketData};
 use pgp::ser::Serialize as _;
-use pgp::types::{Fingerprint, Tag};
+use pgp::types::Fingerprint;
 
 use crate::armor;
 use crate::cert::{Cert, one_line};
@@ -12,10 +12,6 @@ use crate::policy::{self, CLOCK_SKEW_S, Flaw, Usable};
 
 /// The longest signature that is read, in bytes.
 pub const SIGNATURE_BYTES_MAX: usize = 64 * 1024;
-
-/// The first byte of a signature packet in the new format (RFC 9580, 4.2). gpg writes the old one; in an envelope we keep to
-/// one, so that no byte of it can be exchanged for another that means the same.
-const NEW_FORMAT_SIGNATURE: u8 = 0xc2;
 
 /// Who signed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,9 +83,6 @@ pub fn verify_envelope(envelope: &Envelope, certs: &[Cert], now: u64) -> Result<
     let pae = envelope.pae();
     let mut signers = Vec::with_capacity(envelope.signatures.len());
     for one in &envelope.signatures {
-        if one.sig.first() != Some(&NEW_FORMAT_SIGNATURE) {
-            return Err(Refusal::Form("its packet is framed in another way than blubr-attest does"));
-        }
         let signer = verify_detached(&one.sig, &pae, certs, now)?;
         if one.keyid != signer.key {
             return Err(Refusal::KeyId {
@@ -134,18 +127,8 @@ pub fn verify_detached(sig: &[u8], data: &[u8], certs: &[Cert], now: u64) -> Res
 }
 
 /// The fingerprint (or key id) of whoever made a signature, lower case, for messages; not verified.
-pub fn issuer_of(sig: &[u8]) -> Option<String> {
-    read(sig).ok().map(|signature| issuer_name(&signature))
-}
-
-/// The same signature in a packet of the new format.
-pub(crate) fn reframe(sig: &[u8]) -> Result<Vec<u8>, Refusal> {
-    let broken = |error: pgp::errors::Error| Refusal::Broken(one_line(&error));
-    let body = read(sig)?.to_bytes().map_err(broken)?;
-    let length = u32::try_from(body.len()).map_err(|_| Refusal::Broken("it is too long".into()))?;
-    let mut out = PacketHeader::new_fixed(Tag::Signature, length).to_bytes().map_err(broken)?;
-    out.extend(body);
-    Ok(out)
+pub fn issuer_of(sig: &[u8]) -> Result<String, Refusal> {
+    read(sig).map(|signature| issuer_name(&signature))
 }
 
 /// Reads exactly one signature, in exactly the form that it would be written in.

@@ -9,7 +9,6 @@
 /* include/uapi/asm-generic/fcntl.h */
 #define O_ACCMODE 3
 #define O_CREAT_WRONLY_TRUNC (0100 | 01 | 01000)
-#define O_PATH 010000000
 /* Words of 64 descriptors that are looked through: fs.nr_open is 1,048,576 unless raised. */
 #define FD_WORDS_MAX 16384
 
@@ -122,7 +121,7 @@ __noinline int on_open(u32 slot, u64 flags)
 	struct wire_file *body;
 	struct file *file;
 
-	if (!s || (flags & O_PATH))
+	if (!s)
 		return 0;
 	begin_call(s, WIRE_FILE_OPEN);
 	body = (struct wire_file *)s->body;

@@ -329,12 +329,23 @@ int BPF_PROG(blubr_tcp_state, struct sock *sk, int oldstate, int newstate)
 	return 0;
 }
 
+/* Whether the first process has been told: some kernels' iterators begin behind it. */
+u32 FIRST_TOLD = 0;
+
 SEC("iter/task")
 int blubr_each_task(struct bpf_iter__task *ctx)
 {
 	struct task_struct *t = ctx->task;
 
-	if (t && (u32)t->tgid != SELF_TGID)
+	if (!t)
+		return 0;
+	if (t->tgid == 1) {
+		FIRST_TOLD = 1;
+	} else if (!FIRST_TOLD && t->real_parent->tgid == 1) {
+		FIRST_TOLD = 1;
+		process_exists(ITERATOR_SLOT, t->real_parent->group_leader);
+	}
+	if ((u32)t->tgid != SELF_TGID)
 		process_exists(ITERATOR_SLOT, t);
 	return 0;
 }

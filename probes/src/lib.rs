@@ -8,7 +8,7 @@
 #[expect(
     missing_docs,
     non_camel_case_types,
-    clippy::undocumented_unsafe_blocks,
+    clippy::allow_attributes,
     reason = "generated from wire.h, which says what each field is"
 )]
 pub mod wire {

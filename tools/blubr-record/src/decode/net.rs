@@ -17,6 +17,7 @@ use crate::record::{Field, Record};
 const AF_UNIX: u16 = libc::AF_UNIX as u16;
 const AF_INET: u16 = libc::AF_INET as u16;
 const AF_INET6: u16 = libc::AF_INET6 as u16;
+const DNS_PORT: u16 = 53;
 
 /// An address of a socket's end, 4 or 16 bytes in network order. An IPv4 address in IPv6 clothes is one of IPv4:
 /// that is what goes over the wire.
@@ -219,7 +220,13 @@ impl Decoder {
             }
             None => payload.bytes,
         };
-        let server = sockaddr(r.text(WIRE_F_ADDRESS)).or_else(|| peer(net)).map(|(server, _)| server);
+        let other = sockaddr(r.text(WIRE_F_ADDRESS)).or_else(|| peer(net));
+        let server = match other {
+            Some((server, DNS_PORT)) => Some(server),
+            // It is the server itself that we see.
+            _ if net.sport == DNS_PORT => own(net).0.map(|server| server.0),
+            _ => None,
+        };
         let tcp = net.proto == libc::IPPROTO_TCP as u16;
         let Some(message) = crate::payload::dns::parse(bytes, tcp) else { return Ok(()) };
         let mut cut = Cut::none();

@@ -1,0 +1,127 @@
+//! mount.*, fs.chroot, ns.*: what later paths mean.
+
+use blubr_tests::program::text_of;
+use blubr_tests::require;
+use blubr_tests::workload::busybox_path;
+use serde_json::json;
+use std::process::Command;
+
+use crate::recording::{Monitor, command, script};
+
+#[test]
+fn an_overlay_by_relative_names_and_symlinks_is_resolved() {
+    require!(Root);
+    let r = script(
+        "mkdir -p layers/1 layers/2 l up work merged; ln -s ../layers/1 l/ONE; ln -s ../layers/2 l/TWO; \
+         mount -t tmpfs none up; mkdir up/up up/work; \
+         mount -n -i -t overlay -o lowerdir=l/ONE:l/TWO,upperdir=up/up,workdir=up/work overlay merged; \
+         echo x > merged/new; umount merged; umount up",
+    );
+    let mounts = r.of("mount.mount");
+    let overlay: Vec<_> = mounts.iter().filter(|e| e["target"] == r.path("merged")).collect();
+    assert_eq!(overlay.len(), 1, "{mounts:#?}");
+    let overlay = overlay[0];
+    assert_eq!(overlay["fstype"], "overlay");
+    assert_eq!(overlay["lower"], json!([r.path("layers/1"), r.path("layers/2")]));
+    assert_eq!(overlay["upper"], r.path("up/up"));
+    assert_eq!(overlay["work"], r.path("up/work"));
+    let options = overlay["options"].as_str().unwrap();
+    assert!(options.contains("lowerdir=l/ONE:l/TWO"), "{options}");
+    assert_eq!(r.all("file.open", "merged/new").len(), 1);
+    assert!(r.all("file.open", "up/up/new").is_empty(), "the container's own path is told");
+    let umounts = r.of("mount.umount");
+    let targets: Vec<_> = umounts.iter().map(|e| e["target"].as_str().unwrap()).collect();
+    assert_eq!(targets, [r.path("merged"), r.path("up")]);
+}
+
+#[test]
+fn a_bind_mount_names_its_source_and_flags() {
+    require!(Root);
+    let r = script("mkdir a b; busybox mount -o bind a b; busybox mount -o remount,ro,bind b; umount b");
+    let mounts: Vec<_> =
+        r.of("mount.mount").into_iter().filter(|e| e["target"] == r.path("b")).collect();
+    assert_eq!(mounts.len(), 2, "{mounts:#?}");
+    assert_eq!(mounts[0]["source"], "a");
+    assert_eq!(mounts[0]["cwd"], r.folder.path().display().to_string());
+    let flags = |at: usize| mounts[at]["flags"].as_array().unwrap().clone();
+    assert!(flags(0).contains(&json!("bind")));
+    assert!(flags(1).contains(&json!("remount")) && flags(1).contains(&json!("ro")));
+}
+
+#[test]
+fn paths_after_chroot_are_the_container_s_and_the_root_is_named_as_before() {
+    require!(Root);
+    let busybox = busybox_path();
+    let r = script(&format!(
+        "mkdir -p root/bin root/tmp; cp {} root/bin/busybox; busybox chroot root /bin/busybox touch /tmp/inside",
+        busybox.display()
+    ));
+    let chroot = r.one("fs.chroot", "path", "root");
+    assert_eq!((&chroot["ret"], &chroot["path_from"]), (&json!(0), &json!("user")));
+    let opens: Vec<_> = r
+        .of("file.open")
+        .into_iter()
+        .filter(|e| e["path"] == "/tmp/inside" && e["pid"] == chroot["pid"])
+        .collect();
+    assert_eq!(opens.len(), 1);
+    assert_eq!(
+        opens[0]["ino"],
+        std::os::unix::fs::MetadataExt::ino(&std::fs::metadata(r.path("root/tmp/inside")).unwrap())
+    );
+}
+
+#[test]
+fn paths_after_pivot_root_are_the_container_s() {
+    require!(Root);
+    let busybox = busybox_path();
+    let r = script(&format!(
+        "mkdir root; unshare -m sh -ec 'mount -t tmpfs none root; mkdir root/bin root/old root/tmp; \
+         cp {} root/bin/busybox; cd root; pivot_root . old; \
+         exec /bin/busybox chroot . /bin/busybox touch /tmp/inside'",
+        busybox.display()
+    ));
+    let pivot = r.one("mount.pivot_root", "path", "root");
+    assert_eq!(pivot["put_old"], r.path("root/old"));
+    let open = r.of("file.open").into_iter().find(|e| e["path"] == "/tmp/inside").unwrap();
+    assert_eq!(open["mntns"], pivot["mntns"]);
+    let own = text_of(Command::new("stat").args(["-L", "-c", "%i", "/proc/self/ns/mnt"]));
+    assert_ne!(pivot["mntns"].to_string(), own);
+    let unshare = r
+        .of("ns.unshare")
+        .into_iter()
+        .find(|e| {
+            e["pid"] == r.of("process.exec").into_iter().find(|e| e["comm"] == "unshare").unwrap()["pid"]
+        })
+        .unwrap();
+    assert_eq!(unshare["namespaces"], json!(["mnt"]));
+}
+
+#[test]
+fn mounts_that_were_there_before_are_told() {
+    require!(Root);
+    let r = Monitor::start().stop();
+    let own: u64 =
+        text_of(Command::new("stat").args(["-L", "-c", "%i", "/proc/self/ns/mnt"])).parse().unwrap();
+    let told: Vec<_> = r
+        .of("mount.exists")
+        .into_iter()
+        .filter(|e| e["mntns"] == own)
+        .map(|e| (e["target"].as_str().unwrap().to_owned(), e["fstype"].as_str().unwrap().to_owned()))
+        .collect();
+    let expected = text_of(Command::new("findmnt").args(["-rn", "-o", "TARGET,FSTYPE", "/proc"]));
+    let (target, fstype) = expected.split_once(' ').unwrap();
+    assert!(told.contains(&(target.to_owned(), fstype.to_owned())), "{told:?}");
+}
+
+#[test]
+fn a_namespace_that_is_entered_is_named() {
+    require!(Root);
+    let r = command(Command::new("nsenter").args([
+        "--target",
+        &std::process::id().to_string(),
+        "--mount",
+        "true",
+    ]));
+    let setns = r.of("ns.setns");
+    assert!(setns.iter().any(|e| e["comm"] == "nsenter" && e["ret"] == 0), "{setns:#?}");
+}

@@ -1,0 +1,167 @@
+//! net.* and unix.connect: what the test's own sockets do.
+
+use std::io::{Read as _, Write as _};
+use std::net::{Ipv4Addr, TcpListener, TcpStream, UdpSocket};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::time::Duration;
+
+use blubr_tests::require;
+use serde_json::{Value, json};
+
+use crate::recording::{Monitor, Recording};
+
+/// Events of this type of our own process with this value.
+fn mine<'r>(r: &'r Recording, kind: &str, key: &str, value: &Value) -> Vec<&'r Value> {
+    r.of(kind).into_iter().filter(|e| e["pid"] == std::process::id() && e[key] == *value).collect()
+}
+
+#[test]
+fn a_connection_is_told_from_both_ends() {
+    require!(Root);
+    let monitor = Monitor::start();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let mut client = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    let own = client.local_addr().unwrap().port();
+    let (mut server, _) = listener.accept().unwrap();
+    client.write_all(&[1; 1000]).unwrap();
+    server.read_exact(&mut [0; 1000]).unwrap();
+    server.write_all(&[2; 300]).unwrap();
+    client.read_exact(&mut [0; 300]).unwrap();
+    drop(client);
+    drop(server);
+    std::thread::sleep(Duration::from_millis(100));
+    let r = monitor.stop();
+
+    let bind = mine(&r, "net.bind", "saddr", &json!("127.0.0.1"));
+    assert!(bind.iter().any(|e| e["proto"] == "tcp" && e["sport"] == 0), "{bind:#?}");
+    let listen = mine(&r, "net.listen", "sport", &json!(port));
+    assert_eq!((listen.len(), &listen[0]["saddr"]), (1, &json!("127.0.0.1")));
+    let connect = mine(&r, "net.connect", "dport", &json!(port));
+    assert_eq!(connect.len(), 1);
+    let connect = connect[0];
+    assert_eq!(
+        (&connect["proto"], &connect["family"], &connect["ret"]),
+        (&json!("tcp"), &json!("inet"), &json!(0))
+    );
+    assert_eq!((&connect["saddr"], &connect["sport"]), (&json!("127.0.0.1"), &json!(own)));
+    assert_eq!(connect["daddr"], "127.0.0.1");
+    let accept = mine(&r, "net.accept", "dport", &json!(own));
+    assert_eq!((accept.len(), &accept[0]["sport"]), (1, &json!(port)));
+    let close = mine(&r, "net.close", "dport", &json!(port));
+    assert_eq!(close.len(), 1);
+    assert_eq!((&close[0]["sport"], &close[0]["bytes_sent"]), (&json!(own), &json!(1000)));
+    let received = close[0]["bytes_received"].as_u64().unwrap();
+    // tcp_rcv_nxt_update counts the other side's FIN where it has come.
+    assert!((300..=301).contains(&received), "{received}");
+    assert!(close[0]["duration_ns"].as_u64().unwrap() > 0);
+    let close = mine(&r, "net.close", "dport", &json!(own));
+    assert_eq!((close.len(), &close[0]["bytes_sent"]), (1, &json!(300)));
+}
+
+#[test]
+fn a_connection_that_is_refused_is_told_with_its_errno() {
+    require!(Root);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    drop(listener);
+    let monitor = Monitor::start();
+    assert!(TcpStream::connect(("127.0.0.1", port)).is_err());
+    let r = monitor.stop();
+    let connect = mine(&r, "net.connect", "dport", &json!(port));
+    assert_eq!((connect.len(), &connect[0]["ret"]), (1, &json!(-111)));
+}
+
+#[test]
+fn addresses_of_ipv6_are_told() {
+    require!(Root);
+    let Ok(listener) = TcpListener::bind("[::1]:0") else {
+        eprintln!("SKIPPED: this host has no ::1");
+        return;
+    };
+    let port = listener.local_addr().unwrap().port();
+    let monitor = Monitor::start();
+    drop(TcpStream::connect(("::1", port)).unwrap());
+    let r = monitor.stop();
+    let connect = mine(&r, "net.connect", "dport", &json!(port));
+    assert_eq!((&connect[0]["family"], &connect[0]["daddr"]), (&json!("inet6"), &json!("::1")));
+}
+
+#[test]
+fn the_first_datagram_to_each_destination_is_told() {
+    require!(Root);
+    let one = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let two = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let monitor = Monitor::start();
+    let from = UdpSocket::bind("127.0.0.1:0").unwrap();
+    for _ in 0..3 {
+        from.send_to(b"x", one.local_addr().unwrap()).unwrap();
+        from.send_to(b"x", two.local_addr().unwrap()).unwrap();
+    }
+    let r = monitor.stop();
+    let sport = json!(from.local_addr().unwrap().port());
+    let sent = mine(&r, "net.send", "sport", &sport);
+    let ports: Vec<_> = sent.iter().map(|e| e["dport"].as_u64().unwrap() as u16).collect();
+    assert_eq!(ports, [one.local_addr().unwrap().port(), two.local_addr().unwrap().port()]);
+    assert_eq!((&sent[0]["proto"], &sent[0]["daddr"]), (&json!("udp"), &json!("127.0.0.1")));
+}
+
+#[test]
+fn a_name_that_is_asked_for_and_its_answer_are_told() {
+    require!(Root);
+    let address = Ipv4Addr::new(127, 83, 1, 1);
+    let server = UdpSocket::bind((address, 53)).unwrap();
+    server.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    let answering = std::thread::spawn(move || {
+        // busybox asks for A and AAAA; an answer that loops comes first, for the recorder alone to choke on.
+        for _ in 0..2 {
+            let mut query = [0u8; 512];
+            let (len, from) = server.recv_from(&mut query).unwrap();
+            let mut looping = query[..len].to_vec();
+            looping[..4].copy_from_slice(&[0, 0, 0x81, 0x80]);
+            looping[7] = 1;
+            let at = len as u8;
+            looping.extend_from_slice(&[0xc0, at, 0, 1, 0, 1, 0, 0, 0, 9, 0, 4, 1, 2, 3, 4]);
+            server.send_to(&looping, from).unwrap();
+            let asks_a = query[len - 3] == 1;
+            let mut answer = query[..len].to_vec();
+            answer[2..4].copy_from_slice(&[0x81, 0x80]);
+            if asks_a {
+                answer[7] = 1;
+                answer.extend_from_slice(&[0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 192, 0, 2, 7]);
+            }
+            server.send_to(&answer, from).unwrap();
+        }
+    });
+    let r = crate::recording::command(std::process::Command::new("busybox").args([
+        "nslookup",
+        "build.example",
+        &address.to_string(),
+    ]));
+    answering.join().unwrap();
+    let dns: Vec<_> = r.of("net.dns").into_iter().filter(|e| e["comm"] == "busybox").collect();
+    assert!(
+        dns.iter().all(|e| e["qname"] == "build.example" && e["server"] == "127.83.1.1"),
+        "{dns:#?}"
+    );
+    let questions: Vec<_> =
+        dns.iter().filter(|e| e.get("rcode").is_none()).map(|e| e["qtype"].as_str()).collect();
+    assert_eq!(questions, [Some("A"), Some("AAAA")]);
+    let answers = json!([{"name": "build.example", "address": "192.0.2.7", "ttl": 60}]);
+    let answered = dns.iter().find(|e| e["answers"] == answers).unwrap();
+    assert_eq!((&answered["from"], &answered["rcode"]), (&json!("127.83.1.1"), &json!(0)));
+    let looped = dns.iter().find(|e| e["truncated"] == json!(["answers"])).unwrap();
+    assert_eq!(looped["answers"], json!([]));
+}
+
+#[test]
+fn a_unix_socket_is_told_by_its_path() {
+    require!(Root);
+    let monitor = Monitor::start();
+    let path = monitor.path().join("socket");
+    let _listener = UnixListener::bind(&path).unwrap();
+    drop(UnixStream::connect(&path).unwrap());
+    let r = monitor.stop();
+    let connect = mine(&r, "unix.connect", "path", &json!(path.display().to_string()));
+    assert_eq!((connect.len(), &connect[0]["ret"]), (1, &json!(0)));
+}

@@ -211,10 +211,8 @@ fn a_deep_path_keeps_its_tail() {
     let name = "d".repeat(200);
     let script =
         format!("i=0; while [ $i -lt 40 ]; do mkdir {name}; cd {name}; i=$((i+1)); done; echo x > leaf");
-    let done = std::process::Command::new("bash")
-        .args(["-ec", &script])
-        .current_dir(monitor.path())
-        .status();
+    let done =
+        std::process::Command::new("bash").args(["-ec", &script]).current_dir(monitor.path()).status();
     assert!(done.unwrap().success());
     let r = monitor.stop();
     let leaf: Vec<_> = r

@@ -106,9 +106,9 @@ schema! {
         daddr: Addr,
         /// Port of the other side.
         dport: u16,
-        /// Bytes that the other side has acknowledged (`tcp_sock->bytes_acked`).
+        /// Bytes of payload sent, each counted once (`tcp_sock->bytes_sent - bytes_retrans`).
         bytes_sent: Option<u64>,
-        /// Bytes received (`tcp_sock->bytes_received`).
+        /// Bytes received (`tcp_sock->bytes_received`, which counts the other end of the stream as one).
         bytes_received: Option<u64>,
         /// How long it was there, in ns, where its beginning was seen.
         duration_ns: Option<u64>,

@@ -1,5 +1,7 @@
 //! Each type of event, provoked by a small real program and looked at field by field.
 
+#![expect(clippy::unwrap_used, reason = "a test that can't go on fails")]
+
 #[path = "events/file.rs"]
 mod file;
 #[path = "events/log.rs"]

@@ -122,7 +122,7 @@ pub struct Reach {
     #[arg(long, value_name = "OS/ARCH")]
     pub platform: Option<String>,
 
-    /// Talk to the registry without TLS (done in any case when it is on a loopback address)
+    /// Talk to the registry without TLS (done in any case on a loopback address, unless --ca-file is given)
     #[arg(long)]
     pub plain_http: bool,
 

@@ -3,6 +3,7 @@
 use std::io::{IsTerminal as _, Write as _};
 
 use blubr_cli::{Exit, Failure, Output};
+use blubr_envelope::Kind;
 use blubr_oci::Descriptor;
 use blubr_oci::Target;
 
@@ -25,14 +26,14 @@ pub(crate) fn run(plan: &Fetch) -> Result<Exit, Failure> {
     }
     let (target, entry) = only(plan, &found)?;
     let fetched = place.fetch(&target.descriptor.digest, entry).map_err(Failure::new)?;
-    check(plan, target, entry, &fetched.bytes)?;
-    if plan.output.is_none() && std::io::stdout().is_terminal() && fetched.bytes.contains(&0) {
+    let bytes = check(plan, target, entry, fetched.bytes)?;
+    if plan.output.is_none() && std::io::stdout().is_terminal() && bytes.contains(&0) {
         return Err(
             Failure::new("it is binary, and standard output is a terminal").advise("name a file by -o")
         );
     }
     let mut out = Output::create(plan.output.as_deref())?;
-    out.write_all(&fetched.bytes).map_err(|error| Failure::io(out.name(), &error))?;
+    out.write_all(&bytes).map_err(|error| Failure::io(out.name(), &error))?;
     out.commit()?;
     Ok(Exit::Done)
 }
@@ -66,19 +67,16 @@ fn only<'a>(
     }
 }
 
-/// Whoever attached it may have attached anything: a statement that lies open must speak of the image.
-fn check(plan: &Fetch, target: &Target, entry: &Descriptor, bytes: &[u8]) -> Result<(), Failure> {
+/// Whoever attached it may have attached anything: a statement that lies open must speak of the image. Gives `bytes` back.
+fn check(plan: &Fetch, target: &Target, entry: &Descriptor, bytes: Vec<u8>) -> Result<Vec<u8>, Failure> {
     let name = entry.digest.to_string();
-    let content = match content::of(bytes.to_vec(), &Keys::default(), &name) {
-        Ok(content) => content,
-        // By digest anything may be fetched.
-        Err(_) if plan.digest.is_some() => return Ok(()),
-        Err(failure) => return Err(failure),
-    };
-    match &content.said {
-        Some(said) => {
-            spoken_of(std::slice::from_ref(target), said).map(drop).map_err(|failure| failure.at(name))
-        }
-        None => Ok(()),
+    // By digest anything may be fetched.
+    if plan.digest.is_some() && Kind::detect(&bytes).is_err() {
+        return Ok(bytes);
     }
+    let content = content::of(bytes, &Keys::default(), &name)?;
+    if let Some(said) = &content.said {
+        spoken_of(std::slice::from_ref(target), said).map_err(|failure| failure.at(name))?;
+    }
+    Ok(content.bytes)
 }

@@ -77,6 +77,8 @@ pub struct Reader<R> {
     content_size: u64,
     holes_left: u64,
     end_seen: bool,
+    /// Reused by all reads: layers have hundreds of thousands of small members.
+    buffer: Vec<u8>,
 }
 
 impl<R: Read> Reader<R> {
@@ -90,6 +92,7 @@ impl<R: Read> Reader<R> {
             content_size: 0,
             holes_left: HOLE_BYTES_MAX,
             end_seen: false,
+            buffer: vec![0; CHUNK],
         }
     }
 
@@ -316,17 +319,16 @@ impl<R: Read> Reader<R> {
     }
 
     fn read_stored(&mut self, size: u64, take: &mut impl FnMut(&[u8])) -> Result<(), Error> {
-        let mut buffer = [0; CHUNK];
         let mut left = size;
         while left > 0 {
             let want = usize::try_from(left).unwrap_or(CHUNK).min(CHUNK);
-            let read = self.stream.read(&mut buffer[..want])?;
+            let read = self.stream.read(&mut self.buffer[..want])?;
             if read == 0 {
                 return Err(
                     self.error(format!("the archive is cut: {left} bytes of a member are missing"))
                 );
             }
-            take(&buffer[..read]);
+            take(&self.buffer[..read]);
             left -= read as u64;
             self.stored_left -= read as u64;
         }

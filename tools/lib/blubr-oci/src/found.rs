@@ -30,7 +30,8 @@ pub(crate) fn small_blob(
     if descriptor.size > limit as u64 {
         return Err(Error::TooLarge { what, size: descriptor.size, limit: limit as u64 });
     }
-    let mut bytes = Vec::new();
+    // The size is bounded above, so that a lie costs no more than that.
+    let mut bytes = Vec::with_capacity(usize::try_from(descriptor.size).unwrap_or_default() + 1);
     // One byte more than it may have, so that the end's check is reached.
     let reader = blobs.blob(descriptor)?;
     let read = reader.take(limit as u64 + 1).read_to_end(&mut bytes);

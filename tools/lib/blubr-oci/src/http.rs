@@ -131,11 +131,17 @@ impl Http {
 
     fn finish(&self, builder: RequestBuilder) -> Result<Response, Error> {
         builder.send().map_err(|error| {
-            let advice = match (error.is_connect(), self.plain) {
-                (true, false) => " (a registry without TLS needs --plain-http, one with a certificate of its own --ca-file)",
-                _ => "",
+            let said = chain(&error.without_url());
+            let advice = match () {
+                // rustls, unlike OpenSSL, takes no certificate of an authority for a server's own.
+                () if said.contains("CaUsedAsEndEntity") => {
+                    ": the registry's own certificate says that it is an authority's (basicConstraints CA:TRUE)"
+                }
+                () if said.contains("UnknownIssuer") => ": give its authority's certificate by --ca-file",
+                () if said.contains("InvalidContentType") => ": a registry without TLS needs --plain-http",
+                () => "",
             };
-            self.error(format!("{}{advice}", chain(&error.without_url())))
+            self.error(format!("{said}{advice}"))
         })
     }
 
@@ -239,8 +245,8 @@ impl Http {
             };
             Some(format!("{} {}", part("code"), part("message")))
         });
-        let said: String =
-            said.unwrap_or_default().chars().take(300).flat_map(char::escape_default).collect();
+        let said = said.unwrap_or_else(|| String::from_utf8_lossy(&bytes).trim().to_owned());
+        let said: String = said.chars().take(300).flat_map(char::escape_default).collect();
         self.error(format!("{doing}: the registry says {status} {said}").trim_end().to_owned())
     }
 }

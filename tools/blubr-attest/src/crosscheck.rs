@@ -26,6 +26,8 @@ pub struct Crossed {
     pub files: Option<Vec<Listed>>,
     /// Layers that were there before, by diff_id.
     pub inherited: Vec<String>,
+    /// New layers that hold nothing, by diff_id.
+    pub empty: Vec<String>,
     /// What is not explained; `None` when it could not be checked.
     pub unexplained: Option<Vec<Odd>>,
     /// Why it could not be checked.
@@ -79,6 +81,10 @@ pub fn cross(
             }
         })?;
         crossing.too_many |= too_many || crossing.files.len() + entries.len() > ENTRIES_MAX;
+        // The root stands in some engines' layers whether or not it changed.
+        if !too_many && entries.iter().all(|entry| entry.path.is_empty()) {
+            crossing.empty.push(diff_id.clone());
+        }
         if !crossing.too_many {
             let trails = Trails::new(build, slots, gathered, of, &links);
             crossing.layer(&diff_id, entries, &trails, of.is_some());
@@ -91,11 +97,10 @@ pub fn cross(
 struct Crossing {
     files: Vec<Listed>,
     inherited: Vec<String>,
+    empty: Vec<String>,
     odd: Vec<Odd>,
     too_many: bool,
     visible: BTreeMap<Vec<u8>, usize>,
-    /// A layer whose step isn't known: what was written and isn't there can't be told.
-    one_way: bool,
 }
 
 impl Crossing {
@@ -115,8 +120,8 @@ impl Crossing {
             }
             self.files.push(listed(entry, &path, diff_id, hit.flatten()));
         }
+        // Of a layer whose step isn't known nothing can be said to be missing.
         if !known_step {
-            self.one_way = true;
             return;
         }
         for (path, slot) in trails.expected() {
@@ -167,6 +172,7 @@ impl Crossing {
         Crossed {
             files: (!self.too_many).then_some(self.files),
             inherited: self.inherited,
+            empty: self.empty,
             unexplained: unchecked.is_none().then_some(self.odd),
             unchecked,
         }

@@ -274,7 +274,7 @@ impl<'a> Pass<'a> {
             // Registering a layer copies what is there already, and is no reason for it to be there.
             let gone = matches!(access, Access::Delete | Access::RenameFrom);
             // A helper that put its root there works on the step; who names the directory from outside clears up.
-            let clearing = gone && spot.area == Area::Upper && path != spot.path;
+            let clearing = gone && spot.area == Area::Upper && !spot.path.ends_with(path);
             let root = spot.path == b"/" && access != Access::Read;
             if spot.run != Some(run)
                 || clearing

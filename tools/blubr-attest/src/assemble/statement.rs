@@ -94,6 +94,7 @@ fn blubr_build(mut parts: Parts<'_>, ids: &BTreeMap<usize, String>) -> (BlubrBui
             picture: parts.picture,
             slots: parts.slots,
             alignment: &parts.alignment,
+            empty: parts.crossed.as_ref().map(|crossed| crossed.empty.as_slice()).unwrap_or_default(),
         };
         all = makings.steps(&listed);
         candidates = makings.candidates(&listed);

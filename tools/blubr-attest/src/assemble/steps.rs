@@ -20,6 +20,8 @@ pub struct Makings<'a> {
     pub picture: Option<&'a Picture>,
     pub slots: &'a Slots,
     pub alignment: &'a Alignment,
+    /// New layers that hold nothing, by diff_id.
+    pub empty: &'a [String],
 }
 
 /// What other places call a step.
@@ -130,15 +132,7 @@ impl Makings<'_> {
             "from" => self.from(instruction),
             "run" | "copy" | "add" => self.cached(at),
             "workdir" => match self.cached(at) {
-                Judged { status: Status::NotObserved, .. }
-                    if self.layer(at).is_none() && self.alignment.whole =>
-                {
-                    say(
-                        Status::Daemon,
-                        "no-layer",
-                        "the image's history gives it no layer: the directory was there".to_owned(),
-                    )
-                }
+                Judged { status: Status::NotObserved, .. } => self.workdir(at),
                 judged => judged,
             },
             _ => say(
@@ -214,6 +208,18 @@ impl Makings<'_> {
             "no event of the log belongs to it, and nothing shows that it came from the cache"
         };
         say(Status::NotObserved, "none", detail.to_owned())
+    }
+
+    /// A WORKDIR whose directory was there leaves nothing, in the log and in the image.
+    fn workdir(&self, at: usize) -> Judged {
+        let detail = match (self.layer(at), self.diff_id(at)) {
+            (None, _) if self.alignment.lines.contains_key(&at) => {
+                "the image's history gives it no layer"
+            }
+            (Some(_), Some(layer)) if self.empty.contains(&layer) => "its layer holds nothing",
+            _ => return self.cached(at),
+        };
+        say(Status::Daemon, "nothing-left", format!("{detail}: the directory was there"))
     }
 
     fn layer(&self, at: usize) -> Option<usize> {

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::program::{stdout_of, text_of};
+use crate::supervise::process_folder;
 
 /// A key in a [`Keyring`]: an Ed25519 primary that signs and a Cv25519 subkey that encrypts, no passphrase.
 #[derive(Clone, Debug)]
@@ -28,8 +29,11 @@ impl Keyring {
     #[must_use]
     pub fn new() -> Self {
         // The agent's socket lies in it: the path must stay under 108 bytes. tempfile makes it 0700, as gpg wants it.
-        let home =
-            tempfile::Builder::new().prefix("blubr-gpg.").tempdir_in("/tmp").expect("a folder").keep();
+        let home = tempfile::Builder::new()
+            .prefix("gpg.")
+            .tempdir_in(process_folder())
+            .expect("a folder")
+            .keep();
         Self { home }
     }
 

@@ -1,7 +1,9 @@
 //! A program that serves a test and ends with it, however the test ends.
 
 use std::ffi::OsStr;
+use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::OnceLock;
 
 /// Ends its program, and removes its folder, when standard input ends: so also when the test process was killed, and
 /// for values in statics, which Rust never drops.
@@ -59,4 +61,25 @@ impl Drop for Supervised {
         // A keeper that cannot be waited for has nothing left to keep.
         drop(self.keeper.wait());
     }
+}
+
+/// The folder of this test process: whatever lies in it goes with the process, whatever its end. On a real file system
+/// (not TMPDIR), and short, for sockets.
+///
+/// # Panics
+/// When it cannot be made.
+#[must_use]
+pub fn process_folder() -> &'static Path {
+    static KEPT: OnceLock<(std::path::PathBuf, Supervised)> = OnceLock::new();
+    let (folder, _) = KEPT.get_or_init(|| {
+        let folder = tempfile::Builder::new()
+            .prefix("blubr-tests.")
+            .tempdir_in("/var/tmp")
+            .expect("a folder")
+            .keep();
+        let log = std::fs::File::create(folder.join("keeper.log")).expect("the folder is writable");
+        let keeper = Supervised::start(Command::new("sleep").arg("infinity"), folder.as_os_str(), log);
+        (folder, keeper)
+    });
+    folder
 }

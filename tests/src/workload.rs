@@ -4,6 +4,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use crate::require::tool;
+use crate::supervise::process_folder;
 
 /// A build context in a folder of its own, gone with this value.
 #[derive(Debug)]
@@ -48,7 +49,7 @@ impl Context {
 
     fn empty() -> Self {
         let folder =
-            tempfile::Builder::new().prefix("blubr-context.").tempdir_in("/var/tmp").expect("a folder");
+            tempfile::Builder::new().prefix("context.").tempdir_in(process_folder()).expect("a folder");
         let busybox = folder.path().join("busybox");
         std::fs::copy(busybox_path(), &busybox).expect("busybox can be copied");
         std::fs::set_permissions(&busybox, std::fs::Permissions::from_mode(0o755))

@@ -14,7 +14,7 @@ use blubr_tests::engine::{Builder, Engine};
 use blubr_tests::keyring::Keyring;
 use blubr_tests::program::{describe, run, stdout_of};
 use blubr_tests::record::recorder;
-use blubr_tests::supervise::Supervised;
+use blubr_tests::supervise::{Supervised, process_folder};
 use blubr_tests::workload::{Context, busybox_path};
 
 /// The document that the web server gives.
@@ -172,15 +172,7 @@ impl Recorded {
 
 /// A folder that goes with the suite's process, whatever its end.
 pub fn folder(name: &str) -> PathBuf {
-    static KEPT: OnceLock<(PathBuf, Supervised)> = OnceLock::new();
-    let (root, _) = KEPT.get_or_init(|| {
-        let root =
-            tempfile::Builder::new().prefix("blubr-slice.").tempdir_in("/var/tmp").unwrap().keep();
-        let log = File::create(root.join("keeper.log")).unwrap();
-        let sleep = Supervised::start(Command::new("sleep").arg("infinity"), root.as_os_str(), log);
-        (root, sleep)
-    });
-    let folder = root.join(name);
+    let folder = process_folder().join(name);
     std::fs::create_dir_all(&folder).unwrap();
     folder
 }

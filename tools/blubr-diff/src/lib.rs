@@ -66,14 +66,12 @@ fn run_image(one: &Path, image: &str, flags: &Compare, common: &Common) -> Resul
         return Err(Failure::new(why).at(path.display()));
     }
     let mut opened = source::open(image)?;
-    let mut checker = Checker::new(build).filter(|_| !flags.no_layers);
+    let ids = opened.image.config.diff_ids().to_vec();
+    let mut checker = Checker::new(build, &ids).filter(|_| !flags.no_layers);
     if let Some(checker) = &mut checker {
-        for index in 0..opened.image.layers.len() {
-            let Some(id) = opened.image.layers.get(index).map(|l| l.diff_id.to_string()) else {
-                continue;
-            };
-            if checker.knows(&id) {
-                opened.each_entry(index, |entry| checker.entry(&id, entry))?;
+        for (index, id) in ids.iter().enumerate() {
+            if checker.wants(id.as_str()) {
+                opened.each_entry(index, |entry| checker.entry(id.as_str(), entry))?;
             }
         }
     }

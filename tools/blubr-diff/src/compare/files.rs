@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use blubr_attestation::BlubrBuild;
 use blubr_attestation::build::File;
 use blubr_image::Digest;
-use blubr_image::layer::Entry;
+use blubr_image::layer::{Entry, Kind};
 
 use crate::cli::Subject::Files;
 use crate::compare::{Difference, Found, SHOWN_MAX, shown};
@@ -79,7 +79,11 @@ fn contents(
         let (old_text, new_text) = (text(old, before.3), text(new, content.3));
         if new_text.is_some() && old_text == new_text { unexpected.push(line) } else { other.push(line) }
     }
-    let gone: Vec<String> = a.keys().filter(|p| !b.contains_key(*p)).map(|p| format!("- {p}")).collect();
+    let gone: Vec<String> = a
+        .iter()
+        .filter(|(p, _)| !b.contains_key(*p))
+        .map(|(p, content)| format!("- {} {p}", content.0))
+        .collect();
     for (list, severity, what) in [
         (unexpected, Warning, "have another content although their step is the same"),
         (other, Change, "have another content"),
@@ -133,8 +137,13 @@ fn writes(old: &BlubrBuild, new: &BlubrBuild, rules: &mut Rules, found: &mut Fou
 
 /// The record's files against the layers themselves: takes the layers' entries one by one, so that memory grows with the
 /// record only.
+///
+/// Where the image has the recorded layers, each is compared with its own list. Where it hasn't, it is another image, and what
+/// it shows in the end is compared.
 pub struct Checker<'a> {
-    layers: BTreeMap<&'a str, BTreeMap<Vec<u8>, Expected<'a>>>,
+    expected: BTreeMap<(&'a str, Vec<u8>), Expected<'a>>,
+    by_layer: bool,
+    inherited: &'a [String],
     /// Regular files that the record doesn't have: the first few, and how many.
     extra: Vec<String>,
     extra_count: usize,
@@ -142,61 +151,90 @@ pub struct Checker<'a> {
 
 struct Expected<'a> {
     file: &'a File,
-    /// What the layer has: `Some(None)` for an entry that is no regular file.
+    /// What the image has: `Some(None)` for an entry that is no regular file.
     seen: Option<Option<Digest>>,
 }
 
 impl<'a> Checker<'a> {
-    /// `None` where the record has no files.
-    pub fn new(build: &'a BlubrBuild) -> Option<Self> {
-        let mut layers: BTreeMap<&str, BTreeMap<Vec<u8>, Expected<'_>>> = BTreeMap::new();
-        for file in build.files.as_ref()? {
+    /// `None` where the record has no files. `layers`: the image's, by diff_id.
+    pub fn new(build: &'a BlubrBuild, layers: &[Digest]) -> Option<Self> {
+        let files = build.files.as_ref()?;
+        let recorded = build.image.as_ref().map(|i| i.diff_ids.iter().map(String::as_str));
+        let by_layer = recorded.is_some_and(|ids| ids.eq(layers.iter().map(Digest::as_str)));
+        let mut expected = BTreeMap::new();
+        for file in files
+            .iter()
+            .filter(|f| by_layer || !(f.hidden || matches!(f.kind.as_str(), "whiteout" | "opaque")))
+        {
             let Some(bytes) =
                 blubr_attestation::path::bytes(file.path.as_deref(), file.path_b64.as_deref())
             else {
                 continue;
             };
             let name = bytes.strip_prefix(b"/").unwrap_or(&bytes).to_vec();
-            layers.entry(&file.layer).or_default().insert(name, Expected { file, seen: None });
+            let layer = if by_layer { file.layer.as_str() } else { "" };
+            expected.insert((layer, name), Expected { file, seen: None });
         }
-        Some(Self { layers, extra: Vec::new(), extra_count: 0 })
+        Some(Self { expected, by_layer, inherited: &build.inherited, extra: Vec::new(), extra_count: 0 })
     }
 
-    /// Whether the record has files of this layer.
-    pub fn knows(&self, layer: &str) -> bool {
-        self.layers.contains_key(layer)
+    /// Whether the entries of this layer are wanted.
+    pub fn wants(&self, layer: &str) -> bool {
+        if self.by_layer {
+            self.expected.keys().any(|(l, _)| *l == layer)
+        } else {
+            !self.inherited.iter().any(|l| l == layer)
+        }
     }
 
     /// Takes one entry. Of two with the same name the later one counts, as engines unpack them.
-    pub fn entry(&mut self, layer: &str, entry: &Entry) {
-        let Some(expected) = self.layers.get_mut(layer) else { return };
-        match expected.get_mut(&entry.path) {
+    pub fn entry(&mut self, layer: &'a str, entry: &Entry) {
+        let key = (if self.by_layer { layer } else { "" }, entry.path.clone());
+        if !self.by_layer && matches!(entry.kind, Kind::Whiteout | Kind::Opaque) {
+            return self.gone(&key.1, entry.kind == Kind::Whiteout);
+        }
+        match self.expected.get_mut(&key) {
             Some(expected) => expected.seen = Some(entry.sha256.clone()),
             None if entry.sha256.is_some() => {
                 self.extra_count += 1;
                 if self.extra.len() < SHOWN_MAX {
                     let name = String::from_utf8_lossy(&entry.path);
-                    self.extra.push(format!("+ /{name}: in the layer, not in the record"));
+                    self.extra.push(format!("+ /{name}: in the image, not in the record"));
                 }
             }
             None => {}
         }
     }
 
+    /// A whiteout takes the name and what is below it; an opaque directory only what is below.
+    fn gone(&mut self, path: &[u8], itself: bool) {
+        if itself && let Some(expected) = self.expected.get_mut(&("", path.to_vec())) {
+            expected.seen = None;
+        }
+        let mut below = path.to_vec();
+        below.push(b'/');
+        for ((_, name), expected) in self.expected.range_mut(("", below.clone())..) {
+            if !name.starts_with(&below) {
+                break;
+            }
+            expected.seen = None;
+        }
+    }
+
     /// Says what doesn't fit.
     pub fn finish(mut self, found: &mut Found) {
         let mut wrong = Vec::new();
-        for expected in self.layers.values().flat_map(BTreeMap::values) {
+        for expected in self.expected.values() {
             let (file, name) = (expected.file, path(expected.file));
             let recorded = file.sha256.as_deref();
             match &expected.seen {
-                None => wrong.push(format!("- {name}: the record has it, the layer doesn't")),
+                None => wrong.push(format!("- {name}: the record has it, the image doesn't")),
                 Some(sum) => {
                     let sum = sum.as_ref().map(Digest::hex);
                     if sum != recorded {
                         let word = |sum: Option<&str>| sum.unwrap_or("no regular file").to_owned();
                         wrong.push(format!(
-                            "{name}: recorded {}, in the layer {}",
+                            "{name}: recorded {}, in the image {}",
                             word(recorded),
                             word(sum)
                         ));
@@ -209,6 +247,8 @@ impl<'a> Checker<'a> {
         if count > 0 {
             let what = format!("{count} files of the image are not what the record says");
             found.add(Difference::new(Files, Alert, what).detail(shown(wrong)));
+        } else if !self.by_layer {
+            found.notes.push("the image has other layers; its files are the same".to_owned());
         }
     }
 }

@@ -6,7 +6,7 @@ use blubr_attestation::trace::Process;
 use crate::cli::Subject::Processes;
 use crate::compare::{Difference, Found, counted, shown};
 use crate::normalise::Rules;
-use crate::severity::Severity::Warning;
+use crate::severity::Severity::{Change, Warning};
 
 /// One line for each program that one side ran more often: `- argv`, `+ argv`.
 pub fn argv_lines(old: &[Process], new: &[Process], rules: &mut Rules) -> Vec<String> {
@@ -52,12 +52,19 @@ fn quote(word: &str) -> String {
     }
 }
 
-/// Compares what belongs to no step that is known.
+/// Compares what belongs to no step that is known, and the client's own command.
 pub fn compare(old: &BlubrBuild, new: &BlubrBuild, rules: &mut Rules, found: &mut Found) {
     let all = |build: &BlubrBuild| -> Vec<Process> {
         let candidates = build.candidates.iter().flat_map(|c| c.processes.iter());
-        build.unattributed.processes.iter().chain(candidates).cloned().collect()
+        let rest = build.unattributed.processes.iter().chain(candidates);
+        rest.filter(|p| p.id != build.build.client).cloned().collect()
     };
+    let command =
+        |build: &BlubrBuild| build.build.argv.iter().map(|w| quote(w)).collect::<Vec<_>>().join(" ");
+    if old.build.argv != new.build.argv {
+        let difference = Difference::new(Processes, Change, "the command that built");
+        found.add(difference.values(command(old), command(new)));
+    }
     let detail = argv_lines(&all(old), &all(new), rules);
     if !detail.is_empty() {
         let what = "programs that belong to no known step";

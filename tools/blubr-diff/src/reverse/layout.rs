@@ -212,6 +212,19 @@ pub fn copy(keyword: &str, flags: &[String], words: &[String]) -> Option<String>
     })
 }
 
+/// `COPY` and `ADD` of buildah, which keeps the words as they were written, variables and all.
+pub fn copy_as_written(keyword: &str, flags: &[String], words: &[String]) -> Option<String> {
+    let upper = keyword.to_uppercase();
+    let flags_text: String = flags.iter().map(|f| format!(" {f}")).collect();
+    let sources = [
+        format!("{upper}{flags_text} {}", words.join(" ")),
+        format!("{upper}{flags_text} {}", json(words)),
+    ];
+    first_good(keyword, sources.into_iter().filter(|s| !s.contains('\n')), |i| {
+        i.flags == flags && i.heredocs.is_empty() && i.args == words
+    })
+}
+
 /// `USER`, `WORKDIR`, `STOPSIGNAL`, `MAINTAINER`: one word, spaces and all.
 pub fn one(keyword: &str, value: &str) -> Option<String> {
     let text = if keyword == "maintainer" { value.to_owned() } else { literal(value) };

@@ -56,7 +56,7 @@ impl Walk<'_> {
     pub fn instruction(&mut self, engine: Engine, keyword: &str, rest: &str) -> Statement {
         let lower = keyword.to_lowercase();
         match keyword {
-            "COPY" | "ADD" => copy(&lower, rest),
+            "COPY" | "ADD" => copy(engine, &lower, rest),
             "ARG" => self.arg(engine, rest),
             // buildah keeps the rest of a line as it was written.
             _ if engine == Engine::Buildah => self.verbatim(&lower, keyword, rest),
@@ -252,7 +252,8 @@ fn sum(rest: &str) -> Option<(usize, usize)> {
     None
 }
 
-fn copy(keyword: &str, rest: &str) -> Statement {
+fn copy(engine: Engine, keyword: &str, rest: &str) -> Statement {
+    let layout = if engine == Engine::Buildah { layout::copy_as_written } else { layout::copy };
     let (flags, rest) = match sum(rest) {
         // The classic builder forgets the space behind --chown.
         Some((at, _)) => (rest.get(..at).unwrap_or(""), rest.get(at..).unwrap_or("")),
@@ -268,7 +269,7 @@ fn copy(keyword: &str, rest: &str) -> Statement {
             "the source's name"
         };
         return Statement {
-            source: layout::copy(keyword, &flags, &[source.to_owned(), dest.to_owned()]),
+            source: layout(keyword, &flags, &[source.to_owned(), dest.to_owned()]),
             unknown: vec![format!("{what}; the history keeps a sum of them only")],
         };
     }
@@ -279,7 +280,7 @@ fn copy(keyword: &str, rest: &str) -> Statement {
     // Several sources need a destination that ends with a slash, so anything else had a space in a name.
     let sure = words.len() <= 2 || words.last().is_some_and(|w| w.ends_with('/') || w == ".");
     Statement::with(
-        layout::copy(keyword, &flags, &words),
+        layout(keyword, &flags, &words),
         sure,
         "where these names begin and end: one holds a space",
     )
@@ -356,14 +357,25 @@ mod tests {
     }
 
     #[test]
+    fn buildah_keeps_variables() {
+        let rest = format!("file:{} in $DIR/ ", "a".repeat(64));
+        assert!(copy(Engine::Buildah, "copy", &rest).source.unwrap().ends_with(" $DIR/"));
+        assert!(copy(Engine::Classic, "copy", &rest).source.unwrap().ends_with(" \\$DIR/"));
+    }
+
+    #[test]
     fn sums_stand_for_names() {
         let sum = "a".repeat(64);
-        let statement = copy("copy", &format!("--chown=1000:1000file:{sum} in /dst/sp ace "));
+        let statement =
+            copy(Engine::Classic, "copy", &format!("--chown=1000:1000file:{sum} in /dst/sp ace "));
         assert_eq!(
             statement.source.unwrap(),
             format!("COPY --chown=1000:1000 [\"file:{sum}\", \"/dst/sp ace\"]")
         );
         assert_eq!(statement.unknown.len(), 1);
-        assert!(copy("copy", "a b /c").unknown.len() == 1 && copy("copy", "a b /c/").unknown.is_empty());
+        assert!(
+            copy(Engine::Classic, "copy", "a b /c").unknown.len() == 1
+                && copy(Engine::Classic, "copy", "a b /c/").unknown.is_empty()
+        );
     }
 }

@@ -21,6 +21,9 @@ pub struct Shape {
     pub text: String,
 }
 
+/// What stands for the shell in front of a shell form.
+const SHELL: &str = "<shell> ";
+
 /// What a secret was replaced by before it got into a record.
 const REDACTED: &str = "[redacted:";
 
@@ -143,8 +146,8 @@ impl Walk {
             "copy" | "add" if sums => format!("{SUM} {}", words.last().map_or("", String::as_str)),
             _ => words.join(" "),
         };
-        let shown = format!("{} {text}", i.keyword.to_uppercase());
-        Shape { key: shown.clone(), text: shown }
+        let key = format!("{} {text}", i.keyword.to_uppercase());
+        Shape { text: key.replacen(SHELL, "", 1), key }
     }
 
     /// The argv, joined: an exec form's words are cut differently in a history. buildah's variant for OCI images counts as
@@ -157,7 +160,7 @@ impl Walk {
         let Some(command) = commands.first() else { return String::new() };
         let text = command.argv.last().cloned().unwrap_or_default();
         // Without the shell: SHELL has a line of its own, and buildah always writes /bin/sh.
-        format!("$SHELL {text}")
+        format!("{SHELL}{text}")
     }
 }
 

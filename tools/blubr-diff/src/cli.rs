@@ -82,17 +82,17 @@ pub struct Compare {
 /// What is compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, clap::ValueEnum)]
 pub enum Subject {
-    /// The Dockerfile's instructions, as a unified diff
+    /// Its instructions, as a unified diff
     Dockerfile,
-    /// The image: digests, platform, layers
+    /// Digests, platform, layers
     Image,
-    /// The base images
+    /// Names and layers of the base images
     Base,
-    /// The steps: status, and the commands that they ran
+    /// Their status, and the commands that they ran
     Steps,
     /// The hosts that were reached
     Network,
-    /// The files that were written: path, kind, sha256
+    /// What was written: path, kind, sha256
     Files,
     /// The programs that were run, with their arguments
     Processes,

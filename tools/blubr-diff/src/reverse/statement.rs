@@ -215,7 +215,8 @@ impl Walk<'_> {
             for (at, _) in rest.match_indices(&format!(" {shell} ")) {
                 let (Some(args), Some(command)) = (rest.get(..at), rest.get(at + 1..)) else { continue };
                 let (pairs, sure) = lossy::pairs(args, known);
-                if pairs.len() == count {
+                // buildah counts words, not arguments.
+                if pairs.len() == count || (!pairs.is_empty() && args.split(' ').count() == count) {
                     let remark = "where the build arguments' values end".to_owned();
                     return (pairs, command, if sure { Vec::new() } else { vec![remark] });
                 }

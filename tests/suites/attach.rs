@@ -151,6 +151,15 @@ fn a_layout_keeps_its_promises_and_stays_a_layout() {
     let before = digest(&fixture.layout());
     keeps_its_promises(&fixture, &fixture.layout());
     assert_eq!(digest(&fixture.layout()), before);
+    // Without a tag there is one image still, whatever is attached to it, also where the index doesn't say so.
+    let bare = format!("oci:{}", fixture.name("layout"));
+    ends(0, &["discover", &bare]);
+    let index = jq("del(.manifests[].artifactType)", &fixture.file("layout/index.json"));
+    std::fs::write(fixture.file("layout/index.json"), index).unwrap();
+    ends(0, &["discover", &bare]);
+    let (_, said) =
+        ends(2, &["copy", "--platform", "plan9/mips", &bare, &format!("oci:{}", fixture.name("other"))]);
+    assert!(said.contains("not for plan9/mips"), "{said}");
     // Every blob has the name that sha256sum gives it.
     for blob in std::fs::read_dir(fixture.file("layout/blobs/sha256")).unwrap() {
         let path = blob.unwrap().path();

@@ -47,11 +47,22 @@ impl Layout {
     /// The descriptor that a tag or digest names; without both that of the only image there is.
     pub fn find(&self, tag: Option<&str>, digest: Option<&Digest>) -> Result<Descriptor, Error> {
         let place = format!("oci:{}: the layout", self.dir.display());
-        match (names::find(&self.index()?, tag, digest, &place)?, digest) {
+        let mut index = self.index()?;
+        if tag.is_none() && digest.is_none() {
+            index.manifests.retain(|entry| !self.is_referrer(entry));
+        }
+        match (names::find(&index, tag, digest, &place)?, digest) {
             (Some(entry), _) => Ok(entry),
             (None, Some(digest)) => self.unlisted(digest),
             (None, None) => Err(Error::Source(format!("{place} has no image"))),
         }
+    }
+
+    /// Whether an entry is something attached to another rather than an image; not every client says so in the index.
+    fn is_referrer(&self, entry: &Descriptor) -> bool {
+        let manifest = || self.clone().manifest(&entry.digest).and_then(|bytes| Manifest::parse(&bytes));
+        entry.artifact_type.is_some()
+            || entry.is_manifest() && manifest().is_ok_and(|manifest| manifest.subject.is_some())
     }
 
     /// A manifest that only another manifest names isn't in index.json; its blob tells what it is.

@@ -18,6 +18,7 @@ mod index;
 mod layout;
 mod names;
 mod options;
+mod platform;
 mod refer;
 mod reference;
 mod registry;
@@ -34,6 +35,14 @@ pub use reference::{Reference, Registry};
 
 /// Opens the place where `reference` is. The image itself is looked up by [`Source::image`].
 pub fn open(reference: &Reference, options: &Options) -> Result<Box<dyn Source>, Error> {
+    let source = open_any(reference, options)?;
+    match &options.platform {
+        Some(wanted) => Ok(Box::new(platform::Checked::new(source, wanted.clone()))),
+        None => Ok(source),
+    }
+}
+
+fn open_any(reference: &Reference, options: &Options) -> Result<Box<dyn Source>, Error> {
     match reference {
         Reference::Layout { dir, tag, digest } => {
             Ok(Box::new(Layout::open(dir)?.source(tag.as_deref(), digest.as_ref(), options)?))

@@ -13,14 +13,13 @@ pub(crate) fn print(listing: &Listing) -> Result<Exit, Failure> {
     let input = Input::open(listing.log.as_deref())?;
     let name = input.name().to_owned();
     let builds = select::find(input, &name)?;
-    let shown: Vec<&Build> = builds.builds.iter().filter(|build| !build.witness).collect();
-    if shown.is_empty() {
+    if builds.builds.is_empty() {
         let why = if builds.orphans > 0 { NoBuild::NoClient(builds.orphans) } else { NoBuild::None };
         return Err(Failure::no(why).at(&name));
     }
     let mut output = Output::create(None)?;
     let mut text = String::from("N\tENGINE\tCLIENT\tBEGAN\tSTEPS\tEXIT\tCOMMAND\n");
-    for build in shown {
+    for build in &builds.builds {
         text.push_str(&line(build));
     }
     output.write_all(text.as_bytes()).map_err(|e| Failure::io(output.name(), &e))?;

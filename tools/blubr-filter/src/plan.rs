@@ -2,13 +2,14 @@
 
 use std::path::PathBuf;
 
+use blubr_build::is_shared_argument;
 use blubr_cli::{Common, Failure};
 use blubr_log::Filter;
 use clap::Parser as _;
 
 use crate::TOOL;
 use crate::cli::{Command, Flags, Selectors, Verify};
-use crate::select::{self, Selector};
+use crate::select::{self, Chosen, Selector};
 
 /// What to do.
 pub(crate) enum Plan {
@@ -86,6 +87,12 @@ fn build_word(word: &str) -> BuildWord {
 }
 
 impl What {
+    /// Puts the chosen build in front of the other selectors.
+    pub(crate) fn choose(&mut self, chosen: Chosen) {
+        self.args.extend(chosen.shared.clone());
+        self.streaming.insert(0, Box::new(chosen));
+    }
+
     fn new(selectors: &Selectors) -> Result<Self, Failure> {
         let build = match selectors.build.as_deref().map(build_word) {
             None => None,
@@ -121,7 +128,8 @@ impl What {
             let what = format!("was filtered by `{}`, which this can't replay", filter.tool);
             return Err(Failure::new(what));
         }
-        let words = std::iter::once(TOOL).chain(filter.args.iter().map(String::as_str));
+        let args = filter.args.iter().map(String::as_str);
+        let words = std::iter::once(TOOL).chain(args.filter(|arg| !is_shared_argument(arg)));
         let odd = || Failure::new("its header names a filter that this version doesn't know");
         let flags = Flags::try_parse_from(words).map_err(|_| odd())?;
         if flags.command.is_some() || flags.log.is_some() || flags.output.is_some() {

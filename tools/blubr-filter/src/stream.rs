@@ -29,7 +29,7 @@ pub(crate) fn to_output(filtering: Filtering) -> Result<Exit, Failure> {
     let output = if let Some(asked) = what.build {
         let mut spooled = input.spool()?;
         let builds = select::find(spooled.rewind()?, &name)?;
-        what.streaming.insert(0, Box::new(select::Chosen::new(&builds, asked, &name)?));
+        what.choose(select::Chosen::new(&builds, asked, &name)?);
         let output = Output::create(output.as_deref())?;
         let written = filter(spooled.rewind()?, &name, &mut what, output)?;
         summary = written.summary;

@@ -44,7 +44,7 @@ pub(crate) fn run(verify: &Verify) -> Result<Exit, Failure> {
         let mut what = What::recorded(recorded).map_err(|e| e.at(&name))?;
         if let Some(asked) = what.build {
             let builds = select::find(stage.rewind()?, &source_name)?;
-            what.streaming.insert(0, Box::new(select::Chosen::new(&builds, asked, &source_name)?));
+            what.choose(select::Chosen::new(&builds, asked, &source_name)?);
         }
         if at + 1 < header.filters.len() {
             let aside = tempfile::tempfile().map_err(|e| Failure::io("a temporary file", &e))?;

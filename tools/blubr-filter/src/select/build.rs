@@ -2,7 +2,7 @@
 
 use std::io::Read;
 
-use blubr_build::{Builds, FindError, Finder, Membership, Place};
+use blubr_build::{Builds, FindError, Finder, Membership, Place, shared_argument};
 use blubr_cli::Failure;
 use blubr_log::{Event, LineKind, Reader};
 
@@ -22,7 +22,11 @@ pub(crate) fn find(log: impl Read, name: &str) -> Result<Builds, Failure> {
 }
 
 /// Events of one build.
-pub(crate) struct Chosen(Membership);
+pub(crate) struct Chosen {
+    membership: Membership,
+    /// What the header must say of steps that are shared with the builds that are left out.
+    pub(crate) shared: Option<String>,
+}
 
 impl Chosen {
     /// Build `asked` of those found, else the one that is meant.
@@ -30,12 +34,13 @@ impl Chosen {
         let none = |why: &dyn std::fmt::Display| Failure::no(why).at(name);
         let build = builds.pick(asked).map_err(|e| none(&e))?;
         let membership = Membership::new(builds, build.number);
-        membership.map(Chosen).ok_or_else(|| none(&"there is no such build"))
+        let membership = membership.ok_or_else(|| none(&"there is no such build"))?;
+        Ok(Chosen { membership, shared: shared_argument(build) })
     }
 }
 
 impl Selector for Chosen {
     fn select(&mut self, event: &Event<'_>) -> bool {
-        self.0.classify(event) != Place::Outside
+        self.membership.classify(event) != Place::Outside
     }
 }

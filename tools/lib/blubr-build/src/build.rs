@@ -68,7 +68,6 @@ pub struct Builds {
     pub orphans: u32,
     /// Number of the build that the recorded command made, where it made exactly one.
     pub of_command: Option<u32>,
-    pub(crate) command_made_several: bool,
 }
 
 /// Why no build could be picked.
@@ -98,9 +97,7 @@ impl Builds {
     /// # Errors
     /// When nothing, or no one build, is meant.
     pub fn pick(&self, asked: Option<u32>) -> Result<&Build, NoBuild> {
-        // A build of which a filter kept only what proves that a step was shared is not meant.
-        let whole = || self.builds.iter().filter(|build| !build.witness);
-        let count = u32::try_from(whole().count()).unwrap_or(u32::MAX);
+        let count = u32::try_from(self.builds.len()).unwrap_or(u32::MAX);
         if let Some(number) = asked {
             return self
                 .builds
@@ -113,12 +110,11 @@ impl Builds {
         {
             return Ok(build);
         }
-        match (count, self.orphans) {
-            (1, _) if !self.command_made_several => whole().next().ok_or(NoBuild::None),
-            (1, _) => whole().next().ok_or(NoBuild::None),
-            (0, 0) => Err(NoBuild::None),
-            (0, steps) => Err(NoBuild::NoClient(steps)),
-            (count, _) => Err(NoBuild::Several(count)),
+        match (self.builds.as_slice(), self.orphans) {
+            ([only], _) => Ok(only),
+            ([], 0) => Err(NoBuild::None),
+            ([], steps) => Err(NoBuild::NoClient(steps)),
+            _ => Err(NoBuild::Several(count)),
         }
     }
 }
@@ -152,20 +148,10 @@ pub struct Build {
     pub contexts: Vec<Context>,
     /// Layers that the engine registered for it (classic builder and buildah), which are no step of their own.
     pub layers: Vec<Layer>,
-    /// Only what proves that another build shared steps with it is left in this (filtered) log.
-    pub witness: bool,
     pub(crate) engine_pids: Vec<ProcessKey>,
     pub(crate) helpers: Vec<(ProcessKey, Option<u32>)>,
     /// Names that directories had before the engine renamed them.
     pub(crate) former_names: Vec<(Vec<u8>, Option<u32>)>,
-    pub(crate) witnesses: Vec<Witness>,
-}
-
-/// Another build's client, without which a shared step would look like this build's alone.
-#[derive(Debug, Clone)]
-pub(crate) struct Witness {
-    pub(crate) client: ProcessKey,
-    pub(crate) contexts: Vec<Vec<u8>>,
 }
 
 /// A directory of an engine that holds what the client sent.

@@ -35,9 +35,6 @@ pub(crate) struct Client {
     pub(crate) connected: Moment,
     pub(crate) ended: Option<(Moment, Ended)>,
     pub(crate) of_command: bool,
-    /// Whether it opened any file at all: a client of which a filter kept only the traces that prove a shared
-    /// step has not.
-    pub(crate) opened_files: bool,
     opens: HashMap<Vec<u8>, Vec<Opened>>,
     open_count: usize,
 }
@@ -60,6 +57,11 @@ impl Client {
             size,
             seq,
         });
+    }
+
+    /// It was there before the recording and never seen to connect: it may be anyone's client, or no one's.
+    pub(crate) fn is_ghost(&self) -> bool {
+        self.sockets.is_empty()
     }
 
     /// Whether it asks for a build by what it was told to do. Never enough alone: it must also have reached an
@@ -102,10 +104,36 @@ impl Clients {
         now: Moment,
         of_command: bool,
     ) {
-        if !self.all.contains_key(&key) && self.all.len() >= CLIENTS_MAX {
-            return;
+        let Some(client) = self.meet(key, process, now) else { return };
+        if client.is_ghost() {
+            client.connected = now;
         }
-        let client = self.all.entry(key).or_insert_with(|| Client {
+        client.of_command |= of_command;
+        if client.sockets.len() < SOCKETS_MAX && !client.sockets.iter().any(|known| known == path) {
+            client.sockets.push(path.to_vec());
+        }
+    }
+
+    /// A process that was there before the recording, with the command line of a client that builds: it may have
+    /// connected before.
+    pub(crate) fn existed(&mut self, key: ProcessKey, process: &Process, now: Moment) {
+        if says_build(&process.argv) {
+            self.meet(key, process, now);
+        }
+    }
+
+    /// A process runs another program: what it was before is no sign of what it is.
+    pub(crate) fn execed(&mut self, key: ProcessKey) {
+        if self.all.get(&key).is_some_and(Client::is_ghost) {
+            self.all.remove(&key);
+        }
+    }
+
+    fn meet(&mut self, key: ProcessKey, process: &Process, now: Moment) -> Option<&mut Client> {
+        if !self.all.contains_key(&key) && self.all.len() >= CLIENTS_MAX {
+            return None;
+        }
+        Some(self.all.entry(key).or_insert_with(|| Client {
             key,
             parent: process.parent,
             argv: process.argv.clone(),
@@ -115,14 +143,10 @@ impl Clients {
             began: process.began,
             connected: now,
             ended: None,
-            of_command,
-            opened_files: process.opened,
+            of_command: false,
             opens: HashMap::new(),
             open_count: 0,
-        });
-        if client.sockets.len() < SOCKETS_MAX && !client.sockets.iter().any(|known| known == path) {
-            client.sockets.push(path.to_vec());
-        }
+        }))
     }
 
     pub(crate) fn engine_active(&mut self, now: Moment) {

@@ -210,6 +210,8 @@ pub struct Finder {
     command_pid: Option<u32>,
     pub(crate) command: Option<ProcessKey>,
     pub(crate) last: Option<Moment>,
+    /// First events of steps that a filter found to be shared with a build that it left out.
+    pub(crate) shared: HashSet<u64>,
     full: bool,
 }
 
@@ -234,6 +236,7 @@ impl Finder {
             command_pid: header.command_pid,
             command: None,
             last: None,
+            shared: shared_before(header),
             full: false,
         }
     }
@@ -256,7 +259,15 @@ impl Finder {
         if event.failed() {
             return;
         }
+        if let Body::ProcessExec(_) = event.body {
+            self.clients.execed(key);
+        }
         match &event.body {
+            Body::ProcessExists(_) => {
+                if let Some(process) = self.tree.get(key) {
+                    self.clients.existed(key, process, now);
+                }
+            }
             Body::ProcessExit(exit) => {
                 self.exit(key, now, Ended { code: exit.code, signal: exit.signal })
             }
@@ -905,6 +916,29 @@ fn add_helper(helpers: &mut Vec<ProcessKey>, key: ProcessKey) {
     if helpers.len() < HELPERS_MAX {
         helpers.push(key);
     }
+}
+
+/// What filters have put down of steps that the builds which they left out shared (see [`shared_argument`]).
+fn shared_before(header: &Header) -> HashSet<u64> {
+    let args = header.filters.iter().flat_map(|filter| &filter.args);
+    let lists = args.filter_map(|arg| arg.strip_prefix(SHARED));
+    lists.flat_map(|list| list.split(',').filter_map(|seq| seq.parse().ok())).take(TRACES_MAX).collect()
+}
+
+/// With what a filter says in its header's arguments that steps are shared.
+const SHARED: &str = "--shared=";
+
+/// What a filter that passes on one build alone must put down in its arguments: without the other builds nothing
+/// would tell any more that they shared steps with it. `None` where no step is shared.
+pub fn shared_argument(build: &crate::Build) -> Option<String> {
+    let seqs: Vec<String> =
+        build.runs.iter().filter(|run| run.shared).map(|run| run.first_seq.to_string()).collect();
+    (!seqs.is_empty()).then(|| format!("{SHARED}{}", seqs.join(",")))
+}
+
+/// Whether an argument of a filter is one of [`shared_argument`], not of the command line.
+pub fn is_shared_argument(argument: &str) -> bool {
+    argument.starts_with(SHARED)
 }
 
 /// Keeps the first and the last of many.

@@ -25,7 +25,7 @@ pub use build::{
     Build, Builds, Context, Ended, Engine, Evidence, FirstExec, Layer, Moment, MountPoint, NoBuild,
     ProcessKey, RunKind, StepRun,
 };
-pub use finder::{FindError, Finder};
+pub use finder::{FindError, Finder, is_shared_argument, shared_argument};
 pub use membership::{Area, Membership, Place, Spot};
 pub use tie::{Tie, TieEvidence, Tied, tie};
 

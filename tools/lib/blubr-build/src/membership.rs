@@ -32,8 +32,6 @@ pub enum Place {
         /// `id` of the run, where it is known which.
         run: Option<u32>,
     },
-    /// To the client of another build that shares steps with this one: what proves that they are shared.
-    Witness,
 }
 
 /// Which of a build's directories a path lies in.
@@ -78,7 +76,6 @@ enum Role {
     /// A runtime that sets a container up, or a helper of the engine.
     Work(Option<u32>),
     Container(u32),
-    Witness,
 }
 
 /// Says of each event, in the order of the log, where it belongs.
@@ -91,7 +88,6 @@ pub struct Membership {
     roles: HashMap<ProcessKey, Role>,
     cgroups: HashMap<u64, u32>,
     mounts: HashMap<u32, Vec<MountPoint>>,
-    witness_dirs: Vec<Vec<u8>>,
     ending: Option<ProcessKey>,
     /// Events on the build's directories after this one are no part of it: layers stay, others build upon them.
     until: u64,
@@ -112,7 +108,6 @@ impl Membership {
             roles: HashMap::new(),
             cgroups: cgroups(build),
             mounts: build.runs.iter().map(|run| (run.id, run.mounts.clone())).collect(),
-            witness_dirs: build.witnesses.iter().flat_map(|witness| witness.contexts.clone()).collect(),
             ending: None,
             until: build.ended.map_or(u64::MAX, |ended| ended.seq.max(last_run.unwrap_or(0))),
         })
@@ -170,11 +165,7 @@ impl Membership {
         if let Body::ProcessFork(fork) = &event.body {
             let child = ProcessKey { pid: fork.child_pid, start: fork.child_start };
             // An engine's children work for many builds: only those that were seen to work for this one count.
-            let handed = self
-                .roles
-                .get(&key)
-                .copied()
-                .filter(|role| *role != Role::Engine && *role != Role::Witness);
+            let handed = self.roles.get(&key).copied().filter(|role| *role != Role::Engine);
             if let Some(role) = self.marks.get(&child).copied().or(handed) {
                 self.roles.insert(child, role);
             }
@@ -192,7 +183,7 @@ impl Membership {
             .lineage(key)
             .skip(1)
             .find_map(|(ancestor, _)| self.roles.get(&ancestor).copied())?;
-        (role != Role::Engine && role != Role::Witness).then_some(role)
+        (role != Role::Engine).then_some(role)
     }
 
     fn place(&self, key: ProcessKey, event: &Event<'_>) -> Place {
@@ -246,7 +237,7 @@ impl Membership {
                 Some(Role::Work(run)) => Place::Engine { run: *run },
                 Some(Role::Container(run)) => Place::Engine { run: Some(*run) },
                 Some(Role::Engine) => Place::Engine { run: None },
-                Some(Role::Witness) | None => Place::Outside,
+                None => Place::Outside,
             };
         }
         match (role, &event.body) {
@@ -254,30 +245,8 @@ impl Membership {
                 Some(Role::Engine),
                 Body::ProcessExists(_) | Body::ProcessExec(_) | Body::ProcessExit(_),
             ) => Place::Engine { run: None },
-            (
-                Some(Role::Witness),
-                Body::ProcessExec(_) | Body::ProcessExit(_) | Body::UnixConnect(_),
-            ) => Place::Witness,
-            (Some(Role::Witness), Body::FileOpen(open))
-                if open.size.is_some() && !open.mode.writes() =>
-            {
-                let connected = self.tree.get(key).is_some_and(|process| process.connected);
-                if connected { Place::Witness } else { Place::Outside }
-            }
-            _ if in_time && self.in_witness_context(key, event) => Place::Witness,
             _ => Place::Outside,
         }
-    }
-
-    fn in_witness_context(&self, key: ProcessKey, event: &Event<'_>) -> bool {
-        if self.witness_dirs.is_empty() {
-            return false;
-        }
-        let mut found = false;
-        self.each_path(key, event, &mut |path| {
-            found |= self.witness_dirs.iter().any(|dir| below(path, dir).is_some());
-        });
-        found
     }
 
     /// The first of the build's directories that a path of the event lies in.
@@ -403,9 +372,6 @@ fn directories(build: &Build) -> HashMap<Vec<u8>, Owned> {
 
 fn marks(build: &Build) -> HashMap<ProcessKey, Role> {
     let mut marks = HashMap::new();
-    for witness in &build.witnesses {
-        marks.insert(witness.client, Role::Witness);
-    }
     for engine in &build.engine_pids {
         marks.insert(*engine, Role::Engine);
     }

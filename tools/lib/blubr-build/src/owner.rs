@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use crate::build::{
-    Build, Builds, Context, Engine, Evidence, Layer, Moment, ProcessKey, RunKind, StepRun, Witness,
+    Build, Builds, Context, Engine, Evidence, Layer, Moment, ProcessKey, RunKind, StepRun,
 };
 use crate::context::{Client, says_build};
 use crate::finder::{Dir, Finder, Overlay, Source, Span, Store, is_init_layer};
@@ -45,7 +45,7 @@ pub(crate) fn assign(finder: Finder) -> Builds {
     work.helpers = helpers(&finder);
     work.former = former_names(&finder);
     let of_command = finder.command;
-    let Finder { dirs, makers, clients, .. } = finder;
+    let Finder { dirs, makers, clients, shared, .. } = finder;
     let clients = clients.into_sorted();
     let mut builds = Vec::new();
     let mut orphans = 0;
@@ -66,7 +66,7 @@ pub(crate) fn assign(finder: Finder) -> Builds {
     builds.sort_by_key(|(build, _)| (build.began, build.client));
     let by_command: Vec<u32> = (1..)
         .zip(&builds)
-        .filter(|(_, (build, of_command))| *of_command && !build.witness)
+        .filter(|(_, (_, of_command))| *of_command)
         .map(|(number, _)| number)
         .collect();
     let of_one =
@@ -75,10 +75,16 @@ pub(crate) fn assign(finder: Finder) -> Builds {
         .zip(builds)
         .map(|(number, (mut build, _))| {
             build.number = number;
+            for run in build.runs.iter_mut().filter(|run| shared.contains(&run.first_seq)) {
+                run.shared = true;
+                run.evidence.retain(|evidence| *evidence != Evidence::OnlyClient);
+                run.evidence.push(Evidence::Several);
+                run.evidence.dedup();
+            }
             build
         })
         .collect();
-    Builds { builds, orphans, of_command: of_one, command_made_several: by_command.len() > 1 }
+    Builds { builds, orphans, of_command: of_one }
 }
 
 // ---- steps
@@ -590,11 +596,9 @@ fn own_build(
         runs,
         contexts: contexts(work.contexts.iter().filter(|at| dirs[**at].maker == key), dirs, None),
         layers,
-        witness: false,
         engine_pids,
         helpers: Vec::new(),
         former_names: Vec::new(),
-        witnesses: Vec::new(),
     };
     let mut build = build;
     complete(&mut build, work);
@@ -668,7 +672,9 @@ fn of_daemon(
             fits.insert(at, Vec::new());
         }
     }
-    let eliminated = eliminate(&leaves, &mut fits, &askers);
+    let eliminated = eliminate(&leaves, &mut fits, &askers, work);
+    let eliminated: HashSet<usize> =
+        eliminated.iter().flat_map(|leaf| &leaves.chains[leaf]).copied().collect();
     let mut owners: BTreeMap<usize, BTreeSet<usize>> =
         mine.iter().map(|at| (*at, BTreeSet::new())).collect();
     for (&leaf, chain) in &leaves.chains {
@@ -744,9 +750,10 @@ fn askers<'c>(
         .iter()
         .any(|word| word.starts_with(b"unix://") || word.starts_with(b"--host=unix://"));
     let reached = |client: &Client| {
-        client.sockets.iter().any(|socket| {
-            sockets.contains(socket.as_slice()) || if says_where { listens(socket) } else { true }
-        })
+        client.is_ghost()
+            || client.sockets.iter().any(|socket| {
+                sockets.contains(socket.as_slice()) || if says_where { listens(socket) } else { true }
+            })
     };
     let mut activity: Vec<u64> = mine.iter().map(|at| work.pieces[*at].run.began.seq).collect();
     activity.extend(dirs.iter().filter(|dir| dir.maker == key).map(|dir| dir.began.seq));
@@ -903,44 +910,65 @@ impl Leaves {
         }
         Leaves { chains }
     }
+
+    /// For each chain the clients whose contexts were copied in it, and in no other chain.
+    fn certain(&self, askers: &[Asker<'_>], work: &Work) -> BTreeMap<usize, HashSet<usize>> {
+        let mut count: HashMap<usize, usize> = HashMap::new();
+        for step in self.chains.values().flatten() {
+            *count.entry(*step).or_default() += 1;
+        }
+        let of_chain = |chain: &[usize]| {
+            let own = chain.iter().filter(|step| count[*step] == 1);
+            let contexts: HashSet<usize> = own
+                .flat_map(|step| work.pieces[*step].copied.iter().map(|(context, _)| *context))
+                .collect();
+            let sent = |asker: &usize| askers[*asker].contexts.iter().any(|at| contexts.contains(at));
+            (0..askers.len()).filter(sent).collect::<HashSet<usize>>()
+        };
+        let all = self.chains.iter().map(|(leaf, chain)| (*leaf, of_chain(chain)));
+        all.filter(|(_, sure)| !sure.is_empty()).collect()
+    }
 }
 
-/// Where several clients fit several chains, and there is only one way to give each client one: that way.
+/// Where several clients fit a chain, leaves it to those that have no other.
+///
+/// A client whose context was copied within a chain (and in no other chain) has that chain. An engine makes one chain
+/// for a client, with all that it needs below its end; so a chain that fits clients of which all but some have a chain
+/// already is of those. Returns the ends of chains that were decided so.
 fn eliminate(
     leaves: &Leaves,
     fits: &mut BTreeMap<usize, Vec<usize>>,
     askers: &[Asker<'_>],
+    work: &Work,
 ) -> HashSet<usize> {
+    let certain = leaves.certain(askers, work);
     let mut decided = HashSet::new();
     loop {
-        let settled: HashSet<usize> = leaves
-            .chains
-            .keys()
-            .filter_map(|leaf| match fits[leaf].as_slice() {
-                [only] => Some(*only),
-                _ => None,
-            })
-            .collect();
-        let open: Vec<usize> =
-            leaves.chains.keys().copied().filter(|leaf| fits[leaf].len() > 1).collect();
-        let without: Vec<usize> = (0..askers.len())
-            .filter(|asker| {
-                !settled.contains(asker) && open.iter().any(|leaf| fits[leaf].contains(asker))
-            })
-            .collect();
-        // As many chains as clients without one: each has exactly one of them, if each has any.
-        if open.is_empty() || open.len() != without.len() {
-            return decided;
-        }
-        let forced = without.iter().find_map(|asker| {
-            let mut of = open.iter().filter(|leaf| fits[leaf].contains(asker));
-            match (of.next(), of.next()) {
-                (Some(leaf), None) => Some((*leaf, *asker)),
-                _ => None,
+        let mut settled: HashSet<usize> = certain.values().flatten().copied().collect();
+        settled.extend(leaves.chains.keys().filter_map(|leaf| match fits[leaf].as_slice() {
+            [only] => Some(*only),
+            _ => None,
+        }));
+        let mut changed = None;
+        for leaf in leaves.chains.keys() {
+            let can = &fits[leaf];
+            if can.len() < 2 {
+                continue;
             }
-        });
-        let Some((leaf, asker)) = forced else { return decided };
-        fits.insert(leaf, vec![asker]);
+            let sure = certain.get(leaf);
+            let keep = |asker: &usize| {
+                sure.is_some_and(|sure| sure.contains(asker))
+                    || (!settled.contains(asker)
+                        && (sure.is_none() || !askers[*asker].client.is_ghost()))
+            };
+            let kept: Vec<usize> = can.iter().copied().filter(keep).collect();
+            if !kept.is_empty() && kept.len() < can.len() {
+                changed = Some((*leaf, kept));
+                break;
+            }
+        }
+        let Some((leaf, kept)) = changed else { return decided };
+        fits.insert(leaf, kept);
         decided.insert(leaf);
     }
 }
@@ -955,14 +983,15 @@ fn daemon_build(
     dirs: &[Dir],
 ) -> Option<(Build, bool)> {
     let Asker { client, contexts: own_contexts, kind, .. } = &askers[asker];
-    let mut others = BTreeSet::new();
+    if client.is_ghost() && own_contexts.is_empty() {
+        return None;
+    }
     let mut runs = Vec::new();
     let mut shapes = Vec::new();
     for (at, owned) in owners.iter().filter(|(_, owned)| owned.contains(&asker)) {
         let piece = &work.pieces[*at];
         let mut run = piece.run.clone();
         run.shared = owned.len() > 1;
-        others.extend(owned.iter().copied().filter(|other| *other != asker));
         run.evidence = evidence(*at, piece, asker, askers, owned, eliminated);
         shapes.extend(piece.shape);
         runs.push(run);
@@ -974,14 +1003,14 @@ fn daemon_build(
         .filter(|(of, layer, _)| *of == key && layer.of.is_some_and(|of| ids.contains(&of)))
         .map(|(_, layer, _)| layer.clone())
         .collect();
-    let witnesses = others
-        .iter()
-        .map(|other| Witness {
-            client: askers[*other].client.key,
-            contexts: askers[*other].contexts.iter().map(|at| dirs[*at].path.clone()).collect(),
-        })
-        .collect();
     let engine = kind.or_else(|| shapes.first().copied()).unwrap_or(Engine::BuildKit);
+    // A shared copy may have read another's context.
+    let read: HashSet<&Vec<u8>> = runs.iter().flat_map(|run| &run.reads_context).collect();
+    let all_contexts: BTreeSet<usize> = own_contexts
+        .iter()
+        .copied()
+        .chain(work.contexts.iter().copied().filter(|at| read.contains(&dirs[*at].path)))
+        .collect();
     let build = Build {
         number: 0,
         engine,
@@ -994,13 +1023,11 @@ fn daemon_build(
         ended: client.ended.map(|(at, _)| at),
         exit: client.ended.map(|(_, ended)| ended),
         runs,
-        contexts: contexts(own_contexts.iter(), dirs, Some(client.key)),
+        contexts: contexts(all_contexts.iter(), dirs, Some(client.key)),
         layers,
-        witness: !client.opened_files,
         engine_pids: vec![key],
         helpers: Vec::new(),
         former_names: Vec::new(),
-        witnesses,
     };
     let mut build = build;
     complete(&mut build, work);

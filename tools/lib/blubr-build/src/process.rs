@@ -29,10 +29,6 @@ pub(crate) struct Process {
     pub(crate) forked: Option<Moment>,
     /// Its latest exec, else its first event.
     pub(crate) began: Moment,
-    /// It has opened a file, or tried to.
-    pub(crate) opened: bool,
-    /// It has connected to a Unix socket.
-    pub(crate) connected: bool,
     children: u32,
     ended: bool,
 }
@@ -115,16 +111,6 @@ impl Tree {
                 }
             }
             Body::ProcessExit(_) => self.ending = Some(key),
-            Body::UnixConnect(_) if !event.failed() => {
-                if let Some(process) = self.all.get_mut(&key) {
-                    process.connected = true;
-                }
-            }
-            Body::FileOpen(_) => {
-                if let Some(process) = self.all.get_mut(&key) {
-                    process.opened = true;
-                }
-            }
             _ => {}
         }
     }
@@ -167,8 +153,6 @@ impl Tree {
                 root: None,
                 forked: None,
                 began: moment_of(head),
-                opened: false,
-                connected: false,
                 children: 0,
                 ended: false,
             };
@@ -210,8 +194,6 @@ impl Tree {
             root: of.root.clone(),
             forked: Some(at),
             began: at,
-            opened: false,
-            connected: false,
             children: 0,
             ended: false,
         };

@@ -216,7 +216,7 @@ impl<'a> Pass<'a> {
         self.digest(event);
         let actor = |part| Actor { key: key_of(event), head: &event.head, part };
         match place {
-            Place::Outside | Place::Witness => {}
+            Place::Outside => {}
             Place::Client => {
                 self.dockerfile(event);
                 self.add(actor(Part::Client), event, Slot::None, None);

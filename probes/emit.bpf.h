@@ -37,7 +37,7 @@ struct call {
 	/* The descriptor that names the file, for the f* calls. */
 	u8 fd;
 	u8 flags;
-};
+} __attribute__((aligned(8)));
 
 /* What one message of a socket call carried, in up to two pieces, and its other end if the call names it. */
 struct message {
@@ -126,7 +126,9 @@ static __always_inline void send(u32 kind, void *record, u64 size)
 {
 	u64 flags = BPF_RB_NO_WAKEUP;
 
-	if (bpf_ringbuf_query(&RING, BPF_RB_AVAIL_DATA) > WAKE_BYTES)
+	/* An overlay's directories are looked up by the reader: while they are there. */
+	if (kind == WIRE_MOUNT_MOUNT || kind == WIRE_MOVE_MOUNT ||
+	    bpf_ringbuf_query(&RING, BPF_RB_AVAIL_DATA) > WAKE_BYTES)
 		flags = BPF_RB_FORCE_WAKEUP;
 	if (bpf_ringbuf_output(&RING, record, size, flags))
 		count_loss(kind);

@@ -12,11 +12,21 @@
 /* Bytes of names that are kept: with one slash a name they make a path of at most this length. */
 #define WALK_BYTES_MAX (4096 - NAME_ROOM)
 
+/* mnt_parent, mnt_mountpoint and mnt.mnt_root lie side by side on every kernel so far; should they not, they are read
+ * one by one.
+ */
 static __always_inline void load_mount(struct walk *w, u64 mount)
 {
 	struct mount *m = (struct mount *)mount;
+	u64 first = bpf_core_field_offset(struct mount, mnt_parent);
 
 	w->mount = mount;
+	if (bpf_core_field_offset(struct mount, mnt_mountpoint) == first + 8 &&
+	    bpf_core_field_offset(struct mount, mnt) == first + 16 &&
+	    bpf_core_field_offset(struct vfsmount, mnt_root) == 0) {
+		bpf_probe_read_kernel(&w->parent, 24, (void *)(mount + first));
+		return;
+	}
 	w->parent = (u64)BPF_CORE_READ(m, mnt_parent);
 	w->mountpoint = (u64)BPF_CORE_READ(m, mnt_mountpoint);
 	w->mnt_root = (u64)BPF_CORE_READ(m, mnt.mnt_root);
@@ -26,14 +36,34 @@ struct walk_context {
 	struct scratch *s;
 };
 
+struct dentry_window {
+	struct dentry *parent;
+	u64 hash_len;
+	const unsigned char *name;
+};
+
+/* d_parent and d_name in one read where they lie side by side, as they do on every kernel so far. */
+static __always_inline void load_dentry(struct dentry *dentry, struct dentry_window *window)
+{
+	u64 first = bpf_core_field_offset(struct dentry, d_parent);
+
+	if (bpf_core_field_offset(struct dentry, d_name) == first + 8 &&
+	    bpf_core_field_offset(struct qstr, name) == 8) {
+		bpf_probe_read_kernel(window, sizeof(*window), (void *)((u64)dentry + first));
+		return;
+	}
+	window->parent = BPF_CORE_READ(dentry, d_parent);
+	window->name = BPF_CORE_READ(dentry, d_name.name);
+}
+
 /* One name or one mount crossing (fs/d_path.c, __prepend_path). */
 static long walk_step(u32 step, struct walk_context *context)
 {
 	struct scratch *s = context->s;
 	struct walk *w = &s->walk;
 	struct dentry *dentry = (struct dentry *)w->dentry;
+	struct dentry_window window = {};
 	struct dentry *parent;
-	const unsigned char *name;
 	u32 at;
 	long n;
 
@@ -49,28 +79,27 @@ static long walk_step(u32 step, struct walk_context *context)
 		load_mount(w, w->parent);
 		return 0;
 	}
-	parent = BPF_CORE_READ(dentry, d_parent);
-	if (parent == dentry) {
+	load_dentry(dentry, &window);
+	parent = window.parent;
+	/* A file that never had a directory (memfd): its name is told, and that it lies nowhere. */
+	if (parent == dentry)
 		w->flags |= WIRE_UNREACHABLE;
-		return 1;
-	}
 	at = s->used;
 	if (at - w->begin > WALK_BYTES_MAX) {
 		w->flags |= WIRE_CUT;
 		return 1;
 	}
-	name = BPF_CORE_READ(dentry, d_name.name);
 	asm volatile("" : "+r"(at));
 	if (at > TAIL_MAX - NAME_ROOM)
 		return 1;
-	n = bpf_probe_read_kernel_str(&s->tail[at], NAME_ROOM, name);
+	n = bpf_probe_read_kernel_str(&s->tail[at], NAME_ROOM, window.name);
 	if (n <= 0) {
 		w->flags |= WIRE_FAULT;
 		return 1;
 	}
 	s->used = at + n;
 	w->dentry = (u64)parent;
-	return 0;
+	return parent == dentry;
 }
 
 /* The path of (vfsmount, dentry) as field `id`. */

@@ -128,16 +128,16 @@ static __always_inline void take_call(struct scratch *s, struct pt_regs *regs, s
 	s->call = *call;
 }
 
-static __always_inline void copy_call(struct call *to, u64 nr)
+/* The entry of a call in one load: this is done at every system call of the host. */
+static __always_inline struct call call_of(u64 nr)
 {
-	to->kind = CALLS[nr].kind;
-	to->form = CALLS[nr].form;
-	to->dfd = CALLS[nr].dfd;
-	to->path = CALLS[nr].path;
-	to->dfd2 = CALLS[nr].dfd2;
-	to->path2 = CALLS[nr].path2;
-	to->fd = CALLS[nr].fd;
-	to->flags = CALLS[nr].flags;
+	union {
+		u64 word;
+		struct call call;
+	} entry;
+
+	entry.word = *(const volatile u64 *)&CALLS[nr];
+	return entry.call;
 }
 
 SEC("tp_btf/sys_exit")
@@ -151,7 +151,7 @@ int BPF_PROG(blubr_sys_exit, struct pt_regs *regs, long ret)
 
 	if (nr >= CALLS_MAX)
 		return 0;
-	copy_call(&call, nr);
+	call = call_of(nr);
 	if (!call.form || (call.flags & CALL_ENTER_ONLY))
 		return 0;
 	if (is_self() || is_compat())
@@ -232,7 +232,7 @@ int BPF_PROG(blubr_sys_enter, struct pt_regs *regs, long id)
 
 	if (nr >= CALLS_MAX)
 		return 0;
-	copy_call(&call, nr);
+	call = call_of(nr);
 	if (!(call.flags & (CALL_ENTRY | CALL_ENTER_ONLY)))
 		return 0;
 	if (is_self() || is_compat())

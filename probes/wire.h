@@ -146,7 +146,7 @@ enum wire_field_id {
 #define WIRE_CUT 2u
 /* The caller's memory could not be read. */
 #define WIRE_FAULT 4u
-/* The walk ended outside the process's root directory. */
+/* The walk ended outside the process's root directory: at the root of another mount tree, or nowhere. */
 #define WIRE_UNREACHABLE 8u
 
 struct wire_field {

@@ -15,7 +15,7 @@ fn an_overlay_by_relative_names_and_symlinks_is_resolved() {
         "mkdir -p layers/1 layers/2 l up work merged; ln -s ../layers/1 l/ONE; ln -s ../layers/2 l/TWO; \
          mount -t tmpfs none up; mkdir up/up up/work; \
          mount -n -i -t overlay -o lowerdir=l/ONE:l/TWO,upperdir=up/up,workdir=up/work overlay merged; \
-         echo x > merged/new; umount merged; umount up",
+         echo x > merged/new; sleep 1; umount merged; umount up",
     );
     let mounts = r.of("mount.mount");
     let overlay: Vec<_> = mounts.iter().filter(|e| e["target"] == r.path("merged")).collect();

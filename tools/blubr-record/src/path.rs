@@ -1,24 +1,31 @@
 //! Paths out of what the probes send: walked names put in order, callers' strings made absolute.
 
-use blubr_probes::wire::{WIRE_CUT, WIRE_FAULT};
+use blubr_probes::wire::{WIRE_CUT, WIRE_FAULT, WIRE_UNREACHABLE};
 
 use crate::record::Field;
 
 /// A path that was put together in a buffer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Told {
     /// Whether the buffer holds a path: not where the caller's memory could not be read.
     pub known: bool,
     /// Whether it was cut at a limit.
     pub cut: bool,
+    /// Whether it begins elsewhere than at the process's root.
+    pub outside: bool,
+}
+
+impl Told {
+    /// Nothing is known.
+    const NOTHING: Told = Told { known: false, cut: false, outside: false };
 }
 
 /// Puts a walked field (names that end in NUL, leaf first) into `out` as a path.
 pub fn walked(field: Option<Field<'_>>, out: &mut Vec<u8>) -> Told {
     out.clear();
-    let Some(field) = field else { return Told { known: false, cut: false } };
+    let Some(field) = field else { return Told::NOTHING };
     if field.has(WIRE_FAULT) {
-        return Told { known: false, cut: false };
+        return Told::NOTHING;
     }
     for name in field.bytes.split(|b| *b == 0).rev() {
         if !name.is_empty() {
@@ -29,7 +36,7 @@ pub fn walked(field: Option<Field<'_>>, out: &mut Vec<u8>) -> Told {
     if out.is_empty() {
         out.push(b'/');
     }
-    Told { known: true, cut: field.has(WIRE_CUT) }
+    Told { known: true, cut: field.has(WIRE_CUT), outside: field.has(WIRE_UNREACHABLE) }
 }
 
 /// Puts the caller's string into `out`, absolute by `base` (a walked field) where it is relative, with
@@ -37,18 +44,19 @@ pub fn walked(field: Option<Field<'_>>, out: &mut Vec<u8>) -> Told {
 pub fn absolute(text: Option<Field<'_>>, base: Option<Field<'_>>, out: &mut Vec<u8>) -> Told {
     let Some(text) = text.filter(|text| !text.has(WIRE_FAULT)) else {
         out.clear();
-        return Told { known: false, cut: false };
+        return Told::NOTHING;
     };
-    let mut told = Told { known: true, cut: text.has(WIRE_CUT) };
+    let mut told = Told { known: true, cut: text.has(WIRE_CUT), outside: false };
     if text.bytes.first() == Some(&b'/') {
         out.clear();
     } else {
         let from = walked(base, out);
         if !from.known {
             out.clear();
-            return Told { known: false, cut: false };
+            return Told::NOTHING;
         }
         told.cut |= from.cut;
+        told.outside = from.outside;
     }
     append(out, text.bytes);
     told
@@ -95,7 +103,7 @@ mod tests {
     fn walked_names_come_leaf_first() {
         let mut out = Vec::new();
         let field = Field { flags: WIRE_WALKED, bytes: b"c\0b\0a\0" };
-        assert_eq!(walked(Some(field), &mut out), Told { known: true, cut: false });
+        assert_eq!(walked(Some(field), &mut out), Told { known: true, ..Told::NOTHING });
         assert_eq!(out, b"/a/b/c");
         walked(Some(Field { flags: WIRE_WALKED, bytes: b"" }), &mut out);
         assert_eq!(out, b"/");

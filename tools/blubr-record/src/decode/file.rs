@@ -7,11 +7,11 @@ use blubr_log::event::{
     FileSetxattr, FileSymlink, FileTruncate, FileUnlink, FileUtimes, Flag, FsChroot, MountPivotRoot,
     MountUmount, OpenMode, Perm,
 };
-use blubr_log::{Body, Name, NameList, Seen, Tail, Time};
+use blubr_log::{Body, Name, NameList, Seen, Time};
 use blubr_probes::wire::wire_kind::*;
 use blubr_probes::wire::{wire_call, wire_field_id::*, wire_file};
 
-use super::{DecodeError, Decoder, Paths, named, plain};
+use super::{DecodeError, Decoder, Origin, Paths, USER};
 use crate::log::{Cut, Log, seen};
 use crate::path::{absolute, walked};
 use crate::record::Record;
@@ -61,11 +61,11 @@ impl Decoder {
         if opened {
             path = walked(r.field(WIRE_F_PATH), &mut self.path);
             cut.note("path", path.cut);
-            tail = plain(r, &cut);
+            tail = super::tail(r, Origin::Kernel, &[path], &cut);
         } else {
             path = absolute(r.field(WIRE_F_PATH), r.field(WIRE_F_BASE), &mut self.path);
             cut.note("path", path.cut);
-            tail = named(r, &cut, false);
+            tail = super::tail(r, USER, &[path], &cut);
         }
         let flag = |bit: i32| Flag(file.flags & bit as u32 == bit as u32);
         let open = FileOpen {
@@ -98,7 +98,7 @@ impl Decoder {
             size: Some(file.size),
             mtime: mtime(file),
         };
-        Ok(log.event(r.head, close.into(), plain(r, &cut))?)
+        Ok(log.event(r.head, close.into(), super::tail(r, Origin::Kernel, &[path], &cut))?)
     }
 
     /// A call that is told by its paths (in the buffers) and its plain arguments.
@@ -111,22 +111,17 @@ impl Decoder {
         let call: &wire_call = r.body()?;
         // A descriptor's path is the kernel's.
         let by_fd = r.field(WIRE_F_PATH).is_some_and(|f| f.has(blubr_probes::wire::WIRE_WALKED));
-        let mut known = paths.path.known;
         let mut cut = Cut::none();
-        if by_fd {
-            let told = walked(r.field(WIRE_F_PATH), &mut self.path);
-            known = told.known;
-            cut.note("path", told.cut);
-        } else {
-            cut.note("path", paths.path.cut);
-        }
+        let told = if by_fd { walked(r.field(WIRE_F_PATH), &mut self.path) } else { paths.path };
+        cut.note("path", told.cut);
         cut.note("to", paths.to.cut);
-        let path = seen(known, &self.path);
+        let path = seen(told.known, &self.path);
         let to = seen(paths.to.known, &self.to);
         let text = r.text(WIRE_F_TO).map(|field| Name::from(field.bytes));
         let now = log.time(r.head.time_ns);
         let Some(body) = body(r, call, path, to, text, now) else { return Ok(()) };
-        let tail: Tail<'_> = if by_fd { plain(r, &cut) } else { named(r, &cut, paths.raced) };
+        let from = if by_fd { Origin::Kernel } else { Origin::User { raced: paths.raced } };
+        let tail = super::tail(r, from, &[told, paths.to], &cut);
         Ok(log.event(r.head, body, tail)?)
     }
 }

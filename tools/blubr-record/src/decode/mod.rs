@@ -181,13 +181,34 @@ fn differ(record: &Record<'_>, entry: &Record<'_>) -> bool {
     })
 }
 
-/// The tail of an event whose paths are the kernel's own.
-fn plain(record: &Record<'_>, cut: &Cut) -> Tail<'static> {
-    Tail { path_from: None, via: None, truncated: cut.list(), ret: record.ret() }
+/// How an event's paths came to be known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Origin {
+    /// The kernel resolved them.
+    Kernel,
+    /// The caller's string; whether two readings of it differ.
+    User { raced: bool },
 }
 
-/// The tail of an event whose paths are the caller's strings.
-fn named(record: &Record<'_>, cut: &Cut, raced: bool) -> Tail<'static> {
-    let from = if raced { "user-raced" } else { "user" };
-    Tail { path_from: Some(Name::from(from)), ..plain(record, cut) }
+/// The tail of an event whose paths came from there, or of one without paths.
+fn tail(record: &Record<'_>, from: Origin, told: &[Told], cut: &Cut) -> Tail<'static> {
+    let outside = told.iter().any(|told| told.known && told.outside);
+    let path_from = match from {
+        Origin::User { raced: true } => Some("user-raced"),
+        _ if outside => Some("outside"),
+        Origin::User { raced: false } => Some("user"),
+        Origin::Kernel => None,
+    };
+    Tail { path_from: path_from.map(Name::from), via: None, truncated: cut.list(), ret: record.ret() }
 }
+
+/// The tail of an event without paths.
+fn plain(record: &Record<'_>, cut: &Cut) -> Tail<'static> {
+    tail(record, Origin::Kernel, &[], cut)
+}
+
+/// The caller's string, read once.
+const USER: Origin = Origin::User { raced: false };
+
+#[cfg(test)]
+mod tests;

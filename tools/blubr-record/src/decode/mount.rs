@@ -7,7 +7,7 @@ use blubr_log::event::{MountMount, NsSetns, NsUnshare};
 use blubr_log::{Name, NameList};
 use blubr_probes::wire::{wire_call, wire_field_id::*};
 
-use super::{DecodeError, Decoder, named};
+use super::{DecodeError, Decoder, USER, tail};
 use crate::log::{Cut, Log, seen};
 use crate::overlay::{Options, Overlay, View};
 use crate::path::{absolute, walked};
@@ -226,7 +226,7 @@ impl Decoder {
             upper: overlay.upper.as_deref().map(Name::from),
             work: overlay.work.as_deref().map(Name::from),
         };
-        Ok(log.event(r.head, mount.into(), named(r, &cut, false))?)
+        Ok(log.event(r.head, mount.into(), tail(r, USER, &[target], &cut))?)
     }
 
     pub(super) fn move_mount<W: Write>(
@@ -265,7 +265,7 @@ impl Decoder {
             upper: overlay.upper.as_deref().map(Name::from),
             work: overlay.work.as_deref().map(Name::from),
         };
-        Ok(log.event(r.head, mount.into(), named(r, &cut, false))?)
+        Ok(log.event(r.head, mount.into(), tail(r, USER, &[target], &cut))?)
     }
 
     pub(super) fn unshare<W: Write>(

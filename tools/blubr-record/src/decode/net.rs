@@ -9,9 +9,9 @@ use blubr_log::event::{
 };
 use blubr_probes::wire::{wire_field_id::*, wire_net, wire_net_close};
 
-use super::{DecodeError, Decoder, named, plain};
+use super::{DecodeError, Decoder, USER, plain, tail};
 use crate::log::{Cut, Log, seen};
-use crate::path::{append, walked};
+use crate::path::{Told, append, walked};
 use crate::record::{Field, Record};
 
 const AF_UNIX: u16 = libc::AF_UNIX as u16;
@@ -98,9 +98,9 @@ impl Decoder {
     fn unix_connect<W: Write>(&mut self, r: &Record<'_>, log: &mut Log<W>) -> Result<(), DecodeError> {
         let mut cut = Cut::none();
         let name = r.text(WIRE_F_ADDRESS).and_then(|field| field.bytes.get(2..)).unwrap_or_default();
-        let mut known = true;
+        let mut told = Told { known: true, ..Told::default() };
         match name {
-            [] => known = false,
+            [] => told.known = false,
             [0, name @ ..] => {
                 self.path.clear();
                 self.path.push(b'@');
@@ -111,15 +111,14 @@ impl Decoder {
                 let name = name.split(|b| *b == 0).next().unwrap_or_default();
                 self.path.clear();
                 if name.first() != Some(&b'/') {
-                    let base = walked(r.field(WIRE_F_BASE), &mut self.path);
-                    known = base.known;
-                    cut.note("path", base.cut);
+                    told = walked(r.field(WIRE_F_BASE), &mut self.path);
+                    cut.note("path", told.cut);
                 }
                 append(&mut self.path, name);
             }
         }
-        let connect = UnixConnect { path: seen(known, &self.path) };
-        Ok(log.event(r.head, connect.into(), named(r, &cut, false))?)
+        let connect = UnixConnect { path: seen(told.known, &self.path) };
+        Ok(log.event(r.head, connect.into(), tail(r, USER, &[told], &cut))?)
     }
 
     pub(super) fn accept<W: Write>(

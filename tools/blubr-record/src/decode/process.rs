@@ -10,7 +10,7 @@ use blubr_probes::wire::{
     self, wire_call, wire_exec, wire_exists, wire_exit, wire_field_id::*, wire_fork,
 };
 
-use super::{DecodeError, Decoder, plain};
+use super::{DecodeError, Decoder, Origin, USER, plain, tail};
 use crate::log::{Cut, Log, seen};
 use crate::path::{absolute, walked};
 use crate::record::Record;
@@ -54,7 +54,7 @@ impl Decoder {
             script: None,
             interpreter: None,
         };
-        Ok(log.event(r.head, exec.into(), super::named(r, &cut, false))?)
+        Ok(log.event(r.head, exec.into(), tail(r, USER, &[exe], &cut))?)
     }
 
     pub(super) fn fork<W: Write>(
@@ -91,7 +91,7 @@ impl Decoder {
             script: string(WIRE_F_SCRIPT),
             interpreter: string(WIRE_F_INTERPRETER),
         };
-        Ok(log.event(r.head, exec.into(), plain(r, &cut))?)
+        Ok(log.event(r.head, exec.into(), tail(r, Origin::Kernel, &[exe], &cut))?)
     }
 
     pub(super) fn exit<W: Write>(
@@ -155,7 +155,7 @@ impl Decoder {
             cwd: seen(cwd.known, &self.to),
             open_for_writing: (!files.is_empty()).then(|| NameList::from_block(&files)),
         };
-        Ok(log.event(r.head, exists.into(), plain(r, &cut))?)
+        Ok(log.event(r.head, exists.into(), tail(r, Origin::Kernel, &[exe], &cut))?)
     }
 
     /// argv of a process out of /proc into `self.more`, if it is still the same process; whether it was cut.

@@ -1,0 +1,276 @@
+//! Records put together by hand, as the probes lay them out, and the lines that they become.
+
+use blubr_log::{Header, Host, Tool, Writer};
+use blubr_probes::wire::wire_field_id::{self, *};
+use blubr_probes::wire::wire_kind::{self, *};
+use blubr_probes::wire::{self, wire_call, wire_cgroup, wire_field, wire_file, wire_head, wire_net};
+use zerocopy::{FromZeros as _, Immutable, IntoBytes};
+
+use super::*;
+use crate::cgroup::Cgroups;
+use crate::log::Clock;
+
+/// A record under construction. Kept in words: the ring's records are aligned to 8.
+#[derive(Clone)]
+struct Built(Vec<u8>);
+
+fn record(kind: wire_kind, nr: i64, ret: Option<i64>, body: &(impl IntoBytes + Immutable)) -> Built {
+    let mut head = wire_head::new_zeroed();
+    head.kind = kind as u32;
+    head.fixed = (size_of::<wire_head>() + size_of_val(body)) as u32;
+    head.time_ns = 1_000_000_001;
+    head.start_ns = 77;
+    head.cgroup_id = 5;
+    (head.pid, head.tid, head.ppid, head.uid, head.mntns) = (10, 11, 9, 0, 4_026_531_832);
+    head.nr = nr as u32;
+    if let Some(ret) = ret {
+        head.ret = ret;
+        head.flags = wire::WIRE_HAS_RET;
+    }
+    head.comm[..2].copy_from_slice(b"sh");
+    let mut bytes = head.as_bytes().to_vec();
+    bytes.extend_from_slice(body.as_bytes());
+    Built(bytes)
+}
+
+impl Built {
+    fn field(mut self, id: wire_field_id, flags: u32, bytes: &[u8]) -> Built {
+        let field = wire_field { id: id as u16, flags: flags as u16, len: bytes.len() as u32 };
+        self.0.extend_from_slice(field.as_bytes());
+        self.0.extend_from_slice(bytes);
+        self.0.resize(self.0.len().next_multiple_of(8), 0xaa);
+        self
+    }
+
+    fn text(self, id: wire_field_id, text: &[u8]) -> Built {
+        self.field(id, 0, text)
+    }
+
+    fn walked(self, id: wire_field_id, names: &[u8]) -> Built {
+        self.field(id, wire::WIRE_WALKED, names)
+    }
+}
+
+fn log() -> Log<Vec<u8>> {
+    let header = Header {
+        r#type: "header".to_owned(),
+        schema: blubr_log::SCHEMA.to_owned(),
+        tool: Tool { name: String::new(), version: String::new() },
+        started: blubr_log::Time(0),
+        host: Host {
+            kernel: String::new(),
+            arch: String::new(),
+            boot_id: String::new(),
+            machine_id_hash: None,
+            cgroup: String::new(),
+            resolvers: Vec::new(),
+        },
+        backend: String::new(),
+        hooks: Vec::new(),
+        not_covered: Vec::new(),
+        scope: String::new(),
+        command: None,
+        command_pid: None,
+        filters: Vec::new(),
+    };
+    let tree = Some(std::path::PathBuf::from("/nonexistent"));
+    Log::new(Writer::new(Vec::new(), &header).unwrap(), Clock::new(0, 0), Cgroups::new(tree))
+}
+
+/// The lines behind the header that these records become, each without the head's keys.
+fn lines(records: &[Built]) -> Vec<String> {
+    let mut log = log();
+    let mut decoder = Decoder::default();
+    for record in records {
+        decoder.record(&aligned(&record.0), &mut log).unwrap();
+    }
+    let text = String::from_utf8(std::mem::take(log.writer().output())).unwrap();
+    text.lines()
+        .skip(1)
+        .map(|line| {
+            let (_, own) = line.split_once("\"mntns\":4026531832").unwrap();
+            own.to_owned()
+        })
+        .collect()
+}
+
+/// A copy at an address that is a multiple of 8.
+fn aligned(bytes: &[u8]) -> Aligned {
+    let mut words = vec![0u64; bytes.len().div_ceil(8)];
+    words.as_mut_bytes()[..bytes.len()].copy_from_slice(bytes);
+    Aligned(words, bytes.len())
+}
+
+struct Aligned(Vec<u64>, usize);
+
+impl std::ops::Deref for Aligned {
+    type Target = [u8];
+    fn deref(&self) -> &[u8] {
+        &self.0.as_bytes()[..self.1]
+    }
+}
+
+fn call(args: [u64; 6]) -> wire_call {
+    wire_call { args }
+}
+
+#[test]
+fn an_open_by_the_kernel_s_path() {
+    let mut file = wire_file::new_zeroed();
+    (file.ino, file.size, file.mode, file.dev) = (7, 3, 0o100_644, 8 << 20 | 1);
+    (file.mtime_s, file.mtime_ns) = (1, 5);
+    file.flags = (libc::O_WRONLY | libc::O_CREAT | libc::O_TRUNC) as u32;
+    let open = record(WIRE_FILE_OPEN, libc::SYS_openat, Some(3), &file).walked(WIRE_F_PATH, b"b\0a\0");
+    assert_eq!(
+        lines(&[open]),
+        [concat!(
+            r#","path":"/a/b","mode":"w","create":true,"truncate":true,"dev":"8:1","ino":7,"size":3,"#,
+            r#""mtime":"1970-01-01T00:00:01.000000005Z","ret":3}"#
+        )]
+    );
+}
+
+#[test]
+fn a_path_outside_the_root_says_so() {
+    let mut file = wire_file::new_zeroed();
+    file.mode = 0o100_644;
+    let flags = wire::WIRE_WALKED | wire::WIRE_UNREACHABLE;
+    let close = record(WIRE_FILE_CLOSE, 0, None, &file).field(WIRE_F_PATH, flags, b"memfd:x\0");
+    let line = lines(&[close]).remove(0);
+    assert!(line.starts_with(r#","path":"/memfd:x","dev""#), "{line}");
+    assert!(line.ends_with(r#","path_from":"outside"}"#), "{line}");
+}
+
+#[test]
+fn a_name_is_made_absolute_by_its_directory() {
+    let unlink = record(WIRE_FILE_UNLINK, libc::SYS_unlinkat, Some(0), &call([3, 0, 0x200, 0, 0, 0]))
+        .text(WIRE_F_PATH, b"../x")
+        .walked(WIRE_F_BASE, b"d\0c\0");
+    assert_eq!(lines(&[unlink]), [r#","path":"/c/x","directory":true,"path_from":"user","ret":0}"#]);
+}
+
+#[test]
+fn two_readings_that_differ_are_told() {
+    let rename = |kind| {
+        record(kind, libc::SYS_rename, Some(0), &call([0; 6]))
+            .text(WIRE_F_PATH, b"/a")
+            .text(WIRE_F_TO, b"/b")
+    };
+    let other = record(WIRE_ENTRY, libc::SYS_rename, None, &call([0; 6]))
+        .text(WIRE_F_PATH, b"/a")
+        .text(WIRE_F_TO, b"/z");
+    let unread = record(WIRE_ENTRY, libc::SYS_rename, None, &call([0; 6]))
+        .text(WIRE_F_PATH, b"/a")
+        .field(WIRE_F_TO, wire::WIRE_FAULT, b"");
+    let stale = record(WIRE_ENTRY, libc::SYS_unlink, None, &call([0; 6])).text(WIRE_F_PATH, b"/q");
+    let same = r#","path":"/a","to":"/b","path_from":"user","ret":0}"#;
+    let exit = || rename(WIRE_FILE_RENAME);
+    assert_eq!(lines(&[rename(WIRE_ENTRY), exit()]), [same]);
+    assert_eq!(lines(&[unread, exit()]), [same]);
+    assert_eq!(lines(&[stale, exit()]), [same]);
+    assert_eq!(lines(&[other, exit(), exit()]), [&same.replace("\"user\"", "\"user-raced\""), same]);
+}
+
+#[test]
+fn a_root_is_named_as_it_was_before() {
+    let entry = record(WIRE_ENTRY, libc::SYS_pivot_root, None, &call([0; 6]))
+        .text(WIRE_F_PATH, b".")
+        .walked(WIRE_F_BASE, b"rootfs\0run\0")
+        .text(WIRE_F_TO, b"old")
+        .walked(WIRE_F_TO_BASE, b"rootfs\0run\0");
+    let exit = record(WIRE_MOUNT_PIVOT_ROOT, libc::SYS_pivot_root, Some(0), &call([0; 6]))
+        .text(WIRE_F_PATH, b".")
+        .walked(WIRE_F_BASE, b"")
+        .text(WIRE_F_TO, b"old")
+        .walked(WIRE_F_TO_BASE, b"");
+    assert_eq!(
+        lines(&[entry, exit]),
+        [r#","path":"/run/rootfs","put_old":"/run/rootfs/old","path_from":"user","ret":0}"#]
+    );
+}
+
+#[test]
+fn a_mount_by_the_new_calls_is_put_together() {
+    let fd = 5;
+    let records = [
+        record(WIRE_FSOPEN, libc::SYS_fsopen, Some(fd), &call([0; 6])).text(WIRE_F_FSTYPE, b"tmpfs"),
+        record(WIRE_FSCONFIG, libc::SYS_fsconfig, Some(0), &call([5, 1, 0, 0, 0, 0]))
+            .text(WIRE_F_KEY, b"source")
+            .text(WIRE_F_VALUE, b"none"),
+        record(WIRE_FSCONFIG, libc::SYS_fsconfig, Some(0), &call([5, 1, 0, 0, 0, 0]))
+            .text(WIRE_F_KEY, b"size")
+            .text(WIRE_F_VALUE, b"1m")
+            .walked(WIRE_F_CWD, b"w\0"),
+        record(WIRE_FSMOUNT, libc::SYS_fsmount, Some(6), &call([5, 0, 3, 0, 0, 0])),
+        record(WIRE_MOVE_MOUNT, libc::SYS_move_mount, Some(0), &call([6, 0, 0, 0, 4, 0]))
+            .text(WIRE_F_PATH, b"")
+            .text(WIRE_F_TO, b"/mnt"),
+    ];
+    assert_eq!(
+        lines(&records),
+        [concat!(
+            r#","source":"none","target":"/mnt","cwd":"/w","fstype":"tmpfs","flags":["ro","nosuid"],"#,
+            r#""options":"size=1m","path_from":"user","ret":0}"#
+        )]
+    );
+}
+
+#[test]
+fn a_connection_to_an_ipv4_address_in_ipv6_clothes_is_one_of_ipv4() {
+    let mut net = wire_net::new_zeroed();
+    (net.family, net.proto, net.sport) = (libc::AF_INET6 as u16, 6, 4000);
+    let mut address = vec![10, 0, 1, 187, 0, 0, 0, 0];
+    address.extend_from_slice(&"::ffff:192.0.2.7".parse::<std::net::Ipv6Addr>().unwrap().octets());
+    address.extend_from_slice(&[0; 4]);
+    let connect =
+        record(WIRE_CONNECT, libc::SYS_connect, Some(-115), &net).text(WIRE_F_ADDRESS, &address);
+    assert_eq!(
+        lines(&[connect]),
+        [r#","proto":"tcp","family":"inet","sport":4000,"daddr":"192.0.2.7","dport":443,"ret":-115}"#]
+    );
+}
+
+#[test]
+fn a_group_that_was_made_has_its_path_on_later_events() {
+    let mut body = wire_cgroup::new_zeroed();
+    body.id = 5;
+    let made = record(WIRE_CGROUP_MKDIR, 0, None, &body).text(WIRE_F_PATH, b"/docker/x");
+    let chroot =
+        record(WIRE_FS_CHROOT, libc::SYS_chroot, Some(0), &call([0; 6])).text(WIRE_F_PATH, b"/r");
+    let mut log = log();
+    let mut decoder = Decoder::default();
+    for record in [&chroot, &made, &chroot] {
+        decoder.record(&aligned(&record.0), &mut log).unwrap();
+    }
+    let text = String::from_utf8(std::mem::take(log.writer().output())).unwrap();
+    let cgroups: Vec<&str> =
+        text.lines().skip(1).map(|line| line.split_once("\"cgroup\":").unwrap().1).collect();
+    assert!(cgroups[0].starts_with("null,"));
+    assert!(cgroups[1].starts_with("\"/docker/x\","));
+}
+
+#[test]
+fn records_that_do_not_hold_together_are_refused() {
+    let whole = record(WIRE_FILE_RENAME, libc::SYS_rename, Some(0), &call([0; 6]))
+        .text(WIRE_F_PATH, b"/some/name")
+        .walked(WIRE_F_BASE, b"c\0b\0")
+        .text(WIRE_F_TO, b"other");
+    let mut log = log();
+    let mut decoder = Decoder::default();
+    let mut refused = 0;
+    for len in 0..whole.0.len() {
+        refused += usize::from(decoder.record(&aligned(&whole.0[..len]), &mut log).is_err());
+    }
+    assert!(refused > size_of::<wire_head>());
+    for at in 0..whole.0.len() {
+        for value in [0, 1, 0x7f, 0xff] {
+            let mut bytes = whole.0.clone();
+            bytes[at] = value;
+            let _ = decoder.record(&aligned(&bytes), &mut log);
+        }
+    }
+    let unknown = Built(whole.0.clone());
+    let mut bytes = unknown.0;
+    bytes[0] = 200;
+    assert!(decoder.record(&aligned(&bytes), &mut log).is_err());
+}

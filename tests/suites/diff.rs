@@ -357,6 +357,26 @@ fn another_image_is_told_from_the_recorded_one() {
 }
 
 #[test]
+fn a_buildah_image_is_compared_with_its_record() {
+    require!(Root, Buildah);
+    let (context, buildah) = (context(PLAIN), Buildah::new());
+    let folder = tempfile::tempdir().unwrap();
+    for (layers, name) in [("--layers=true", "layers"), ("--layers=false", "squashed")] {
+        let (log, att) =
+            (folder.path().join(format!("{name}.ndjson")), folder.path().join(format!("{name}.att")));
+        let build = buildah.build_command(Isolation::Oci, context.path(), "diff-bah-run", &[layers]);
+        drop(stdout_of(&mut recorder(&log, &build)));
+        let layout = format!("oci:{}:x", folder.path().join(name).display());
+        buildah.push("diff-bah-run", &layout);
+        let mut attest = bins::command("blubr-attest");
+        attest.arg("--dockerfile").arg(context.file("Dockerfile")).arg("-o").arg(&att);
+        drop(stdout_of(attest.args(["--image", &layout]).arg(&log)));
+        let report = text_of(bins::command("blubr-diff").args(["--image", &layout]).arg(&att));
+        assert!(report.ends_with("\nsame") && report.lines().count() == 4, "{report}");
+    }
+}
+
+#[test]
 fn an_encrypted_attestation_is_opened_with_its_key() {
     require!(Root, Docker, Gpg);
     let runs = Runs::shared();
@@ -411,6 +431,8 @@ fn trouble_is_one_line_and_status_2() {
     fails(&["--image", "oci:x", &empty, &empty], "not two");
     fails(&["-", "-"], "standard input");
     fails(&["--only=nonsense", &empty, &empty], "nonsense");
+    fails(&["--only=network", "--image", "oci:x", &empty], "--only");
+    fails(&["--only=history", &empty, &empty], "--image only");
     fails(&["--bad"], "--bad");
 }
 

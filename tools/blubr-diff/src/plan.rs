@@ -4,7 +4,7 @@ use std::path::Path;
 
 use blubr_cli::Failure;
 
-use crate::cli::Compare;
+use crate::cli::{Compare, Subject};
 
 /// What to compare.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,7 +20,16 @@ pub enum Plan<'a> {
 /// # Errors
 /// When there are too few or too many attestations.
 pub fn plan(flags: &Compare) -> Result<Plan<'_>, Failure> {
+    let with_image =
+        |subject: &Subject| matches!(subject, Subject::Image | Subject::History | Subject::Files);
     match (flags.attestations.as_slice(), &flags.image) {
+        (_, Some(_)) if flags.only.iter().any(|s| !with_image(s)) => {
+            Err(Failure::new("with --image only image, history and files are compared")
+                .advise("change --only"))
+        }
+        (_, None) if flags.only.contains(&Subject::History) => {
+            Err(Failure::new("a history can be compared with --image only").advise("change --only"))
+        }
         ([old, new], None) if old == Path::new("-") && new == Path::new("-") => {
             Err(Failure::new("only one of the two attestations can come from standard input"))
         }

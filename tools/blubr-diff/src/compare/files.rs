@@ -85,13 +85,13 @@ fn contents(
         .map(|(p, content)| format!("- {} {p}", content.0))
         .collect();
     for (list, severity, what) in [
-        (unexpected, Warning, "have another content although their step is the same"),
-        (other, Change, "have another content"),
-        (added, Change, "are new"),
-        (gone, Change, "are gone"),
+        (unexpected, Warning, "with another content although their step is the same"),
+        (other, Change, "with another content"),
+        (added, Change, "that are new"),
+        (gone, Change, "that are gone"),
     ] {
         if !list.is_empty() {
-            let what = format!("{} files {what}", list.len());
+            let what = format!("files {what}: {}", list.len());
             found.add(Difference::new(Files, severity, what).detail(shown(list)));
         }
     }
@@ -245,7 +245,7 @@ impl<'a> Checker<'a> {
         let count = wrong.len() + self.extra_count;
         wrong.append(&mut self.extra);
         if count > 0 {
-            let what = format!("{count} files of the image are not what the record says");
+            let what = format!("files of the image that are not what the record says: {count}");
             found.add(Difference::new(Files, Alert, what).detail(shown(wrong)));
         } else if !self.by_layer {
             found.notes.push("the image has other layers; its files are the same".to_owned());

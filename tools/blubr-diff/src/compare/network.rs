@@ -88,7 +88,7 @@ pub fn compare(
         b.keys().filter(|k| !a.contains_key(k)).partition(|k| !k.loopback);
     let plus = |keys: Vec<&Key>| shown(keys.into_iter().map(|k| format!("+ {}", k.text())).collect());
     if !outside.is_empty() {
-        let what = format!("{} new connections or look-ups", outside.len());
+        let what = format!("new connections or look-ups: {}", outside.len());
         found.add(Difference::new(Subject, Warning, what).detail(plus(outside)));
     }
     if !inside.is_empty() {
@@ -96,7 +96,12 @@ pub fn compare(
     }
     if !gone.is_empty() {
         found.add(
-            Difference::new(Subject, Change, format!("{} are gone", gone.len())).detail(shown(gone)),
+            Difference::new(
+                Subject,
+                Change,
+                format!("connections or look-ups that are gone: {}", gone.len()),
+            )
+            .detail(shown(gone)),
         );
     }
     let turned: Vec<String> = a

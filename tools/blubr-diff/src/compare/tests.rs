@@ -111,16 +111,18 @@ fn each_subject_sees_its_own_change() {
             p["blubr_build"]["unattributed"]["processes"] =
                 json!([{"id": "5:5", "exe": "/x", "argv": ["x"]}]);
         }),
-        ("network warning 1 new connections or look-ups", |p| {
+        ("network warning new connections or look-ups: 1", |p| {
             let mut other = p["monitorLog"]["network"][0].clone();
             other["hostname"] = "evil.example".into();
             p["monitorLog"]["network"].as_array_mut().unwrap().push(other);
         }),
-        ("network change 1 are gone", |p| p["monitorLog"]["network"] = json!([])),
-        ("files warning 1 files have another content although their step is the same", |p| {
+        ("network change connections or look-ups that are gone: 1", |p| {
+            p["monitorLog"]["network"] = json!([])
+        }),
+        ("files warning files with another content although their step is the same: 1", |p| {
             p["blubr_build"]["files"][1]["sha256"] = "b2".into();
         }),
-        ("files change 1 files are gone", |p| {
+        ("files change files that are gone: 1", |p| {
             p["blubr_build"]["files"].as_array_mut().unwrap().truncate(1)
         }),
         ("image change the platform", |p| p["blubr_build"]["image"]["platform"] = "linux/arm64".into()),

@@ -74,7 +74,7 @@ fn summary(found: &Found) -> String {
     if found.differences.is_empty() {
         return match found.not_compared.len() {
             0 => "same".to_owned(),
-            n => format!("same in all that could be compared; {n} things could not"),
+            n => format!("same in all that could be compared; not compared: {n}"),
         };
     }
     let mut counts = Vec::new();

@@ -1,5 +1,7 @@
 //! Words whose quotes are gone (`ENV A=1 B=two words`), cut again with the help of the image's config.
 
+use std::collections::BTreeSet;
+
 /// Candidates for a cut that are weighed against each other; with more, every candidate is taken.
 const CANDIDATES_MAX: usize = 128;
 
@@ -30,6 +32,16 @@ pub fn pairs<'k>(
         found.push((start.name.to_owned(), value.to_owned()));
     }
     (found, sure)
+}
+
+/// Whether a text can be cut into `count` pairs of names that are all known in one way only.
+pub fn has_one_reading<'k>(
+    text: &str,
+    known: impl Fn(&str) -> Option<Option<&'k str>>,
+    count: usize,
+) -> bool {
+    let starts = starts(text, &known);
+    starts.len() == count && starts.iter().all(|s| known(s.name).is_some())
 }
 
 /// Where a pair may begin.
@@ -88,20 +100,21 @@ fn choose<'k>(
     chosen
 }
 
+/// Words of one name that are tried as one; no engine's own names have more.
+const NAME_WORDS_MAX: usize = 16;
+
 /// Cuts `/v3 /v 4` into names: the longest runs of words that are in `known`, else single words. The second answer: whether
 /// all are known.
-pub fn names(text: &str, known: &[String]) -> (Vec<String>, bool) {
+pub fn names(text: &str, known: &BTreeSet<&str>) -> (Vec<String>, bool) {
     let words: Vec<&str> = text.split(' ').filter(|w| !w.is_empty()).collect();
-    // No name has more words than the longest known one.
-    let longest = known.iter().map(|k| k.split(' ').count()).max().unwrap_or(1);
     let mut found = Vec::new();
     let mut sure = true;
     let mut at = 0;
     while at < words.len() {
-        let longest_here = longest.min(words.len() - at);
-        let run = (1..=longest_here).rev().find_map(|n| {
+        let longest = NAME_WORDS_MAX.min(words.len() - at);
+        let run = (1..=longest).rev().find_map(|n| {
             let joined = words.get(at..at + n)?.join(" ");
-            known.contains(&joined).then_some((joined, n))
+            known.contains(joined.as_str()).then_some((joined, n))
         });
         let (name, taken) = run.unwrap_or_else(|| {
             sure = false;
@@ -144,7 +157,7 @@ mod tests {
 
     #[test]
     fn volumes() {
-        let known = ["/v 4".to_owned(), "/v3".to_owned()];
+        let known = BTreeSet::from(["/v 4", "/v3"]);
         assert_eq!(names("/v3 /v 4", &known), (vec!["/v3".into(), "/v 4".into()], true));
         assert_eq!(names("/v3 /x y", &known).0, ["/v3", "/x", "y"]);
     }

@@ -12,6 +12,8 @@ mod lossy;
 mod reconcile;
 mod statement;
 
+use std::collections::BTreeMap;
+
 use blubr_image::{Config, Digest};
 
 pub use base::Boundary;
@@ -55,6 +57,11 @@ pub struct Entry {
     pub build_args: Vec<(String, String)>,
 }
 
+/// An instruction that is longer than a line may be was none, in bytes.
+const INSTRUCTION_BYTES_MAX: usize = blubr_dockerfile::limits::LINE_BYTES_MAX;
+/// A command may have many lines; one that is longer than this is not taken apart, in bytes. execve(2) takes 128 KiB.
+const COMMAND_BYTES_MAX: usize = 1 << 20;
+
 /// Reverses an image. `base`: the config of the image that it was made from, where that is known.
 pub fn reverse(config: &Config, base: Option<&Config>) -> Reversed {
     let mut reversed = Reversed::default();
@@ -69,8 +76,7 @@ pub fn reverse(config: &Config, base: Option<&Config>) -> Reversed {
         }
     };
     let engines = engines(config);
-    let mut walk =
-        Walk { config, shell: blubr_dockerfile::default_shell(), args: Vec::new(), last_of_kind: false };
+    let mut walk = Walk::new(config);
     let last_healthcheck = config.history.iter().rposition(|h| h.created_by.contains("HEALTHCHECK "));
     for (at, history) in config.history.iter().enumerate() {
         let engine = engines.get(at).copied().unwrap_or(Engine::Classic);
@@ -81,6 +87,8 @@ pub fn reverse(config: &Config, base: Option<&Config>) -> Reversed {
         let mut entry =
             Entry { history: Some(at), engine: Some(engine.name()), layer, ..Entry::default() };
         match line.body {
+            Body::Instruction(_, rest) if rest.len() > INSTRUCTION_BYTES_MAX => {}
+            Body::Command(text) if text.len() > COMMAND_BYTES_MAX => {}
             Body::Instruction(keyword, rest) => {
                 let done = walk.instruction(engine, keyword, rest);
                 (entry.source, entry.unknown) = (done.source, done.unknown);
@@ -90,7 +98,8 @@ pub fn reverse(config: &Config, base: Option<&Config>) -> Reversed {
                 (entry.source, entry.unknown, entry.build_args) = (done.source, done.unknown, given);
             }
             Body::Unknown
-                if engine == Engine::Classic
+                if history.created_by.len() <= COMMAND_BYTES_MAX
+                    && engine == Engine::Classic
                     && entry.layer.is_some()
                     && !history.created_by.trim().is_empty() =>
             {
@@ -150,10 +159,10 @@ fn engines(config: &Config) -> Vec<Engine> {
 /// no line declares gets ARG lines in front.
 fn give_args_their_values(entries: Vec<Entry>) -> Vec<Entry> {
     let mut done: Vec<Entry> = Vec::with_capacity(entries.len());
+    let mut declared: BTreeMap<String, usize> = BTreeMap::new();
     for entry in entries {
         for (name, value) in &entry.build_args {
-            let declared = done.iter().rposition(|e| declares(e).is_some_and(|(n, _)| n == *name));
-            match declared.and_then(|at| done.get_mut(at)) {
+            match declared.get(name).and_then(|at| done.get_mut(*at)) {
                 Some(arg) => give(arg, name, value),
                 None if statement::PREDEFINED_ARGS.contains(&name.as_str()) => {}
                 None => {
@@ -163,9 +172,13 @@ fn give_args_their_values(entries: Vec<Entry>) -> Vec<Entry> {
                         "{}: declared by no line of the history, given to the next RUN",
                         comment(name)
                     ));
+                    declared.insert(name.clone(), done.len());
                     done.push(added);
                 }
             }
+        }
+        if let Some((name, _)) = declares(&entry) {
+            declared.insert(name, done.len());
         }
         done.push(entry);
     }
@@ -174,11 +187,9 @@ fn give_args_their_values(entries: Vec<Entry>) -> Vec<Entry> {
 
 /// The name that an ARG entry declares, and its value.
 fn declares(entry: &Entry) -> Option<(String, Option<String>)> {
-    let instruction = layout::parse_one(entry.source.as_deref()?).filter(|i| i.keyword == "arg")?;
-    let word = blubr_dockerfile::Scope::new('\\', std::collections::BTreeMap::new())
-        .step(&instruction)
-        .ok()?
-        .pop()?;
+    let source = entry.source.as_deref().filter(|s| s.starts_with("ARG "))?;
+    let instruction = layout::parse_one(source)?;
+    let word = blubr_dockerfile::Scope::new('\\', BTreeMap::new()).step(&instruction).ok()?.pop()?;
     Some(match word.split_once('=') {
         Some((name, value)) => (name.to_owned(), Some(value.to_owned())),
         None => (word, None),

@@ -1,6 +1,6 @@
 //! What config and history say differently: the sign of an image that was committed, squashed or rewritten.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use blubr_dockerfile::{Instruction, Scope};
 use blubr_image::{Config, ContainerConfig};
@@ -15,7 +15,7 @@ struct Made {
     labels: BTreeMap<String, String>,
     once: BTreeMap<&'static str, String>,
     onbuild: usize,
-    volumes: Vec<String>,
+    volumes: BTreeSet<String>,
 }
 
 /// Labels that engines add by themselves.
@@ -38,7 +38,7 @@ pub fn reconcile(config: &Config, reversed: &mut Reversed) {
     env_and_labels(c, &made, reversed);
     let whole = reversed.entries.iter().all(|e| e.source.is_some());
     singles(c, &made, whole, reversed);
-    for volume in c.volumes.iter().filter(|v| !made.volumes.contains(v)) {
+    for volume in c.volumes.iter().filter(|v| !made.volumes.contains(v.as_str())) {
         tail(reversed, layout::list("volume", std::slice::from_ref(volume)), "VOLUME");
     }
     // BuildKit writes no ONBUILD into the history; the classic builder and buildah do.
@@ -126,11 +126,8 @@ fn env_and_labels(c: &ContainerConfig, made: &Made, reversed: &mut Reversed) {
             tail(reversed, layout::pairs("env", &[(name.to_owned(), value.to_owned())]), "ENV");
         }
     }
-    for name in made
-        .env
-        .keys()
-        .filter(|n| !c.env.iter().any(|e| e.split_once('=').is_some_and(|(c, _)| c == *n)))
-    {
+    let configured: BTreeSet<&str> = c.env.iter().filter_map(|e| Some(e.split_once('=')?.0)).collect();
+    for name in made.env.keys().filter(|n| !configured.contains(n.as_str())) {
         reversed
             .remarks
             .push(format!("why the history sets ENV {} and the config doesn't have it", comment(name)));

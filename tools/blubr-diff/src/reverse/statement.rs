@@ -1,5 +1,7 @@
 //! One history line turned into one instruction, with what the line does not tell.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use blubr_image::{Config, Healthcheck};
 
 use crate::reverse::line::Engine;
@@ -29,10 +31,12 @@ impl Statement {
 pub struct Walk<'a> {
     /// The image's config, which keeps what history lines lose.
     pub config: &'a Config,
+    env: BTreeMap<&'a str, &'a str>,
+    volumes: BTreeSet<&'a str>,
     /// SHELL in force.
     pub shell: Vec<String>,
     /// Build arguments declared so far, with the values that an ARG line gives.
-    pub args: Vec<(String, Option<String>)>,
+    pub args: BTreeMap<String, Option<String>>,
     /// Whether a later line sets the same thing again, so that the config's value isn't this line's.
     pub last_of_kind: bool,
 }
@@ -51,7 +55,25 @@ pub const PREDEFINED_ARGS: [&str; 10] = [
     "all_proxy",
 ];
 
-impl Walk<'_> {
+/// Where BuildKit puts a heredoc that begins with `#!`.
+const INLINE_SCRIPT: &str = "/dev/pipes/";
+
+/// Places where the build arguments of a command may end, which are tried.
+const ENDS_MAX: usize = 32;
+
+impl<'a> Walk<'a> {
+    /// Before the first line.
+    pub fn new(config: &'a Config) -> Self {
+        Self {
+            config,
+            env: config.config.env.iter().rev().filter_map(|e| e.split_once('=')).collect(),
+            volumes: config.config.volumes.iter().map(String::as_str).collect(),
+            shell: blubr_dockerfile::default_shell(),
+            args: BTreeMap::new(),
+            last_of_kind: false,
+        }
+    }
+
     /// An instruction that ran no command.
     pub fn instruction(&mut self, engine: Engine, keyword: &str, rest: &str) -> Statement {
         let lower = keyword.to_lowercase();
@@ -71,6 +93,8 @@ impl Walk<'_> {
                 Statement::sure(layout::one(&lower, rest))
             }
             "EXPOSE" => {
+                // Docker 28 writes a list, those before it a map.
+                let rest = goquote::bracketed(rest).unwrap_or(rest);
                 let ports = goquote::map_keys(rest);
                 let ports =
                     ports.unwrap_or_else(|| rest.split_whitespace().map(str::to_owned).collect());
@@ -78,7 +102,7 @@ impl Walk<'_> {
             }
             "VOLUME" => {
                 let inside = goquote::bracketed(rest).unwrap_or(rest);
-                let (volumes, sure) = lossy::names(inside, &self.config.config.volumes);
+                let (volumes, sure) = lossy::names(inside, &self.volumes);
                 let sure = sure || !volumes.is_empty() && volumes.iter().all(|v| v.starts_with('/'));
                 Statement::with(layout::list(&lower, &volumes), sure, "whether a name holds spaces")
             }
@@ -98,10 +122,7 @@ impl Walk<'_> {
     }
 
     fn env(&self, rest: &str) -> Statement {
-        let env = &self.config.config.env;
-        let (pairs, sure) = lossy::pairs(rest, |name| {
-            env.iter().filter_map(|e| e.split_once('=')).find(|(n, _)| *n == name).map(|(_, v)| Some(v))
-        });
+        let (pairs, sure) = lossy::pairs(rest, |name| self.env.get(name).map(|v| Some(*v)));
         Statement::with(
             layout::pairs("env", &pairs),
             sure,
@@ -124,7 +145,7 @@ impl Walk<'_> {
             // buildah names all arguments declared so far, without their values.
             let names: Vec<&str> =
                 rest.split_whitespace().map(|w| w.split_once('=').map_or(w, |(n, _)| n)).collect();
-            let new = names.iter().find(|n| !self.args.iter().any(|(known, _)| known == *n));
+            let new = names.iter().find(|n| !self.args.contains_key(**n));
             let Some(name) = new.or(names.first()) else { return Statement::default() };
             self.declare(name, None);
             return Statement::sure(layout::arg(name, None));
@@ -138,8 +159,7 @@ impl Walk<'_> {
     }
 
     fn declare(&mut self, name: &str, value: Option<&str>) {
-        self.args.retain(|(known, _)| known != name);
-        self.args.push((name.to_owned(), value.map(str::to_owned)));
+        self.args.insert(name.to_owned(), value.map(str::to_owned));
     }
 
     fn set_shell(&mut self, rest: &str) -> Statement {
@@ -185,6 +205,10 @@ impl Walk<'_> {
         }
         let joined = self.shell.join(" ");
         let source = match text.strip_prefix(&joined).and_then(|t| t.strip_prefix(' ')) {
+            Some(command) if command.starts_with(INLINE_SCRIPT) => {
+                unknown.push("the script itself; it stood in the Dockerfile as a heredoc".to_owned());
+                layout::run_shell(command, &self.shell)
+            }
             Some(command) => layout::run_shell(command, &self.shell),
             None => {
                 unknown.push(
@@ -208,16 +232,17 @@ impl Walk<'_> {
             return (Vec::new(), rest, Vec::new());
         }
         let known = |name: &str| {
-            let declared = self.args.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_deref());
+            let declared = self.args.get(name).map(Option::as_deref);
             declared.or_else(|| PREDEFINED_ARGS.contains(&name).then_some(None))
         };
         for shell in [self.shell.join(" "), "/bin/sh -c".to_owned()] {
-            for (at, _) in rest.match_indices(&format!(" {shell} ")) {
+            for (at, _) in rest.match_indices(&format!(" {shell} ")).take(ENDS_MAX) {
                 let (Some(args), Some(command)) = (rest.get(..at), rest.get(at + 1..)) else { continue };
                 let (pairs, sure) = lossy::pairs(args, known);
                 // buildah counts words, not arguments.
                 if pairs.len() == count || (!pairs.is_empty() && args.split(' ').count() == count) {
                     let remark = "where the build arguments' values end".to_owned();
+                    let sure = sure || lossy::has_one_reading(args, known, count);
                     return (pairs, command, if sure { Vec::new() } else { vec![remark] });
                 }
             }
@@ -280,11 +305,15 @@ fn copy(engine: Engine, keyword: &str, rest: &str) -> Statement {
     }
     // Several sources need a destination that ends with a slash, so anything else had a space in a name.
     let sure = words.len() <= 2 || words.last().is_some_and(|w| w.ends_with('/') || w == ".");
-    Statement::with(
+    let mut statement = Statement::with(
         layout(keyword, &flags, &words),
         sure,
         "where these names begin and end: one holds a space",
-    )
+    );
+    if words.iter().any(|w| w.starts_with("<<")) {
+        statement.unknown.push("what the inline files (heredocs) hold".to_owned());
+    }
+    statement
 }
 
 /// `&{["CMD-SHELL" "x"] "5s" "3s" "1m0s" '\x02'}`, with a start interval before the retries in newer engines.

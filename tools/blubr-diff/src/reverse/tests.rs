@@ -109,6 +109,40 @@ fn buildkit() {
     );
 }
 
+/// Docker 26 and 28 wrote these lines for heredocs, a shebang, and ports.
+#[test]
+fn newer_buildkit() {
+    let bk = "buildkit.dockerfile.v0";
+    let c = config(
+        &[
+            ("ARG V=1.2", bk, true),
+            ("COPY <<one <<two /docs/ # buildkit", bk, false),
+            ("RUN |1 V=9 x /bin/sh -c cat <<E1 - <<-E2 > /h2\none\nE1\n\ttwo\nE2 # buildkit", bk, false),
+            ("RUN |1 V=9 x /bin/sh -c /dev/pipes/S # buildkit", bk, false),
+            ("EXPOSE [53/udp 80/tcp]", bk, true),
+            ("HEALTHCHECK &{[\"CMD\" \"test\" \"/m 8\"] \"5s\" \"0s\" \"0s\" \"2s\" '\\x00'}", bk, true),
+            ("HEALTHCHECK &{[\"NONE\"] \"0s\" \"0s\" \"0s\" \"0s\" '\\x00'}", bk, true),
+        ],
+        json!({"ExposedPorts": {"80/tcp": {}, "53/udp": {}}, "Healthcheck": {"Test": ["NONE"]}}),
+    );
+    let reversed = reverse(&c, None);
+    assert_eq!(
+        sources(&reversed),
+        [
+            "ARG V=1.2",
+            "COPY [\"<<one\", \"<<two\", \"/docs/\"]",
+            "RUN cat <<E1 - <<-E2 > /h2\none\nE1\n\ttwo\nE2",
+            "RUN /dev/pipes/S",
+            "EXPOSE 53/udp 80/tcp",
+            "HEALTHCHECK --interval=5s --start-interval=2s CMD [\"test\", \"/m 8\"]",
+            "HEALTHCHECK NONE",
+        ]
+    );
+    assert_eq!(reversed.entries[0].notes, ["--build-arg gave 9 x"]);
+    let unknown: Vec<usize> = reversed.entries.iter().map(|e| e.unknown.len()).collect();
+    assert_eq!(unknown, [0, 1, 0, 1, 0, 0, 0], "{reversed:?}");
+}
+
 #[test]
 fn buildah() {
     let c = config(
@@ -275,5 +309,32 @@ fn values_read_back() {
         let instruction = layout::parse_one(reversed.entries[0].source.as_deref().unwrap()).unwrap();
         let words = Scope::new('\\', BTreeMap::new()).step(&instruction).unwrap();
         assert_eq!(words, ["V", value]);
+    }
+}
+
+/// A config of the largest size that is read, made to be slow in one place each.
+#[test]
+fn huge_configs_take_no_longer_than_they_are_long() {
+    use std::time::{Duration, Instant};
+    const BYTES: usize = 4 << 20;
+    let many = |what: &str| what.repeat(BYTES / what.len());
+    let names: Vec<String> = (0..100_000).map(|n| format!("/v{n}")).collect();
+    let volumes: serde_json::Map<String, serde_json::Value> =
+        names.iter().map(|n| (n.clone(), json!({}))).collect();
+    let env: Vec<String> = (0..100_000).map(|n| format!("E{n}=x")).collect();
+    let lines = [
+        (format!("|2 A={}", many("x /bin/sh -c ")), json!({})),
+        (format!("VOLUME [{}]", many("/v ")), json!({"Volumes": volumes})),
+        (format!("ENV {}", many("E1=x ")), json!({"Env": env})),
+        (format!("RUN /bin/sh -c {}", many("a    b\n")), json!({})),
+        (format!("|100000 {} /bin/sh -c x", many("B=x ")), json!({})),
+    ];
+    for (line, more) in lines {
+        let start = Instant::now();
+        let c = config(&[(&line, "", false)], more);
+        dockerfile::print(&reverse(&c, None), &c, "x", None);
+        // Without optimisation, and with other tests beside it.
+        assert!(start.elapsed() < Duration::from_secs(60), "{}: {:?}", &line[..20], start.elapsed());
+        eprintln!("{} {:?}", &line[..20], start.elapsed());
     }
 }

@@ -144,6 +144,7 @@ impl Walk {
             "expose" => ports(&words),
             "healthcheck" => healthcheck(i),
             "copy" | "add" if sums => format!("{SUM} {}", words.last().map_or("", String::as_str)),
+            "copy" | "add" => inline_files(i, words).join(" "),
             _ => words.join(" "),
         };
         let key = format!("{} {text}", i.keyword.to_uppercase());
@@ -162,6 +163,19 @@ impl Walk {
         // Without the shell: SHELL has a line of its own, and buildah always writes /bin/sh.
         format!("{SHELL}{text}")
     }
+}
+
+/// BuildKit's history names an inline file by its heredoc's name, without quotes and the `-` of `<<-`.
+fn inline_files(i: &Instruction, mut words: Vec<String>) -> Vec<String> {
+    let mut names = i.heredocs.iter().map(|h| format!("<<{}", h.name));
+    for word in
+        words.iter_mut().filter(|w| w.trim_start_matches(|c: char| c.is_ascii_digit()).starts_with("<<"))
+    {
+        if let Some(name) = names.next() {
+            *word = name;
+        }
+    }
+    words
 }
 
 fn pairs(words: &[String]) -> String {

@@ -431,6 +431,30 @@ fn one_byte_changed_anywhere_is_found() {
 }
 
 #[test]
+fn a_layout_made_to_mislead_is_refused() {
+    require!(Root, Buildah, Registry);
+    let fixture = Fixture::new();
+    let image = fixture.layout();
+    let elsewhere = fixture.file("elsewhere");
+    std::fs::rename(fixture.file("layout/blobs/sha256"), &elsewhere).unwrap();
+    let before = std::fs::read_dir(&elsewhere).unwrap().count();
+    std::os::unix::fs::symlink(&elsewhere, fixture.file("layout/blobs/sha256")).unwrap();
+    let (_, said) = ends(2, &[&image, &fixture.name("app.json")]);
+    assert!(said.contains("symlink"), "{said}");
+    assert_eq!(std::fs::read_dir(&elsewhere).unwrap().count(), before);
+    // A pipe would be read for ever.
+    for file in ["index.json", "oci-layout"] {
+        let path = fixture.file("layout").join(file);
+        std::fs::rename(&path, fixture.file("aside")).unwrap();
+        drop(stdout_of(Command::new("mkfifo").arg(&path)));
+        let (_, said) = ends(2, &["discover", &image]);
+        assert!(said.contains("no regular file"), "{said}");
+        std::fs::rename(fixture.file("aside"), &path).unwrap();
+    }
+    ends(1, &["discover", &image]);
+}
+
+#[test]
 fn what_is_wrong_is_said_in_one_line() {
     let folder = tempfile::tempdir().unwrap();
     let file = |name: &str, text: &[u8]| {

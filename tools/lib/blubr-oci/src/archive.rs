@@ -82,7 +82,14 @@ impl Archive {
         let io = |error| Error::Io { what: name.clone(), error };
         let mut members = BTreeMap::new();
         let mut reader = tar::Reader::new(io::BufReader::new(&file), None);
-        while let Some(member) = reader.next_member().map_err(place)? {
+        while let Some(member) =
+            reader.next_member().map_err(|error| match (&error, members.is_empty()) {
+                (Error::Layer { offset: 0, .. }, true) => {
+                    Error::Source(format!("{name}: this is no tar archive, nor one in gzip or zstd"))
+                }
+                _ => place(error),
+            })?
+        {
             let path = tar::normalise(&member.name).map_err(|reason| place(reader.error(reason)))?;
             let found = match member.typeflag {
                 b'0' if !member.sparse => {

@@ -13,6 +13,22 @@ pub(crate) fn read(path: &Path, limit: usize) -> Result<Vec<u8>, Error> {
     read_bounded(file, limit).map_err(|error| Error::Io { what: what(), error })
 }
 
+/// Reads a file of a layout. Whoever made it may have put a pipe or a device there, which would never end.
+pub(crate) fn read_regular(path: &Path, limit: usize) -> Result<Vec<u8>, Error> {
+    must_be_regular(path)?;
+    read(path, limit)
+}
+
+/// An error for what exists and is no regular file.
+pub(crate) fn must_be_regular(path: &Path) -> Result<(), Error> {
+    match path.metadata() {
+        Ok(about) if !about.is_file() => {
+            Err(Error::Source(format!("{}: this is no regular file", path.display())))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Reads to the end, at most `limit` bytes.
 pub(crate) fn read_bounded(inner: impl Read, limit: usize) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use blubr_image::Error;
 use reqwest::blocking::{Client, RequestBuilder, Response};
-use reqwest::header::{AUTHORIZATION, HeaderMap, WWW_AUTHENTICATE};
+use reqwest::header::{AUTHORIZATION, HeaderMap, RETRY_AFTER, WWW_AUTHENTICATE};
 use reqwest::{Method, StatusCode, Url};
 
 use crate::auth::Credentials;
@@ -17,6 +17,11 @@ const CONNECT_MAX: Duration = Duration::from_secs(30);
 /// A whole request and its answer; layers of many GB take long.
 const REQUEST_MAX: Duration = Duration::from_secs(3600);
 const REDIRECTS_MAX: usize = 5;
+/// A request that can't be answered for the moment is sent again so many times, after a pause that doubles.
+const RETRIES_MAX: u32 = 3;
+const PAUSE_MIN: Duration = Duration::from_millis(150);
+/// A registry may ask for a longer pause, but not for more than this.
+const PAUSE_SECONDS_MAX: u64 = 10;
 /// Tokens and errors are short, in bytes.
 const ANSWER_BYTES_MAX: usize = 1 << 20;
 const ERROR_BYTES_MAX: usize = 64 << 10;
@@ -102,8 +107,25 @@ impl Http {
         Error::Source(format!("{}/{}: {}", self.registry.host, self.registry.repository, what.into()))
     }
 
-    /// Sends a request; answers a challenge once.
+    /// Sends a request; answers a challenge once. What a registry can't do for the moment is asked for again: all that
+    /// we send may be sent twice.
     pub fn send(&mut self, request: &Request<'_>) -> Result<Response, Error> {
+        let mut pause = PAUSE_MIN;
+        for _ in 0..RETRIES_MAX {
+            let response = self.send_now(request)?;
+            if !is_passing(response.status()) {
+                return Ok(response);
+            }
+            // In the same moment other clients were refused, too.
+            let spread = Duration::from_millis(u64::from(std::process::id() % 101));
+            std::thread::sleep(asked_pause(response.headers()).unwrap_or(pause) + spread);
+            pause *= 2;
+        }
+        self.send_now(request)
+    }
+
+    /// Sends a request once (twice, where it is answered by a challenge).
+    pub fn send_now(&mut self, request: &Request<'_>) -> Result<Response, Error> {
         let response = self.send_once(request)?;
         if response.status() != StatusCode::UNAUTHORIZED {
             return Ok(response);
@@ -249,6 +271,17 @@ impl Http {
         let said: String = said.chars().take(300).flat_map(char::escape_default).collect();
         self.error(format!("{doing}: the registry says {status} {said}").trim_end().to_owned())
     }
+}
+
+/// Answers that may be others a moment later. A registry on a file system gives 500 for a tag that is just being written.
+pub(crate) fn is_passing(status: StatusCode) -> bool {
+    status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error()
+}
+
+/// Retry-After, where it is in seconds.
+fn asked_pause(headers: &HeaderMap) -> Option<Duration> {
+    let seconds: u64 = headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
+    Some(Duration::from_secs(seconds.min(PAUSE_SECONDS_MAX)))
 }
 
 /// Redirects to elsewhere lose the Authorization header (reqwest does so), and never lead away from TLS.

@@ -28,7 +28,7 @@ pub struct Layout {
 impl Layout {
     /// Opens the layout in `dir`, whose version must be one that we know.
     pub fn open(dir: &Path) -> Result<Layout, Error> {
-        let bytes = files::read(&dir.join("oci-layout"), MARKER_BYTES_MAX)
+        let bytes = files::read_regular(&dir.join("oci-layout"), MARKER_BYTES_MAX)
             .map_err(|error| Error::Source(format!("{}: no OCI layout here: {error}", dir.display())))?;
         check_marker(&bytes, &dir.display().to_string())?;
         Ok(Layout { dir: dir.to_owned() })
@@ -36,7 +36,7 @@ impl Layout {
 
     /// The layout's index.
     pub fn index(&self) -> Result<Index, Error> {
-        Index::parse(&files::read(&self.dir.join("index.json"), MANIFEST_BYTES_MAX)?)
+        Index::parse(&files::read_regular(&self.dir.join("index.json"), MANIFEST_BYTES_MAX)?)
     }
 
     /// Where a blob is, or would be. A [`Digest`]'s hex is hex: nothing in it leaves the folder.
@@ -93,11 +93,16 @@ impl Layout {
 
 impl Blobs for Layout {
     fn manifest(&mut self, digest: &Digest) -> Result<Vec<u8>, Error> {
-        files::checked(files::read(&self.blob_path(digest), MANIFEST_BYTES_MAX)?, digest, "a manifest")
+        files::checked(
+            files::read_regular(&self.blob_path(digest), MANIFEST_BYTES_MAX)?,
+            digest,
+            "a manifest",
+        )
     }
 
     fn blob(&mut self, descriptor: &Descriptor) -> Result<Box<dyn Read + '_>, Error> {
         let path = self.blob_path(&descriptor.digest);
+        files::must_be_regular(&path)?;
         let file =
             File::open(&path).map_err(|error| Error::Io { what: path.display().to_string(), error })?;
         Ok(Box::new(Checked::new(file, &descriptor.digest, descriptor.size)))

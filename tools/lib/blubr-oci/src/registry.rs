@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use crate::files::{self, Checked};
 use crate::found::Blobs;
-use crate::http::{Http, Request};
+use crate::http::{Http, Request, is_passing};
 use crate::refer::{How, Store};
 use crate::{Options, Registry, index};
 
@@ -123,7 +123,7 @@ impl Remote {
             } else {
                 stayed = false;
                 index::add(&mut current, entry)?;
-                self.put_manifest(&tag, OCI_INDEX, &index::write(&current)?)?;
+                self.put_index_now(&tag, &index::write(&current)?)?;
             }
             // Each client waits for another time, or two of them could overwrite each other for ever.
             let spread =
@@ -133,6 +133,19 @@ impl Remote {
         Err(self
             .http
             .error(format!("the tag {tag} was overwritten by others {ROUNDS_MAX} times: try again")))
+    }
+
+    /// Writes an index that was read a moment ago. Unlike all else this isn't repeated when the registry can't do it for
+    /// the moment: after a pause it would overwrite what others wrote meanwhile, so the caller reads again.
+    fn put_index_now(&mut self, tag: &str, bytes: &[u8]) -> Result<(), Error> {
+        let url = self.http.url(&format!("manifests/{tag}"))?;
+        let headers = [("content-type", OCI_INDEX)];
+        let request = Request { method: Method::PUT, url, headers: &headers, body: Some(bytes) };
+        let response = self.http.send_now(&request)?;
+        if response.status().is_success() || is_passing(response.status()) {
+            return Ok(());
+        }
+        Err(self.http.refusal(&format!("writing the tag {tag}"), response))
     }
 
     fn put_manifest(&mut self, name: &str, media_type: &str, bytes: &[u8]) -> Result<HeaderMap, Error> {

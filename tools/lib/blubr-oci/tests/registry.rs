@@ -175,6 +175,23 @@ fn an_error_is_never_an_empty_list() {
 }
 
 #[test]
+fn what_fails_for_a_moment_is_asked_for_again() {
+    let count = Arc::new(Mutex::new(0));
+    let asked_times = Arc::clone(&count);
+    let address = registry(move |_, _| {
+        let mut count = count.lock().unwrap();
+        *count += 1;
+        match *count {
+            1 => answer(500, &[], ""),
+            2 => answer(429, &[("retry-after", "0")], ""),
+            _ => answer(200, &[("content-type", INDEX)], index(&[descriptor("a")])),
+        }
+    });
+    assert_eq!(list(&address, &Options::default()), Ok(1));
+    assert_eq!(*asked_times.lock().unwrap(), 3);
+}
+
+#[test]
 fn hostile_answers_are_errors() {
     let huge = registry(|_, _| answer(200, &[("content-type", INDEX)], vec![b' '; 5 << 20]));
     assert!(error(&huge).contains("larger"));

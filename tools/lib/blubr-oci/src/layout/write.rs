@@ -41,6 +41,15 @@ impl Layout {
         let path = self.blob_path(digest);
         let at_path = |error| Error::Io { what: path.display().to_string(), error };
         let folder = path.parent().unwrap_or(&self.dir);
+        // Root may write into a layout that somebody else made: not through a link that leads out of it.
+        for place in [&self.dir.join("blobs"), folder] {
+            if place.symlink_metadata().is_ok_and(|about| about.is_symlink()) {
+                let place = place.display();
+                return Err(Error::Source(format!(
+                    "{place}: a symlink, through which no blob is written"
+                )));
+            }
+        }
         fs::create_dir_all(folder).map_err(at_path)?;
         let mut aside = Aside::create(&path).map_err(at_path)?;
         let mut hasher = Hasher::new(digest.algorithm());
@@ -73,7 +82,7 @@ impl Layout {
     ) -> Result<(), Error> {
         let lock = lock(&self.dir)?;
         let path = self.dir.join("index.json");
-        let mut current = index::parse(&files::read(&path, MANIFEST_BYTES_MAX)?)?;
+        let mut current = index::parse(&files::read_regular(&path, MANIFEST_BYTES_MAX)?)?;
         let before = current.clone();
         change(&mut current)?;
         if current != before {

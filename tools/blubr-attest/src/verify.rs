@@ -72,6 +72,11 @@ pub fn run(args: &Verify) -> Result<Exit, Failure> {
         }
         Err(error) => return Err(Failure::new(error).at(file.name)),
     };
+    if opened.recipients_intact == Some(false) {
+        let what =
+            "the parts by which its recipients open the message were changed; what it holds was not";
+        answers.bad("file", format!("{}: {what}", file.name));
+    }
     signature(args, &opened, &mut answers)?;
     match blubr_attestation::read(&opened.statement_bytes) {
         Ok(statement) => against(args, &statement, &mut answers)?,

@@ -2,8 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use pgp::composed::MessageBuilder;
 use pgp::crypto::sym::SymmetricKeyAlgorithm;
+use pgp::packet::{
+    LiteralData, PacketTrait as _, PublicKeyEncryptedSessionKey as SessionKey, SymEncryptedProtectedData,
+};
+use sha2::{Digest as _, Sha256};
 
 use crate::cert::{Cert, KeyError, one_line};
 use crate::policy::{self, Purpose, Usable};
@@ -44,8 +47,9 @@ pub fn encrypt(data: &[u8], recipients: &[&Cert], now: u64) -> Result<Vec<u8>, E
     }
     let failed = |error: pgp::errors::Error| EncryptError::Failed(one_line(&error));
     let mut rng = rand::rngs::OsRng;
-    let mut builder =
-        MessageBuilder::from_reader("", data).seipd_v1(&mut rng, SymmetricKeyAlgorithm::AES256);
+    let cipher = SymmetricKeyAlgorithm::AES256;
+    let session_key = cipher.new_session_key(&mut rng);
+    let mut out = Vec::with_capacity(data.len() + 4096);
     let mut done = BTreeSet::new();
     for cert in recipients {
         let chosen = policy::choose(&cert.key, Purpose::Encrypt, now)
@@ -53,14 +57,36 @@ pub fn encrypt(data: &[u8], recipients: &[&Cert], now: u64) -> Result<Vec<u8>, E
         if !done.insert(format!("{:x}", chosen.fingerprint())) {
             continue;
         }
-        match chosen {
-            Usable::Primary(key) => builder.encrypt_to_key(&mut rng, &key).map_err(failed)?,
-            Usable::Sub(key) => builder.encrypt_to_key(&mut rng, &key).map_err(failed)?,
+        let packet = match chosen {
+            Usable::Primary(key) => {
+                SessionKey::from_session_key_v3(&mut rng, &session_key, cipher, &key)
+            }
+            Usable::Sub(key) => SessionKey::from_session_key_v3(&mut rng, &session_key, cipher, &key),
         };
+        packet.and_then(|packet| packet.to_writer_with_header(&mut out)).map_err(failed)?;
     }
-    let mut out = Vec::with_capacity(data.len() + 4096);
-    builder.to_writer(rng, &mut out).map_err(failed)?;
+    // rPGP's own builder leaves the name out.
+    let literal =
+        LiteralData::from_bytes(recipients_name(&out), data.to_vec().into()).map_err(failed)?;
+    let mut plain = Vec::with_capacity(data.len() + 256);
+    literal.to_writer_with_header(&mut plain).map_err(failed)?;
+    let sealed =
+        SymEncryptedProtectedData::encrypt_seipdv1(&mut rng, cipher, session_key.as_ref(), &plain);
+    sealed.and_then(|sealed| sealed.to_writer_with_header(&mut out)).map_err(failed)?;
     Ok(out)
+}
+
+/// The name that the encrypted data is given: the digest of the packets before it, by which each recipient opens it. Whoever
+/// opens it can tell by this that the others' packets are as they were made, which nothing else in OpenPGP covers.
+pub(crate) fn recipients_name(packets: &[u8]) -> String {
+    format!("{NAME_PREFIX}{}", hex(&Sha256::digest(packets)))
+}
+
+/// How that name begins.
+pub(crate) const NAME_PREFIX: &str = "recipients-sha256-";
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn who(cert: &Cert) -> String {

@@ -7,6 +7,7 @@ use pgp::composed::{DecryptionOptions, Esk, Message, TheRing};
 use crate::FILE_BYTES_MAX;
 use crate::cert::one_line;
 use crate::dsse::{self, Envelope};
+use crate::encrypt::{NAME_PREFIX, recipients_name};
 use crate::kind::{DetectError, Kind};
 use crate::secret::SecretKey;
 
@@ -24,6 +25,9 @@ pub struct Opened {
     pub envelope: Option<Envelope>,
     /// The key ids that the message was encrypted to, in lower case (zeros: hidden); empty when it wasn't encrypted.
     pub encrypted_to: Vec<String>,
+    /// Whether the parts by which each recipient opens the message are as they were made; `None` where the message doesn't
+    /// say (another program encrypted it, or it isn't encrypted).
+    pub recipients_intact: Option<bool>,
 }
 
 /// Why a file can't be opened.
@@ -64,19 +68,29 @@ pub fn open(bytes: &[u8], keys: &[SecretKey]) -> Result<Opened, OpenError> {
     }
     let kind = Kind::detect(bytes)?;
     match kind {
-        Kind::Statement | Kind::Envelope => plain(kind, kind, bytes.to_vec(), Vec::new()),
+        Kind::Statement | Kind::Envelope => plain(kind, kind, bytes.to_vec(), Vec::new(), None),
         Kind::Message => {
-            let (inside, to) = decrypt(bytes, keys)?;
-            opened_message(inside, to)
+            let decrypted = decrypt(bytes, keys)?;
+            inside(decrypted)
         }
     }
 }
 
-/// Goes on with what a message held, e.g. after gpg has decrypted it.
+/// Goes on with what a message held, after gpg has decrypted it.
 pub fn opened_message(inside: Vec<u8>, encrypted_to: Vec<String>) -> Result<Opened, OpenError> {
-    match Kind::detect(&inside).map_err(OpenError::Inside)? {
+    self::inside(Decrypted { inside, to: encrypted_to, intact: None })
+}
+
+struct Decrypted {
+    inside: Vec<u8>,
+    to: Vec<String>,
+    intact: Option<bool>,
+}
+
+fn inside(decrypted: Decrypted) -> Result<Opened, OpenError> {
+    match Kind::detect(&decrypted.inside).map_err(OpenError::Inside)? {
         Kind::Message => Err(OpenError::Nested),
-        inner => plain(Kind::Message, inner, inside, encrypted_to),
+        inner => plain(Kind::Message, inner, decrypted.inside, decrypted.to, decrypted.intact),
     }
 }
 
@@ -85,9 +99,16 @@ fn plain(
     inner: Kind,
     bytes: Vec<u8>,
     encrypted_to: Vec<String>,
+    recipients_intact: Option<bool>,
 ) -> Result<Opened, OpenError> {
     if inner == Kind::Statement {
-        return Ok(Opened { kind, statement_bytes: bytes, envelope: None, encrypted_to });
+        return Ok(Opened {
+            kind,
+            statement_bytes: bytes,
+            envelope: None,
+            encrypted_to,
+            recipients_intact,
+        });
     }
     let envelope = Envelope::read(&bytes)?;
     Ok(Opened {
@@ -95,11 +116,12 @@ fn plain(
         statement_bytes: envelope.payload.clone(),
         envelope: Some(envelope),
         encrypted_to,
+        recipients_intact,
     })
 }
 
 /// Decrypts a message; its whole modification detection code is checked before a byte comes out.
-fn decrypt(bytes: &[u8], keys: &[SecretKey]) -> Result<(Vec<u8>, Vec<String>), OpenError> {
+fn decrypt(bytes: &[u8], keys: &[SecretKey]) -> Result<Decrypted, OpenError> {
     let damaged = |error: pgp::errors::Error| OpenError::Damaged(one_line(&error));
     let (message, _headers) = Message::from_reader(Cursor::new(bytes)).map_err(damaged)?;
     let to = recipients(&message);
@@ -141,7 +163,29 @@ fn decrypt(bytes: &[u8], keys: &[SecretKey]) -> Result<(Vec<u8>, Vec<String>), O
     if inside.len() > FILE_BYTES_MAX {
         return Err(OpenError::TooLong);
     }
-    Ok((inside, to))
+    let name =
+        message.literal_data_header().map(|header| header.file_name().clone()).unwrap_or_default();
+    let intact = name.starts_with(NAME_PREFIX.as_bytes()).then(|| {
+        let packets = bytes.get(..session_keys_end(bytes)).unwrap_or_default();
+        name == recipients_name(packets).as_bytes()
+    });
+    Ok(Decrypted { inside, to, intact })
+}
+
+/// Where the packets end that hold the session key for each recipient: the offset of the first packet of another type. They
+/// are read as we write them (RFC 9580, 4.2.1: the new format, one or two octets of length).
+fn session_keys_end(bytes: &[u8]) -> usize {
+    const SESSION_KEY_PACKET: u8 = 0xc1;
+    let mut at = 0;
+    while let Some(&[SESSION_KEY_PACKET, first, second]) = bytes.get(at..at + 3) {
+        let (head, length) = match first {
+            0..192 => (2, usize::from(first)),
+            192..224 => (3, ((usize::from(first) - 192) << 8) + usize::from(second) + 192),
+            _ => break,
+        };
+        at += head + length;
+    }
+    at
 }
 
 fn recipients(message: &Message<'_>) -> Vec<String> {

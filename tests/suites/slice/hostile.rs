@@ -115,10 +115,20 @@ fn attest_refuses_them_as_logs() {
 
 #[test]
 fn attest_refuses_them_as_attestations() {
-    for arguments in
-        [&["verify", "--unsigned", "@"][..], &["show", "@"], &["show", "--json", "@"], &["pae", "@"]]
-    {
+    for arguments in [&["show", "@"][..], &["show", "--json", "@"], &["pae", "@"]] {
         each_input("blubr-attest", |path| words(arguments, path));
+    }
+}
+
+#[test]
+fn attest_does_not_verify_them() {
+    for (case, path) in inputs() {
+        let mut verify = bins::command("blubr-attest");
+        let answer = run(verify.args(["verify", "--unsigned"]).arg(&path));
+        // What begins like an attestation does not verify (1); what doesn't is no attestation (2).
+        assert!(matches!(answer.status.code(), Some(1 | 2)), "{case}: {}", describe(&verify, &answer));
+        let said = [answer.stdout, answer.stderr].concat();
+        assert!(!said.is_empty() && said.len() < 2_000, "{case}: {}", String::from_utf8_lossy(&said));
     }
 }
 

@@ -200,7 +200,7 @@ impl Impostor {
         std::fs::set_permissions(&nest, std::fs::Permissions::from_mode(0o777)).unwrap();
         let program = nest.join("dockerd");
         std::fs::copy("/bin/bash", &program).unwrap();
-        let script = "echo $BASHPID > pid; while :; do echo x > impostor; /bin/cat impostor; done";
+        let script = "echo $BASHPID > pid; while :; do echo x > impostor; /bin/cat impostor; /bin/sleep 0.02; done";
         let mut command = Command::new("setpriv");
         command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups", "--pdeathsig", "KILL"]);
         command.arg(&program).args(["-c", script]).current_dir(&nest);

@@ -132,7 +132,7 @@ impl Remote {
         }
         Err(self
             .http
-            .error(format!("the tag {tag} was overwritten by others {ROUNDS_MAX} times: try again")))
+            .error(format!("the tag {tag} could not be written, or was overwritten by others, {ROUNDS_MAX} times: try again")))
     }
 
     /// Writes an index that was read a moment ago. Unlike all else this isn't repeated when the registry can't do it for

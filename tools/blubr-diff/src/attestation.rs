@@ -24,7 +24,25 @@ pub fn open(path: &Path, keys: &[SecretKey]) -> Result<Statement, Failure> {
     let name = input.name().to_owned();
     let bytes = input.read_to_end(blubr_envelope::FILE_BYTES_MAX as u64)?;
     let opened = blubr_envelope::open(&bytes, keys).map_err(|e| Failure::new(e).at(&name))?;
-    blubr_attestation::read(&opened.statement_bytes).map_err(|e| Failure::new(e).at(&name))
+    drop(bytes);
+    let mut statement =
+        blubr_attestation::read(&opened.statement_bytes).map_err(|e| Failure::new(e).at(&name))?;
+    forget(&mut statement);
+    Ok(statement)
+}
+
+/// Drops what is never compared, so that two records take little more memory than one.
+fn forget(statement: &mut Statement) {
+    let predicate = &mut statement.predicate;
+    predicate.monitor_log.process = Vec::new();
+    predicate.monitor_log.file_access = Vec::new();
+    let build = &mut predicate.blubr_build;
+    build.unattributed.reads = Vec::new();
+    build.candidates.iter_mut().for_each(|c| c.reads = Vec::new());
+    for step in &mut build.steps {
+        step.reads = Vec::new();
+        step.evidence = Vec::new();
+    }
 }
 
 /// The secret keys that the flags name.

@@ -36,14 +36,16 @@ pub fn compare(old: &BlubrBuild, new: &BlubrBuild, rules: &mut Rules, found: &mu
     }
 }
 
-/// What a visible entry is: kind, sum, link target, and the step that wrote it.
+/// What an entry is: kind, sum, link target, and the step that wrote it.
 type Content<'a> = (&'a str, Option<&'a str>, Option<&'a str>, Option<&'a str>);
 
-fn visible<'a>(files: &'a [File], rules: &mut Rules) -> BTreeMap<String, Content<'a>> {
+fn entries<'a>(files: &'a [File], rules: &mut Rules) -> BTreeMap<String, Content<'a>> {
     let mut map = BTreeMap::new();
-    for f in files.iter().filter(|f| !f.hidden) {
+    // What a later layer hides is in the image all the same: a secret that was removed can be read there.
+    for f in files.iter().filter(|f| !f.hidden || f.sha256.is_some()) {
         let content = (f.kind.as_str(), f.sha256.as_deref(), f.target.as_deref(), f.step.as_deref());
-        map.insert(rules.text(&path(f)), content);
+        let name = rules.text(&path(f));
+        map.insert(if f.hidden { format!("{name} (hidden by a later layer)") } else { name }, content);
     }
     map
 }
@@ -56,7 +58,7 @@ fn contents(
     rules: &mut Rules,
     found: &mut Found,
 ) {
-    let (a, b) = (visible(a, rules), visible(b, rules));
+    let (a, b) = (entries(a, rules), entries(b, rules));
     let text = |build: &BlubrBuild, step: Option<&str>| {
         step.and_then(|id| build.steps.iter().find(|s| s.id == id)).map(|s| s.text.clone())
     };

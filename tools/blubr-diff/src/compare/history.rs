@@ -57,8 +57,8 @@ impl History {
             });
             return Ok(Self { recorded: recorded.collect(), file });
         }
-        let mut steps: Vec<_> = build.steps.iter().filter(|s| s.origin == Origin::Dockerfile).collect();
-        steps.sort_by_key(|s| s.lines);
+        // In the record's order, which is the Dockerfile's, a base image's ONBUILDs behind their FROM.
+        let steps: Vec<_> = build.steps.iter().filter(|s| s.origin != Origin::Inherited).collect();
         if steps.is_empty() {
             return Err(
                 "the record repeats no instructions; give the Dockerfile by --dockerfile".to_owned()

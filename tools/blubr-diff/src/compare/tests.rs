@@ -84,7 +84,7 @@ fn the_same_is_the_same() {
 
 #[test]
 fn each_subject_sees_its_own_change() {
-    let cases: [(&str, Change); 14] = [
+    let cases: [(&str, Change); 15] = [
         ("dockerfile change the instructions differ", |p| {
             p["blubr_build"]["dockerfile"]["sha256"] = "ab".into();
             p["blubr_build"]["steps"][3]["text"] = "CMD [\"y\"]".into();
@@ -121,6 +121,11 @@ fn each_subject_sees_its_own_change() {
         }),
         ("files warning files with another content although their step is the same: 1", |p| {
             p["blubr_build"]["files"][1]["sha256"] = "b2".into();
+        }),
+        ("files change files that are new: 1", |p| {
+            let mut hidden = p["blubr_build"]["files"][1].clone();
+            hidden["hidden"] = true.into();
+            p["blubr_build"]["files"].as_array_mut().unwrap().push(hidden);
         }),
         ("files change files that are gone: 1", |p| {
             p["blubr_build"]["files"].as_array_mut().unwrap().truncate(1)

@@ -7,18 +7,26 @@ use crate::reverse::goquote;
 pub enum Engine {
     /// Docker's classic builder: `/bin/sh -c #(nop)  ENV A=1`.
     Classic,
-    /// BuildKit: `ENV A=1`, `RUN /bin/sh -c x # buildkit`. Others that write the bare instruction (kaniko) too.
+    /// BuildKit: `ENV A=1`, `RUN /bin/sh -c x # buildkit`.
     BuildKit,
+    /// Others that write the instruction as it stands in the file (kaniko): `RUN x`.
+    AsWritten,
     /// buildah and podman: `/bin/sh -c #(nop) ENV A=1`, with the instruction as it stands in the file.
     Buildah,
 }
 
 impl Engine {
+    /// Whether its lines hold the instruction as it stands in the file, quotes and variables and all.
+    pub fn keeps_text(self) -> bool {
+        matches!(self, Self::Buildah | Self::AsWritten)
+    }
+
     /// As people call it.
     pub fn name(self) -> &'static str {
         match self {
             Self::Classic => "classic",
             Self::BuildKit => "buildkit",
+            Self::AsWritten => "as-written",
             Self::Buildah => "buildah",
         }
     }
@@ -87,10 +95,12 @@ pub fn recognise<'a>(created_by: &'a str, comment: &str, shell: &str) -> Line<'a
     if let Some((word, rest)) = keyword(created_by) {
         let suffixed =
             matches!(word, "RUN" | "COPY" | "ADD").then(|| rest.strip_suffix(BUILDKIT_SUFFIX)).flatten();
+        let buildkit = suffixed.is_some() || comment == BUILDKIT_COMMENT;
+        let engine = if buildkit { Engine::BuildKit } else { Engine::AsWritten };
         let rest = suffixed.unwrap_or(rest);
         let body =
             if word == "RUN" { Body::Command(rest) } else { Body::Instruction(word, rest.trim_end()) };
-        return Line { engine: Some(Engine::BuildKit), shell: None, body };
+        return Line { engine: Some(engine), shell: None, body };
     }
     let engine =
         if comment == BUILDKIT_COMMENT { Some(Engine::BuildKit) } else { from_comment(comment) };
@@ -147,7 +157,7 @@ mod tests {
             ("/bin/sh -c #(nop)  ENV A=1", Some(Engine::Classic), Body::Instruction("ENV", "A=1")),
             ("/bin/sh -c #(nop) ENV A=1", Some(Engine::Buildah), Body::Instruction("ENV", "A=1")),
             ("/bin/sh -c #(nop) WORKDIR /x ", None, Body::Instruction("WORKDIR", "/x")),
-            ("ENV A=1", Some(Engine::BuildKit), Body::Instruction("ENV", "A=1")),
+            ("ENV A=1", Some(Engine::AsWritten), Body::Instruction("ENV", "A=1")),
             ("RUN /bin/sh -c x # buildkit", Some(Engine::BuildKit), Body::Command("/bin/sh -c x")),
             (
                 "RUN /bin/sh -c x # buildkit # buildkit",

@@ -100,6 +100,7 @@ pub fn reverse(config: &Config, base: Option<&Config>) -> Reversed {
             Body::Unknown
                 if history.created_by.len() <= COMMAND_BYTES_MAX
                     && engine == Engine::Classic
+                    && !history.created_by.starts_with('#')
                     && entry.layer.is_some()
                     && !history.created_by.trim().is_empty() =>
             {
@@ -144,6 +145,12 @@ fn engines(config: &Config) -> Vec<Engine> {
             line::recognise(&h.created_by, &h.comment, shell).engine
         })
         .collect();
+    // One marked line makes its unmarked neighbours BuildKit's too.
+    let buildkit = shown.contains(&Some(Engine::BuildKit));
+    let shown = shown
+        .into_iter()
+        .map(|e| if buildkit && e == Some(Engine::AsWritten) { Some(Engine::BuildKit) } else { e });
+    let shown: Vec<Option<Engine>> = shown.collect();
     let first = shown.iter().copied().flatten().next().unwrap_or(Engine::Classic);
     let mut current = first;
     shown

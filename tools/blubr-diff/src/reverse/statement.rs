@@ -81,7 +81,7 @@ impl<'a> Walk<'a> {
             "COPY" | "ADD" => copy(engine, &lower, rest),
             "ARG" => self.arg(engine, rest),
             // buildah keeps the rest of a line as it was written.
-            _ if engine == Engine::Buildah => self.verbatim(&lower, keyword, rest),
+            _ if engine.keeps_text() => self.verbatim(&lower, keyword, rest),
             "ENV" => self.env(rest),
             "LABEL" => self.label(rest),
             "CMD" | "ENTRYPOINT" => match goquote::strings(rest) {
@@ -194,6 +194,10 @@ impl<'a> Walk<'a> {
 
     /// A RUN, its build arguments still in front.
     pub fn command(&mut self, engine: Engine, text: &str) -> (Statement, Vec<(String, String)>) {
+        if engine == Engine::AsWritten {
+            let source = layout::verbatim("run", &format!("RUN {text}"));
+            return (Statement::sure(source), Vec::new());
+        }
         let (given, text, mut unknown) = self.split_build_args(text);
         if engine == Engine::Buildah {
             // Always /bin/sh -c, whatever SHELL says, and behind it the instruction as written.
@@ -279,7 +283,7 @@ fn sum(rest: &str) -> Option<(usize, usize)> {
 }
 
 fn copy(engine: Engine, keyword: &str, rest: &str) -> Statement {
-    let layout = if engine == Engine::Buildah { layout::copy_as_written } else { layout::copy };
+    let layout = if engine.keeps_text() { layout::copy_as_written } else { layout::copy };
     let (flags, rest) = match sum(rest) {
         // The classic builder forgets the space behind --chown.
         Some((at, _)) => (rest.get(..at).unwrap_or(""), rest.get(at..).unwrap_or("")),

@@ -143,6 +143,38 @@ fn newer_buildkit() {
     assert_eq!(unknown, [0, 1, 0, 1, 0, 0, 0], "{reversed:?}");
 }
 
+/// kaniko writes instructions as they stand in the file; debuerreotype a comment.
+#[test]
+fn others() {
+    let c = config(
+        &[
+            ("# debian.sh --arch 'amd64' out/ 'bookworm'", "debuerreotype 0.15", false),
+            ("ENV A=\"two words\"", "", true),
+            ("RUN apt-get update && apt-get install -y x", "", false),
+            ("COPY --from=build /a $A/", "", false),
+            ("CMD [\"sh\"]", "", true),
+        ],
+        json!({"Env": ["A=two words"], "Cmd": ["sh"]}),
+    );
+    let reversed = reverse(&c, None);
+    assert_eq!(
+        sources(&reversed),
+        [
+            "-",
+            "ENV A=\"two words\"",
+            "RUN apt-get update && apt-get install -y x",
+            "COPY --from=build /a $A/",
+            "CMD [\"sh\"]",
+        ]
+    );
+    assert!(reversed.entries[0].unknown[0].contains("debian.sh"), "{reversed:?}");
+    let classic = config(
+        &[("# debian.sh", "debuerreotype 0.15", false), ("/bin/sh -c #(nop)  CMD [\"bash\"]", "", true)],
+        json!({"Cmd": ["bash"]}),
+    );
+    assert_eq!(sources(&reverse(&classic, None)), ["-", "CMD [\"bash\"]"]);
+}
+
 #[test]
 fn buildah() {
     let c = config(
@@ -263,11 +295,12 @@ fn hostile_histories_stay_in_their_lines() {
         "FROM @",
     ];
     for line in lines {
-        for one in evil {
-            for two in evil {
+        for (i, one) in evil.into_iter().enumerate() {
+            for (j, two) in evil.into_iter().enumerate() {
+                let said = if (i + j) % 2 == 0 { "buildkit.dockerfile.v0" } else { one };
                 let text = line.replacen('@', one, 1).replace('@', two);
                 let c = config(
-                    &[(&text, one, false), ("USER after", "", true)],
+                    &[(&text, said, false), ("USER after", "", true)],
                     json!({"Env": [format!("A={one}"), format!("{two}=x")], "Labels": {one: two}, "User": "after", "Volumes": {one: {}},
                         "OnBuild": [format!("RUN x{two}")], "Cmd": [two], "Shell": [one, two], "WorkingDir": one, "StopSignal": two}),
                 );
@@ -304,7 +337,10 @@ fn values_read_back() {
         "$",
         "\\\"",
     ] {
-        let c = config(&[(&format!("ENV V={value}"), "", true)], json!({"Env": [format!("V={value}")]}));
+        let c = config(
+            &[(&format!("ENV V={value}"), "buildkit.dockerfile.v0", true)],
+            json!({"Env": [format!("V={value}")]}),
+        );
         let reversed = reverse(&c, None);
         let instruction = layout::parse_one(reversed.entries[0].source.as_deref().unwrap()).unwrap();
         let words = Scope::new('\\', BTreeMap::new()).step(&instruction).unwrap();

@@ -41,11 +41,11 @@ fn describe(plan: &Plan, out: &mut Vec<u8>) -> io::Result<bool> {
     if !host::in_initial_pid_namespace() {
         writeln!(
             out,
-            "pid namespace   NOT the initial one: the recorder can't tell its own process from the rest; run it on \
-             the host"
+            "pid namespace   NOT the initial one: processes could not be told apart; run it on the host"
         )?;
     }
-    let able = missing.is_empty() && describe_probes(plan, layout, out)?;
+    let able =
+        host::in_initial_pid_namespace() && missing.is_empty() && describe_probes(plan, layout, out)?;
     let answer = if able { "this host can be recorded" } else { "this host can NOT be recorded" };
     writeln!(out, "{answer}")?;
     Ok(able)

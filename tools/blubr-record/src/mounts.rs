@@ -8,13 +8,16 @@ use blubr_log::event::MountExists;
 use blubr_log::{Name, NameList, Tail};
 use blubr_probes::wire::wire_head;
 
-use crate::log::{Log, seen};
+use crate::log::{Cut, Log, seen};
 use crate::overlay::{Options, Overlay, View};
 
 /// Namespaces whose mounts are written.
 const NAMESPACES_MAX: usize = 4096;
 /// Bytes of one namespace's table that are read: 100,000 mounts (fs.mount-max) of 160 bytes.
 const TABLE_MAX: u64 = 16 << 20;
+
+/// Bytes of a mount's options that are written: an overlay may have 2 MB of them.
+const OPTIONS_MAX: usize = 65_536;
 
 /// One process of each mount namespace.
 pub type Namespaces = BTreeMap<u32, wire_head>;
@@ -82,17 +85,20 @@ impl Mount {
             }
             _ => Overlay::default(),
         };
+        let options = self.options.get(..OPTIONS_MAX).unwrap_or(&self.options);
+        let mut cut = Cut::none();
+        cut.note("options", options.len() < self.options.len());
         let mount = MountExists {
             source: seen(true, &self.source),
             target: seen(true, &self.target),
             fstype: seen(true, &self.fstype),
             root: seen(true, &self.root),
-            options: Some(Name::from(self.options.as_slice())),
+            options: Some(Name::from(options)),
             lower: overlay.lower.as_deref().map(NameList::from_block),
             upper: overlay.upper.as_deref().map(Name::from),
             work: overlay.work.as_deref().map(Name::from),
         };
-        log.event(head, mount.into(), Tail::default())
+        log.event(head, mount.into(), Tail { truncated: cut.list(), ..Tail::default() })
     }
 }
 

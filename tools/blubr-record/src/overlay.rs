@@ -10,10 +10,13 @@ const SYMLINKS_MAX: usize = 40;
 /// Lower directories of one mount: OVL_MAX_STACK, fs/overlayfs/params.h.
 const LOWER_MAX: usize = 500;
 
+/// Bytes of the lower directories of one mount: each may go through symlinks to a name of 4 KiB, and a line holds 1 MiB.
+const LOWER_BYTES_MAX: usize = 65_536;
+
 /// The directories of one overlay mount. What could not be resolved is absent.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Overlay {
-    /// Topmost first, as NUL-ended names; `None` where one of them could not be resolved.
+    /// Topmost first, as NUL-ended names; `None` where one of them could not be resolved, or all are too long.
     pub lower: Option<Vec<u8>>,
     /// The upper directory.
     pub upper: Option<Vec<u8>>,
@@ -77,7 +80,7 @@ impl Options {
         let mut lower = Some(Vec::new());
         for layer in &self.lower {
             match (&mut lower, one(layer)) {
-                (Some(list), Some(path)) => {
+                (Some(list), Some(path)) if list.len() + path.len() < LOWER_BYTES_MAX => {
                     list.extend_from_slice(&path);
                     list.push(0);
                 }

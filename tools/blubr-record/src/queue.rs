@@ -8,8 +8,8 @@ use std::thread::JoinHandle;
 
 /// Bytes that are handed over at once.
 const BLOCK_BYTES: usize = 64 << 10;
-/// Blocks that may wait: 32 MiB.
-const BLOCKS_MAX: usize = 512;
+/// Blocks that may wait: 16 MiB.
+const BLOCKS_MAX: usize = 256;
 
 enum Item {
     Block(Vec<u8>),

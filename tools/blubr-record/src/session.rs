@@ -53,8 +53,12 @@ fn not_recorded(error: &dyn std::fmt::Display) -> Failure {
     Failure::new(error).exit(Exit::NotRecorded)
 }
 
-/// Names the capabilities that are missing.
+/// Names the capabilities that are missing; refuses where process ids would not be the kernel's.
 fn check_rights() -> Result<(), Failure> {
+    if !host::in_initial_pid_namespace() {
+        let what = "this is not the initial pid namespace: processes could not be told apart";
+        return Err(Failure::new(what).advise("run it on the host").exit(Exit::NotRecorded));
+    }
     let missing = caps::missing().map_err(|e| not_recorded(&e))?;
     if missing.is_empty() {
         return Ok(());
@@ -67,6 +71,7 @@ fn check_rights() -> Result<(), Failure> {
 /// A recording under way.
 struct Recording {
     loaded: Loaded,
+    began_ns: u64,
     stop: Arc<AtomicBool>,
     drain: JoinHandle<Result<Log<Queue>, DecodeError>>,
 }
@@ -82,6 +87,7 @@ fn begin(plan: &Plan, command: Option<&Command>, output: &Output) -> Result<Reco
         not_recorded(&e).advise("blubr-record --check says what this host lacks")
     };
     let (mut loaded, ring, losses) = backend::load(&options).map_err(refused)?;
+    let began_ns = monotonic_ns();
     loaded.attach().map_err(refused)?;
 
     let clock = read_clocks();
@@ -117,7 +123,7 @@ fn begin(plan: &Plan, command: Option<&Command>, output: &Output) -> Result<Reco
     });
     let drain = thread.map_err(|e| not_recorded(&e))?;
     drop_caps(caps::MAIN);
-    Ok(Recording { loaded, stop, drain })
+    Ok(Recording { loaded, began_ns, stop, drain })
 }
 
 /// Without a capability that is not there, dropping it can't fail; should it, we go on with what we have.
@@ -191,7 +197,8 @@ fn run(
 
 /// Takes the probes out, drains what is left, writes the trailer. Gives how many events were lost.
 fn end(recording: Recording, output: Output, exit: Option<i32>) -> Result<u64, Failure> {
-    let Recording { mut loaded, stop, drain } = recording;
+    let Recording { mut loaded, began_ns, stop, drain } = recording;
+    let missed = loaded.missed();
     loaded.detach();
     let ended_ns = monotonic_ns();
     stop.store(true, Ordering::Release);
@@ -201,6 +208,9 @@ fn end(recording: Recording, output: Output, exit: Option<i32>) -> Result<u64, F
         Ok(drained) => drained.map_err(|e| failed(&e))?,
         Err(_) => return Err(failed(&"the draining thread panicked")),
     };
+    if !missed.is_empty() {
+        log.lost(missed, began_ns, ended_ns).map_err(|e| failed(&e))?;
+    }
     let lost = log.writer().lost_total();
     let queue = log.finish(ended_ns, exit).map_err(|e| failed(&e))?;
     queue.end().map_err(|e| failed(&e))?;

@@ -1,6 +1,8 @@
 //! Loads the probes that hang on BTF tracepoints alone, attaches them, and reads their loss table.
 
+use std::collections::BTreeMap;
 use std::io::Read as _;
+use std::os::fd::{AsFd as _, AsRawFd as _};
 
 use aya::maps::{MapData, PerCpuArray, RingBuf};
 use aya::programs::{BtfTracePoint, Iter};
@@ -177,6 +179,21 @@ impl Loaded {
         }
     }
 
+    /// How often the kernel passed a probe over because it was at work on that CPU already, by the type of event that it
+    /// would have been.
+    pub fn missed(&mut self) -> BTreeMap<String, u64> {
+        let mut missed = BTreeMap::new();
+        for (name, tracepoint) in self.attached.clone() {
+            let times = self.program(name).map(|program| recursion_misses(program)).unwrap_or(0);
+            // Only a state change can interrupt another: from the network's softirq.
+            let kind = if tracepoint == "inet_sock_set_state" { "net.close" } else { tracepoint };
+            if times > 0 {
+                *missed.entry(kind.to_owned()).or_insert(0) += times;
+            }
+        }
+        missed
+    }
+
     /// The probes in place, each with its tracepoint.
     pub fn attached(&self) -> &[(&'static str, &'static str)] {
         &self.attached
@@ -205,6 +222,15 @@ impl Loaded {
         while file.read(&mut none).map_err(LoadError::Iterator)? > 0 {}
         Ok(())
     }
+}
+
+/// What the kernel says of a program in its descriptor's /proc/self/fdinfo (bpf_prog_show_fdinfo, since 5.12).
+fn recursion_misses(program: &BtfTracePoint) -> u64 {
+    let Ok(fd) = program.fd() else { return 0 };
+    let path = format!("/proc/self/fdinfo/{}", fd.as_fd().as_raw_fd());
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix("recursion_misses:"));
+    line.and_then(|count| count.trim().parse().ok()).unwrap_or(0)
 }
 
 fn possible_cpus() -> u32 {

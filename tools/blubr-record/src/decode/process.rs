@@ -15,8 +15,9 @@ use crate::log::{Cut, Log, seen};
 use crate::path::{absolute, walked};
 use crate::record::Record;
 
-/// Bytes of paths of files open for writing that are kept of one process.
-const OPEN_BYTES_MAX: usize = 65_536;
+/// Bytes of paths of files open for writing that are kept of one process: with the longest argv they still fit a line
+/// when every byte is escaped to six.
+const OPEN_BYTES_MAX: usize = 24_576;
 /// Processes whose files wait for the record of the process itself; it follows at once.
 const WAITING_MAX: usize = 64;
 

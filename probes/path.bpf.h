@@ -70,18 +70,19 @@ static long walk_step(u32 step, struct walk_context *context)
 	if (w->dentry == w->root_dentry && w->mount == w->root_mount)
 		return 1;
 	if (w->dentry == w->mnt_root) {
-		if (w->parent == w->mount) {
-			/* The root of a mount tree that isn't the process's root: outside, or a detached mount. */
-			w->flags |= WIRE_UNREACHABLE;
-			return 1;
+		if (w->parent != w->mount) {
+			w->dentry = w->mountpoint;
+			load_mount(w, w->parent);
+			return 0;
 		}
-		w->dentry = w->mountpoint;
-		load_mount(w, w->parent);
-		return 0;
+		/* The root of a mount tree that isn't the process's: a descriptor from outside, or a detached mount (of
+		 * a single file, as runc has itself). Where it lies in its file system can still be told.
+		 */
+		w->flags |= WIRE_UNREACHABLE;
 	}
 	load_dentry(dentry, &window);
 	parent = window.parent;
-	/* A file that never had a directory (memfd): its name is told, and that it lies nowhere. */
+	/* The file system's root, or a file that never had a directory (memfd): its name is told. */
 	if (parent == dentry)
 		w->flags |= WIRE_UNREACHABLE;
 	at = s->used;

@@ -6,7 +6,7 @@
 #include "net.bpf.h"
 
 /* Messages of one sendmmsg or recvmmsg that are looked at: resolvers send two (A and AAAA). */
-#define MESSAGES_MAX 8
+#define MESSAGES_MAX 64
 /* A DNS header, RFC 1035 section 4.1.1. */
 #define DNS_HEADER_BYTES 12
 

@@ -55,7 +55,7 @@ pub fn uname() -> (String, String) {
 }
 
 /// What this recorder does not see on any host, and why.
-const NEVER: [(&str, &str); 13] = [
+const NEVER: [(&str, &str); 15] = [
     ("io_uring", "operations of a ring are not read by this version"),
     ("i386", "system calls of 32-bit programs are not read by this version"),
     ("mmap", "writes through shared memory mappings leave no event but the file's open and close"),
@@ -65,6 +65,8 @@ const NEVER: [(&str, &str); 13] = [
         "a descriptor received over a socket (SCM_RIGHTS) or taken by pidfd_getfd has no file.open",
     ),
     ("process.exec argv", "of a call that failed"),
+    ("net.connect", "by sendto with MSG_FASTOPEN: the connection shows in its net.close"),
+    ("net.send", "to what only the 65th and later messages of one sendmmsg name"),
     ("net.close", "of anything but TCP"),
     (
         "net.dns",

@@ -28,12 +28,17 @@ pub fn walked(field: Option<Field<'_>>, out: &mut Vec<u8>) -> Told {
         return Told::NOTHING;
     }
     for name in field.bytes.split(|b| *b == 0).rev() {
-        if !name.is_empty() {
+        // A file system's root has the name "/" (d_make_root, fs/dcache.c).
+        if !name.is_empty() && name != b"/" {
             out.push(b'/');
             out.extend_from_slice(name);
         }
     }
     if out.is_empty() {
+        // A pipe or a socket has no name and lies nowhere.
+        if field.has(WIRE_UNREACHABLE) && !field.bytes.contains(&b'/') {
+            return Told::NOTHING;
+        }
         out.push(b'/');
     }
     Told { known: true, cut: field.has(WIRE_CUT), outside: field.has(WIRE_UNREACHABLE) }
@@ -107,6 +112,11 @@ mod tests {
         assert_eq!(out, b"/a/b/c");
         walked(Some(Field { flags: WIRE_WALKED, bytes: b"" }), &mut out);
         assert_eq!(out, b"/");
+        let outside = Field { flags: WIRE_WALKED | WIRE_UNREACHABLE, bytes: b"b\0/\0" };
+        assert!(walked(Some(outside), &mut out).outside);
+        assert_eq!(out, b"/b");
+        let pipe = Field { flags: WIRE_WALKED | WIRE_UNREACHABLE, bytes: b"\0" };
+        assert!(!walked(Some(pipe), &mut out).known);
         let unread = Field { flags: WIRE_WALKED | WIRE_FAULT, bytes: b"" };
         assert!(!walked(Some(unread), &mut out).known);
     }

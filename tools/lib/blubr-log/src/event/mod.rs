@@ -56,7 +56,7 @@ schema! {
     /// What any event may say after its own fields.
     #[derive(Default)]
     struct Tail<'a> {
-        /// Where the paths come from: no key when the kernel resolved them; `user` when it is the caller's string made absolute by cwd or dirfd (symlinks not followed); `user-raced` when two readings of that string differ; `outside` when the path does not begin at the process's root but at that of another mount tree (a descriptor from outside a container), or is a file that lies nowhere (memfd).
+        /// Where the paths come from: no key when the kernel resolved them; `user` when it is the caller's string made absolute by cwd or dirfd (symlinks not followed); `user-raced` when two readings of that string differ; `outside` when the path does not begin at the process's root but at that of its file system (a descriptor from outside a container), or is a file that lies nowhere (memfd).
         path_from: Option<Name<'a>>,
         /// How it was asked for, when not by a system call: `io_uring`.
         via: Option<Name<'a>>,

@@ -9,7 +9,7 @@ use blubr_log::{Name, NameList, Tail};
 use blubr_probes::wire::wire_head;
 
 use crate::log::{Cut, Log, seen};
-use crate::overlay::{Options, Overlay, View};
+use crate::overlay::{Known, Options, Overlay, View};
 
 /// Namespaces whose mounts are written.
 const NAMESPACES_MAX: usize = 4096;
@@ -81,7 +81,7 @@ impl Mount {
         let overlay = match (self.fstype.as_slice(), view) {
             // The directory that relative names counted from is not known any more.
             (b"overlay", Some(view)) => {
-                Options::parse(&self.options).absolute_only().resolve(view, b"/")
+                Options::parse(&self.options).absolute_only().resolve(view, b"/", &mut Known::default())
             }
             _ => Overlay::default(),
         };

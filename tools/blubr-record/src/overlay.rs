@@ -1,5 +1,6 @@
 //! Overlay's directories out of its options, resolved: engines pass symlinks and relative names.
 
+use std::collections::HashMap;
 use std::fs;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::os::unix::fs::MetadataExt as _;
@@ -12,6 +13,9 @@ const LOWER_MAX: usize = 500;
 
 /// Bytes of the lower directories of one mount: each may go through symlinks to a name of 4 KiB, and a line holds 1 MiB.
 const LOWER_BYTES_MAX: usize = 65_536;
+
+/// Names that are remembered; all are forgotten when there are more. A build has a few for each step.
+const KNOWN_MAX: usize = 16_384;
 
 /// The directories of one overlay mount. What could not be resolved is absent.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -75,11 +79,10 @@ impl Options {
     }
 
     /// The directories, through symlinks, as the process whose view this is names them.
-    pub fn resolve(&self, view: &View, cwd: &[u8]) -> Overlay {
-        let one = |name: &[u8]| view.resolve(cwd, name);
+    pub fn resolve(&self, view: &View, cwd: &[u8], known: &mut Known) -> Overlay {
         let mut lower = Some(Vec::new());
         for layer in &self.lower {
-            match (&mut lower, one(layer)) {
+            match (&mut lower, known.resolve(view, cwd, layer)) {
                 (Some(list), Some(path)) if list.len() + path.len() < LOWER_BYTES_MAX => {
                     list.extend_from_slice(&path);
                     list.push(0);
@@ -89,9 +92,60 @@ impl Options {
         }
         Overlay {
             lower: lower.filter(|list| !list.is_empty()),
-            upper: self.upper.as_deref().and_then(one),
-            work: self.work.as_deref().and_then(one),
+            upper: self.upper.as_deref().and_then(|name| known.resolve_or_gone(view, cwd, name)),
+            work: self.work.as_deref().and_then(|name| known.resolve_or_gone(view, cwd, name)),
         }
+    }
+}
+
+/// Names of directories that were resolved before. An engine mounts a directory more than once and then removes it,
+/// which on a loaded host may be over before the mount's event is read.
+#[derive(Debug, Default)]
+pub struct Known {
+    /// Mount namespace and absolute name, to the directory it meant.
+    names: HashMap<(u32, Vec<u8>), Vec<u8>>,
+    /// The mount namespace that is looked at.
+    pub mntns: u32,
+}
+
+impl Known {
+    /// What a name means now; where it is gone, what it meant when it was last looked at.
+    fn resolve(&mut self, view: &View, cwd: &[u8], name: &[u8]) -> Option<Vec<u8>> {
+        let absolute =
+            if name.first() == Some(&b'/') { name.to_vec() } else { [cwd, b"/", name].concat() };
+        let key = (self.mntns, absolute);
+        let Some(path) = view.resolve(cwd, name) else { return self.names.get(&key).cloned() };
+        if self.names.len() >= KNOWN_MAX {
+            self.names.clear();
+        }
+        self.names.insert(key, path.clone());
+        Some(path)
+    }
+
+    /// [`Self::resolve`]; a directory that was gone before it was ever looked at keeps its name below the deepest
+    /// parent that is still there. The kernel refuses a name that leads nowhere, so it was there when it was mounted.
+    fn resolve_or_gone(&mut self, view: &View, cwd: &[u8], name: &[u8]) -> Option<Vec<u8>> {
+        if let Some(path) = self.resolve(view, cwd, name) {
+            return Some(path);
+        }
+        let is_plain = |part: &[u8]| part != b"." && part != b"..";
+        let mut parts: Vec<&[u8]> = name.split(|b| *b == b'/').filter(|part| !part.is_empty()).collect();
+        let mut gone: Vec<&[u8]> = Vec::new();
+        while let Some(part) = parts.pop().filter(|part| is_plain(part)) {
+            gone.push(part);
+            let mut parent = if name.first() == Some(&b'/') { b"/".to_vec() } else { Vec::new() };
+            parent.extend_from_slice(&parts.join(&b'/'));
+            if let Some(mut path) = view.resolve(cwd, &parent) {
+                for part in gone.iter().rev() {
+                    if path.last() != Some(&b'/') {
+                        path.push(b'/');
+                    }
+                    path.extend_from_slice(part);
+                }
+                return Some(path);
+            }
+        }
+        None
     }
 }
 
@@ -234,12 +288,36 @@ mod tests {
         link("CCC", "data/l/CCC");
         let view = View { root: dir.path().to_owned() };
         let options = Options::parse(b"lowerdir=l/AAA:l/BBB,upperdir=/data/1/diff,workdir=gone");
-        let overlay = options.resolve(&view, b"/data");
+        let mut known = Known::default();
+        let overlay = options.resolve(&view, b"/data", &mut known);
         assert_eq!(overlay.lower.as_deref(), Some(&b"/data/1/diff\0/data/2/diff\0"[..]));
         assert_eq!(overlay.upper.as_deref(), Some(&b"/data/1/diff"[..]));
-        assert_eq!(overlay.work, None);
+        assert_eq!(overlay.work.as_deref(), Some(&b"/data/gone"[..]));
         assert_eq!(view.resolve(b"/data/l", b"CCC"), None);
-        let half = Options::parse(b"lowerdir=l/AAA:gone").resolve(&view, b"/data");
+        let half = Options::parse(b"lowerdir=l/AAA:gone").resolve(&view, b"/data", &mut known);
         assert_eq!(half.lower, None);
+    }
+
+    #[test]
+    fn a_directory_that_is_gone_keeps_the_name_it_had() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir_all(dir.path().join("data/1/diff")).unwrap();
+        fs::create_dir_all(dir.path().join("data/l")).unwrap();
+        std::os::unix::fs::symlink("../1/diff", dir.path().join("data/l/AAA")).unwrap();
+        let view = View { root: dir.path().to_owned() };
+        let options = Options::parse(b"lowerdir=/data/l/AAA,upperdir=/data/2/diff,workdir=/data/../x");
+        let mut known = Known::default();
+        let before = options.resolve(&view, b"/", &mut known);
+        fs::remove_dir_all(dir.path().join("data/1")).unwrap();
+        fs::remove_dir_all(dir.path().join("data/l")).unwrap();
+        let after = options.resolve(&view, b"/", &mut known);
+        assert_eq!(before.lower.as_deref(), Some(&b"/data/1/diff\0"[..]));
+        assert_eq!(after.lower, before.lower);
+        assert_eq!(after.upper.as_deref(), Some(&b"/data/2/diff"[..]));
+        // Nothing is made of a name of a lower directory that was never seen: engines use symlinks there.
+        assert_eq!(options.resolve(&view, b"/", &mut Known::default()).lower, None);
+        // The same name in another mount namespace is another one.
+        known.mntns = 7;
+        assert_eq!(options.resolve(&view, b"/", &mut known).lower, None);
     }
 }

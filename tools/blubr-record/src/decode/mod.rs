@@ -37,6 +37,7 @@ pub struct Decoder {
     mounts: mount::Calls,
     existing: process::Existing,
     namespaces: crate::mounts::Namespaces,
+    known: crate::overlay::Known,
     path: Vec<u8>,
     to: Vec<u8>,
     more: Vec<u8>,

@@ -9,7 +9,7 @@ use blubr_probes::wire::{wire_call, wire_field_id::*};
 
 use super::{DecodeError, Decoder, USER, tail};
 use crate::log::{Cut, Log, seen};
-use crate::overlay::{Options, Overlay, View};
+use crate::overlay::{Known, Options, Overlay, View};
 use crate::path::{absolute, walked};
 use crate::record::{Malformed, Record};
 
@@ -183,9 +183,10 @@ impl Calls {
     }
 }
 
-fn resolve(r: &Record<'_>, options: &Options, cwd: &[u8]) -> Overlay {
+fn resolve(r: &Record<'_>, options: &Options, cwd: &[u8], known: &mut Known) -> Overlay {
+    known.mntns = r.head.mntns;
     View::of(r.head.pid, r.head.ppid, r.head.mntns)
-        .map(|view| options.resolve(&view, cwd))
+        .map(|view| options.resolve(&view, cwd, known))
         .unwrap_or_default()
 }
 
@@ -210,7 +211,7 @@ impl Decoder {
         }
         let overlay = match (fstype, options) {
             (Some(b"overlay"), Some(options)) if r.head.ret >= 0 => {
-                resolve(r, &Options::parse(options), &self.to)
+                resolve(r, &Options::parse(options), &self.to, &mut self.known)
             }
             _ => Overlay::default(),
         };
@@ -252,8 +253,11 @@ impl Decoder {
             }
         };
         let is_overlay = context.fstype.as_deref() == Some(b"overlay") && r.head.ret >= 0;
-        let overlay =
-            if is_overlay { resolve(r, &context.overlay, &context.cwd) } else { Overlay::default() };
+        let overlay = if is_overlay {
+            resolve(r, &context.overlay, &context.cwd, &mut self.known)
+        } else {
+            Overlay::default()
+        };
         let mount = MountMount {
             source: seen(context.source.is_some(), context.source.as_deref().unwrap_or_default()),
             target: seen(target.known, &self.to),

@@ -202,6 +202,8 @@ pub struct Finder {
     pub(crate) makers: HashMap<ProcessKey, Maker>,
     /// Children of engines that have put their root into a directory of it.
     helpers: HashMap<ProcessKey, ProcessKey>,
+    /// Processes of containers: each first one and whatever descends from it.
+    inside: HashSet<ProcessKey>,
     pub(crate) clients: Clients,
     /// Read-only overlays (COPY --from): the topmost lower of each.
     views: HashMap<Vec<u8>, Vec<u8>>,
@@ -230,6 +232,7 @@ impl Finder {
             entered: HashMap::new(),
             makers: HashMap::new(),
             helpers: HashMap::new(),
+            inside: HashSet::new(),
             clients: Clients::default(),
             views: HashMap::new(),
             reads: HashMap::new(),
@@ -266,6 +269,11 @@ impl Finder {
             Body::ProcessExists(_) => {
                 if let Some(process) = self.tree.get(key) {
                     self.clients.existed(key, process, now);
+                }
+            }
+            Body::ProcessFork(fork) => {
+                if self.inside.contains(&key) {
+                    self.inside.insert(ProcessKey { pid: fork.child_pid, start: fork.child_start });
                 }
             }
             Body::ProcessExit(exit) => {
@@ -388,6 +396,7 @@ impl Finder {
         let index = self.containers.len();
         self.containers.push(container);
         self.by_init.insert(key, index);
+        self.inside.insert(key);
         let overlay = &mut self.overlays[entered.overlay];
         overlay.containers.push(index);
         overlay.last = now;
@@ -401,6 +410,7 @@ impl Finder {
             overlay.last = overlay.last.max(now);
         }
         self.by_init.remove(&key);
+        self.inside.remove(&key);
         if let Some(entered) = self.entered.remove(&key)
             && let Some(span) = entered.wrote
         {
@@ -611,6 +621,9 @@ impl Finder {
         let Some(root) = self.host(key, path) else { return };
         let within = self.mounts.within(&root).map(|within| (within.overlay, within.rest.is_empty()));
         self.tree.set_root(key, Arc::from(root.as_slice()), whole_namespace);
+        if self.is_of_step(key) {
+            return;
+        }
         let maker = self
             .tree
             .lineage(key)
@@ -635,6 +648,14 @@ impl Finder {
                 add_helper(&mut dir.helpers, key);
             }
         }
+    }
+
+    /// Whether it is a step's own program, which may call chroot as it likes: that makes no helper of it, and no
+    /// container. An engine that runs in a container has processes of its own below it.
+    fn is_of_step(&self, key: ProcessKey) -> bool {
+        let of_engine =
+            |(ancestor, _)| self.inside.contains(&ancestor) && self.makers.contains_key(&ancestor);
+        self.inside.contains(&key) && !self.tree.lineage(key).any(of_engine)
     }
 
     /// The parent that runs the same program, of a process that has pivoted into a directory: Docker unpacks a

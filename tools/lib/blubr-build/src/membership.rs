@@ -87,6 +87,8 @@ pub struct Membership {
     marks: HashMap<ProcessKey, Role>,
     roles: HashMap<ProcessKey, Role>,
     cgroups: HashMap<u64, u32>,
+    /// When each run's first program began, by `seq`: from then on its container is set up.
+    set_up: HashMap<u32, u64>,
     mounts: HashMap<u32, Vec<MountPoint>>,
     ending: Option<ProcessKey>,
     /// Events on the build's directories after this one are no part of it: layers stay, others build upon them.
@@ -107,6 +109,11 @@ impl Membership {
             marks: marks(build),
             roles: HashMap::new(),
             cgroups: cgroups(build),
+            set_up: build
+                .runs
+                .iter()
+                .filter_map(|run| Some((run.id, run.first_exec.as_ref()?.seq)))
+                .collect(),
             mounts: build.runs.iter().map(|run| (run.id, run.mounts.clone())).collect(),
             ending: None,
             until: build.ended.map_or(u64::MAX, |ended| ended.seq.max(last_run.unwrap_or(0))),
@@ -192,7 +199,10 @@ impl Membership {
             return Place::Container { run };
         }
         if let Some(Role::Work(run)) = role {
-            return Place::Engine { run };
+            return match self.entered_later(key, event.head.cgroup_id) {
+                Some(run) => Place::Foreign { run: Some(run) },
+                None => Place::Engine { run },
+            };
         }
         let in_time = event.head.seq <= self.until;
         let hit = if in_time { self.hit(key, event) } else { None };
@@ -247,6 +257,15 @@ impl Membership {
             ) => Place::Engine { run: None },
             _ => Place::Outside,
         }
+    }
+
+    /// The run whose container this process was put into after that was set up (`docker exec`, `runc exec`): it
+    /// descends from the runtime, and is neither the step's nor the engine's.
+    fn entered_later(&self, key: ProcessKey, cgroup_id: u64) -> Option<u32> {
+        let run = *self.cgroups.get(&cgroup_id)?;
+        let set_up = *self.set_up.get(&run)?;
+        let forked = self.tree.get(key)?.forked?;
+        (forked.seq > set_up).then_some(run)
     }
 
     /// The first of the build's directories that a path of the event lies in.

@@ -1,0 +1,367 @@
+//! Which events are a build's: real builds of the three engines, alone and beside others. jq and the log's control
+//! groups say what must be there.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use blubr_tests::buildah::{Buildah, Isolation};
+use blubr_tests::engine::{Builder, Engine};
+use blubr_tests::program::{describe, jq, run, text_of};
+use blubr_tests::record::{record, recorder};
+use blubr_tests::workload::{Context, busybox_path};
+use blubr_tests::{bins, require};
+
+/// A build whose steps leave markers; two of its RUN lines are identical.
+fn app() -> Context {
+    let context = Context::of_dockerfile(
+        "FROM scratch\n\
+         COPY busybox /bin/busybox\n\
+         RUN [\"/bin/busybox\", \"ln\", \"-s\", \"busybox\", \"/bin/sh\"]\n\
+         RUN echo app > /app-m4 && /bin/busybox sleep 0.2\n\
+         RUN echo again >> /app-m5\n\
+         RUN echo again >> /app-m5\n\
+         COPY note /app-note\n\
+         WORKDIR /srv/app\n\
+         RUN (/bin/busybox sleep 0.3; echo late > /app-m9) & echo early > /app-m9e; wait\n",
+    );
+    std::fs::write(context.file("note"), "a note of the app\n").unwrap();
+    context
+}
+
+const RUNS: usize = 5;
+
+fn decoy() -> Context {
+    Context::of_dockerfile(
+        "FROM scratch\n\
+         COPY busybox /bin/busybox\n\
+         RUN [\"/bin/busybox\", \"ln\", \"-s\", \"busybox\", \"/bin/sh\"]\n\
+         RUN echo decoy-1 > /decoy-m4; /bin/busybox sleep 0.2\n\
+         RUN echo decoy-2 > /decoy-m5; /bin/busybox sleep 0.2\n\
+         RUN echo decoy-3 > /decoy-m6; /bin/busybox sleep 0.2\n",
+    )
+}
+
+fn filter(args: &[&str], log: &Path) -> Command {
+    let mut command = bins::command("blubr-filter");
+    command.args(args).arg(log);
+    command
+}
+
+/// The lines of `--build list` behind the heading, each cut at its tabs.
+fn list(log: &Path) -> Vec<Vec<String>> {
+    let text = text_of(&mut filter(&["--build", "list"], log));
+    text.lines().skip(1).map(|line| line.split('\t').map(str::to_owned).collect()).collect()
+}
+
+/// The number of the build whose command line holds the word.
+fn number_of(word: &str, log: &Path) -> String {
+    let found = list(log);
+    let found: Vec<_> =
+        found.iter().filter(|build| build[6].split(' ').any(|part| part == word)).collect();
+    assert_eq!(
+        found.len(),
+        1,
+        "builds with `{word}` in {}",
+        text_of(&mut filter(&["--build", "list"], log))
+    );
+    found[0][0].clone()
+}
+
+/// Filters one build into a file, and has the filter replayed.
+fn one_build(number: Option<&str>, log: &Path) -> PathBuf {
+    let filtered = log.with_extension("build.ndjson");
+    let mut command = bins::command("blubr-filter");
+    command.arg("--build").args(number).arg("-o").arg(&filtered).arg(log);
+    let output = run(&mut command);
+    assert!(output.status.success(), "{}", describe(&command, &output));
+    let mut verify = bins::command("blubr-filter");
+    verify.arg("verify").arg("--source").arg(log).arg(&filtered);
+    let output = run(&mut verify);
+    assert!(output.status.success(), "{}", describe(&verify, &output));
+    filtered
+}
+
+/// Paths (with the marker in them) that containers made or opened for writing, with how often.
+fn markers(word: &str, log: &Path) -> String {
+    let filter = format!(
+        "select(.type == \"file.open\" and .create and (.path // \"\" | test(\"/{word}-m[0-9]\"))) | .path | sub(\".*/{word}\"; \"{word}\")"
+    );
+    let mut paths: Vec<String> = jq(&filter, log).lines().map(str::to_owned).collect();
+    paths.sort();
+    paths.join(" ")
+}
+
+/// Numbers of the events in control groups of containers that a marker was written from.
+fn container_events(word: &str, log: &Path) -> Vec<u64> {
+    let groups = jq(
+        &format!(
+            "select(.type == \"process.exec\" and (.argv // [] | join(\" \") | test(\"{word}-m\"))) | .cgroup_id"
+        ),
+        log,
+    );
+    let groups: Vec<&str> = groups.lines().collect();
+    assert!(!groups.is_empty(), "no container that wrote a marker of {word}");
+    let filter = format!("select(.cgroup_id as $g | [{}] | index($g)) | .seq", groups.join(","));
+    jq(&filter, log).lines().map(|line| line.parse().unwrap()).collect()
+}
+
+/// What the one asked for must hold, whatever else was in the log: all of its containers, nothing of the decoy's.
+fn holds_the_app_alone(filtered: &Path, log: &Path) {
+    let kept: std::collections::HashSet<u64> =
+        jq(".seq // empty", filtered).lines().map(|line| line.parse().unwrap()).collect();
+    let missing: Vec<u64> =
+        container_events("app", log).into_iter().filter(|seq| !kept.contains(seq)).collect();
+    assert!(missing.is_empty(), "events of the build's containers that were left out: {missing:?}");
+    // `app-m4` as a word of a shell's argv is no open: only the files that the containers opened count.
+    assert_eq!(markers("app", filtered), markers("app", log));
+    assert_eq!(markers("decoy", filtered), "");
+    let decoys = jq("select(.argv // [] | join(\" \") | test(\"decoy-m\")) | .seq", filtered);
+    assert_eq!(decoys, "", "programs of the decoy's containers");
+    // The same build is found in what was filtered.
+    let again = list(filtered);
+    assert_eq!(again.len(), 1, "{again:?}");
+}
+
+fn kinds(log: &Path) -> Vec<(String, String)> {
+    list(log).into_iter().map(|build| (build[1].clone(), build[4].clone())).collect()
+}
+
+#[test]
+fn a_build_alone_on_each_engine() {
+    require!(Root, Docker, Buildah);
+    let folder = tempfile::tempdir().unwrap();
+    let context = app();
+    let engine = Engine::shared();
+    let buildah = Buildah::new();
+    // Buildah without layers has one tree for all steps, and no step of its own for WORKDIR.
+    let builds = [
+        ("classic", engine.build_command(Builder::Classic, context.path(), "app-alone", &[]), 8),
+        ("buildkit", engine.build_command(Builder::BuildKit, context.path(), "app-alone", &[]), 8),
+        (
+            "buildah",
+            buildah.build_command(Isolation::Oci, context.path(), "app-layers", &["--layers"]),
+            8,
+        ),
+        (
+            "buildah",
+            buildah.build_command(Isolation::Oci, context.path(), "app-flat", &["--layers=false"]),
+            7,
+        ),
+    ];
+    for (nth, (kind, command, steps)) in builds.into_iter().enumerate() {
+        let log = folder.path().join(format!("{nth}.ndjson"));
+        drop(record(&log, &command));
+        let filtered = one_build(None, &log);
+        holds_the_app_alone(&filtered, &log);
+        assert_eq!(kinds(&filtered), [(kind.to_owned(), format!("{steps} ({RUNS} run)"))], "{nth}");
+        assert_eq!(jq("select(.type == \"trailer\") | .sources[0].complete", &filtered), "true");
+    }
+}
+
+/// A shell that runs all of them at once and waits for them.
+fn at_once(commands: &[Command]) -> Command {
+    let word = |text: &std::ffi::OsStr| format!("'{}'", text.to_str().unwrap().replace('\'', "'\\''"));
+    let mut script = String::new();
+    for command in commands {
+        for (key, value) in command.get_envs() {
+            if let Some(value) = value {
+                script.push_str(&format!("{}={} ", key.to_str().unwrap(), word(value)));
+            }
+        }
+        script.push_str(&word(command.get_program()));
+        for arg in command.get_args() {
+            script.push(' ');
+            script.push_str(&word(arg));
+        }
+        script.push_str(" & ");
+    }
+    script.push_str("wait");
+    let mut shell = Command::new("sh");
+    shell.arg("-c").arg(script);
+    shell
+}
+
+/// A process that ends with the test.
+struct Beside(Child);
+
+impl Beside {
+    fn start(command: &mut Command) -> Self {
+        Beside(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
+    }
+}
+
+impl Drop for Beside {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn two_builds_at_one_engine_and_a_busy_host() {
+    require!(Root, Docker);
+    let folder = tempfile::tempdir().unwrap();
+    let (app, decoy) = (app(), decoy());
+    let engine = Engine::shared();
+    let busy =
+        Beside::start(Command::new("sh").arg("-c").arg("while :; do ls -lR /usr/share/doc; done"));
+    for builder in [Builder::Classic, Builder::BuildKit] {
+        let log = folder.path().join(format!("{builder:?}.ndjson"));
+        let both = at_once(&[
+            engine.build_command(builder, decoy.path(), "two-decoy", &[]),
+            engine.build_command(builder, app.path(), "two-app", &[]),
+        ]);
+        drop(record(&log, &both));
+        assert_eq!(list(&log).len(), 2, "{builder:?}");
+        let number = number_of("two-app", &log);
+        holds_the_app_alone(&one_build(Some(&number), &log), &log);
+        assert_ne!(number_of("two-decoy", &log), number);
+        // Both are the command's: none is meant without a number.
+        let output = run(&mut filter(&["--build"], &log));
+        assert_eq!(output.status.code(), Some(1));
+        assert!(String::from_utf8_lossy(&output.stderr).contains("--build list"));
+        assert!(output.stdout.is_empty());
+    }
+    drop(busy);
+}
+
+#[test]
+fn a_build_beside_those_that_began_before_the_recording() {
+    require!(Root, Docker);
+    let folder = tempfile::tempdir().unwrap();
+    let (app, decoy) = (app(), decoy());
+    let engine = Engine::shared();
+    for builder in [Builder::Classic, Builder::BuildKit] {
+        let log = folder.path().join(format!("{builder:?}.ndjson"));
+        let beside =
+            Beside::start(&mut engine.build_command(builder, decoy.path(), "before-decoy", &[]));
+        std::thread::sleep(std::time::Duration::from_millis(150));
+        drop(record(&log, &engine.build_command(builder, app.path(), "before-app", &[])));
+        drop(beside);
+        holds_the_app_alone(&one_build(None, &log), &log);
+    }
+}
+
+#[test]
+fn three_engines_at_once() {
+    require!(Root, Docker, Buildah);
+    let folder = tempfile::tempdir().unwrap();
+    let (app, decoy) = (app(), decoy());
+    let (engine, other) = (Engine::shared(), Engine::start());
+    let buildah = Buildah::new();
+    let log = folder.path().join("log.ndjson");
+    drop(record(
+        &log,
+        &at_once(&[
+            engine.build_command(Builder::Classic, decoy.path(), "three-classic", &[]),
+            other.build_command(Builder::BuildKit, app.path(), "three-app", &[]),
+            buildah.build_command(Isolation::Oci, decoy.path(), "three-buildah", &["--layers"]),
+        ]),
+    ));
+    let mut engines: Vec<String> = kinds(&log).into_iter().map(|(kind, _)| kind).collect();
+    engines.sort();
+    assert_eq!(engines, ["buildah", "buildkit", "classic"]);
+    let number = number_of("three-app", &log);
+    holds_the_app_alone(&one_build(Some(&number), &log), &log);
+}
+
+#[test]
+fn who_only_calls_itself_an_engine_or_a_client_is_none() {
+    require!(Root, Docker);
+    let folder = tempfile::tempdir().unwrap();
+    let app = app();
+    let engine = Engine::shared();
+    let log = folder.path().join("log.ndjson");
+    // An unprivileged `dockerd` with a `runc`, and clients that reach no engine; one has a socket to speak to.
+    let script = "cd \"$1\" && for name in dockerd runc docker; do cp \"$2\" $name; done && chmod 755 . dockerd runc docker
+        exec setpriv --reuid=65534 --regid=65534 --clear-groups sh -c '
+            for n in 1 2 3 4 5 6; do
+                ./dockerd sh -c \"./runc sleep 0.1; ./docker sleep 0.1\"
+            done'";
+    let fake = Beside::start(
+        Command::new("sh").arg("-c").arg(script).arg("sh").arg(folder.path()).arg(busybox_path()),
+    );
+    let nothing = Command::new("sh")
+        .arg("-c")
+        .arg("exec -a docker sh -c 'sleep 0.5; : docker build .'")
+        .stdin(Stdio::null())
+        .spawn()
+        .unwrap();
+    drop(record(&log, &engine.build_command(Builder::BuildKit, app.path(), "real-app", &[])));
+    drop(Beside(nothing));
+    drop(fake);
+    let found = list(&log);
+    assert_eq!(found.len(), 1, "{found:?}");
+    let filtered = one_build(None, &log);
+    holds_the_app_alone(&filtered, &log);
+    assert_eq!(jq("select(.uid == 65534) | .seq", &filtered), "", "events of the impostor");
+}
+
+#[test]
+fn a_container_of_docker_run_is_no_step() {
+    require!(Root, Docker);
+    let folder = tempfile::tempdir().unwrap();
+    let (app, decoy) = (app(), decoy());
+    let engine = Engine::shared();
+    drop(engine.build_classic(decoy.path(), "run-decoy", &[]));
+    let log = folder.path().join("log.ndjson");
+    let mut beside = engine.docker();
+    beside.args([
+        "run",
+        "--rm",
+        "--network=host",
+        "run-decoy",
+        "/bin/sh",
+        "-c",
+        "/bin/busybox sleep 1; echo x > /decoy-m9",
+    ]);
+    drop(record(
+        &log,
+        &at_once(&[beside, engine.build_command(Builder::Classic, app.path(), "run-app", &[])]),
+    ));
+    assert_eq!(list(&log).len(), 1);
+    holds_the_app_alone(&one_build(None, &log), &log);
+}
+
+#[test]
+fn an_intruder_in_the_builds_directories_is_kept() {
+    require!(Root, Docker);
+    let folder = tempfile::tempdir().unwrap();
+    let context = Context::of_dockerfile(
+        "FROM scratch\nCOPY busybox /bin/busybox\nRUN [\"/bin/busybox\", \"sleep\", \"3\"]\n",
+    );
+    let engine = Engine::shared();
+    let log = folder.path().join("log.ndjson");
+    // Writes into the upper directory of whatever overlay of this engine is mounted with one.
+    let script = "while :; do
+        grep \"$1\" /proc/self/mounts | sed -n 's/.*upperdir=\\([^,]*\\).*/\\1/p' | while read -r upper; do
+            [ -e \"$upper/app-m1\" ] || echo intruder > \"$upper/app-m1\"
+        done
+        sleep 0.05
+    done";
+    let intruder = Beside::start(Command::new("sh").arg("-c").arg(script).arg("sh").arg(&engine.state));
+    drop(record(&log, &engine.build_command(Builder::BuildKit, context.path(), "intruded", &[])));
+    drop(intruder);
+    let filtered = one_build(None, &log);
+    let by =
+        "select(.type == \"file.open\" and .create and (.path // \"\" | endswith(\"/app-m1\"))) | .comm";
+    assert_eq!(jq(by, &filtered), "sh");
+}
+
+#[test]
+fn without_a_build_there_is_a_hint() {
+    require!(Root);
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("log.ndjson");
+    let output = run(&mut recorder(&log, &Command::new("true")));
+    assert!(output.status.success());
+    for args in [&["--build", "list"][..], &["--build"]] {
+        let output = run(&mut filter(args, &log));
+        assert_eq!(output.status.code(), Some(1));
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(told.contains("no build in it") && told.lines().count() == 1, "{told}");
+        assert!(output.stdout.is_empty());
+    }
+}

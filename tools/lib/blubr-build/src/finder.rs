@@ -22,6 +22,8 @@ const CONTEXT_FILES_MAX: usize = 1 << 16;
 const CONTEXT_READS_MAX: usize = 1 << 12;
 /// Files of one step's copy that are compared with contexts.
 const COPIED_MAX: usize = 64;
+/// Files read out of one overlay that are remembered.
+const EXPORTS_MAX: usize = 1 << 10;
 /// Stretches of work of an engine that are remembered.
 const SEEN_MAX: usize = 1 << 16;
 /// Further names of one directory.
@@ -65,6 +67,8 @@ pub(crate) struct Overlay {
     pub(crate) mounts: Vec<(u32, MountPoint)>,
     pub(crate) sources: HashSet<Source>,
     pub(crate) exported: Vec<u64>,
+    /// Names (without directories) and sizes of the files that the engine read out of it.
+    pub(crate) export_names: Vec<(Vec<u8>, u64)>,
     /// As of [`Dir`].
     pub(crate) copied: Vec<(usize, Vec<u8>)>,
     /// As of [`Dir`].
@@ -600,6 +604,7 @@ impl Finder {
             mounts: Vec::new(),
             sources: HashSet::new(),
             exported: Vec::new(),
+            export_names: Vec::new(),
             copied: Vec::new(),
             written: Vec::new(),
             helpers: Vec::new(),
@@ -857,7 +862,15 @@ impl Finder {
             Some((place, cut)) => {
                 let name = path[cut..].strip_prefix(b"/").unwrap_or_default().to_vec();
                 match place {
-                    Source::Overlay(overlay) => note(&mut self.overlays[overlay].exported, now.seq),
+                    Source::Overlay(overlay) => {
+                        let overlay = &mut self.overlays[overlay];
+                        note(&mut overlay.exported, now.seq);
+                        if let Some(size) = size
+                            && overlay.export_names.len() < EXPORTS_MAX
+                        {
+                            overlay.export_names.push((base(&name).to_vec(), size));
+                        }
+                    }
                     Source::Dir(dir) => {
                         let dir = &mut self.dirs[dir];
                         note(&mut dir.exported, now.seq);

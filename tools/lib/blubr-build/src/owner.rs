@@ -477,12 +477,14 @@ fn register(finder: &Finder, work: &mut Work) {
             .filter(|&at| {
                 let piece = &work.pieces[at];
                 piece.maker == *maker
+                    && piece.committed
                     && piece.exported.is_some_and(|seq| seq < written)
                     && piece.done.is_some_and(|done| done.seq < dir.began.seq)
                     && !taken.contains(&piece.run.upper)
                     && lowers.as_ref().is_none_or(|lowers| same_base(&piece.run.lowers, lowers))
             })
             .collect();
+        let fits = same_files(finder, work, dir, fits);
         // The last run in an upper directory has made it what it is.
         let uppers: HashSet<&[u8]> =
             fits.iter().map(|&at| work.pieces[at].run.upper.as_slice()).collect();
@@ -503,6 +505,26 @@ fn register(finder: &Finder, work: &mut Work) {
         }
     }
     work.layers = layers;
+}
+
+/// Of several steps those from which the engine read all that it then wrote into the layer, by name and size.
+fn same_files(finder: &Finder, work: &Work, dir: &Dir, fits: Vec<usize>) -> Vec<usize> {
+    if fits.len() < 2 || dir.written.is_empty() {
+        return fits;
+    }
+    let read = |at: &usize| {
+        let upper = &work.pieces[*at].run.upper;
+        let overlay = finder.overlay_of(upper).map(|overlay| &finder.overlays[overlay].export_names);
+        let reads = finder.dirs.iter().find(|other| other.path == *upper).map(|other| &other.reads);
+        dir.written.iter().all(|(name, size)| {
+            overlay.is_some_and(|names| names.iter().any(|(known, bytes)| known == name && bytes == size))
+                || reads.is_some_and(|reads| {
+                    reads.iter().any(|(_, known, bytes)| crate::path::base(known) == name && bytes == size)
+                })
+        })
+    };
+    let same: Vec<usize> = fits.iter().copied().filter(read).collect();
+    if same.is_empty() { fits } else { same }
 }
 
 /// The lowers that a later overlay has below this layer.

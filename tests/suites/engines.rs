@@ -283,7 +283,7 @@ fn who_only_calls_itself_an_engine_or_a_client_is_none() {
     let fake = Beside::start(
         Command::new("sh").arg("-c").arg(script).arg("sh").arg(folder.path()).arg(busybox_path()),
     );
-    let nothing = Command::new("sh")
+    let nothing = Command::new("bash")
         .arg("-c")
         .arg("exec -a docker sh -c 'sleep 0.5; : docker build .'")
         .stdin(Stdio::null())

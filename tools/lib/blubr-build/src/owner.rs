@@ -12,6 +12,9 @@ use crate::build::{
 use crate::context::{Client, says_build};
 use crate::finder::{Dir, Finder, Overlay, Source, Span, Store, is_init_layer};
 
+/// Steps that may be the one that left a layer.
+const MAYBE_MAX: usize = 8;
+
 /// A step that may be several clients'.
 struct Piece {
     run: StepRun,
@@ -22,6 +25,8 @@ struct Piece {
     /// Sizes of the files that were copied from contexts, with the context's index.
     copied: Vec<(usize, u64)>,
     sources: BTreeSet<Source>,
+    /// Steps of which one or the other is below it.
+    maybe_below: Vec<usize>,
     exported: Option<u64>,
     /// When what it did was done.
     done: Option<Moment>,
@@ -37,6 +42,8 @@ struct Work {
     /// Helpers by the directory they worked in.
     helpers: HashMap<Vec<u8>, Vec<ProcessKey>>,
     former: HashMap<Vec<u8>, Vec<u8>>,
+    /// Steps of which one or the other has left a layer.
+    maybe: HashMap<Vec<u8>, Vec<usize>>,
 }
 
 pub(crate) fn assign(finder: Finder) -> Builds {
@@ -98,6 +105,7 @@ fn pieces(finder: &Finder) -> Work {
         contexts: Vec::new(),
         helpers: HashMap::new(),
         former: HashMap::new(),
+        maybe: HashMap::new(),
     };
     let lowers: HashSet<&[u8]> =
         finder.overlays.iter().flat_map(|overlay| overlay.lowers.iter().map(Vec::as_slice)).collect();
@@ -220,6 +228,7 @@ fn daemon_piece(finder: &Finder, overlay: &Overlay, shape: Option<Engine>, span:
         committed: true,
         copied: copied(finder, &copy),
         sources: overlay.sources.iter().copied().collect(),
+        maybe_below: Vec::new(),
         exported: overlay.exported.first().copied(),
     }
 }
@@ -280,6 +289,7 @@ fn run_piece(
         committed,
         copied: Vec::new(),
         sources: BTreeSet::new(),
+        maybe_below: Vec::new(),
         exported: overlay.exported.first().copied(),
     }
 }
@@ -369,6 +379,7 @@ fn layer_piece(finder: &Finder, dir: &Dir) -> Piece {
         committed: true,
         copied: copied(finder, &copy),
         sources: dir.sources.iter().copied().collect(),
+        maybe_below: Vec::new(),
         exported: dir.exported.first().copied(),
     }
 }
@@ -459,6 +470,15 @@ fn link(finder: &Finder, work: &mut Work) {
                 contexts.push(dir.clone());
             }
         }
+        let lowers = &work.pieces[at].run.lowers;
+        let maybe: Vec<usize> = lowers
+            .iter()
+            .filter_map(|lower| work.maybe.get(lower))
+            .flatten()
+            .copied()
+            .filter(|other| *other < at)
+            .collect();
+        work.pieces[at].maybe_below = maybe;
         let run = &mut work.pieces[at].run;
         (run.below, run.reads_context, run.reads_runs) = (below, contexts, runs);
     }
@@ -467,6 +487,7 @@ fn link(finder: &Finder, work: &mut Work) {
 /// Which step's result each registered layer holds: the engine read the step's changes before it wrote the layer.
 fn register(finder: &Finder, work: &mut Work) {
     let mut taken = HashSet::new();
+    let mut maybe: HashMap<Vec<u8>, Vec<usize>> = HashMap::new();
     let mut layers = std::mem::take(&mut work.layers);
     for (maker, layer, dir) in &mut layers {
         layer.of = None;
@@ -477,7 +498,6 @@ fn register(finder: &Finder, work: &mut Work) {
             .filter(|&at| {
                 let piece = &work.pieces[at];
                 piece.maker == *maker
-                    && piece.committed
                     && piece.exported.is_some_and(|seq| seq < written)
                     && piece.done.is_some_and(|done| done.seq < dir.began.seq)
                     && !taken.contains(&piece.run.upper)
@@ -489,10 +509,15 @@ fn register(finder: &Finder, work: &mut Work) {
         let uppers: HashSet<&[u8]> =
             fits.iter().map(|&at| work.pieces[at].run.upper.as_slice()).collect();
         if uppers.len() != 1 {
+            // Equal layers of two builds are one to Docker: it is the result of one of these steps.
+            if uppers.len() <= MAYBE_MAX {
+                maybe.insert(dir.path.clone(), fits);
+            }
             continue;
         }
         if let Some(&at) = fits.last() {
             taken.insert(work.pieces[at].run.upper.clone());
+            work.pieces[at].committed = true;
             layer.of = Some(work.pieces[at].run.id);
             work.result.insert(dir.path.clone(), at);
         }
@@ -504,7 +529,7 @@ fn register(finder: &Finder, work: &mut Work) {
             layer.of = of.map(|piece| piece.run.id);
         }
     }
-    work.layers = layers;
+    (work.layers, work.maybe) = (layers, maybe);
 }
 
 /// Of several steps those from which the engine read all that it then wrote into the layer, by name and size.
@@ -517,14 +542,20 @@ fn same_files(finder: &Finder, work: &Work, dir: &Dir, fits: Vec<usize>) -> Vec<
         let overlay = finder.overlay_of(upper).map(|overlay| &finder.overlays[overlay].export_names);
         let reads = finder.dirs.iter().find(|other| other.path == *upper).map(|other| &other.reads);
         dir.written.iter().all(|(name, size)| {
-            overlay.is_some_and(|names| names.iter().any(|(known, bytes)| known == name && bytes == size))
+            overlay
+                .is_some_and(|names| names.iter().any(|(known, bytes)| known == name && bytes == size))
                 || reads.is_some_and(|reads| {
-                    reads.iter().any(|(_, known, bytes)| crate::path::base(known) == name && bytes == size)
+                    reads
+                        .iter()
+                        .any(|(_, known, bytes)| crate::path::base(known) == name && bytes == size)
                 })
         })
     };
     let same: Vec<usize> = fits.iter().copied().filter(read).collect();
-    if same.is_empty() { fits } else { same }
+    let same = if same.is_empty() { fits } else { same };
+    // One whose tree was mounted again when it had ended, which is done to read it, before one whose was not.
+    let sure: Vec<usize> = same.iter().copied().filter(|at| work.pieces[*at].committed).collect();
+    if sure.is_empty() { same } else { sure }
 }
 
 /// The lowers that a later overlay has below this layer.
@@ -891,8 +922,10 @@ fn foreign_container(
         return false;
     }
     let seq = piece.run.began.seq;
+    let sockets: HashSet<&Vec<u8>> = askers.iter().flat_map(|asker| &asker.client.sockets).collect();
     let others = clients.iter().any(|client| {
         client.connected.seq < seq
+            && client.sockets.iter().any(|socket| sockets.contains(socket))
             && client.ended.is_none_or(|(ended, _)| seq < ended.seq)
             && !client.asks_for_build()
             && !askers.iter().any(|asker| asker.client.key == client.key)
@@ -909,23 +942,22 @@ struct Leaves {
 
 impl Leaves {
     fn of(mine: &[usize], work: &Work) -> Self {
-        let used: HashSet<u32> = mine
-            .iter()
-            .flat_map(|at| {
-                work.pieces[*at].run.below.iter().chain(&work.pieces[*at].run.reads_runs).copied()
-            })
-            .collect();
+        let below = |at: usize| {
+            let run = &work.pieces[at].run;
+            let known = run.below.iter().chain(&run.reads_runs).map(|id| *id as usize);
+            known.chain(work.pieces[at].maybe_below.iter().copied())
+        };
+        let used: HashSet<usize> = mine.iter().flat_map(|at| below(*at)).collect();
         let mut chains = BTreeMap::new();
         for &at in mine {
-            if used.contains(&work.pieces[at].run.id) {
+            if used.contains(&at) {
                 continue;
             }
             let mut seen = BTreeSet::new();
             let mut open = vec![at];
             while let Some(next) = open.pop() {
                 if seen.insert(next) {
-                    let run = &work.pieces[next].run;
-                    open.extend(run.below.iter().chain(&run.reads_runs).map(|id| *id as usize));
+                    open.extend(below(next));
                 }
             }
             chains.insert(at, seen.into_iter().collect());
@@ -966,11 +998,20 @@ fn eliminate(
     let certain = leaves.certain(askers, work);
     let mut decided = HashSet::new();
     loop {
-        let mut settled: HashSet<usize> = certain.values().flatten().copied().collect();
-        settled.extend(leaves.chains.keys().filter_map(|leaf| match fits[leaf].as_slice() {
-            [only] => Some(*only),
-            _ => None,
-        }));
+        // A copy alone may be the beginning of a chain of which the rest could not be linked to it.
+        let ran = |leaf: &&usize| {
+            leaves.chains[*leaf].iter().any(|step| work.pieces[*step].run.kind == RunKind::Run)
+        };
+        let settled: HashSet<usize> = leaves
+            .chains
+            .keys()
+            .filter(ran)
+            .flat_map(|leaf| match (fits[leaf].as_slice(), certain.get(leaf)) {
+                ([only], _) => vec![*only],
+                (_, Some(sure)) => sure.iter().copied().collect(),
+                _ => Vec::new(),
+            })
+            .collect();
         let mut changed = None;
         for leaf in leaves.chains.keys() {
             let can = &fits[leaf];

@@ -1,4 +1,12 @@
 //! Record what a container build does, with eBPF.
+//!
+//! [`cli`] and `plan` say what is wanted; `session` loads the probes (`backend`), runs the `command`, and ends the log.
+//! `drain` takes records out of the ring, `record` and `path` take them apart, `decode` turns them into events, with
+//! `cgroup`, `overlay` and `mounts` for what user space has to look up, and `payload` for what went over sockets. `log`
+//! numbers the events; `queue` and `output` bring the lines to the file.
+//!
+//! This crate never spells a key of the log, never decides which events matter, and never guesses: what it could not see
+//! is null, and what it cannot see is listed in the header.
 
 mod backend;
 mod caps;

@@ -190,6 +190,11 @@ impl<'a> Page<'a> {
         if rest.counts.processes + rest.counts.network + rest.counts.writes > 0 {
             self.line("  belonging to no step:");
             self.did(rest.processes.len(), &rest.writes, &rest.reads);
+            let shared = rest.writes.iter().filter(|touched| touched.shared).count();
+            if shared > 0 {
+                let what = "of these changes another build of the same time has too, or may have";
+                self.line(format!("{:14}{shared} {what}", ""));
+            }
         }
     }
 

@@ -205,8 +205,8 @@ impl<'a> Pass<'a> {
             out,
         };
         for run in runs {
-            pass.out.doing.entry(slots.of(run.id)).or_default().shared |=
-                run.shared && slots.of(run.id) != Slot::None;
+            let doing = pass.out.doing.entry(slots.of(run.id)).or_default();
+            doing.shared |= run.shared && slots.of(run.id) != Slot::None;
         }
         pass
     }

@@ -7,8 +7,11 @@ use super::gather::Gathered;
 use super::history::when;
 use crate::picture::Picture;
 
-/// How far the image's own time may lie outside the build, in ns: the engine rounds, and exports after the last step.
-const SLACK_NS: u64 = 2_000_000_000;
+/// How far the image's own time may lie outside the build, in ns: the log's clock is set once, at the recording's start, and
+/// the host's may be slewed since.
+const SLACK_NS: u64 = 10_000_000;
+/// The same for a time in whole seconds, which some engines round down to.
+const SLACK_OF_SECONDS_NS: u64 = 1_000_000_000;
 
 /// Refuses an image that this build didn't make: one that is older, while steps were run.
 pub fn made_by(picture: &Picture, build: &Build, gathered: &Gathered) -> Result<(), Failure> {
@@ -28,11 +31,12 @@ pub fn made_by(picture: &Picture, build: &Build, gathered: &Gathered) -> Result<
     let Some(made) = when(text) else {
         return refuse(format!("it says that it was made at {text:?}, which is no time"));
     };
-    if made.saturating_add(SLACK_NS) < build.began.time.0 {
+    let slack = if text.contains('.') { SLACK_NS } else { SLACK_OF_SECONDS_NS };
+    if made.saturating_add(slack) < build.began.time.0 {
         return refuse(format!("it was made at {text}, and the build began at {}", build.began.time));
     }
     if let Some(ended) = build.ended
-        && made > ended.time.0.saturating_add(SLACK_NS)
+        && made > ended.time.0.saturating_add(slack)
     {
         return refuse(format!("it was made at {text}, and the build ended at {}", ended.time));
     }

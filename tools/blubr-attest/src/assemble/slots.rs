@@ -14,6 +14,8 @@ pub enum Slot {
     Candidate(usize),
     /// No step that is known.
     None,
+    /// No step that is known, and another build of the same time has it too, or may have it.
+    Shared,
 }
 
 /// Which run goes where.
@@ -30,6 +32,9 @@ impl Slots {
     pub fn new(build: &Build, dockerfile: Option<&Dockerfile>) -> Self {
         let ties = dockerfile.map(|file| tie(build, file)).unwrap_or_default();
         let (mut of_run, mut candidates) = (BTreeMap::new(), Vec::new());
+        for run in build.runs.iter().filter(|run| run.shared) {
+            of_run.insert(run.id, Slot::Shared);
+        }
         for tie in &ties {
             let slot = match &tie.instruction {
                 Tied::One(at) => Slot::Step(*at),
@@ -37,7 +42,7 @@ impl Slots {
                     candidates.push(several.clone());
                     Slot::Candidate(candidates.len() - 1)
                 }
-                Tied::None => Slot::None,
+                Tied::None => continue,
             };
             of_run.insert(tie.run, slot);
         }

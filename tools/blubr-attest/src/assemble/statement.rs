@@ -78,7 +78,7 @@ fn ids(dockerfile: Option<&Dockerfile>) -> BTreeMap<usize, String> {
 fn step_of(slot: Slot, ids: &BTreeMap<usize, String>) -> Option<String> {
     match slot {
         Slot::Step(at) => ids.get(&at).cloned(),
-        Slot::Candidate(_) | Slot::None => None,
+        Slot::Candidate(_) | Slot::None | Slot::Shared => None,
     }
 }
 
@@ -99,7 +99,8 @@ fn blubr_build(mut parts: Parts<'_>, ids: &BTreeMap<usize, String>) -> (BlubrBui
         all = makings.steps(&listed);
         candidates = makings.candidates(&listed);
     }
-    let rest = listed(Slot::None).unwrap_or_default();
+    let mut rest = listed(Slot::None).unwrap_or_default();
+    rest.add(listed(Slot::Shared).unwrap_or_default());
     let (files, unexplained, inherited, unchecked) = crossed(parts.crossed.take(), ids);
     let mut log = MonitorLog::default();
     for (slot, doing) in &gathered {

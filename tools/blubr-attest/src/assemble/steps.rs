@@ -324,6 +324,29 @@ impl Listed {
         }
     }
 
+    /// Puts another slot's lists behind these.
+    pub fn add(&mut self, other: Self) {
+        self.processes.extend(other.processes);
+        self.processes.sort_by_key(|one| one.seq);
+        self.network.extend(other.network);
+        self.network.sort_by_key(|one| one.seq);
+        self.reads.extend(other.reads);
+        self.writes.extend(other.writes);
+        let (counts, more) = (&mut self.counts, other.counts);
+        for (sum, more) in [
+            (&mut counts.processes, more.processes),
+            (&mut counts.network, more.network),
+            (&mut counts.reads, more.reads),
+            (&mut counts.writes, more.writes),
+            (&mut counts.left_out, more.left_out),
+            (&mut counts.failed, more.failed),
+            (&mut counts.bytes_sent, more.bytes_sent),
+            (&mut counts.bytes_received, more.bytes_received),
+        ] {
+            *sum = sum.saturating_add(more);
+        }
+    }
+
     fn mark(&mut self, id: &str) {
         self.processes.iter_mut().for_each(|one| one.step = Some(id.to_owned()));
         self.network.iter_mut().for_each(|one| one.step = Some(id.to_owned()));

@@ -109,7 +109,10 @@ impl Trails {
         of: &Option<Vec<Slot>>,
         links: &Links,
     ) -> Self {
-        let counts = |slot: Slot| slot == Slot::None || of.as_ref().is_none_or(|of| of.contains(&slot));
+        // What may be another build's explains nothing here.
+        let counts = |slot: Slot| {
+            slot == Slot::None || slot != Slot::Shared && of.as_ref().is_none_or(|of| of.contains(&slot))
+        };
         let mut trails = Self { hits: BTreeMap::new(), above: BTreeSet::new(), mounts: BTreeSet::new() };
         for (slot, doing) in gathered.doing.iter().filter(|(slot, _)| counts(**slot)) {
             for ((place, path), trail) in &doing.paths {

@@ -48,7 +48,7 @@ pub fn encrypt(data: &[u8], recipients: &[&Cert], now: u64) -> Result<Vec<u8>, E
     let failed = |error: pgp::errors::Error| EncryptError::Failed(one_line(&error));
     let mut rng = rand::rngs::OsRng;
     let cipher = SymmetricKeyAlgorithm::AES256;
-    let session_key = cipher.new_session_key(&mut rng);
+    let session_key = cipher.new_session_key(rng);
     let mut out = Vec::with_capacity(data.len() + 4096);
     let mut done = BTreeSet::new();
     for cert in recipients {

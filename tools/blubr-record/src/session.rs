@@ -177,11 +177,11 @@ fn run(
     };
     let lost = end(recording, output, exit.map(i32::from))?;
     if lost > 0 {
-        plan.common.note(TOOL, format!("{lost} events were lost: a larger --ring-size holds more"));
+        let what = format!("{lost} events were lost");
         if plan.fail_on_loss {
-            let failure = Failure::new(format!("{lost} events were lost"));
-            return Err(failure.advise("--ring-size holds more").exit(Exit::NotRecorded));
+            return Err(Failure::new(what).advise("--ring-size holds more").exit(Exit::NotRecorded));
         }
+        plan.common.note(TOOL, format!("{what}: --ring-size holds more"));
     }
     match (not_run, exit) {
         (Some(error), Some(status)) => {

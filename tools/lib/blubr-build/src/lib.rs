@@ -17,6 +17,7 @@ mod mounts;
 mod owner;
 mod path;
 mod process;
+mod steps;
 #[cfg(test)]
 mod tests;
 mod tie;

@@ -1,0 +1,524 @@
+//! The steps of a log, whoever asked for them: made of overlays, layers, containers and copies, and linked to each other.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+use crate::build::{Engine, Layer, Moment, ProcessKey, RunKind, StepRun};
+use crate::finder::{Dir, Finder, Overlay, Source, Span, Store, is_init_layer};
+
+/// Steps that may be the one that left a layer.
+const MAYBE_MAX: usize = 8;
+
+/// A step that may be several clients'.
+pub(crate) struct Piece {
+    pub(crate) run: StepRun,
+    pub(crate) maker: ProcessKey,
+    pub(crate) shape: Option<Engine>,
+    /// A container whose changes the engine read after it had ended, or none at all.
+    pub(crate) committed: bool,
+    /// Sizes of the files that were copied from contexts, with the context's index.
+    pub(crate) copied: Vec<(usize, u64)>,
+    pub(crate) sources: BTreeSet<Source>,
+    /// Steps of which one or the other is below it.
+    pub(crate) maybe_below: Vec<usize>,
+    pub(crate) exported: Option<u64>,
+    /// When what it did was done.
+    pub(crate) done: Option<Moment>,
+}
+
+/// Everything of one log, ready to be given out.
+pub(crate) struct Work {
+    pub(crate) pieces: Vec<Piece>,
+    /// Which piece's result a directory holds.
+    pub(crate) result: HashMap<Vec<u8>, usize>,
+    pub(crate) layers: Vec<(ProcessKey, Layer, Option<usize>)>,
+    pub(crate) contexts: Vec<usize>,
+    /// Helpers by the directory they worked in.
+    pub(crate) helpers: HashMap<Vec<u8>, Vec<ProcessKey>>,
+    pub(crate) former: HashMap<Vec<u8>, Vec<u8>>,
+    /// Steps of which one or the other has left a layer.
+    pub(crate) maybe: HashMap<Vec<u8>, Vec<usize>>,
+}
+
+/// The steps that left traces, whoever asked for them.
+pub(crate) fn pieces(finder: &Finder) -> Work {
+    let mut work = Work {
+        pieces: Vec::new(),
+        result: HashMap::new(),
+        layers: Vec::new(),
+        contexts: Vec::new(),
+        helpers: HashMap::new(),
+        former: HashMap::new(),
+        maybe: HashMap::new(),
+    };
+    let lowers: HashSet<&[u8]> =
+        finder.overlays.iter().flat_map(|overlay| overlay.lowers.iter().map(Vec::as_slice)).collect();
+    let mut order: Vec<(u64, Source)> = Vec::new();
+    order.extend(
+        finder.overlays.iter().enumerate().map(|(at, overlay)| (overlay.began.seq, Source::Overlay(at))),
+    );
+    order.extend(finder.dirs.iter().enumerate().map(|(at, dir)| (dir.began.seq, Source::Dir(at))));
+    order.sort_unstable();
+    for (_, source) in order {
+        match source {
+            Source::Overlay(at) => overlay_pieces(finder, at, &lowers, &mut work),
+            Source::Dir(at) => dir_piece(finder, at, &lowers, &mut work),
+        }
+    }
+    work.pieces.sort_by_key(|piece| piece.run.began);
+    work.result.clear();
+    for (at, piece) in work.pieces.iter_mut().enumerate() {
+        piece.run.id = u32::try_from(at).unwrap_or(u32::MAX);
+        // Of several runs in one upper directory the last leaves the result.
+        work.result.insert(piece.run.upper.clone(), at);
+    }
+    work
+}
+
+fn overlay_pieces(finder: &Finder, at: usize, lowers: &HashSet<&[u8]>, work: &mut Work) {
+    let overlay = &finder.overlays[at];
+    if is_init_layer(&overlay.upper) {
+        work.layers.push((overlay.maker, Layer { dir: overlay.upper.clone(), of: None }, None));
+        return;
+    }
+    let buildah =
+        finder.makers.get(&overlay.maker).is_some_and(|maker| maker.store == Store::Containers);
+    let shape = if buildah {
+        Some(Engine::Buildah)
+    } else if overlay.lowers.first().is_some_and(|lower| is_init_layer(lower)) {
+        Some(Engine::Classic)
+    } else if overlay.containers.iter().any(|container| finder.containers[*container].by_maker) {
+        Some(Engine::BuildKit)
+    } else {
+        None
+    };
+    if overlay.containers.is_empty() {
+        if overlay.writes.is_empty() && !lowers.contains(overlay.upper.as_slice()) {
+            return;
+        }
+        work.pieces.push(daemon_piece(finder, overlay, shape, None));
+        return;
+    }
+    for (nth, container) in overlay.containers.iter().enumerate() {
+        // Only containers/storage lets several steps share one overlay, and the client writes between them.
+        if buildah {
+            for span in overlay.writes.iter().filter(|span| span.after == nth && span.content) {
+                work.pieces.push(daemon_piece(finder, overlay, shape, Some(*span)));
+            }
+        }
+        work.pieces.push(run_piece(finder, overlay, *container, nth, shape));
+    }
+    if buildah {
+        for span in
+            overlay.writes.iter().filter(|span| span.after == overlay.containers.len() && span.content)
+        {
+            work.pieces.push(daemon_piece(finder, overlay, shape, Some(*span)));
+        }
+    }
+}
+
+fn empty_run(overlay: &Overlay) -> StepRun {
+    let mut roots = vec![overlay.target.clone()];
+    roots.extend(overlay.binds.iter().cloned());
+    StepRun {
+        id: 0,
+        kind: RunKind::Daemon,
+        target: Some(overlay.target.clone()),
+        roots,
+        upper: overlay.upper.clone(),
+        work: overlay.work.clone(),
+        lowers: overlay.lowers.clone(),
+        below: Vec::new(),
+        cgroup: None,
+        cgroup_id: None,
+        mntns: None,
+        init: None,
+        first_exec: None,
+        mounts: Vec::new(),
+        exit: None,
+        began: overlay.began,
+        ended: Some(overlay.last),
+        first_seq: overlay.began.seq,
+        last_seq: overlay.last.seq,
+        shared: false,
+        reads_context: Vec::new(),
+        reads_runs: Vec::new(),
+        evidence: Vec::new(),
+        setup: Vec::new(),
+    }
+}
+
+fn daemon_piece(finder: &Finder, overlay: &Overlay, shape: Option<Engine>, span: Option<Span>) -> Piece {
+    let mut run = empty_run(overlay);
+    let copy = Copy {
+        maker: overlay.maker,
+        direct: &overlay.copied,
+        written: &overlay.written,
+        began: overlay.began.seq,
+        done: overlay.writes.last().map_or(overlay.last.seq, |span| span.last.seq),
+    };
+    if let Some(span) = overlay.writes.last() {
+        run.ended = Some(span.last);
+    }
+    if let Some(span) = span {
+        (run.began, run.ended) = (span.first, Some(span.last));
+        (run.first_seq, run.last_seq) = (span.first.seq, span.last.seq);
+    }
+    Piece {
+        done: overlay.writes.last().map(|span| span.last).or(Some(overlay.began)),
+        run,
+        maker: overlay.maker,
+        shape,
+        committed: true,
+        copied: copied(finder, &copy),
+        sources: overlay.sources.iter().copied().collect(),
+        maybe_below: Vec::new(),
+        exported: overlay.exported.first().copied(),
+    }
+}
+
+fn run_piece(
+    finder: &Finder,
+    overlay: &Overlay,
+    container: usize,
+    nth: usize,
+    shape: Option<Engine>,
+) -> Piece {
+    let container = &finder.containers[container];
+    let mut run = empty_run(overlay);
+    run.kind = RunKind::Run;
+    if !run.roots.contains(&container.root) {
+        run.roots.push(container.root.clone());
+    }
+    run.init = Some(container.init);
+    run.mntns = Some(container.mntns).filter(|mntns| *mntns != 0);
+    if let Some((id, path)) = &container.cgroup {
+        run.cgroup_id = Some(*id);
+        run.cgroup = Some(path.clone());
+    }
+    run.first_exec.clone_from(&container.first_exec);
+    run.exit = container.ended.map(|(_, ended)| ended);
+    run.mounts = overlay
+        .mounts
+        .iter()
+        .filter(|(mntns, _)| *mntns == container.mntns)
+        .map(|(_, point)| point.clone())
+        .collect();
+    run.setup.clone_from(&container.setup);
+    if shape == Some(Engine::Buildah) {
+        // Directories that are made just before belong to it; a copy does not.
+        let before = overlay.writes.iter().find(|span| span.after == nth);
+        let shared = nth > 0 || before.is_some_and(|span| span.content);
+        if shared {
+            run.began = container.setup_began;
+            run.first_seq = container.setup_began.seq;
+        }
+    }
+    run.ended = container.ended.map(|(at, _)| at);
+    run.last_seq = if nth + 1 == overlay.containers.len() && shape != Some(Engine::Buildah) {
+        overlay.last.seq
+    } else {
+        run.ended.map_or(overlay.last.seq, |ended| ended.seq)
+    };
+    let committed = match (overlay.mounted_again, container.ended) {
+        _ if shape != Some(Engine::Classic) => true,
+        (Some(again), Some((ended, _))) => again > ended.seq,
+        _ => false,
+    };
+    Piece {
+        done: run.ended,
+        run,
+        maker: overlay.maker,
+        shape,
+        committed,
+        copied: Vec::new(),
+        sources: BTreeSet::new(),
+        maybe_below: Vec::new(),
+        exported: overlay.exported.first().copied(),
+    }
+}
+
+/// A directory without an overlay of its own: a context, the first layer of an image without a base, or a layer
+/// that the engine registers.
+fn dir_piece(finder: &Finder, at: usize, lowers: &HashSet<&[u8]>, work: &mut Work) {
+    let dir = &finder.dirs[at];
+    if finder.overlay_of(&dir.path).is_some() {
+        return;
+    }
+    if !dir.in_store {
+        work.contexts.push(at);
+        return;
+    }
+    let is_lower = lowers.contains(dir.path.as_slice());
+    let containers = finder.makers.get(&dir.maker).is_some_and(|maker| maker.store == Store::Containers);
+    if dir.by_helper {
+        if containers {
+            work.layers.push((dir.maker, Layer { dir: dir.path.clone(), of: None }, Some(at)));
+            return;
+        }
+        // The classic builder writes COPY on nothing straight into a layer, reads it, and registers what it read:
+        // the one that has been read before the next was begun is the step.
+        let of = work.pieces.iter().rposition(|piece| {
+            piece.maker == dir.maker
+                && piece.exported.is_some_and(|seq| dir.last_write.is_some_and(|last| seq < last.seq))
+                && piece.done.is_some_and(|done| done.seq < dir.began.seq)
+                && !work.layers.iter().any(|(_, layer, _)| {
+                    layer.of.is_some_and(|of| work.pieces[of as usize].run.upper == piece.run.upper)
+                })
+        });
+        if let Some(of) = of {
+            let of = u32::try_from(of).ok();
+            work.layers.push((dir.maker, Layer { dir: dir.path.clone(), of }, Some(at)));
+            return;
+        }
+    } else if !is_lower && (!dir.votes.is_empty() || !dir.binds.is_empty()) {
+        work.contexts.push(at);
+        return;
+    }
+    if dir.first_write.is_none() && !is_lower {
+        return;
+    }
+    work.pieces.push(layer_piece(finder, dir));
+}
+
+fn layer_piece(finder: &Finder, dir: &Dir) -> Piece {
+    let copy = Copy {
+        maker: dir.maker,
+        direct: &dir.copied,
+        written: &dir.written,
+        began: dir.began.seq,
+        done: dir.last_write.unwrap_or(dir.began).seq,
+    };
+    let run = StepRun {
+        id: 0,
+        kind: RunKind::Daemon,
+        target: None,
+        roots: dir.binds.clone(),
+        upper: dir.path.clone(),
+        work: None,
+        lowers: Vec::new(),
+        below: Vec::new(),
+        cgroup: None,
+        cgroup_id: None,
+        mntns: None,
+        init: None,
+        first_exec: None,
+        mounts: Vec::new(),
+        exit: None,
+        began: dir.began,
+        ended: dir.last_write,
+        first_seq: dir.began.seq,
+        last_seq: dir.last_write.unwrap_or(dir.began).seq,
+        shared: false,
+        reads_context: Vec::new(),
+        reads_runs: Vec::new(),
+        evidence: Vec::new(),
+        setup: Vec::new(),
+    };
+    Piece {
+        done: dir.last_write.or(Some(dir.began)),
+        run,
+        maker: dir.maker,
+        shape: None,
+        committed: true,
+        copied: copied(finder, &copy),
+        sources: dir.sources.iter().copied().collect(),
+        maybe_below: Vec::new(),
+        exported: dir.exported.first().copied(),
+    }
+}
+
+/// Sizes of the context files that were copied, with the context. BuildKit's thread reads a file and then writes
+/// it; the classic builder reads, and a helper of it writes what has the same name and size.
+fn copied(finder: &Finder, copy: &Copy<'_>) -> Vec<(usize, u64)> {
+    let size = |dir: usize, name: &[u8]| finder.dirs[dir].files.get(name).map(|file| (dir, file.size));
+    let mut sizes: Vec<(usize, u64)> =
+        copy.direct.iter().filter_map(|(dir, name)| size(*dir, name)).collect();
+    if sizes.is_empty() && !copy.written.is_empty() {
+        let mut by_context: BTreeMap<usize, Vec<(usize, u64)>> = BTreeMap::new();
+        for (at, dir) in
+            finder.dirs.iter().enumerate().filter(|(_, dir)| dir.maker == copy.maker && !dir.in_store)
+        {
+            let in_time = dir.reads.iter().filter(|(seq, ..)| *seq > copy.began && *seq < copy.done);
+            let same = in_time
+                .filter(|(_, name, size)| {
+                    let name = crate::path::base(name);
+                    copy.written.iter().any(|(wrote, bytes)| wrote == name && bytes == size)
+                })
+                .map(|(_, _, size)| (at, *size));
+            let same: Vec<_> = same.collect();
+            if !same.is_empty() {
+                by_context.insert(at, same);
+            }
+        }
+        // Two contexts that both fit say nothing.
+        if by_context.len() == 1 {
+            sizes.extend(by_context.into_values().flatten());
+        }
+    }
+    sizes.sort_unstable();
+    sizes.dedup();
+    sizes
+}
+
+/// What is known of a step that copies.
+struct Copy<'f> {
+    maker: ProcessKey,
+    direct: &'f [(usize, Vec<u8>)],
+    written: &'f [(Vec<u8>, u64)],
+    began: u64,
+    done: u64,
+}
+
+/// Ties each step to those below it, those it copied from, and the layers that were registered from it.
+pub(crate) fn link(finder: &Finder, work: &mut Work) {
+    // Sorting has renumbered the pieces: what `layers` said of them is found again by their order of export.
+    register(finder, work);
+    for at in 0..work.pieces.len() {
+        let mut below = Vec::new();
+        for lower in &work.pieces[at].run.lowers {
+            if let Some(&under) = work.result.get(lower)
+                && under != at
+                && !below.contains(&work.pieces[under].run.id)
+            {
+                below.push(work.pieces[under].run.id);
+            }
+        }
+        // Earlier runs in the same upper directory.
+        for earlier in (0..at).rev() {
+            if work.pieces[earlier].run.upper == work.pieces[at].run.upper {
+                below.insert(0, work.pieces[earlier].run.id);
+            }
+        }
+        let mut contexts = Vec::new();
+        let mut runs = Vec::new();
+        for source in &work.pieces[at].sources {
+            let dir = match source {
+                Source::Dir(dir) => &finder.dirs[*dir].path,
+                Source::Overlay(overlay) => &finder.overlays[*overlay].upper,
+            };
+            if let Source::Dir(index) = source
+                && work.contexts.contains(index)
+            {
+                contexts.push(dir.clone());
+            } else if let Some(&from) = work.result.get(dir)
+                && from != at
+                && !runs.contains(&work.pieces[from].run.id)
+            {
+                runs.push(work.pieces[from].run.id);
+            }
+        }
+        for (context, _) in &work.pieces[at].copied {
+            let dir = &finder.dirs[*context].path;
+            if work.contexts.contains(context) && !contexts.contains(dir) {
+                contexts.push(dir.clone());
+            }
+        }
+        let lowers = &work.pieces[at].run.lowers;
+        let maybe: Vec<usize> = lowers
+            .iter()
+            .filter_map(|lower| work.maybe.get(lower))
+            .flatten()
+            .copied()
+            .filter(|other| *other < at)
+            .collect();
+        work.pieces[at].maybe_below = maybe;
+        let run = &mut work.pieces[at].run;
+        (run.below, run.reads_context, run.reads_runs) = (below, contexts, runs);
+    }
+}
+
+/// Which step's result each registered layer holds: the engine read the step's changes before it wrote the layer.
+fn register(finder: &Finder, work: &mut Work) {
+    let mut taken = HashSet::new();
+    let mut maybe: HashMap<Vec<u8>, Vec<usize>> = HashMap::new();
+    let mut layers = std::mem::take(&mut work.layers);
+    for (maker, layer, dir) in &mut layers {
+        layer.of = None;
+        let Some(dir) = dir.map(|at| &finder.dirs[at]) else { continue };
+        let written = dir.last_write.unwrap_or(dir.began).seq;
+        let lowers = lowers_above(finder, &dir.path);
+        let fits: Vec<usize> = (0..work.pieces.len())
+            .filter(|&at| {
+                let piece = &work.pieces[at];
+                piece.maker == *maker
+                    && piece.exported.is_some_and(|seq| seq < written)
+                    && piece.done.is_some_and(|done| done.seq < dir.began.seq)
+                    && !taken.contains(&piece.run.upper)
+                    && lowers.as_ref().is_none_or(|lowers| same_base(&piece.run.lowers, lowers))
+            })
+            .collect();
+        let fits = same_files(finder, work, dir, fits);
+        // The last run in an upper directory has made it what it is.
+        let uppers: HashSet<&[u8]> =
+            fits.iter().map(|&at| work.pieces[at].run.upper.as_slice()).collect();
+        if uppers.len() != 1 {
+            // Equal layers of two builds are one to Docker: it is the result of one of these steps.
+            if uppers.len() <= MAYBE_MAX {
+                maybe.insert(dir.path.clone(), fits);
+            }
+            continue;
+        }
+        if let Some(&at) = fits.last() {
+            taken.insert(work.pieces[at].run.upper.clone());
+            work.pieces[at].committed = true;
+            layer.of = Some(work.pieces[at].run.id);
+            work.result.insert(dir.path.clone(), at);
+        }
+    }
+    // What a container's own -init layer belongs to.
+    for (_, layer, dir) in &mut layers {
+        if dir.is_none() {
+            let of = work.pieces.iter().find(|piece| piece.run.lowers.first() == Some(&layer.dir));
+            layer.of = of.map(|piece| piece.run.id);
+        }
+    }
+    (work.layers, work.maybe) = (layers, maybe);
+}
+
+/// Of several steps those from which the engine read all that it then wrote into the layer, by name and size.
+fn same_files(finder: &Finder, work: &Work, dir: &Dir, fits: Vec<usize>) -> Vec<usize> {
+    if fits.len() < 2 || dir.written.is_empty() {
+        return fits;
+    }
+    let read = |at: &usize| {
+        let upper = &work.pieces[*at].run.upper;
+        let overlay = finder.overlay_of(upper).map(|overlay| &finder.overlays[overlay].export_names);
+        let reads = finder.dirs.iter().find(|other| other.path == *upper).map(|other| &other.reads);
+        dir.written.iter().all(|(name, size)| {
+            overlay
+                .is_some_and(|names| names.iter().any(|(known, bytes)| known == name && bytes == size))
+                || reads.is_some_and(|reads| {
+                    reads
+                        .iter()
+                        .any(|(_, known, bytes)| crate::path::base(known) == name && bytes == size)
+                })
+        })
+    };
+    let same: Vec<usize> = fits.iter().copied().filter(read).collect();
+    let same = if same.is_empty() { fits } else { same };
+    // One whose tree was mounted again when it had ended, which is done to read it, before one whose was not.
+    let sure: Vec<usize> = same.iter().copied().filter(|at| work.pieces[*at].committed).collect();
+    if sure.is_empty() { same } else { sure }
+}
+
+/// The lowers that a later overlay has below this layer.
+fn lowers_above(finder: &Finder, layer: &[u8]) -> Option<Vec<Vec<u8>>> {
+    finder.overlays.iter().find_map(|overlay| {
+        let lowers = without_init(&overlay.lowers);
+        (lowers.first().map(Vec::as_slice) == Some(layer)).then(|| lowers[1..].to_vec())
+    })
+}
+
+fn without_init(lowers: &[Vec<u8>]) -> &[Vec<u8>] {
+    match lowers.split_first() {
+        Some((first, rest)) if is_init_layer(first) => rest,
+        _ => lowers,
+    }
+}
+
+/// Whether a step stood on these layers. buildah puts an empty directory below a step without a base.
+fn same_base(of_step: &[Vec<u8>], lowers: &[Vec<u8>]) -> bool {
+    let of_step = without_init(of_step);
+    let real = |lower: &&Vec<u8>| crate::path::base(lower) != b"empty";
+    of_step.iter().filter(real).eq(lowers.iter().filter(real))
+}

@@ -275,10 +275,8 @@ impl Finder {
                     self.clients.existed(key, process, now);
                 }
             }
-            Body::ProcessFork(fork) => {
-                if self.inside.contains(&key) {
-                    self.inside.insert(ProcessKey { pid: fork.child_pid, start: fork.child_start });
-                }
+            Body::ProcessFork(fork) if self.inside.contains(&key) => {
+                self.inside.insert(ProcessKey { pid: fork.child_pid, start: fork.child_start });
             }
             Body::ProcessExit(exit) => {
                 self.exit(key, now, Ended { code: exit.code, signal: exit.signal })

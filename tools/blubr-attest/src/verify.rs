@@ -23,6 +23,8 @@ use crate::write::now;
 #[derive(Default)]
 struct Answers {
     lines: Vec<(bool, &'static str, String)>,
+    /// What nobody asked for, with the flag that asks for it.
+    unchecked: Vec<(&'static str, &'static str)>,
 }
 
 impl Answers {
@@ -46,11 +48,16 @@ impl Answers {
             let mark = if *good { "ok  " } else { "FAIL" };
             text.push_str(&format!("{mark}  {what:<11} {}\n", printable(detail)));
         }
+        for (what, flag) in &self.unchecked {
+            text.push_str(&format!("--    {what:<11} not checked ({flag})\n"));
+        }
         let mut failed: Vec<&str> =
             self.lines.iter().filter(|(good, ..)| !good).map(|(_, what, _)| *what).collect();
         failed.dedup();
         if failed.is_empty() {
-            text.push_str("verified\n");
+            let mut good: Vec<&str> = self.lines.iter().map(|(_, what, _)| *what).collect();
+            good.dedup();
+            text.push_str(&format!("verified: {}\n", good.join(", ")));
         } else {
             text.push_str(&format!("NOT verified: {}\n", failed.join(", ")));
         }
@@ -62,8 +69,13 @@ impl Answers {
 
 /// Carries out `blubr-attest verify`.
 pub fn run(args: &Verify) -> Result<Exit, Failure> {
+    let unchecked = unchecked(args);
+    if unchecked.iter().filter(|(what, _)| *what != "checkpoints").count() == CHECKS {
+        let what = "--unsigned alone leaves nothing to check";
+        return Err(Failure::new(what).advise("name --image, --dockerfile, --context or --log"));
+    }
     let file = args.attestation.open()?;
-    let mut answers = Answers::default();
+    let mut answers = Answers { unchecked, ..Answers::default() };
     let opened = match file.opened {
         Ok(opened) => opened,
         Err(error) if was_changed(&error) => {
@@ -83,6 +95,22 @@ pub fn run(args: &Verify) -> Result<Exit, Failure> {
         Err(error) => answers.bad("statement", format!("{}: {error}", file.name)),
     }
     answers.print()
+}
+
+/// How many things can be checked: signature, image, Dockerfile, context, log.
+const CHECKS: usize = 5;
+
+/// What the flags leave out.
+fn unchecked(args: &Verify) -> Vec<(&'static str, &'static str)> {
+    let all = [
+        (args.unsigned, "signature", "--cert"),
+        (args.image.is_none(), "image", "--image"),
+        (args.dockerfile.is_none(), "Dockerfile", "--dockerfile"),
+        (args.context.is_none(), "context", "--context"),
+        (args.log.is_none(), "log", "--log"),
+        (args.checkpoints.is_none(), "checkpoints", "--checkpoints"),
+    ];
+    all.into_iter().filter(|(left_out, ..)| *left_out).map(|(_, what, flag)| (what, flag)).collect()
 }
 
 /// Whether a file that can't be opened is an attestation that was changed, rather than no attestation.

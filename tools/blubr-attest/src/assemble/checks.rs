@@ -1,6 +1,6 @@
 //! Questions put to the record. Nothing passes without evidence that suffices; what the record can't answer is `unknown`.
 
-use blubr_attestation::build::{BlubrBuild, Check, Outcome, Recording, Status, Taken};
+use blubr_attestation::build::{BlubrBuild, Check, Outcome, Recording, Status, Step, Taken};
 use blubr_attestation::trace::Network;
 
 use super::gather::Gathered;
@@ -64,6 +64,12 @@ pub fn is_unseen(step: &blubr_attestation::build::Step) -> bool {
     step.status == Status::Candidates || step.status == Status::NotObserved && !unneeded
 }
 
+/// How many steps with work of their own weren't seen.
+fn steps_unseen(build: &BlubrBuild) -> usize {
+    let works = |step: &&Step| matches!(step.instruction.as_str(), "RUN" | "COPY" | "ADD");
+    build.steps.iter().filter(works).filter(|step| is_unseen(step)).count()
+}
+
 fn steps(build: &BlubrBuild) -> Check {
     if build.steps.is_empty() {
         return say("steps-observed", Outcome::Unknown, "no Dockerfile was given");
@@ -90,8 +96,7 @@ fn network(build: &BlubrBuild) -> Check {
         .chain(build.candidates.iter().flat_map(|one| &one.network))
         .chain(build.unattributed.network.iter())
         .collect();
-    // What failed reached nobody; -115 is a connection that goes on (EINPROGRESS).
-    let reached = |one: &&&Network| one.ret >= 0 || one.ret == -115;
+    let reached = |one: &&&Network| may_have_reached(one.ret);
     let outside: Vec<String> =
         all.iter().filter(reached).filter(|one| !one.loopback).map(|one| other_side(one)).collect();
     if let Some(first) = outside.first() {
@@ -111,11 +116,7 @@ fn network(build: &BlubrBuild) -> Check {
     if build.steps.is_empty() {
         open.push("no Dockerfile was given, so that nothing says that all steps were seen".to_owned());
     }
-    let unseen = build
-        .steps
-        .iter()
-        .filter(|step| is_unseen(step) && matches!(step.instruction.as_str(), "RUN" | "COPY" | "ADD"))
-        .count();
+    let unseen = steps_unseen(build);
     if unseen > 0 {
         open.push(format!("{} not seen, or not told apart", count(unseen, "step was", "steps were")));
     }
@@ -163,6 +164,12 @@ fn network(build: &BlubrBuild) -> Check {
     Check { id: ID.to_owned(), result: Outcome::Unknown, scope: "build".to_owned(), evidence: open }
 }
 
+/// Whether a call with this result may have reached the other side: a connection goes on after EINPROGRESS, and after a
+/// signal (EINTR, and the kernel's own ERESTARTSYS to ERESTART_RESTARTBLOCK, include/linux/errno.h). Another failure has not.
+fn may_have_reached(ret: i64) -> bool {
+    ret >= 0 || matches!(ret, -115 | -4 | -516..=-512)
+}
+
 /// Whether something that isn't covered could hide a connection, and not only its name, its bytes or its end.
 fn hides_connections(what: &str) -> bool {
     let detail = ["net.close", "net.dns", "net.tls", "net.http"].iter().any(|one| what.starts_with(one));
@@ -188,6 +195,19 @@ fn foreign(build: &BlubrBuild, gathered: &Gathered) -> Check {
     }
     if build.completeness.recording != Recording::Complete {
         return say(ID, Outcome::Unknown, "the recording is not complete");
+    }
+    // Where a step wasn't seen its directories aren't known, nor who touched them.
+    let unseen = steps_unseen(build);
+    if build.steps.is_empty() {
+        return say(
+            ID,
+            Outcome::Unknown,
+            "no Dockerfile was given, so that nothing says that all steps were seen",
+        );
+    }
+    if unseen > 0 {
+        let steps = count(unseen, "step was", "steps were");
+        return say(ID, Outcome::Unknown, format!("{steps} not seen, or not told apart"));
     }
     say(
         ID,

@@ -133,12 +133,16 @@ fn urls(text: &str, found: &mut Vec<Span>) {
 fn assignments(text: &str, found: &mut Vec<Span>) {
     for (at, sign) in text.match_indices(['=', ':']) {
         let head = text.get(..at).unwrap_or_default();
-        let head = head.trim_end_matches(['"', '\'']);
+        // A backslash before a quote: JSON within a quoted word.
+        let head = head.trim_end_matches(['"', '\'', '\\']);
         let name = head.rfind(|c: char| !is_name_char(c)).map_or(head, |before| {
             let skip = head.get(before..).and_then(|tail| tail.chars().next()).map_or(1, char::len_utf8);
             head.get(before + skip..).unwrap_or_default()
         });
-        if !names_secret(name.trim_start_matches('-')) {
+        let follows = text.get(at + 1..).and_then(|rest| rest.chars().next());
+        // `PASS=value`, and OpenSSL's `pass:value`; `pass: 3` says how a test went.
+        let pass = name.eq_ignore_ascii_case("pass") && follows.is_some_and(|c| !c.is_whitespace());
+        if !pass && !names_secret(name.trim_start_matches('-')) {
             continue;
         }
         let mut start = at + 1;
@@ -190,6 +194,9 @@ fn words(text: &str, found: &mut Vec<Span>) {
     let program = list.iter().map(|&(from, to)| base(text.get(from..to).unwrap_or_default()));
     let programs: Vec<&str> = program.filter(|name| PROGRAMS.contains(name)).collect();
     let chpasswd = text.contains("chpasswd");
+    if text.contains("password-stdin") {
+        piped(text, &list, found);
+    }
     for (index, &(from, to)) in list.iter().enumerate() {
         let word = text.get(from..to).unwrap_or_default();
         if let Some(&(before_from, before_to)) = index.checked_sub(1).and_then(|before| list.get(before))
@@ -223,8 +230,24 @@ fn words(text: &str, found: &mut Vec<Span>) {
     }
 }
 
+/// What `echo` or `printf` say into a pipe, where a program behind it takes its password from there.
+fn piped(text: &str, list: &[(usize, usize)], found: &mut Vec<Span>) {
+    let (mut saying, mut end) = (false, 0);
+    for &(from, to) in list {
+        let between = text.get(end..from).unwrap_or_default();
+        saying &= !between.contains(['|', ';', '&']);
+        let word = text.get(from..to).unwrap_or_default();
+        if saying && !word.starts_with(['-', '%']) {
+            found.extend(spans_of(text, from, to, Kind::Password));
+        }
+        saying |= matches!(base(word), "echo" | "printf");
+        end = to;
+    }
+}
+
 /// Programs that take a password behind a flag whose name doesn't say so.
-const PROGRAMS: [&str; 10] = [
+const PROGRAMS: [&str; 11] = [
+    "openssl",
     "curl",
     "wget",
     "sshpass",
@@ -243,7 +266,7 @@ fn takes_user_and_password(program: Option<&str>, flag: &str) -> bool {
 }
 
 fn takes_password(program: Option<&str>, flag: &str) -> bool {
-    program.map(base).is_some_and(|program| program == "sshpass") && flag == "-p"
+    matches!((program.map(base), flag), (Some("sshpass"), "-p") | (Some("openssl"), "-k" | "-K"))
 }
 
 fn is_env(text: &str, list: &[(usize, usize)]) -> bool {
@@ -382,6 +405,10 @@ fn is_variable(value: &str) -> bool {
 /// The value at `start`: what a quote encloses, or up to a blank or another sign that ends a word.
 fn value(text: &str, start: usize) -> (usize, usize) {
     let rest = text.get(start..).unwrap_or_default();
+    if let Some(inside) = rest.strip_prefix("\\\"") {
+        let length = inside.find("\\\"").unwrap_or(inside.len());
+        return (start + 2, start + 2 + length);
+    }
     if let Some(quote) = rest.chars().next().filter(|c| matches!(c, '"' | '\'')) {
         let inside = rest.get(1..).unwrap_or_default();
         if let Some(length) = inside.find(quote) {

@@ -190,6 +190,11 @@ mod tests {
             "RUN echo '{\"password\": \"hunter2\"}' > /c.json",
             "RUN mysql -phunter2 db",
             "ENV TOKEN=${TOKEN:-hunter2}",
+            "RUN export PASS=hunter2; make",
+            "RUN printf '{\\\"password\\\":\\\"hunter2\\\",\\\"a\\\":1}' > /c.json",
+            "RUN openssl enc -aes-256-cbc -k hunter2 -in a",
+            "RUN openssl rsa -passin pass:hunter2 -in a",
+            "RUN echo hunter2 | docker login --username u --password-stdin r.example",
         ] {
             gone(text, "hunter2");
         }
@@ -273,6 +278,8 @@ mod tests {
             "urn:blubr:host:1234 https://in-toto.io/Statement/v1",
             "2026-11-24T12:00:00.123456789Z",
             "no-password: pass",
+            "PASS: 3 tests, FAIL: 0",
+            "RUN echo done | tee /log",
         ] {
             kept(text);
         }

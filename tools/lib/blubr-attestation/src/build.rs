@@ -440,6 +440,8 @@ pub enum What {
     EntryWithoutEvent,
     /// A step wrote it, and the image should show it and doesn't.
     WriteNotInImage,
+    /// A new layer has it, and the last to write it was a process that is no part of the build.
+    ForeignWrite,
 }
 
 /// A question that was put to the record.

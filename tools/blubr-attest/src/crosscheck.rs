@@ -110,8 +110,12 @@ impl Crossing {
         for entry in &entries {
             let path = [b"/".as_slice(), &entry.path].concat();
             let hit = trails.explain(&path, entry.kind);
-            if hit.is_none() {
-                self.odd(What::EntryWithoutEvent, &path, Some(diff_id), None);
+            match hit {
+                None => self.odd(What::EntryWithoutEvent, &path, Some(diff_id), None),
+                Some(Some(hit)) if hit.foreign => {
+                    self.odd(What::ForeignWrite, &path, Some(diff_id), None);
+                }
+                Some(_) => {}
             }
             self.hide(&path, entry.kind);
             if !matches!(entry.kind, Kind::Whiteout | Kind::Opaque) {

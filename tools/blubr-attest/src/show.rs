@@ -292,6 +292,9 @@ impl<'a> Page<'a> {
                     "in the image, and no event explains it"
                 }
                 blubr_attestation::build::What::WriteNotInImage => "written, and not in the image",
+                blubr_attestation::build::What::ForeignWrite => {
+                    "in the image, and written by a process that is no part of the build"
+                }
             };
             self.line(format!("  {name}: {what}"));
         }

@@ -1,5 +1,6 @@
 //! The second time over the log: what each step did, and whether the record of it is whole.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 
@@ -327,9 +328,13 @@ impl<'a> Pass<'a> {
         }
         let gone = matches!(access, Access::Delete | Access::RenameFrom);
         let renamed = access == Access::RenameTo;
-        self.out
-            .explaining
-            .insert(key, Explained { foreign, by: actor.key, seq: actor.head.seq, gone, renamed });
+        let now = Explained { foreign, by: actor.key, seq: actor.head.seq, gone, renamed };
+        match self.out.explaining.entry(key) {
+            // What the engine does to a name afterwards does not make a stranger's file the build's.
+            Entry::Occupied(known) if known.get().foreign && !foreign => {}
+            Entry::Occupied(mut known) => drop(known.insert(now)),
+            Entry::Vacant(new) => drop(new.insert(now)),
+        }
     }
 
     /// Puts an event into a slot: what its process did.

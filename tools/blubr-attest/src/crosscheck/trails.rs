@@ -77,6 +77,8 @@ pub(super) struct Hit {
     renamed: bool,
     expected: bool,
     engine: bool,
+    /// By a process that is no part of the build: it says who, and explains nothing.
+    pub(super) foreign: bool,
 }
 
 impl Hit {
@@ -131,6 +133,7 @@ impl Trails {
                         && !trail.gone
                         && !trail.mounted,
                     engine: false,
+                    foreign: false,
                 };
                 trails.add(links.resolve(path), hit);
             }
@@ -147,6 +150,7 @@ impl Trails {
                 renamed,
                 expected: false,
                 engine: !one.foreign,
+                foreign: one.foreign,
             };
             trails.add(links.resolve(path), hit);
         }
@@ -236,7 +240,8 @@ mod tests {
 
     fn hit(seq: u64, gone: bool, renamed: bool) -> Hit {
         let by = ProcessKey { pid: 1, start: 1 };
-        Hit { slot: Some(Slot::Step(0)), by, seq, gone, renamed, expected: !gone, engine: false }
+        let slot = Some(Slot::Step(0));
+        Hit { slot, by, seq, gone, renamed, expected: !gone, engine: false, foreign: false }
     }
 
     #[test]

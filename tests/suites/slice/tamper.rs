@@ -81,7 +81,9 @@ fn a_changed_byte_is_found_by_the_chain_alone() {
     require!(Root, Docker, Gpg);
     let recorded = Recorded::of(Builder::BuildKit);
     let log = recorded.file("build.ndjson");
-    let length = usize::try_from(std::fs::metadata(&log).unwrap().len()).unwrap();
+    // The trailer holds the digest of what stands before it, not its own.
+    let whole = std::fs::read(&log).unwrap();
+    let length = whole[..whole.len() - 1].iter().rposition(|byte| *byte == b'\n').unwrap();
     each_flip_is_found(&log, &positions(length, 30, 8), |changed| {
         let mut filter = bins::command("blubr-filter");
         filter.arg("--type").arg("nothing.at.all").arg(changed);

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use blubr_attestation::build::{Recording, Taken};
 use blubr_attestation::trace::{Access, Direction, HostnameFrom, Network, Part, Place as Tree};
-use blubr_build::{Area, Build, Membership, Place, ProcessKey, RunKind, StepRun};
+use blubr_build::{Area, Build, Membership, Place, ProcessKey, RunKind, StepRun, names_outside};
 use blubr_cli::{Failure, Spooled};
 use blubr_log::{Body, Event, LineKind, Name, Reader};
 
@@ -365,7 +365,7 @@ impl<'a> Pass<'a> {
                 }
                 // Pipes, sockets and anonymous files have no path.
                 _ if path.first() != Some(&b'/') => continue,
-                _ if run.is_some() => (path, Tree::Container, true),
+                _ if run.is_some() && !names_outside(event) => (path, Tree::Container, true),
                 _ => (path, Tree::Host, true),
             };
             let certain = is_certain(event, access);

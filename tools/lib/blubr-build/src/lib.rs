@@ -27,7 +27,7 @@ pub use build::{
     ProcessKey, RunKind, StepRun,
 };
 pub use finder::{FindError, Finder, is_shared_argument, shared_argument};
-pub use membership::{Area, Membership, Place, Spot};
+pub use membership::{Area, Membership, Place, Spot, names_outside};
 pub use tie::{Tie, TieEvidence, Tied, tie};
 
 /// The most processes that may live at once in a log, as a bound on memory; Linux itself allows

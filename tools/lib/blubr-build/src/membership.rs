@@ -140,7 +140,10 @@ impl Membership {
 
     /// Where in the build a path of the event lies that was classified last.
     pub fn spot(&self, event: &Event<'_>, path: &[u8]) -> Option<Spot> {
-        let host = self.tree.host_path(key_of(&event.head), path);
+        let host = match names_outside(event) {
+            true => path.to_vec(),
+            false => self.tree.host_path(key_of(&event.head), path),
+        };
         let (owned, dir) = self.owned(&host)?;
         let rest = below(&host, &dir)?;
         let path = if rest.is_empty() { b"/".to_vec() } else { rest.to_vec() };
@@ -280,7 +283,8 @@ impl Membership {
     }
 
     fn each_path(&self, key: ProcessKey, event: &Event<'_>, each: &mut dyn FnMut(&[u8])) {
-        let root = self.tree.get(key).and_then(|process| process.root.as_deref());
+        let process = self.tree.get(key).filter(|_| !names_outside(event));
+        let root = process.and_then(|process| process.root.as_deref());
         let mut one = |name: Option<&Name<'_>>| {
             if let Some(name) = name {
                 match root {
@@ -349,6 +353,12 @@ impl Membership {
         let root = self.tree.host_path(key, path.bytes());
         self.tree.set_root(key, Arc::from(root.as_slice()), whole_namespace);
     }
+}
+
+/// Whether the event's paths lie outside its process's root directory (an inherited descriptor, a detached mount): they
+/// begin at their file system's root, and are never the container's own.
+pub fn names_outside(event: &Event<'_>) -> bool {
+    event.tail.path_from.as_ref().is_some_and(|from| from.bytes() == b"outside")
 }
 
 /// The build's directories. The engine's notes lie beside each upper directory, in the directory above it.

@@ -475,12 +475,13 @@ fn eliminate(
     work: &Work,
 ) -> HashSet<usize> {
     let certain = leaves.certain(askers, work);
+    let ghosts = without_ghosts(leaves, fits, askers);
+    // A copy alone may be the beginning of a chain of which the rest could not be linked to it.
+    let ran = |leaf: &&usize| {
+        leaves.chains[*leaf].iter().any(|step| work.pieces[*step].run.kind == RunKind::Run)
+    };
     let mut decided = HashSet::new();
     loop {
-        // A copy alone may be the beginning of a chain of which the rest could not be linked to it.
-        let ran = |leaf: &&usize| {
-            leaves.chains[*leaf].iter().any(|step| work.pieces[*step].run.kind == RunKind::Run)
-        };
         let settled: HashSet<usize> = leaves
             .chains
             .keys()
@@ -509,10 +510,50 @@ fn eliminate(
                 break;
             }
         }
-        let Some((leaf, kept)) = changed else { return decided };
+        let Some((leaf, kept)) = changed else { break };
         fits.insert(leaf, kept);
         decided.insert(leaf);
     }
+    // A client that seems to have several chains may have those that show nothing of it from one that was there before.
+    let mut of_client: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+    for leaf in leaves.chains.keys().filter(ran) {
+        for asker in &fits[leaf] {
+            of_client.entry(*asker).or_default().push(*leaf);
+        }
+    }
+    for (asker, chains) in of_client.into_iter().filter(|(_, chains)| chains.len() > 1) {
+        let sure = |leaf: &usize| certain.get(leaf).is_some_and(|sure| sure.contains(&asker));
+        let has_one = chains.iter().any(sure);
+        for leaf in chains.iter().filter(|leaf| !sure(leaf)) {
+            let Some(others) = ghosts.get(leaf).filter(|others| !others.is_empty()) else { continue };
+            let can = fits.entry(*leaf).or_default();
+            if has_one {
+                can.retain(|other| *other != asker);
+            }
+            can.extend(others.iter().copied().filter(|other| !can.contains(other)).collect::<Vec<_>>());
+            decided.insert(*leaf);
+        }
+    }
+    decided
+}
+
+/// Takes those that were never seen to connect out of every chain that someone else fits, and says where they were.
+fn without_ghosts(
+    leaves: &Leaves,
+    fits: &mut BTreeMap<usize, Vec<usize>>,
+    askers: &[Asker<'_>],
+) -> BTreeMap<usize, Vec<usize>> {
+    let mut ghosts = BTreeMap::new();
+    for leaf in leaves.chains.keys() {
+        let can = fits.entry(*leaf).or_default();
+        let (unseen, seen): (Vec<usize>, Vec<usize>) =
+            can.iter().partition(|asker| askers[**asker].client.is_ghost());
+        if !seen.is_empty() {
+            *can = seen;
+        }
+        ghosts.insert(*leaf, unseen);
+    }
+    ghosts
 }
 
 fn daemon_build(

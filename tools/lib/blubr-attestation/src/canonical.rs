@@ -5,7 +5,7 @@ use serde_json::error::Category;
 use crate::statement::{PREDICATE_TYPE, STATEMENT_TYPE, Statement};
 
 /// The longest statement that is written or read, in bytes. Chosen so that what is longer goes into a file of its own.
-pub const STATEMENT_BYTES_MAX: usize = 48 * 1024 * 1024;
+pub const STATEMENT_BYTES_MAX: usize = 24 * 1024 * 1024;
 /// The most JSON objects and arrays that are read: a parsed one costs some 200 bytes, so this bounds memory to about 80 MB.
 pub const STATEMENT_NODES_MAX: usize = 400_000;
 

@@ -25,6 +25,5 @@ pub use open::{OpenError, Opened, open};
 pub use secret::SecretKey;
 pub use verify::{Refusal, Signer, verify_detached, verify_envelope};
 
-/// The longest file that is opened, in bytes: a statement of 48 MiB in base64, armored. With it in memory a tool stays
-/// below 100 MB, whatever it is given.
-pub const FILE_BYTES_MAX: usize = 86 * 1024 * 1024;
+/// The longest file that is opened, in bytes: a statement of 24 MiB in base64, armored, and some room.
+pub const FILE_BYTES_MAX: usize = 44 * 1024 * 1024;

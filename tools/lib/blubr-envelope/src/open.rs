@@ -1,5 +1,6 @@
 //! Taking off what is around a statement: encryption, then the envelope.
 
+use std::borrow::Cow;
 use std::io::{Cursor, Read as _};
 
 use pgp::composed::{DecryptionOptions, Esk, Message, TheRing};
@@ -68,7 +69,7 @@ pub fn open(bytes: &[u8], keys: &[SecretKey]) -> Result<Opened, OpenError> {
     }
     let kind = Kind::detect(bytes)?;
     match kind {
-        Kind::Statement | Kind::Envelope => plain(kind, kind, bytes.to_vec(), Vec::new(), None),
+        Kind::Statement | Kind::Envelope => plain(kind, kind, bytes.into(), Vec::new(), None),
         Kind::Message => {
             let decrypted = decrypt(bytes, keys)?;
             inside(decrypted)
@@ -90,27 +91,28 @@ struct Decrypted {
 fn inside(decrypted: Decrypted) -> Result<Opened, OpenError> {
     match Kind::detect(&decrypted.inside).map_err(OpenError::Inside)? {
         Kind::Message => Err(OpenError::Nested),
-        inner => plain(Kind::Message, inner, decrypted.inside, decrypted.to, decrypted.intact),
+        inner => plain(Kind::Message, inner, decrypted.inside.into(), decrypted.to, decrypted.intact),
     }
 }
 
 fn plain(
     kind: Kind,
     inner: Kind,
-    bytes: Vec<u8>,
+    bytes: Cow<'_, [u8]>,
     encrypted_to: Vec<String>,
     recipients_intact: Option<bool>,
 ) -> Result<Opened, OpenError> {
     if inner == Kind::Statement {
         return Ok(Opened {
             kind,
-            statement_bytes: bytes,
+            statement_bytes: bytes.into_owned(),
             envelope: None,
             encrypted_to,
             recipients_intact,
         });
     }
     let envelope = Envelope::read(&bytes)?;
+    drop(bytes);
     Ok(Opened {
         kind,
         statement_bytes: envelope.payload.clone(),

@@ -55,9 +55,10 @@ pub fn uname() -> (String, String) {
 }
 
 /// What this recorder does not see on any host, and why.
-const NEVER: [(&str, &str); 15] = [
+const NEVER: [(&str, &str); 16] = [
     ("io_uring", "operations of a ring are not read by this version"),
     ("i386", "system calls of 32-bit programs are not read by this version"),
+    ("x32", "system calls with the x32 bit are not read by this version"),
     ("mmap", "writes through shared memory mappings leave no event but the file's open and close"),
     ("write", "single reads and writes are not recorded: open, close and their sizes are"),
     (

@@ -174,7 +174,9 @@ fn may_have_reached(ret: i64) -> bool {
 fn hides_connections(what: &str) -> bool {
     let detail = ["net.close", "net.dns", "net.tls", "net.http"].iter().any(|one| what.starts_with(one));
     !detail
-        && (what.starts_with("net") || what.contains("uring") || what == "i386" || what == "fd-passing")
+        && (what.starts_with("net")
+            || what.contains("uring")
+            || matches!(what, "i386" | "x32" | "fd-passing"))
 }
 
 fn other_side(one: &Network) -> String {

@@ -176,7 +176,8 @@ impl<S: Store> Referrers for At<S> {
         entry.annotations = artifact.annotations.clone();
         let was_there = self.store.listed(&subject.digest)?.iter().any(|one| one.digest == entry.digest);
         // Some registries list a manifest twice that is put twice.
-        if was_there && self.store.manifest(&entry.digest).is_ok() {
+        if was_there && self.store.manifest(&entry.digest).is_ok() && self.holds(&layer, artifact.bytes)
+        {
             return Ok(Attached { digest: entry.digest, how: None });
         }
         // Blobs first: a manifest must never name what isn't there.
@@ -206,6 +207,12 @@ impl<S: Store> Referrers for At<S> {
 }
 
 impl<S: Store> At<S> {
+    /// Whether the blob is there, whole: a list alone doesn't show that what it names can be fetched.
+    fn holds(&mut self, blob: &Descriptor, bytes: &[u8]) -> bool {
+        small_blob(&mut self.store, blob, "what is attached (bytes)", ARTIFACT_BYTES_MAX)
+            .is_ok_and(|stored| stored == bytes)
+    }
+
     fn target(&mut self, descriptor: Descriptor) -> Result<Target, Error> {
         let manifest = Manifest::parse(&self.store.manifest(&descriptor.digest)?)?;
         let platform = descriptor.platform.clone();

@@ -205,8 +205,9 @@ fn two_builds_at_one_engine_and_a_busy_host() {
     let folder = tempfile::tempdir().unwrap();
     let (app, decoy) = (app(), decoy());
     let engine = Engine::shared();
-    let busy =
-        Beside::start(Command::new("sh").arg("-c").arg("while :; do ls -lR /usr/share/doc; sleep 0.5; done"));
+    let busy = Beside::start(
+        Command::new("sh").arg("-c").arg("while :; do ls -lR /usr/share/doc; sleep 0.5; done"),
+    );
     for builder in [Builder::Classic, Builder::BuildKit] {
         let log = folder.path().join(format!("{builder:?}.ndjson"));
         let both = at_once(&[

@@ -41,7 +41,7 @@ test: ## unit and end-to-end tests; BLUBR_REQUIRE=root,docker,... makes a missin
 	@tests/host/setup test
 	cargo build --release --workspace --bins
 	@[ "$$(id -u)" -eq 0 ] || sudo -n true 2>/dev/null || echo "not root, and no sudo without a password: tests that need root are skipped" >&2
-	BLUBR_BIN="$(BIN)" BLUBR_TOOLS="$(TARGET)/tools/bin" $(RUNNER)="$(AS_ROOT)" \
+	BLUBR_BIN="$(BIN)" BLUBR_TOOLS="$(TARGET)/tools/bin" $(if $(AS_ROOT),$(RUNNER)="$(AS_ROOT)") \
 	  cargo test --release --workspace --no-fail-fast
 
 test-all: lint docs test ## what a reviewer runs before a release

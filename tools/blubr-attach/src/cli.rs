@@ -1,5 +1,10 @@
 //! Flags as typed.
 
+#![expect(
+    rustdoc::broken_intra_doc_links,
+    reason = "help texts, in which [ ] mark what may be left out"
+)]
+
 use std::path::PathBuf;
 
 use blubr_cli::Common;

@@ -1,6 +1,6 @@
 //! Attach an attestation to an image as an OCI referrer, find it there again, and fetch it.
 //!
-//! [`cli`] has the flags as typed, [`plan`] what they mean. Then [`push`], [`discover`], [`fetch`] and [`copy`] each do one
+//! [`cli`] has the flags as typed, [`plan`] what they mean. Then `push`, `discover`, `fetch` and `copy` each do one
 //! thing against a layout or a registry, which `blubr_oci` tells apart. [`content`] says what is to be attached, and of
 //! which image it speaks.
 //!

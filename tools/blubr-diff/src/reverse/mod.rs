@@ -1,7 +1,7 @@
 //! A Dockerfile from an image's config and history.
 //!
 //! [`reverse`] walks the history of a classic, BuildKit or buildah image, line by line: [`line`] takes a line apart,
-//! [`statement`] turns it into an instruction with the help of the config, [`layout`] writes it so that it reads back to the
+//! `statement` turns it into an instruction with the help of the config, `layout` writes it so that it reads back to the
 //! same. What a line does not tell is said in a remark; what config and history say differently is said at the end.
 
 mod base;

@@ -1,7 +1,7 @@
 //! DSSE envelopes and OpenPGP: sign, verify, encrypt, open.
 //!
 //! A `.att` file is a statement, a DSSE envelope around it, or an OpenPGP message around either; [`Kind::detect`] tells
-//! which by its content and [`open`] takes off what is around the statement. rPGP does the cryptography but has no opinion
+//! which by its content and [`open()`] takes off what is around the statement. rPGP does the cryptography but has no opinion
 //! on which keys may be trusted; [`policy`] is that opinion. Times are Unix seconds and come from the caller.
 //!
 //! This crate must never look into the statement, print, or keep a passphrase anywhere but in memory that is wiped.

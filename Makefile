@@ -15,6 +15,7 @@ MAN := $(TARGET)/man
 # Where rustup puts cargo, and Debian what only root runs.
 export PATH := $(PATH):$(HOME)/.cargo/bin:/usr/local/sbin:/usr/sbin:/sbin
 
+# One test at a time: a recording is of the whole host, and holds what a test beside it does.
 # Tests load probes and run engines: as root, or through sudo where there is one that does not ask.
 TRIPLE := $(subst -,_,$(shell uname -m)-unknown-linux-gnu)
 RUNNER := CARGO_TARGET_$(shell echo $(TRIPLE) | tr a-z A-Z)_RUNNER
@@ -41,7 +42,7 @@ test: ## unit and end-to-end tests; BLUBR_REQUIRE=root,docker,... makes a missin
 	@tests/host/setup test
 	cargo build --release --workspace --bins
 	@[ "$$(id -u)" -eq 0 ] || sudo -n true 2>/dev/null || echo "not root, and no sudo without a password: tests that need root are skipped" >&2
-	BLUBR_BIN="$(BIN)" BLUBR_TOOLS="$(TARGET)/tools/bin" $(if $(AS_ROOT),$(RUNNER)="$(AS_ROOT)") \
+	RUST_TEST_THREADS=1 BLUBR_BIN="$(BIN)" BLUBR_TOOLS="$(TARGET)/tools/bin" $(if $(AS_ROOT),$(RUNNER)="$(AS_ROOT)") \
 	  cargo test --release --workspace --no-fail-fast
 
 test-all: lint docs test ## what a reviewer runs before a release

@@ -19,7 +19,7 @@ pub struct Flags {
     #[command(flatten)]
     pub selectors: Selectors,
 
-    /// Write to FILE, which appears when it is whole, instead of standard output
+    /// Write to FILE, which appears when it is whole, instead of standard output; compressed where FILE ends in .zst
     #[arg(long, short, value_name = "FILE")]
     pub output: Option<PathBuf>,
 

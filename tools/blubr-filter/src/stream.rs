@@ -1,9 +1,12 @@
 //! Reads a log, asks the selectors, writes what they pass on.
 
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
+use std::path::Path;
 
 use blubr_cli::{Exit, Failure, Input, Output};
-use blubr_log::{Filter, LineKind, ReadError, ReadErrorKind, Reader, Source, Summary, Time, Writer};
+use blubr_log::{
+    Compressed, Filter, LineKind, ReadError, ReadErrorKind, Reader, Source, Summary, Time, Writer,
+};
 
 use crate::TOOL;
 use crate::plan::{Filtering, What};
@@ -30,12 +33,12 @@ pub(crate) fn to_output(filtering: Filtering) -> Result<Exit, Failure> {
         let mut spooled = input.spool()?;
         let builds = select::find(spooled.rewind()?, &name)?;
         what.choose(select::Chosen::new(&builds, asked, &name)?);
-        let output = Output::create(output.as_deref())?;
+        let output = Destination::create(output.as_deref())?;
         let written = filter(spooled.rewind()?, &name, &mut what, output)?;
         summary = written.summary;
         written.output
     } else {
-        let output = Output::create(output.as_deref())?;
+        let output = Destination::create(output.as_deref())?;
         let written = filter(input, &name, &mut what, output)?;
         summary = written.summary;
         written.output
@@ -61,11 +64,73 @@ pub(crate) struct Written<W> {
 /// A destination that has a name for diagnostics.
 pub(crate) trait Named: Write {
     fn place(&self) -> String;
+
+    /// The line just written is a checkpoint or the trailer.
+    fn mark(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
-impl Named for Output {
+/// Where a filtered log goes; FILE.zst is compressed.
+enum Destination {
+    Plain(Output),
+    Zstd(Compressed<Output>),
+}
+
+impl Destination {
+    fn create(path: Option<&Path>) -> Result<Self, Failure> {
+        let output = Output::create(path)?;
+        if path.is_none_or(|path| path.extension().is_none_or(|suffix| suffix != "zst")) {
+            return Ok(Destination::Plain(output));
+        }
+        let name = output.name().to_owned();
+        Compressed::new(output).map(Destination::Zstd).map_err(|e| Failure::io(name, &e))
+    }
+
+    fn output(&mut self) -> &mut Output {
+        match self {
+            Destination::Plain(output) => output,
+            Destination::Zstd(compressed) => compressed.output(),
+        }
+    }
+
+    fn commit(mut self) -> Result<(), Failure> {
+        let name = self.output().name().to_owned();
+        match self {
+            Destination::Plain(output) => output.commit(),
+            Destination::Zstd(compressed) => {
+                compressed.finish().map_err(|e| Failure::io(name, &e))?.commit()
+            }
+        }
+    }
+}
+
+impl Write for Destination {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Destination::Plain(output) => output.write(bytes),
+            Destination::Zstd(compressed) => compressed.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.output().flush()
+    }
+}
+
+impl Named for Destination {
     fn place(&self) -> String {
-        self.name().to_owned()
+        match self {
+            Destination::Plain(output) => output.name().to_owned(),
+            Destination::Zstd(compressed) => compressed.get().name().to_owned(),
+        }
+    }
+
+    fn mark(&mut self) -> io::Result<()> {
+        match self {
+            Destination::Plain(_) => Ok(()),
+            Destination::Zstd(compressed) => compressed.seal(),
+        }
     }
 }
 
@@ -82,6 +147,7 @@ pub(crate) fn filter<W: Named>(
     let mut header = reader.header().clone();
     header.filters.push(Filter { tool: TOOL.to_owned(), args: what.args.clone() });
     let mut writer = Writer::new(output, &header).map_err(fail)?;
+    writer.at_marks(|output, _, _| output.mark());
     let mut last = header.started;
     while let Some(line) = reader.next_line().map_err(|e| unreadable(name, &e))? {
         match &line.kind {

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, BufReader, Read, Seek as _, SeekFrom, Write};
 
 use blubr_cli::{Exit, Failure, Input};
-use blubr_log::Reader;
+use blubr_log::{Plain, Reader};
 
 use crate::cli::Verify;
 use crate::plan::What;
@@ -52,7 +52,8 @@ pub(crate) fn run(verify: &Verify) -> Result<Exit, Failure> {
             stage = Stage::Between(written.output.0);
             continue;
         }
-        let against = Compared { with: BufReader::new(filtered.rewind()?), at: 0, differs: None };
+        let plain = Plain::new(filtered.rewind()?).map_err(|e| Failure::io(&name, &e))?;
+        let against = Compared { with: BufReader::new(plain), at: 0, differs: None };
         let mut compared = filter(stage.rewind()?, &source_name, &mut what, against)?.output;
         let rest = compared.rest().map_err(|e| Failure::io(&name, &e))?;
         return match compared.differs.or(rest) {

@@ -8,11 +8,13 @@
 //! * [`Reader`] yields lines from hostile input, checks the chain and the sequence, and says at the end
 //!   what the log is worth ([`Summary`]).
 //! * [`Writer`] writes lines and keeps the chain; an event costs no allocation.
+//! * [`Compressed`] and [`Plain`] are zstd around it; the chain is over the bytes inside.
 //!
 //! This crate never opens a file, reads a clock, or knows what a build is.
 
 pub mod chain;
 pub mod event;
+mod frames;
 mod json;
 mod line;
 mod name;
@@ -24,6 +26,7 @@ mod time;
 mod writer;
 
 pub use event::{Body, Event, Head, Tail};
+pub use frames::{Compressed, Plain};
 pub use line::{Line, LineKind};
 pub use name::{Name, NameList, Seen};
 pub use reader::{Cut, ReadError, ReadErrorKind, Reader, Summary};
@@ -31,7 +34,7 @@ pub use record::{
     Checkpoint, Filter, Header, Hook, Host, LineMark, Lost, NotCovered, Source, Tool, Trailer,
 };
 pub use time::Time;
-pub use writer::Writer;
+pub use writer::{Mark, Writer};
 
 /// The schema that this crate reads and writes.
 pub const SCHEMA: &str = "blubr.log/1";

@@ -3,15 +3,10 @@
 use std::io::{self, Read};
 
 use crate::chain::Chain;
+use crate::frames::Plain;
 use crate::line::{Line, LineKind};
 use crate::record::{Checkpoint, Header, Trailer};
 use crate::{LINE_MAX, SCHEMA};
-
-/// First bytes of a zstd frame (RFC 8878 section 3.1.1).
-const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
-
-/// log2 of the largest zstd window that is accepted, in bytes: 8 MiB.
-const ZSTD_WINDOW_LOG_MAX: u32 = 23;
 
 /// Bytes asked of the source at a time.
 const CHUNK: usize = 1 << 18;
@@ -102,7 +97,7 @@ pub struct Summary {
 /// The chain, the counts and the sequence are checked on the way; the first thing that does not hold
 /// ends the reading with an error. A log that merely stops is not an error: [`Summary::cut`] tells.
 pub struct Reader<R: Read> {
-    source: Bytes<R>,
+    source: Plain<R>,
     header: Header,
     header_text: String,
     chain: Chain,
@@ -126,7 +121,7 @@ impl<R: Read> Reader<R> {
     /// When the source is empty, is no log, or is of another version.
     pub fn new(source: R) -> Result<Self, ReadError> {
         let mut reader = Reader {
-            source: Bytes::open(source).map_err(|e| at(1, e.into()))?,
+            source: Plain::new(source).map_err(|e| at(1, e.into()))?,
             header: unread_header(),
             header_text: String::new(),
             chain: Chain::new(),
@@ -328,46 +323,5 @@ fn unread_header() -> Header {
         command: None,
         command_pid: None,
         filters: Vec::new(),
-    }
-}
-
-/// The bytes of a log, decompressed where they need it.
-enum Bytes<R: Read> {
-    Plain(io::Chain<io::Cursor<Vec<u8>>, R>),
-    Zstd(Box<zstd::stream::read::Decoder<'static, Buffered<R>>>),
-    /// A compressed log that stopped in the middle of a frame.
-    Cut,
-}
-
-type Buffered<R> = io::BufReader<io::Chain<io::Cursor<Vec<u8>>, R>>;
-
-impl<R: Read> Bytes<R> {
-    fn open(mut source: R) -> io::Result<Self> {
-        let mut magic = Vec::with_capacity(ZSTD_MAGIC.len());
-        source.by_ref().take(ZSTD_MAGIC.len() as u64).read_to_end(&mut magic)?;
-        let compressed = magic == ZSTD_MAGIC;
-        let whole = io::Cursor::new(magic).chain(source);
-        if !compressed {
-            return Ok(Bytes::Plain(whole));
-        }
-        let mut decoder = zstd::stream::read::Decoder::with_buffer(io::BufReader::new(whole))?;
-        decoder.window_log_max(ZSTD_WINDOW_LOG_MAX)?;
-        Ok(Bytes::Zstd(Box::new(decoder)))
-    }
-}
-
-impl<R: Read> Read for Bytes<R> {
-    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Bytes::Plain(plain) => plain.read(out),
-            Bytes::Zstd(decoder) => match decoder.read(out) {
-                Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => {
-                    *self = Bytes::Cut;
-                    Ok(0)
-                }
-                other => other,
-            },
-            Bytes::Cut => Ok(0),
-        }
     }
 }

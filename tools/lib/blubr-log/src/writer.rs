@@ -9,6 +9,18 @@ use crate::chain::Chain;
 use crate::record::{Checkpoint, Header, LineMark, Lost, Source, Trailer};
 use crate::{CHECKPOINT_LINES, Event, LINE_MAX, Time};
 
+/// A line at which what stands before it is proven.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mark {
+    /// A checkpoint.
+    Checkpoint,
+    /// The trailer.
+    End,
+}
+
+/// Called with the output, behind each mark, and with the mark's line.
+type AtMark<W> = fn(&mut W, Mark, &[u8]) -> io::Result<()>;
+
 /// Writes the lines of a log and counts them. An event costs no allocation.
 ///
 /// The lines reach `out` as they are written; give it a buffered writer and call [`Writer::flush`].
@@ -20,6 +32,7 @@ pub struct Writer<W: Write> {
     events: u64,
     lost: u64,
     by_type: BTreeMap<String, u64>,
+    at_mark: Option<AtMark<W>>,
 }
 
 impl<W: Write> Writer<W> {
@@ -36,9 +49,16 @@ impl<W: Write> Writer<W> {
             events: 0,
             lost: 0,
             by_type: BTreeMap::new(),
+            at_mark: None,
         };
         writer.json(header)?;
         Ok(writer)
+    }
+
+    /// Has `done` called whenever a checkpoint or the trailer has been written: to end a compressed frame there, or to copy
+    /// the line elsewhere.
+    pub fn at_marks(&mut self, done: fn(&mut W, Mark, &[u8]) -> io::Result<()>) {
+        self.at_mark = Some(done);
     }
 
     /// Writes an event, and after every [`CHECKPOINT_LINES`] lines a checkpoint.
@@ -88,7 +108,7 @@ impl<W: Write> Writer<W> {
         };
         self.json(&checkpoint)?;
         self.since_checkpoint = 0;
-        Ok(())
+        self.mark(Mark::Checkpoint)
     }
 
     /// Events written so far.
@@ -129,6 +149,7 @@ impl<W: Write> Writer<W> {
             sha256: self.chain.hex(),
         };
         self.json(&trailer)?;
+        self.mark(Mark::End)?;
         self.out.flush()?;
         Ok(self.out)
     }
@@ -140,6 +161,13 @@ impl<W: Write> Writer<W> {
             None => {
                 self.by_type.insert(type_name.to_owned(), 1);
             }
+        }
+    }
+
+    fn mark(&mut self, mark: Mark) -> io::Result<()> {
+        match self.at_mark {
+            Some(done) => done(&mut self.out, mark, &self.line),
+            None => Ok(()),
         }
     }
 

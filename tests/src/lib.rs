@@ -6,6 +6,7 @@
 
 pub mod bins;
 pub mod buildah;
+pub mod calls;
 pub mod engine;
 pub mod keyring;
 pub mod program;

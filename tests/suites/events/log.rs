@@ -213,9 +213,9 @@ fn lost_events_are_counted_and_can_fail_the_recording() {
     require!(Root);
     let folder = folder();
     let log = folder.path().join("log");
-    // The smallest ring, and a reader of the log who sleeps: the queue fills, and then the ring.
+    // The smallest ring, and a reader of the log who sleeps: the queue fills, and then the ring: there is no spill.
     let script = format!(
-        "{} --ring-size 512K --fail-on-loss -- sh -c 'i=0; while [ $i -lt 400000 ]; do : < /dev/null; i=$((i+1)); done' \
+        "{} --ring-size 512K --spill-max 0 --fail-on-loss -- sh -c 'i=0; while [ $i -lt 400000 ]; do : < /dev/null; i=$((i+1)); done' \
          2>err | (sleep 8; cat > {}); echo ${{PIPESTATUS[0]}}",
         bins::path("blubr-record").display(),
         log.display()

@@ -13,7 +13,8 @@ use blubr_cli::Common;
 #[command(name = "blubr-record", version, max_term_width = 100)]
 #[command(override_usage = "blubr-record [OPTIONS] [-- COMMAND...]\n       blubr-record --check")]
 pub struct Flags {
-    /// Write the log to FILE: as FILE.partial until it is whole. Standard output without it
+    /// Write the log to FILE: as FILE.partial until it is whole; compressed where FILE ends in .zst. Standard output
+    /// without it
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
 
@@ -32,6 +33,15 @@ pub struct Flags {
     /// Memory between kernel and recorder: a power of two, from 512K to 1G
     #[arg(long, value_name = "SIZE", default_value = "32M")]
     pub ring_size: String,
+
+    /// Where to keep, in a file without a name, what the reader of the log does not take yet; $TMPDIR or /var/tmp
+    /// without it
+    #[arg(long, value_name = "DIR")]
+    pub spill: Option<PathBuf>,
+
+    /// The most bytes to keep there, such as 512M; 0 for none
+    #[arg(long, value_name = "SIZE", default_value = "4G")]
+    pub spill_max: String,
 
     /// What every tool has.
     #[command(flatten)]

@@ -3,7 +3,7 @@
 //! [`cli`] and `plan` say what is wanted; `session` loads the probes (`backend`), runs the `command`, and ends the log.
 //! `drain` takes records out of the ring, `record` and `path` take them apart, `decode` turns them into events, with
 //! `cgroup`, `overlay` and `mounts` for what user space has to look up, and `payload` for what went over sockets. `log`
-//! numbers the events; `queue` and `output` bring the lines to the file.
+//! numbers the events; `queue`, `spill`, `sink` and `output` bring the lines to the file.
 //!
 //! This crate never spells a key of the log, never decides which events matter, and never guesses: what it could not see
 //! is null, and what it cannot see is listed in the header.
@@ -27,6 +27,8 @@ mod plan;
 mod queue;
 mod record;
 mod session;
+mod sink;
+mod spill;
 
 use blubr_cli::{Exit, Failure};
 

@@ -1,7 +1,7 @@
 //! Where the log goes: standard output, or FILE.partial that becomes FILE when it is whole.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
+use std::io;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -56,7 +56,7 @@ impl Output {
     ///
     /// # Errors
     /// When the descriptor can't be duplicated.
-    pub fn writer(&self) -> io::Result<impl Write + Send + 'static> {
+    pub fn writer(&self) -> io::Result<File> {
         match &self.to {
             To::Stdout(file) | To::File { file, .. } => file.try_clone(),
         }
@@ -93,6 +93,7 @@ fn stdout() -> io::Result<File> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write as _;
     use std::os::unix::fs::PermissionsExt as _;
 
     use super::*;

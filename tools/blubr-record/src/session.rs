@@ -2,13 +2,14 @@
 
 #![expect(unsafe_code, reason = "system calls that std does not have")]
 
+use std::fs::File;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use blubr_cli::{Exit, Failure};
+use blubr_cli::{Exit, Failure, printable};
 use blubr_log::{Header, Hook, LineMark, SCHEMA, Tool, Writer};
 
 use crate::backend::{self, Loaded};
@@ -21,7 +22,9 @@ use crate::host;
 use crate::log::{Clock, Log};
 use crate::output::Output;
 use crate::plan::{Plan, TOOL};
-use crate::queue::Queue;
+use crate::queue::{Queue, Tell};
+use crate::sink::{LogSink, Patient};
+use crate::spill::Spill;
 
 /// How often the main thread looks whether the recording still goes on.
 const LOOK: Duration = Duration::from_millis(200);
@@ -73,8 +76,10 @@ struct Recording {
     loaded: Loaded,
     began_ns: u64,
     stop: Arc<AtomicBool>,
-    drain: JoinHandle<Result<Log<Queue>, DecodeError>>,
+    drain: JoinHandle<Result<Log<LogQueue>, DecodeError>>,
 }
+
+type LogQueue = Queue<LogSink<Patient<File>>>;
 
 /// Attaches the probes, writes what is there already, and starts to drain.
 fn begin(plan: &Plan, command: Option<&Command>, output: &Output) -> Result<Recording, Failure> {
@@ -108,8 +113,9 @@ fn begin(plan: &Plan, command: Option<&Command>, output: &Output) -> Result<Reco
         filters: Vec::new(),
     };
     let place = |e: io::Error| Failure::io(output.name(), &e).exit(Exit::NotRecorded);
-    let queue = Queue::new(output.writer().map_err(place)?, || drop_caps(caps::WRITE)).map_err(place)?;
-    let writer = Writer::new(queue, &header).map_err(place)?;
+    let queue = queue(plan, output).map_err(|e| e.exit(Exit::NotRecorded))?;
+    let mut writer = Writer::new(queue, &header).map_err(place)?;
+    writer.at_marks(|queue, mark, line| queue.mark(mark, line));
     let log = Log::new(writer, clock, Cgroups::new(tree));
     let mut drain = Drain::new(ring, losses, log);
     loaded.list_processes().map_err(refused)?;
@@ -124,6 +130,35 @@ fn begin(plan: &Plan, command: Option<&Command>, output: &Output) -> Result<Reco
     let drain = thread.map_err(|e| not_recorded(&e))?;
     drop_caps(caps::MAIN);
     Ok(Recording { loaded, began_ns, stop, drain })
+}
+
+/// The queue to the output, with what it needs when that stalls.
+fn queue(plan: &Plan, output: &Output) -> Result<LogQueue, Failure> {
+    let spill = spill(plan)?;
+    let place = |e: io::Error| Failure::io(output.name(), &e);
+    let ending = Arc::new(AtomicBool::new(false));
+    // Said also under --quiet: it is about what the log will lack.
+    let tell: Tell = Arc::new(|what| eprintln!("{TOOL}: {}", printable(what)));
+    let file = output.writer().map_err(place)?;
+    let patient = Patient::new(file, Arc::clone(&ending), Arc::clone(&tell));
+    let sink = LogSink::new(patient, plan.compress).map_err(place)?;
+    Queue::new(sink, spill, || drop_caps(caps::WRITE), ending, tell).map_err(place)
+}
+
+fn spill(plan: &Plan) -> Result<Option<Spill>, Failure> {
+    let Some(wanted) = &plan.spill else { return Ok(None) };
+    match Spill::create(&wanted.folder, wanted.bytes_max) {
+        Ok(spill) => Ok(Some(spill)),
+        Err(error) => {
+            let failure = Failure::io(wanted.folder.display(), &error)
+                .advise("--spill DIR names another folder for what the log's reader does not take");
+            if wanted.asked {
+                return Err(failure);
+            }
+            plan.common.note(TOOL, failure);
+            Ok(None)
+        }
+    }
 }
 
 /// Without a capability that is not there, dropping it can't fail; should it, we go on with what we have.
@@ -211,6 +246,8 @@ fn end(recording: Recording, output: Output, exit: Option<i32>) -> Result<u64, F
     if !missed.is_empty() {
         log.lost(missed, began_ns, ended_ns).map_err(|e| failed(&e))?;
     }
+    // The last before the trailer: whoever has the checkpoints has the end too.
+    log.writer().checkpoint().map_err(|e| failed(&e))?;
     let lost = log.writer().lost_total();
     let queue = log.finish(ended_ns, exit).map_err(|e| failed(&e))?;
     queue.end().map_err(|e| failed(&e))?;

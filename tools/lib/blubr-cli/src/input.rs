@@ -60,7 +60,7 @@ impl Input {
         };
         let place = std::env::var_os("TMPDIR").map_or_else(|| PathBuf::from("/var/tmp"), PathBuf::from);
         let mut file =
-            unlinked(&place).map_err(|e| Failure::io(place.display(), &e).advise("set TMPDIR"))?;
+            unlinked_file(&place).map_err(|e| Failure::io(place.display(), &e).advise("set TMPDIR"))?;
         copy(&mut source, &mut file, &name, &place)?;
         Ok(Spooled { name, file })
     }
@@ -127,8 +127,11 @@ fn copy(source: &mut dyn Read, file: &mut File, name: &str, place: &Path) -> Res
     }
 }
 
-/// A new file of mode 0600 in `place` that has no name any more.
-fn unlinked(place: &Path) -> io::Result<File> {
+/// A new file of mode 0600 in the folder `place` that has no name any more: it is gone with its last descriptor.
+///
+/// # Errors
+/// When it can't be made there.
+pub fn unlinked_file(place: &Path) -> io::Result<File> {
     loop {
         let path = place.join(unused_name(".blubr-spool"));
         match OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path) {

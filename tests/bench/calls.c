@@ -1,0 +1,64 @@
+/* Makes a known number of system calls: calls open|setxattr COUNT [THREADS [PAUSE_US]]
+ *
+ * COUNT is split among the threads. open: /dev/null for reading, and close, which is not recorded: one event each.
+ * setxattr: of a file that is not there, so that each fails; hardly anybody else makes this call. PAUSE_US is slept
+ * after every 100 calls of a thread. Prints how many calls were made, and the seconds that it took.
+ */
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/xattr.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { THREADS_MAX = 64, BETWEEN_PAUSES = 100 };
+
+static int setting;
+static long pause_us;
+
+static void *work(void *count)
+{
+	for (long left = *(long *)count; left > 0; left--) {
+		if (pause_us && left % BETWEEN_PAUSES == 0)
+			usleep(pause_us);
+		if (setting) {
+			if (!setxattr("/nowhere/file", "user.name", "value", 5, 0))
+				abort();
+			continue;
+		}
+		int fd = open("/dev/null", O_RDONLY);
+
+		if (fd < 0 || close(fd))
+			abort();
+	}
+	return NULL;
+}
+
+int main(int argc, char **argv)
+{
+	long count = argc > 2 ? atol(argv[2]) : 0;
+	long threads = argc > 3 ? atol(argv[3]) : 1;
+	long shares[THREADS_MAX];
+	pthread_t ids[THREADS_MAX];
+	struct timespec before, after;
+
+	if (count <= 0 || threads < 1 || threads > THREADS_MAX || (strcmp(argv[1], "open") && strcmp(argv[1], "setxattr"))) {
+		fprintf(stderr, "usage: calls open|setxattr COUNT [THREADS [PAUSE_US]]\n");
+		return 2;
+	}
+	pause_us = argc > 4 ? atol(argv[4]) : 0;
+	setting = !strcmp(argv[1], "setxattr");
+	clock_gettime(CLOCK_MONOTONIC, &before);
+	for (long i = 0; i < threads; i++) {
+		shares[i] = count / threads + (i < count % threads);
+		if (pthread_create(&ids[i], NULL, work, &shares[i]))
+			abort();
+	}
+	for (long i = 0; i < threads; i++)
+		pthread_join(ids[i], NULL);
+	clock_gettime(CLOCK_MONOTONIC, &after);
+	printf("%ld %.3f\n", count, (double)(after.tv_sec - before.tv_sec) + (double)(after.tv_nsec - before.tv_nsec) / 1e9);
+	return 0;
+}

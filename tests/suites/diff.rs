@@ -314,6 +314,10 @@ fn a_changed_line_is_shown_and_what_it_changed() {
     }
     assert!(!text.contains('\u{1b}'), "{text}");
     assert!(!ends(1, &["--only=files", &runs.att("one"), &runs.att("changed")]).contains("a.txt"));
+    let steps = runs.json(1, &["--only=steps", &runs.att("one"), &runs.att("changed")]);
+    let changed = jq(".differences[] | select(.what | endswith(\"was changed\")) | .lines", &steps);
+    assert_eq!(changed.split_whitespace().collect::<String>(), "[8,9]");
+    assert_eq!(jq(".same | length", &steps), "0");
     assert!(ends(1, &["--color=always", &runs.att("one"), &runs.att("changed")]).contains("\u{1b}["));
     let mut no_color = diff(&[&runs.att("one"), &runs.att("changed")]);
     assert!(!run(no_color.env("NO_COLOR", "1")).stdout.contains(&0x1b));
@@ -407,6 +411,41 @@ fn a_statement_may_come_from_standard_input() {
     let mut child = child.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     drop(child.stdout.take());
     assert!(child.wait_with_output().unwrap().stderr.is_empty());
+}
+
+#[test]
+fn two_records_that_hold_nothing_are_not_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let one = folder.path().join("one").display().to_string();
+    let empty = serde_json::json!({
+        "_type": "https://in-toto.io/Statement/v1", "subject": [],
+        "predicateType": "https://in-toto.io/attestation/runtime-trace/v0.1",
+        "predicate": {
+            "monitor": {"type": "x"}, "monitoredProcess": {"hostID": "h", "type": "t", "event": "e"},
+            "monitorLog": {}, "metadata": {},
+            "blubr_build": {
+                "build": {"number": 1, "engine": "buildkit", "client": "1:1", "exit": 0, "command_exit": 0},
+                "dockerfile": null, "context": null, "image": null,
+                "log": {"schema": "blubr.log/1", "sha256": "b", "events": 5, "complete": true},
+                "completeness": {"recording": "complete", "lost": 0, "from_event": 0, "to_event": 5, "hooks_missing": [],
+                    "steps": {"observed": 0, "cached": 0, "daemon": 0, "not_observed": 0, "candidates": 0}},
+                "unattributed": {}, "files": null, "unexplained": null
+            }
+        }
+    });
+    std::fs::write(&one, empty.to_string()).unwrap();
+    let mut command = bins::command("blubr-diff");
+    let output = run(command.args(["--only=image,base,steps", &one, &one]));
+    assert_eq!(output.status.code(), Some(2), "{}", describe(&command, &output));
+    assert!(!String::from_utf8(output.stdout).unwrap().contains(" same "));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        said.ends_with(
+            "nothing of what was asked for could be compared: see the lines 'not compared'\n"
+        ),
+        "{said}"
+    );
+    assert_eq!(ends_without_engine(&["--only=processes", &one, &one]).lines().last(), Some("same"));
 }
 
 #[test]

@@ -106,6 +106,11 @@ fn tell(
         };
         write(None, &text)?;
     }
+    if found.differences.is_empty() && found.same.is_empty() {
+        // "Nothing differs" would be true of any two records that hold nothing.
+        let what = "nothing of what was asked for could be compared";
+        return Err(Failure::new(what).at(old).advise("see the lines 'not compared'"));
+    }
     Ok(if found.differences.is_empty() { Exit::Done } else { Exit::No })
 }
 

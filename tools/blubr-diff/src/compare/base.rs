@@ -20,6 +20,14 @@ pub fn compare(old: &BlubrBuild, new: &BlubrBuild, found: &mut Found) {
         let what = "the Dockerfile names other base images";
         found.add(Difference::new(Base, Change, what).values(a.base.join(", "), b.base.join(", ")));
     }
+    let unknown = |base: &[String], inherited: &[String]| {
+        inherited.is_empty() && base.iter().any(|name| !name.eq_ignore_ascii_case("scratch"))
+    };
+    if unknown(&a.base, &old.inherited) && unknown(&b.base, &new.inherited) {
+        // With a base that has layers none was found to be older than the build.
+        let what = "the base images' layers: neither record tells them from the build's own";
+        found.not_compared.push(what.to_owned());
+    }
     if old.inherited != new.inherited {
         let same_names = a.base == b.base;
         let severity = if same_names { Warning } else { Change };

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use blubr_attestation::BlubrBuild;
-use blubr_attestation::build::{Outcome, Recording};
+use blubr_attestation::build::{Outcome, Recording, Unexplained, What};
 
 use crate::cli::Subject::Completeness;
-use crate::compare::{Difference, Found, shown};
+use crate::compare::{Difference, Found, counted, shown};
 use crate::severity::Severity::{Info, Warning};
 
 fn word(recording: Recording) -> &'static str {
@@ -23,6 +23,22 @@ fn rank(recording: Recording) -> u8 {
         Recording::Complete => 0,
         Recording::Lossy => 1,
         Recording::Cut => 2,
+    }
+}
+
+/// Says what neither comparing of steps, programs nor hosts can know: what a recording lost or didn't reach.
+pub fn not_recorded(old: &BlubrBuild, new: &BlubrBuild, found: &mut Found) {
+    for (which, build) in [("older", old), ("newer", new)] {
+        let complete = &build.completeness;
+        match complete.recording {
+            Recording::Complete => {}
+            Recording::Lossy => found
+                .not_compared
+                .push(format!("what the {which} recording lost: {} events", complete.lost)),
+            Recording::Cut => {
+                found.not_compared.push(format!("what came after the {which} recording was cut off"));
+            }
+        }
     }
 }
 
@@ -79,28 +95,34 @@ pub fn compare(old: &BlubrBuild, new: &BlubrBuild, found: &mut Found) {
 }
 
 fn unexplained(old: &BlubrBuild, new: &BlubrBuild, found: &mut Found) {
-    let count = |build: &BlubrBuild| build.unexplained.as_ref().map(Vec::len);
-    let (a, b) = (count(old), count(new));
-    if a != b {
-        let text =
-            |count: Option<usize>| count.map_or_else(|| "not checked".to_owned(), |n| n.to_string());
-        let worse = b.is_none() || b > a;
-        let difference = Difference::new(
-            Completeness,
-            if worse { Warning } else { Info },
-            "what the record doesn't explain",
-        );
-        let list = new
-            .unexplained
-            .iter()
-            .flatten()
-            .filter(|u| !old.unexplained.iter().flatten().any(|o| o.path == u.path));
-        let detail = shown(
-            list.map(|u| format!("+ {}", u.path.clone().or(u.path_b64.clone()).unwrap_or_default()))
-                .collect(),
-        );
-        found.add(difference.values(text(a), text(b)).detail(detail));
+    let text = |list: Option<&Vec<Unexplained>>| {
+        list.map_or_else(|| "not checked".to_owned(), |list| list.len().to_string())
+    };
+    let (a, b) = (old.unexplained.as_ref(), new.unexplained.as_ref());
+    // The layer's digest differs with every run, the entry doesn't.
+    let key = |u: &Unexplained| (u.path.clone(), u.path_b64.clone(), u.what);
+    let keys = |list: Option<&Vec<Unexplained>>| counted(list.into_iter().flatten().map(key));
+    let (mine, theirs) = (keys(a), keys(b));
+    if a.is_some() == b.is_some() && mine == theirs {
+        return;
     }
+    let beyond = |list: &BTreeMap<_, u64>, other: &BTreeMap<_, u64>, sign: char| {
+        let more = |(key, count): (&(Option<String>, Option<String>, What), &u64)| {
+            let name = key.0.clone().or(key.1.clone()).unwrap_or_default();
+            (*count > other.get(key).copied().unwrap_or(0)).then(|| format!("{sign} {name}"))
+        };
+        list.iter().filter_map(more).collect::<Vec<_>>()
+    };
+    let new_ones = beyond(&theirs, &mine, '+');
+    let worse = b.is_none() || !new_ones.is_empty();
+    let mut detail = if a.is_some() && b.is_some() { beyond(&mine, &theirs, '-') } else { Vec::new() };
+    detail.extend(new_ones);
+    let difference = Difference::new(
+        Completeness,
+        if worse { Warning } else { Info },
+        "what the record doesn't explain",
+    );
+    found.add(difference.values(text(a), text(b)).detail(shown(detail)));
 }
 
 fn checks(old: &BlubrBuild, new: &BlubrBuild, found: &mut Found) {

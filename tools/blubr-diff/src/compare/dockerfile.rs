@@ -5,7 +5,7 @@ use blubr_attestation::build::{Origin, Taken};
 use similar::TextDiff;
 
 use crate::cli::Subject::Dockerfile;
-use crate::compare::{Difference, Found};
+use crate::compare::{Difference, Found, REDACTED};
 use crate::severity::Severity::{Alert, Change, Info, Warning};
 
 /// Lines of context around a change.
@@ -29,6 +29,10 @@ pub fn compare(old: &BlubrBuild, new: &BlubrBuild, found: &mut Found) {
             found.not_compared.push("the Dockerfile: neither record has one".to_owned());
             return;
         }
+        (None, None) => {
+            let what = "the Dockerfile's bytes: neither record was made with the file";
+            found.not_compared.push(what.to_owned());
+        }
         (Some(_), None) | (None, Some(_)) => {
             let which = if a.is_none() { "older" } else { "newer" };
             found.add(Difference::new(
@@ -37,7 +41,7 @@ pub fn compare(old: &BlubrBuild, new: &BlubrBuild, found: &mut Found) {
                 format!("the {which} record was made without the Dockerfile"),
             ));
         }
-        _ => {}
+        (Some(_), Some(_)) => {}
     }
     let sums = (a.as_ref().map(|d| d.sha256.clone()), b.as_ref().map(|d| d.sha256.clone()));
     let same_sum = a.is_some() && sums.0 == sums.1;
@@ -57,8 +61,18 @@ pub fn compare(old: &BlubrBuild, new: &BlubrBuild, found: &mut Found) {
         };
         found.add(Difference::new(Dockerfile, severity, what).values(sums.0, sums.1).detail(lines));
     } else if a.is_some() && b.is_some() && !same_sum {
-        let what = "the file differs, its instructions don't: comments, empty lines or a directive";
-        found.add(Difference::new(Dockerfile, Info, what).values(sums.0, sums.1));
+        let redacted = old_text.contains(REDACTED);
+        let what = match (old_text.is_empty(), redacted) {
+            (true, _) => "the file differs",
+            (false, true) => {
+                "the file differs: in what was taken out of the record as secrets, or in comments, empty lines or a directive"
+            }
+            (false, false) => {
+                "the file differs, its instructions don't: comments, empty lines or a directive"
+            }
+        };
+        let severity = if redacted { Change } else { Info };
+        found.add(Difference::new(Dockerfile, severity, what).values(sums.0, sums.1));
     }
     if let (Some(a), Some(b)) = (a, b)
         && a.taken != b.taken

@@ -8,6 +8,7 @@ use blubr_image::Digest;
 use blubr_image::layer::{Entry, Kind};
 
 use crate::cli::Subject::Files;
+use crate::compare::unseen::{self, Unseen};
 use crate::compare::{Difference, Found, SHOWN_MAX, shown};
 use crate::normalise::Rules;
 use crate::severity::Severity::{Alert, Change, Warning};
@@ -39,14 +40,17 @@ pub fn compare(old: &BlubrBuild, new: &BlubrBuild, rules: &mut Rules, found: &mu
 /// What an entry is: kind, sum, link target, and the step that wrote it.
 type Content<'a> = (&'a str, Option<&'a str>, Option<&'a str>, Option<&'a str>);
 
-fn entries<'a>(files: &'a [File], rules: &mut Rules) -> BTreeMap<String, Content<'a>> {
-    let mut map = BTreeMap::new();
+/// The entries of each name, sorted: layers may hide several of one name, and a rule may make two names one.
+fn entries<'a>(files: &'a [File], rules: &mut Rules) -> BTreeMap<String, Vec<Content<'a>>> {
+    let mut map: BTreeMap<String, Vec<Content<'a>>> = BTreeMap::new();
     // What a later layer hides is in the image all the same: a secret that was removed can be read there.
-    for f in files.iter().filter(|f| !f.hidden || f.sha256.is_some()) {
+    for f in files {
         let content = (f.kind.as_str(), f.sha256.as_deref(), f.target.as_deref(), f.step.as_deref());
         let name = rules.text(&path(f));
-        map.insert(if f.hidden { format!("{name} (hidden by a later layer)") } else { name }, content);
+        let name = if f.hidden { format!("{name} (hidden by a later layer)") } else { name };
+        map.entry(name).or_default().push(content);
     }
+    map.values_mut().for_each(|contents| contents.sort_unstable());
     map
 }
 
@@ -69,23 +73,29 @@ fn contents(
     let mut added = Vec::new();
     let mut other = Vec::new();
     let mut unexpected = Vec::new();
-    for (path, content) in &b {
-        let Some(before) = a.get(path) else {
+    let mut gone = Vec::new();
+    for (path, contents) in &b {
+        let before = a.get(path).map(Vec::as_slice).unwrap_or_default();
+        let (old_ones, new_ones) = unmatched(before, contents);
+        for content in new_ones.iter().skip(old_ones.len()) {
             added.push(format!("+ {} {path}{}", content.0, by(new, content.3)));
-            continue;
-        };
-        if (before.0, before.1, before.2) == (content.0, content.1, content.2) {
-            continue;
         }
-        let line = format!("{} -> {} {path}{}", sum(before), sum(content), by(new, content.3));
-        let (old_text, new_text) = (text(old, before.3), text(new, content.3));
-        if new_text.is_some() && old_text == new_text { unexpected.push(line) } else { other.push(line) }
+        for content in old_ones.iter().skip(new_ones.len()) {
+            gone.push(format!("- {} {path}", content.0));
+        }
+        for (before, content) in old_ones.iter().zip(&new_ones) {
+            let line = format!("{} -> {} {path}{}", sum(before), sum(content), by(new, content.3));
+            let (old_text, new_text) = (text(old, before.3), text(new, content.3));
+            if new_text.is_some() && old_text == new_text {
+                unexpected.push(line)
+            } else {
+                other.push(line)
+            }
+        }
     }
-    let gone: Vec<String> = a
-        .iter()
-        .filter(|(p, _)| !b.contains_key(*p))
-        .map(|(p, content)| format!("- {} {p}", content.0))
-        .collect();
+    for (path, contents) in a.iter().filter(|(path, _)| !b.contains_key(*path)) {
+        gone.extend(contents.iter().map(|content| format!("- {} {path}", content.0)));
+    }
     for (list, severity, what) in [
         (unexpected, Warning, "with another content although their step is the same"),
         (other, Change, "with another content"),
@@ -97,6 +107,20 @@ fn contents(
             found.add(Difference::new(Files, severity, what).detail(shown(list)));
         }
     }
+}
+
+/// What of two lists of entries with one name has no equal in the other; which step wrote it doesn't count.
+fn unmatched<'a>(old: &[Content<'a>], new: &[Content<'a>]) -> (Vec<Content<'a>>, Vec<Content<'a>>) {
+    let mut old_ones = old.to_vec();
+    let mut new_ones = Vec::new();
+    for content in new {
+        let equal = |c: &Content<'_>| (c.0, c.1, c.2) == (content.0, content.1, content.2);
+        match old_ones.iter().position(equal) {
+            Some(at) => drop(old_ones.remove(at)),
+            None => new_ones.push(*content),
+        }
+    }
+    (old_ones, new_ones)
 }
 
 /// The start of a sum, or the kind and the target.
@@ -112,21 +136,27 @@ fn sum(content: &Content<'_>) -> String {
 
 /// Only names: what steps wrote, as the events say.
 fn writes(old: &BlubrBuild, new: &BlubrBuild, rules: &mut Rules, found: &mut Found) {
-    let mut paths = |build: &BlubrBuild| -> BTreeSet<String> {
-        let steps = build.steps.iter().flat_map(|s| s.writes.iter());
-        let rest = build
-            .unattributed
-            .writes
-            .iter()
-            .chain(build.candidates.iter().flat_map(|c| c.writes.iter()));
+    let unseen = Unseen::of(old, new, unseen::WRITING);
+    unseen.say("the names that were written", found);
+    let mut cut = false;
+    let mut paths = |build: &BlubrBuild, unseen: &BTreeSet<String>| -> BTreeSet<String> {
+        let steps = build.steps.iter().filter(|s| !unseen.contains(&s.id));
+        let rest = build.candidates.iter().map(|c| (&c.writes, &c.counts));
+        let rest = rest.chain([(&build.unattributed.writes, &build.unattributed.counts)]);
+        let lists: Vec<_> = steps.map(|s| (&s.writes, &s.counts)).chain(rest).collect();
+        cut |= lists.iter().any(|(_, counts)| counts.left_out > 0);
         let name = |t: &blubr_attestation::trace::Touched| {
             t.path
                 .clone()
                 .unwrap_or_else(|| format!("base64:{}", t.path_b64.clone().unwrap_or_default()))
         };
-        steps.chain(rest).map(|t| rules.text(&name(t))).collect()
+        lists.iter().flat_map(|(writes, _)| writes.iter()).map(|t| rules.text(&name(t))).collect()
     };
-    let (a, b) = (paths(old), paths(new));
+    let (a, b) = (paths(old, &unseen.old), paths(new, &unseen.new));
+    if cut {
+        let what = "names that were written beyond the record's lists, which were cut";
+        found.not_compared.push(what.to_owned());
+    }
     let lines: Vec<String> = a
         .difference(&b)
         .map(|p| format!("- {p}"))
@@ -146,15 +176,58 @@ pub struct Checker<'a> {
     expected: BTreeMap<(&'a str, Vec<u8>), Expected<'a>>,
     by_layer: bool,
     inherited: &'a [String],
-    /// Regular files that the record doesn't have: the first few, and how many.
+    /// Entries that the record doesn't have, without directories: the first few, and how many.
     extra: Vec<String>,
     extra_count: usize,
 }
 
 struct Expected<'a> {
     file: &'a File,
-    /// What the image has: `Some(None)` for an entry that is no regular file.
-    seen: Option<Option<Digest>>,
+    /// What the image has.
+    seen: Option<Seen>,
+}
+
+/// What of an entry the record holds too.
+struct Seen {
+    kind: &'static str,
+    sha256: Option<Digest>,
+    target: Option<String>,
+}
+
+impl Seen {
+    fn of(entry: &Entry) -> Self {
+        let kind = match entry.kind {
+            Kind::File => "file",
+            Kind::Dir => "directory",
+            Kind::Symlink => "symlink",
+            Kind::Hardlink => "hardlink",
+            Kind::CharDevice { .. } | Kind::BlockDevice { .. } => "device",
+            Kind::Fifo => "fifo",
+            Kind::Whiteout => "whiteout",
+            Kind::Opaque => "opaque",
+        };
+        let target = entry.link.as_ref().map(|link| String::from_utf8_lossy(link).into_owned());
+        Self { kind, sha256: entry.sha256.clone(), target }
+    }
+
+    fn is(&self, file: &File) -> bool {
+        // A hard link may be a file in its own right where layers were put together anew: its content is not recorded.
+        self.kind == file.kind
+            && self.sha256.as_ref().map(Digest::hex) == file.sha256.as_deref()
+            && self.target == file.target
+    }
+
+    fn text(&self) -> String {
+        text(self.kind, self.sha256.as_ref().map(Digest::hex), self.target.as_deref())
+    }
+}
+
+fn text(kind: &str, sha256: Option<&str>, target: Option<&str>) -> String {
+    match (sha256, target) {
+        (Some(sum), _) => sum.to_owned(),
+        (None, Some(target)) => format!("{kind} to {target}"),
+        (None, None) => kind.to_owned(),
+    }
 }
 
 impl<'a> Checker<'a> {
@@ -196,8 +269,9 @@ impl<'a> Checker<'a> {
             return self.gone(&key.1, entry.kind == Kind::Whiteout);
         }
         match self.expected.get_mut(&key) {
-            Some(expected) => expected.seen = Some(entry.sha256.clone()),
-            None if entry.sha256.is_some() => {
+            Some(expected) => expected.seen = Some(Seen::of(entry)),
+            // Directories come with every path below them.
+            None if entry.kind != Kind::Dir => {
                 self.extra_count += 1;
                 if self.extra.len() < SHOWN_MAX {
                     let name = String::from_utf8_lossy(&entry.path);
@@ -228,19 +302,12 @@ impl<'a> Checker<'a> {
         let mut wrong = Vec::new();
         for expected in self.expected.values() {
             let (file, name) = (expected.file, path(expected.file));
-            let recorded = file.sha256.as_deref();
             match &expected.seen {
                 None => wrong.push(format!("- {name}: the record has it, the image doesn't")),
-                Some(sum) => {
-                    let sum = sum.as_ref().map(Digest::hex);
-                    if sum != recorded {
-                        let word = |sum: Option<&str>| sum.unwrap_or("no regular file").to_owned();
-                        wrong.push(format!(
-                            "{name}: recorded {}, in the image {}",
-                            word(recorded),
-                            word(sum)
-                        ));
-                    }
+                Some(seen) if seen.is(file) => {}
+                Some(seen) => {
+                    let recorded = text(&file.kind, file.sha256.as_deref(), file.target.as_deref());
+                    wrong.push(format!("{name}: recorded {recorded}, in the image {}", seen.text()));
                 }
             }
         }
@@ -250,7 +317,10 @@ impl<'a> Checker<'a> {
             let what = format!("files of the image that are not what the record says: {count}");
             found.add(Difference::new(Files, Alert, what).detail(shown(wrong)));
         } else if !self.by_layer {
-            found.notes.push("the image has other layers; its files are the same".to_owned());
+            found.not_compared.push(
+                "owners, modes and times of files: the image has other layers, and the record holds them by layer only"
+                    .to_owned(),
+            );
         }
     }
 }

@@ -275,7 +275,10 @@ fn report(fit: &Fit<'_>, config: &Config, found: &mut Found) {
                 recorded.iter().position(|(r, _)| r.instruction.keyword == told.instruction.keyword);
             let line = config.history.get(told.history).map(|h| h.created_by.trim().to_owned());
             match partner.map(|at| recorded.remove(at)) {
-                Some((_, shape)) if shape.redacted_fits(told_shape) => {}
+                Some((r, shape)) if shape.redacted_fits(told_shape) => {
+                    let what = "what was taken out of the record as a secret";
+                    found.not_compared.push(format!("{}: {what}", place(r)));
+                }
                 Some((r, shape)) => {
                     let what = format!(
                         "{} is not what the image's history says (line {})",

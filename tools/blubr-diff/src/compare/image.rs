@@ -41,6 +41,10 @@ pub fn compare(old: &BlubrBuild, new: &BlubrBuild, rules: &mut Rules, found: &mu
     };
     if only_times {
         rules.note(DIGESTS);
+        let differing = a.diff_ids.iter().zip(&b.diff_ids).filter(|(x, y)| x != y).count();
+        found.not_compared.push(format!(
+            "owners, modes, extended attributes and times in {differing} layers: their digests differ, and the records don't hold these"
+        ));
     } else if !layers_same {
         layers(a.diff_ids.as_slice(), b.diff_ids.as_slice(), found);
     }
@@ -48,6 +52,10 @@ pub fn compare(old: &BlubrBuild, new: &BlubrBuild, rules: &mut Rules, found: &mu
         if only_times
             || (layers_same && rules.on() && a.created != b.created && same_but_for_config(old, new))
         {
+            found.not_compared.push(
+                "the image's config: its digest differs, as its times do, and the records hold no more of it"
+                    .to_owned(),
+            );
             rules.note(DIGESTS);
         } else {
             let what = "the config's digest";
@@ -69,7 +77,8 @@ pub fn compare(old: &BlubrBuild, new: &BlubrBuild, rules: &mut Rules, found: &mu
     }
 }
 
-/// The layers are the same and so is the Dockerfile: what is left of a config is its time and its history's times.
+/// The layers are the same and so is the Dockerfile: what is left of a config is its time and its history's times, and what
+/// a base image's config brings.
 fn same_but_for_config(old: &BlubrBuild, new: &BlubrBuild) -> bool {
     let sum = |build: &BlubrBuild| build.dockerfile.as_ref().map(|d| d.sha256.clone());
     sum(old).is_some() && sum(old) == sum(new) && old.build.argv == new.build.argv

@@ -10,6 +10,7 @@ mod image;
 mod network;
 mod processes;
 mod steps;
+mod unseen;
 
 use std::collections::BTreeMap;
 
@@ -102,6 +103,9 @@ impl Found {
 /// Entries of a list that are shown; the rest is counted.
 const SHOWN_MAX: usize = 50;
 
+/// What a secret was replaced by before it got into a record; the kind of secret and `]` follow.
+const REDACTED: &str = "[redacted:";
+
 /// Cuts a list for people and says how many it leaves out.
 fn shown(mut list: Vec<String>) -> Vec<String> {
     let left_out = list.len().saturating_sub(SHOWN_MAX);
@@ -136,29 +140,35 @@ pub fn compare(old: &Statement, new: &Statement, rules: &mut Rules, only: &[Subj
         found.subject(Subject::Base, "the base images are the same", |f| base::compare(a, b, f));
     }
     if wanted(Subject::Steps) {
-        found.subject(Subject::Steps, "the steps ran the same commands", |f| {
-            steps::compare(a, b, rules, f)
-        });
+        let what = "the records show the same steps, which ran the same commands";
+        found.subject(Subject::Steps, what, |f| steps::compare(a, b, rules, f));
     }
     if wanted(Subject::Processes) {
-        let what = "no other programs were run";
+        let what = "the records show the same programs outside the steps";
         found.subject(Subject::Processes, what, |f| processes::compare(a, b, rules, f));
     }
     if wanted(Subject::Network) {
         let (x, y) = (&old.monitor_log.network, &new.monitor_log.network);
-        found.subject(Subject::Network, "the same hosts were reached", |f| {
+        found.subject(Subject::Network, "the records show the same hosts", |f| {
             network::compare((a, x), (b, y), rules, f)
         });
     }
     if wanted(Subject::Files) {
-        found.subject(Subject::Files, "the same files were written", |f| files::compare(a, b, rules, f));
+        let what = "the images have files of the same names, kinds and contents";
+        found.subject(Subject::Files, what, |f| files::compare(a, b, rules, f));
     }
     if wanted(Subject::Image) {
         found.subject(Subject::Image, "the image is the same", |f| image::compare(a, b, rules, f));
     }
     if wanted(Subject::Completeness) {
-        let what = "the records are equally complete";
+        let what = "the records say the same of how complete they are";
         found.subject(Subject::Completeness, what, |f| completeness::compare(a, b, f));
+    }
+    let only_writes = a.files.is_none() || b.files.is_none();
+    if [Subject::Steps, Subject::Processes, Subject::Network].into_iter().any(wanted)
+        || only_writes && wanted(Subject::Files)
+    {
+        completeness::not_recorded(a, b, &mut found);
     }
     found
 }

@@ -1,11 +1,12 @@
 //! The hosts that were reached.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use blubr_attestation::BlubrBuild;
 use blubr_attestation::trace::{Direction, Network};
 
 use crate::cli::Subject::Network as Subject;
+use crate::compare::unseen::{self, Unseen};
 use crate::compare::{Difference, Found, shown};
 use crate::normalise::Rules;
 use crate::severity::Severity::{Change, Info, Warning};
@@ -54,9 +55,15 @@ fn step(build: &BlubrBuild, id: Option<&str>) -> String {
     )
 }
 
-fn keys(build: &BlubrBuild, list: &[Network], rules: &mut Rules) -> BTreeMap<Key, (u64, bool)> {
+fn keys(
+    build: &BlubrBuild,
+    list: &[Network],
+    unseen: &BTreeSet<String>,
+    rules: &mut Rules,
+) -> BTreeMap<Key, (u64, bool)> {
     let mut keys: BTreeMap<Key, (u64, bool)> = BTreeMap::new();
-    for n in list {
+    let of_seen = |n: &&Network| n.step.as_ref().is_none_or(|step| !unseen.contains(step));
+    for n in list.iter().filter(of_seen) {
         // An accepted connection's own port is what was asked for; the other side's is made up by its kernel.
         let key = Key {
             host: rules.host(n.hostname.as_deref(), &n.ip),
@@ -81,7 +88,10 @@ pub fn compare(
     rules: &mut Rules,
     found: &mut Found,
 ) {
-    let (a, b) = (keys(old, a, rules), keys(new, b, rules));
+    // A host that only one record shows, from a step that the other one didn't see, is neither new nor gone.
+    let unseen = Unseen::of(old, new, unseen::REACHING);
+    unseen.say("the hosts", found);
+    let (a, b) = (keys(old, a, &unseen.old, rules), keys(new, b, &unseen.new, rules));
     let gone: Vec<String> =
         a.keys().filter(|k| !b.contains_key(k)).map(|k| format!("- {}", k.text())).collect();
     let (outside, inside): (Vec<_>, Vec<_>) =

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use blubr_dockerfile::{Instruction, Scope, default_shell};
 
+use crate::compare::REDACTED;
 use crate::reverse::{parse_duration, workdir};
 
 /// Ports of a range that are taken apart; there are no more.
@@ -23,9 +24,6 @@ pub struct Shape {
 
 /// What stands for the shell in front of a shell form.
 const SHELL: &str = "<shell> ";
-
-/// What a secret was replaced by before it got into a record.
-const REDACTED: &str = "[redacted:";
 
 impl Shape {
     /// Whether the other one is this with something in place of `[redacted:KIND]`.

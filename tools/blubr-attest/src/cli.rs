@@ -33,6 +33,8 @@ pub enum Command {
     Show(Show),
     /// Print the bytes that an envelope's signature covers, for gpg --verify
     Pae(Pae),
+    /// Print the parse of a Dockerfile, as BuildKit's parser cuts it: one JSON object a line for each instruction
+    Dockerfile(Dockerfile),
 }
 
 /// Assembling.
@@ -212,6 +214,26 @@ pub struct Pae {
     /// What was signed.
     #[command(flatten)]
     pub attestation: Attestation,
+}
+
+/// Parsing a Dockerfile.
+#[derive(Debug, clap::Args)]
+pub struct Dockerfile {
+    /// The Dockerfile; standard input for -
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+
+    /// Replace variables as docker build --build-arg would (without a value: the environment's); may be given several times
+    #[arg(long, value_name = "NAME[=VALUE]")]
+    pub build_arg: Vec<String>,
+
+    /// Replace variables for a build of this stage
+    #[arg(long, value_name = "STAGE")]
+    pub target: Option<String>,
+
+    /// Replace variables for a build for this platform, such as linux/arm64
+    #[arg(long, value_name = "PLATFORM")]
+    pub platform: Option<String>,
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //!
 //! [`run`] turns flags (`cli`) into a plan (`plan`) and carries it out. `assemble` goes over the log in passes and makes
 //! the statement; `crosscheck` holds it against the image; `redact` takes secrets out; `write` signs and encrypts.
-//! `verify`, `show` and `pae` read what was written.
+//! `verify`, `show` and `pae` read what was written. `dockerfile` prints how a Dockerfile is parsed.
 //!
 //! This tool must never say more than the record shows: what was not seen is `not-observed`, `unknown` or `null`.
 
@@ -10,6 +10,7 @@ mod assemble;
 mod cli;
 mod context;
 mod crosscheck;
+mod dockerfile;
 mod opened;
 mod passphrase;
 mod picture;
@@ -36,5 +37,6 @@ pub fn run(flags: Flags) -> Result<Exit, Failure> {
         Some(cli::Command::Verify(args)) => verify::run(&args),
         Some(cli::Command::Show(args)) => show::run(&args, &flags.common),
         Some(cli::Command::Pae(args)) => write::pae(&args),
+        Some(cli::Command::Dockerfile(args)) => dockerfile::run(&args, &flags.common),
     }
 }

@@ -8,8 +8,8 @@ use std::path::Path;
 
 use blubr_attestation::build::Context;
 use blubr_cli::Failure;
+use blubr_dockerfile::Dockerfile as Parsed;
 use blubr_dockerfile::limits::FILE_BYTES_MAX;
-use blubr_dockerfile::{Dialect, Dockerfile as Parsed};
 use sha2::{Digest as _, Sha256};
 
 use super::shown;
@@ -51,8 +51,10 @@ impl Dockerfile {
             let what = format_args!("is longer than {FILE_BYTES_MAX} bytes, which no engine takes");
             return Err(Failure::new(what).at(path.display()));
         }
-        let parsed = parse(&bytes).map_err(|error| {
-            Failure::new(&error.what).at(format_args!("{}:{}", path.display(), error.line))
+        let parsed = Parsed::parse_any(&bytes).map_err(|error| {
+            Failure::new(&error.what)
+                .at(format_args!("{}:{}:{}", path.display(), error.line, error.column))
+                .advise(error.advice)
         })?;
         let seconds = u64::try_from(meta.mtime()).unwrap_or(0);
         let lines = bytes.iter().filter(|byte| **byte == b'\n').count()
@@ -69,18 +71,6 @@ impl Dockerfile {
             parsed,
         })
     }
-}
-
-/// By today's rules; by older engines' where these refuse it.
-fn parse(bytes: &[u8]) -> Result<Parsed, blubr_dockerfile::ParseError> {
-    let first = Parsed::parse(bytes);
-    if first.is_ok() {
-        return first;
-    }
-    let older = [Dialect::Docker20, Dialect::Buildah]
-        .into_iter()
-        .find_map(|dialect| Parsed::parse_as(bytes, dialect).ok());
-    older.map_or(first, Ok)
 }
 
 /// The context, hashed.

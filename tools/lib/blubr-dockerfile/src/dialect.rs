@@ -3,10 +3,13 @@
 /// The parser to follow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Dialect {
-    /// BuildKit since 0.9 (Docker 23 and later, and `# syntax=docker/dockerfile:1`): heredocs; an escape character that is
-    /// itself escaped at the end of a line does not continue it.
+    /// BuildKit as it is today (Docker 27 and later, and `# syntax=docker/dockerfile:1`): heredocs, also with spaces between
+    /// `<<` and the name; an escape character that is itself escaped at the end of a line does not continue it.
     #[default]
     BuildKit,
+    /// BuildKit from 0.9 to 0.12 (Docker 23 and 24): `<< NAME` with spaces opens no heredoc, so that `$((1 << 2))` can stand
+    /// in a RUN; in flags `\` escapes whatever the file chose.
+    BuildKit09,
     /// The parser that Docker 20.10 has built in, for its classic builder and its BuildKit alike: no heredocs, and any
     /// escape character at the end of a line continues it.
     Docker20,
@@ -16,17 +19,28 @@ pub enum Dialect {
 }
 
 impl Dialect {
+    /// All, the newest first.
+    pub const ALL: [Self; 4] = [Self::BuildKit, Self::BuildKit09, Self::Docker20, Self::Buildah];
+
     pub(crate) fn has_heredocs(self) -> bool {
+        matches!(self, Self::BuildKit | Self::BuildKit09)
+    }
+
+    pub(crate) fn has_spaced_heredocs(self) -> bool {
         self == Self::BuildKit
     }
 
     pub(crate) fn escaped_escape_ends_line(self) -> bool {
+        matches!(self, Self::BuildKit | Self::BuildKit09)
+    }
+
+    pub(crate) fn chooses_flag_escape(self) -> bool {
         self == Self::BuildKit
     }
 
     pub(crate) fn knows_directive(self, name: &str) -> bool {
         match self {
-            Self::BuildKit => matches!(name, "syntax" | "escape" | "check"),
+            Self::BuildKit | Self::BuildKit09 => matches!(name, "syntax" | "escape" | "check"),
             Self::Docker20 => matches!(name, "syntax" | "escape"),
             Self::Buildah => name == "escape",
         }

@@ -42,19 +42,16 @@ impl Directives {
             return Ok(());
         };
         if self.found.iter().any(|d| d.name == name) {
-            return Err(ParseError::new(
-                number,
-                1,
-                format!("only one {name} parser directive can be used"),
-            ));
+            let what = format!("a second {name} directive");
+            return Err(ParseError::new(number, 1, what, "leave one out"));
         }
         if name == "escape" {
             self.escape = match value {
                 "\\" => '\\',
                 "`" => '`',
                 other => {
-                    let what = format!("the escape directive takes \\ or `, not \"{}\"", excerpt(other));
-                    return Err(ParseError::new(number, 1, what));
+                    let what = format!("\"{}\" can't be the escape character", excerpt(other));
+                    return Err(ParseError::new(number, 1, what, "take \\ or `"));
                 }
             };
         }
@@ -64,15 +61,20 @@ impl Directives {
     }
 }
 
-/// `# name = value` into its two parts: a name of letters and digits that begins with a letter, a value that isn't empty.
+/// `# name = value` into its two parts: a name of letters and digits that begins with a letter, and a value. Where nothing
+/// but white space stands behind the `=`, its last character is the value (BuildKit's `directiveRegexp`).
 fn split_directive(text: &str) -> Option<(String, &str)> {
+    const SPACES: [char; 5] = ['\t', '\n', '\u{c}', '\r', ' '];
     let rest = text.strip_prefix('#')?.trim_start();
-    let (name, value) = rest.split_once('=')?;
-    let name = name.trim_end();
+    let (name, behind) = rest.split_once('=')?;
+    let name = name.trim_end_matches(SPACES);
     let mut chars = name.chars();
     let named = chars.next()?.is_ascii_alphabetic() && chars.all(|c| c.is_ascii_alphanumeric());
-    let value = value.trim();
-    (named && !value.is_empty()).then(|| (name.to_ascii_lowercase(), value))
+    let value = match behind.trim_matches(SPACES) {
+        "" => behind.char_indices().next_back().and_then(|(at, _)| behind.get(at..))?,
+        value => value,
+    };
+    named.then(|| (name.to_ascii_lowercase(), value))
 }
 
 #[cfg(test)]
@@ -97,7 +99,7 @@ mod tests {
 
     #[test]
     fn a_comment_or_an_unknown_name_ends_them() {
-        for first in ["# just words", "# unknown=1", "", "FROM a"] {
+        for first in ["# just words", "# unknown=1", "# syntax=", "# syn-tax=a", "", "FROM a"] {
             assert_eq!(read(Dialect::BuildKit, &[first, "# escape=`"]).1, '\\', "{first}");
         }
     }
@@ -115,5 +117,6 @@ mod tests {
         d.line("# escape=`", 1).unwrap();
         assert_eq!(d.line("# escape=`", 2).unwrap_err().line, 2);
         assert!(Directives::new(Dialect::BuildKit).line("# escape=x", 1).is_err());
+        assert!(Directives::new(Dialect::BuildKit).line("# escape=  ", 1).is_err());
     }
 }

@@ -1,5 +1,6 @@
 //! Quotes removed and variables replaced in one word: BuildKit's `frontend/dockerfile/shell`.
 
+use crate::gotext::{is_digit, is_in_name};
 use crate::limits::{EXPANSION_BYTES_MAX, EXPANSION_DEPTH_MAX};
 use crate::pattern::{Pattern, Want};
 
@@ -32,6 +33,22 @@ pub fn expand(word: &str, escape: char, variable: &dyn Fn(&str) -> Option<String
     Ok(Lexer::new(word, rules, variable).run()?.text)
 }
 
+/// Replaces variables as [`expand`] does, and cuts the result at the spaces that aren't quoted: what EXPOSE gets.
+pub(crate) fn expand_words(
+    word: &str,
+    escape: char,
+    variable: &dyn Fn(&str) -> Option<String>,
+) -> Result<Vec<String>> {
+    let rules = Rules { escape, ..Rules::PLAIN };
+    Ok(Lexer::new(word, rules, variable).run()?.words)
+}
+
+/// Replaces variables in the body of a heredoc, where quotes mean nothing and `\` escapes.
+pub(crate) fn expand_body(body: &str, variable: &dyn Fn(&str) -> Option<String>) -> Result<String> {
+    let rules = Rules { skip_quotes: true, ..Rules::PLAIN };
+    Ok(Lexer::new(body, rules, variable).run()?.text)
+}
+
 /// How a lexer treats what it meets; the names are BuildKit's.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Rules {
@@ -40,6 +57,8 @@ pub(crate) struct Rules {
     pub(crate) raw_quotes: bool,
     /// Keep escape characters in the result.
     pub(crate) raw_escapes: bool,
+    /// Quotes are characters like others.
+    pub(crate) skip_quotes: bool,
     /// Leave variables that aren't set as they are written.
     pub(crate) skip_unset: bool,
     /// `<< NAME` is one word, spaces and all.
@@ -47,8 +66,14 @@ pub(crate) struct Rules {
 }
 
 impl Rules {
-    pub(crate) const PLAIN: Self =
-        Self { escape: '\\', raw_quotes: false, raw_escapes: false, skip_unset: false, heredocs: false };
+    pub(crate) const PLAIN: Self = Self {
+        escape: '\\',
+        raw_quotes: false,
+        raw_escapes: false,
+        skip_quotes: false,
+        skip_unset: false,
+        heredocs: true,
+    };
 }
 
 /// A word as a whole, and cut at the spaces that aren't quoted.
@@ -58,27 +83,12 @@ pub(crate) struct Lexed {
     pub(crate) words: Vec<String>,
 }
 
-/// Collects words while text is added.
+/// The words of one level of nesting. The word being made is not here: BuildKit has one buffer for all levels, so that what
+/// stood before a `${a:-b}` in the same word is gone when that has been lexed. Only words show this, not texts.
 #[derive(Debug, Default)]
 struct Words {
     done: Vec<String>,
-    word: String,
-}
-
-impl Words {
-    fn add(&mut self, c: char) {
-        if c.is_whitespace() {
-            self.end();
-        } else {
-            self.word.push(c);
-        }
-    }
-
-    fn end(&mut self) {
-        if !self.word.is_empty() {
-            self.done.push(std::mem::take(&mut self.word));
-        }
-    }
+    within: bool,
 }
 
 type Result<T> = std::result::Result<T, ExpandError>;
@@ -92,6 +102,8 @@ pub(crate) struct Lexer<'a> {
     chars: std::iter::Peekable<std::str::Chars<'a>>,
     rules: Rules,
     variable: &'a dyn Fn(&str) -> Option<String>,
+    /// The word being made, of whatever level.
+    word: String,
     depth: usize,
     /// Bytes that all expansions together have given: bounds nested repetition.
     spent: usize,
@@ -103,7 +115,10 @@ impl<'a> Lexer<'a> {
         rules: Rules,
         variable: &'a dyn Fn(&str) -> Option<String>,
     ) -> Self {
-        Self { chars: word.chars().peekable(), rules, variable, depth: 0, spent: 0 }
+        // Go's text/scanner drops a byte order mark in front of whatever it reads.
+        let word = word.strip_prefix('\u{feff}').unwrap_or(word);
+        let chars = word.chars().peekable();
+        Self { chars, rules, variable, word: String::new(), depth: 0, spent: 0 }
     }
 
     /// Lexes the whole word.
@@ -127,43 +142,44 @@ impl<'a> Lexer<'a> {
     fn until_inner(&mut self, stop: Option<char>) -> Result<Lexed> {
         let mut text = String::new();
         let mut words = Words::default();
+        self.word.clear();
         while let Some(&c) = self.chars.peek() {
             if Some(c) == stop {
                 self.chars.next();
-                words.end();
+                self.end_word(&mut words);
                 return Ok(Lexed { text, words: words.done });
             }
             match c {
-                '\'' | '"' => {
+                '\'' | '"' if !self.rules.skip_quotes => {
                     let quoted = if c == '"' { self.double_quoted()? } else { self.single_quoted()? };
+                    self.add_raw(&mut words, &quoted);
                     text.push_str(&quoted);
-                    words.word.push_str(&quoted);
                 }
                 '$' => {
                     let value = self.dollar()?;
+                    value.chars().for_each(|c| self.add(&mut words, c));
                     text.push_str(&value);
-                    value.chars().for_each(|c| words.add(c));
                 }
-                '<' if self.rules.heredocs => {
+                '<' => {
                     let glued = self.possible_heredoc();
+                    self.add_raw(&mut words, &glued);
                     text.push_str(&glued);
-                    words.word.push_str(&glued);
                 }
                 _ => {
                     self.chars.next();
                     if c == self.rules.escape {
                         if self.rules.raw_escapes {
                             text.push(c);
-                            words.word.push(c);
+                            self.add_raw(&mut words, c.encode_utf8(&mut [0; 4]));
                         }
                         let Some(escaped) = self.chars.next() else {
                             break;
                         };
                         text.push(escaped);
-                        words.word.push(escaped);
+                        self.add_raw(&mut words, escaped.encode_utf8(&mut [0; 4]));
                     } else {
                         text.push(c);
-                        words.add(c);
+                        self.add(&mut words, c);
                     }
                 }
             }
@@ -172,8 +188,29 @@ impl<'a> Lexer<'a> {
         if let Some(stop) = stop {
             return syntax(format!("the matching {stop} is missing"));
         }
-        words.end();
+        self.end_word(&mut words);
         Ok(Lexed { text, words: words.done })
+    }
+
+    fn add(&mut self, words: &mut Words, c: char) {
+        if !c.is_whitespace() {
+            self.word.push(c);
+            words.within = true;
+        } else if words.within && !self.word.is_empty() {
+            words.done.push(std::mem::take(&mut self.word));
+            words.within = false;
+        }
+    }
+
+    fn add_raw(&mut self, words: &mut Words, piece: &str) {
+        self.word.push_str(piece);
+        words.within = true;
+    }
+
+    fn end_word(&mut self, words: &mut Words) {
+        if !self.word.is_empty() {
+            words.done.push(std::mem::take(&mut self.word));
+        }
     }
 
     /// Refuses a text that grew over the limit.
@@ -250,6 +287,9 @@ impl<'a> Lexer<'a> {
     fn possible_heredoc(&mut self) -> String {
         let mut text = String::from("<");
         self.chars.next();
+        if !self.rules.heredocs {
+            return text;
+        }
         if self.chars.next_if_eq(&'<').is_none() {
             return text;
         }
@@ -272,8 +312,8 @@ impl<'a> Lexer<'a> {
     /// A name: letters, digits and `_`; digits only if it begins with one; or one special parameter.
     fn name(&mut self) -> String {
         let mut name = String::new();
-        if self.chars.peek().is_some_and(|c| c.is_numeric()) {
-            while let Some(c) = self.chars.next_if(|c| c.is_numeric()) {
+        if self.chars.peek().is_some_and(|c| is_digit(*c)) {
+            while let Some(c) = self.chars.next_if(|c| is_digit(*c)) {
                 name.push(c);
             }
             return name;
@@ -281,7 +321,7 @@ impl<'a> Lexer<'a> {
         if let Some(c) = self.chars.next_if(|c| matches!(c, '@' | '*' | '#' | '?' | '-' | '$' | '!')) {
             return c.to_string();
         }
-        while let Some(c) = self.chars.next_if(|c| c.is_alphanumeric() || *c == '_') {
+        while let Some(c) = self.chars.next_if(|c| is_in_name(*c)) {
             name.push(c);
         }
         name
@@ -352,13 +392,12 @@ impl<'a> Lexer<'a> {
                     Some(rest) => (Want::Longest, rest),
                     None => (Want::Shortest, word.as_str()),
                 };
-                let pattern = Pattern::new(pattern).map_err(ExpandError::Syntax)?;
                 let value = value.unwrap_or_default();
-                Ok(if trim == '#' {
-                    pattern.trim_prefix(&value, want)
+                if trim == '#' {
+                    Pattern::new(pattern)?.trim_prefix(&value, want)
                 } else {
-                    pattern.trim_suffix(&value, want)
-                })
+                    Pattern::reversed(pattern)?.trim_suffix(&value, want)
+                }
             }
         }
     }
@@ -371,9 +410,8 @@ impl<'a> Lexer<'a> {
         if value.is_none() && self.rules.skip_unset {
             return Ok(format!("${{{name}/{pattern}/{text}}}"));
         }
-        let pattern = Pattern::new(&pattern).map_err(ExpandError::Syntax)?;
-        let value = value.unwrap_or_default();
-        pattern.replace(&value, &text, all, EXPANSION_BYTES_MAX).ok_or(ExpandError::TooLarge)
+        let pattern = Pattern::new(&pattern)?;
+        pattern.replace(&value.unwrap_or_default(), &text, all)
     }
 }
 
@@ -415,6 +453,10 @@ mod tests {
             ("a$", "a$"),
             ("$1x", "x"),
             ("$$HOME", "HOME"),
+            ("${+x}${%x}", ""),
+            ("\u{feff}a", "a"),
+            (r"${F//./\$0\$1.\$}", r"lib\.\.\$tar\.\.\$gz"),
+            (r"${F/./\$0}", r"lib\$0tar.gz"),
             ("a b", "a b"),
         ] {
             assert_eq!(x(word).as_deref(), Ok(want), "{word}");
@@ -430,6 +472,21 @@ mod tests {
         }
         let e = x("${NONE:?give it}").unwrap_err();
         assert_eq!(e.to_string(), "NONE: give it");
+    }
+
+    #[test]
+    fn words_lose_what_stood_before_a_modifier() {
+        let words = |w: &str| expand_words(w, '\\', &|n| (n == "P").then(|| "1 2".to_owned())).unwrap();
+        assert_eq!(words("80 $P"), ["80", "1", "2"]);
+        assert_eq!(words("'8 0'$P"), ["8 01", "2"]);
+        // BuildKit's lexer has one buffer for all levels.
+        assert_eq!(words("80${N:-81}"), ["81"]);
+    }
+
+    #[test]
+    fn bodies_keep_their_quotes() {
+        let body = expand_body("'$A' \"x\" \\$A \\y\n", &|_| Some("v".to_owned()));
+        assert_eq!(body.as_deref(), Ok("'v' \"x\" $A y\n"));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::expand::{Lexer, Rules};
+use crate::expand::{ExpandError, Lexer, Rules};
 
 /// A heredoc of an instruction.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -15,7 +15,7 @@ pub struct Heredoc {
     /// `<<-`: tabs at the start of lines are dropped.
     pub strip_tabs: bool,
     /// The file descriptor in front, 0 if none is written.
-    pub fd: u32,
+    pub fd: u64,
     /// The lines between, each with its newline, tabs not yet stripped.
     pub body: String,
 }
@@ -32,7 +32,7 @@ impl Heredoc {
 }
 
 /// The heredocs that a joined line opens, with empty bodies, in order. `spaced` takes `<< NAME` too, as BuildKit does since
-/// 0.13.
+/// 0.13. `\` escapes here whatever the file chose.
 pub(crate) fn heredocs_of(line: &str, spaced: bool) -> Result<Vec<Heredoc>, String> {
     let rules = Rules {
         raw_quotes: true,
@@ -41,9 +41,12 @@ pub(crate) fn heredocs_of(line: &str, spaced: bool) -> Result<Vec<Heredoc>, Stri
         heredocs: spaced,
         ..Rules::PLAIN
     };
-    // A line that doesn't lex (an open quote that the shell will deal with) opens none, as in BuildKit.
-    let Ok(lexed) = Lexer::new(line, rules, &|_| None).run() else {
-        return Ok(Vec::new());
+    let lexed = match Lexer::new(line, rules, &|_| None).run() {
+        Ok(lexed) => lexed,
+        // A line that is beyond us may open some; one that doesn't lex (an open quote that the shell will deal with) opens
+        // none, as in BuildKit.
+        Err(error @ ExpandError::TooLarge) => return Err(error.to_string()),
+        Err(_) => return Ok(Vec::new()),
     };
     let mut found = Vec::new();
     for word in lexed.words {
@@ -52,7 +55,7 @@ pub(crate) fn heredocs_of(line: &str, spaced: bool) -> Result<Vec<Heredoc>, Stri
     Ok(found)
 }
 
-/// Reads `[fd]<<[-]NAME`; anything else is none.
+/// Reads `[fd]<<[-]NAME` (BuildKit's `reHeredoc`); anything else is none.
 pub(crate) fn heredoc_of(word: &str) -> Result<Option<Heredoc>, String> {
     let digits = word.len() - word.trim_start_matches(|c: char| c.is_ascii_digit()).len();
     let (fd, rest) = word.split_at(digits);
@@ -63,21 +66,25 @@ pub(crate) fn heredoc_of(word: &str) -> Result<Option<Heredoc>, String> {
         Some(rest) => (true, rest),
         None => (false, rest),
     };
-    let rest = rest.trim_start();
+    let rest = rest.trim_start_matches(['\t', '\n', '\u{c}', '\r', ' ']);
     if rest.is_empty() || rest.contains('<') {
         return Ok(None);
     }
     let unquoted = names(rest, false)?;
-    let quoted = names(rest, true)?;
-    let ([name], [raw]) = (unquoted.as_slice(), quoted.as_slice()) else {
+    let [name] = unquoted.as_slice() else {
         return Ok(None);
+    };
+    let quoted = names(rest, true)?;
+    let [raw] = quoted.as_slice() else {
+        return Err("a heredoc's name that is one word without its quotes, and several with".to_owned());
     };
     let quotes = |s: &str| s.chars().filter(|c| matches!(c, '\'' | '"')).count();
     Ok(Some(Heredoc {
         name: name.clone(),
         expand: quotes(name) == quotes(raw),
         strip_tabs,
-        fd: fd.parse().unwrap_or(0),
+        // Only digits, so that an error is a number too large, which Go cuts to the largest.
+        fd: if fd.is_empty() { 0 } else { fd.parse().unwrap_or(u64::MAX) },
         body: String::new(),
     }))
 }

@@ -2,11 +2,14 @@
 
 use serde::Serialize;
 
-use crate::error::excerpt;
+use crate::error::{Flaw, Places};
+use crate::gotext::{lossy, lower};
 use crate::heredoc::Heredoc;
-use crate::words::{
-    Json, first_word, json_words, name_values, plain_words, quoted_words, split_command,
-};
+use crate::json::{Json, json_words};
+use crate::words::{first_word, name_values, plain_words, quoted_words, split_command};
+
+/// How deep ONBUILD may stand in ONBUILD before we stop to look; the engines take none at all.
+const ONBUILD_DEPTH_MAX: usize = 4;
 
 /// The keywords that engines know, in lower case.
 const KEYWORDS: [&str; 18] = [
@@ -35,6 +38,8 @@ const KEYWORDS: [&str; 18] = [
 pub struct Instruction {
     /// In lower case: `run`, `copy`.
     pub keyword: String,
+    /// As it is written.
+    pub word: String,
     /// First and last line, 1-based, both included; heredoc bodies and their terminators belong to it.
     pub lines: (usize, usize),
     /// 1-based column of the keyword, in characters.
@@ -47,7 +52,8 @@ pub struct Instruction {
     /// `--name` or `--name=value`, quotes removed, variables not replaced.
     pub flags: Vec<String>,
     /// The words behind the flags. ENV and LABEL: name, value, name, value. In shell form RUN, CMD and ENTRYPOINT have one.
-    /// HEALTHCHECK: `NONE` or `CMD` and what follows. ONBUILD: the keyword of its trigger and that one's words.
+    /// HEALTHCHECK: `NONE` or `CMD` and what follows. ONBUILD: the keyword of its trigger, as written, and
+    /// that one's words.
     pub args: Vec<String>,
     /// The heredocs that it opens, in order.
     pub heredocs: Vec<Heredoc>,
@@ -57,45 +63,81 @@ pub struct Instruction {
     pub stage: Option<usize>,
     /// ONBUILD's own instruction, which a build from this image will execute.
     pub trigger: Option<Box<Instruction>>,
+    /// Where the joined line comes from, for errors; offsets below are of its bytes.
+    #[serde(skip)]
+    pub(crate) places: Places,
+    #[serde(skip)]
+    pub(crate) flags_at: Vec<usize>,
+    #[serde(skip)]
+    pub(crate) keyword_at: usize,
+    #[serde(skip)]
+    pub(crate) rest_at: usize,
+}
+
+/// What cuts words: the file's escape character, and the one of flags, which not all parsers let the file choose.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Escapes {
+    pub(crate) word: char,
+    pub(crate) flag: char,
 }
 
 impl Instruction {
-    /// Cuts a joined line. `Err` says what is wrong.
-    pub(crate) fn cut(line: &str, escape: char, in_onbuild: bool) -> Result<Self, String> {
-        let (keyword, flags, rest) = split_command(line);
+    /// Cuts a joined line. `Err` says what the parser itself refuses.
+    pub(crate) fn cut(line: &[u8], escapes: Escapes) -> Result<Self, Flaw> {
+        Self::cut_within(line, escapes, 0)
+    }
+
+    fn cut_within(line: &[u8], escapes: Escapes, depth: usize) -> Result<Self, Flaw> {
+        // Both are ASCII.
+        let flag_escape = u8::try_from(escapes.flag).unwrap_or(b'\\');
+        let command = split_command(line, flag_escape);
+        let rest = lossy(command.rest);
+        let rest_at = command.rest_at;
+        let word = lossy(command.keyword);
+        let (flags_at, flags) = command.flags.into_iter().unzip();
         let mut cut = Self {
-            keyword,
+            keyword: lower(&word),
+            word,
             lines: (0, 0),
             column: 1,
             text: String::new(),
-            line: line.to_owned(),
+            line: lossy(line),
             flags,
             args: Vec::new(),
             heredocs: Vec::new(),
             json_form: false,
             stage: None,
             trigger: None,
+            places: Places::default(),
+            flags_at,
+            keyword_at: command.keyword_at,
+            rest_at,
         };
+        let further = |flaw: Flaw| Flaw { at: flaw.at + rest_at, ..flaw };
         match cut.keyword.as_str() {
-            "env" | "label" => cut.args = name_values(&rest, escape, &cut.keyword)?,
-            "arg" => cut.args = quoted_words(&rest, escape),
+            "env" | "label" => {
+                cut.args = name_values(&rest, escapes.word, &cut.keyword).map_err(further)?;
+            }
+            "arg" => {
+                cut.args = quoted_words(&rest, escapes.word).into_iter().map(|(_, word)| word).collect();
+            }
             "run" | "cmd" | "entrypoint" | "shell" => cut.maybe_json(&rest, false)?,
             "copy" | "add" | "volume" => cut.maybe_json(&rest, true)?,
             "expose" | "from" => cut.args = plain_words(&rest),
-            "maintainer" | "stopsignal" | "user" | "workdir" => {
-                cut.args.extend(Some(rest).filter(|r| !r.is_empty()))
-            }
             "healthcheck" => {
-                let (kind, rest) = first_word(&rest);
-                cut.maybe_json(rest, false)?;
+                let (kind, command) = first_word(command.rest);
+                let kind = lossy(kind);
+                cut.maybe_json(&lossy(command), false)?;
                 if !kind.is_empty() {
-                    cut.args.insert(0, kind.to_owned());
+                    cut.args.insert(0, kind);
                 }
             }
-            "onbuild" if in_onbuild => return Err("ONBUILD can't stand in an ONBUILD".to_owned()),
             "onbuild" if !rest.is_empty() => {
-                let trigger = Self::cut(&rest, escape, true)?;
-                cut.args.push(trigger.keyword.clone());
+                if depth == ONBUILD_DEPTH_MAX {
+                    return Err(Flaw::new(rest_at, "ONBUILD in ONBUILD", "name the trigger itself"));
+                }
+                let trigger = Self::cut_within(command.rest, escapes, depth + 1).map_err(further)?;
+                cut.args.push(trigger.word.clone());
                 cut.args.extend(trigger.args.iter().cloned());
                 cut.trigger = Some(Box::new(trigger));
             }
@@ -104,19 +146,57 @@ impl Instruction {
         Ok(cut)
     }
 
-    fn maybe_json(&mut self, rest: &str, list: bool) -> Result<(), String> {
+    fn maybe_json(&mut self, rest: &str, list: bool) -> Result<(), Flaw> {
         if rest.is_empty() {
             return Ok(());
         }
-        match json_words(rest)? {
+        match json_words(rest) {
             Json::Words(words) => {
                 self.args = words;
                 self.json_form = true;
+            }
+            Json::NotStrings => {
+                let what = "a JSON array here may hold strings only";
+                return Err(Flaw::new(self.rest_at, what, "put quotes around each word"));
             }
             Json::NotAnArray if list => self.args = plain_words(rest),
             Json::NotAnArray => self.args = vec![rest.to_owned()],
         }
         Ok(())
+    }
+
+    /// What an ONBUILD leaves in the image's config: the trigger's text, its heredocs behind it.
+    #[must_use]
+    pub fn onbuild_expression(&self) -> String {
+        const SPACES: [char; 5] = ['\t', '\n', '\u{c}', '\r', ' '];
+        let line = self.line.trim_start_matches(SPACES);
+        let is_word = line.get(..7).is_some_and(|word| word.eq_ignore_ascii_case("onbuild"));
+        let behind = if is_word { line.get(7..).unwrap_or_default() } else { line };
+        let mut text = behind.trim_start_matches(SPACES).to_owned();
+        for heredoc in &self.heredocs {
+            text.push('\n');
+            text.push_str(&heredoc.body);
+            text.push_str(&heredoc.name);
+        }
+        text
+    }
+
+    /// Where an argument stands in the joined line: the first place behind the one before it that spells it so.
+    pub(crate) fn arg_at(&self, index: usize) -> usize {
+        let mut at = self.rest_at;
+        for (i, arg) in self.args.iter().enumerate().take(index + 1) {
+            let found = self.line.get(at..).and_then(|rest| rest.find(arg.as_str()));
+            at += found.unwrap_or(0);
+            if i < index {
+                at += if found.is_some() { arg.len() } else { 0 };
+            }
+        }
+        at
+    }
+
+    /// Line and column of a byte of the joined line.
+    pub(crate) fn place(&self, at: usize) -> (usize, usize) {
+        self.places.of(&self.line, at)
     }
 
     /// Whether engines know the keyword.
@@ -130,76 +210,6 @@ impl Instruction {
         let holder = self.trigger.as_deref().unwrap_or(self);
         (matches!(holder.keyword.as_str(), "run" | "copy" | "add") && !holder.json_form)
             .then_some(holder)
-    }
-
-    /// Whether the words make an instruction that the engines accept (BuildKit's `instructions.Parse`).
-    pub(crate) fn check(&self) -> Result<(), String> {
-        let name = self.keyword.to_uppercase();
-        let at_least = |n: usize, what: &str| {
-            if self.args.len() < n { Err(format!("{name} needs {what}")) } else { Ok(()) }
-        };
-        match self.keyword.as_str() {
-            "copy" | "add" => at_least(2, "a source and a destination"),
-            "env" | "label" | "arg" => {
-                at_least(1, "at least one argument").and_then(|()| self.check_names(&name))
-            }
-            "expose" | "volume" => at_least(1, "at least one argument"),
-            "maintainer" | "stopsignal" | "user" | "workdir" => at_least(1, "an argument"),
-            "shell" if !self.json_form || self.args.is_empty() => {
-                Err("SHELL needs a JSON array, as [\"executable\", \"parameter\"]".to_owned())
-            }
-            "from" => self.check_from(),
-            "healthcheck" => self.check_healthcheck(),
-            "onbuild" => match self.trigger.as_deref() {
-                None => Err("ONBUILD needs an instruction".to_owned()),
-                Some(t) if matches!(t.keyword.as_str(), "from" | "maintainer") => {
-                    Err(format!("{} can't stand in an ONBUILD", t.keyword.to_uppercase()))
-                }
-                Some(t) if !t.is_known() => {
-                    Err(format!("unknown instruction {}", excerpt(&t.keyword).to_uppercase()))
-                }
-                Some(t) => t.check(),
-            },
-            _ => Ok(()),
-        }
-    }
-
-    fn check_names(&self, name: &str) -> Result<(), String> {
-        let blank = self.pairs().any(|(n, _)| n.is_empty())
-            || (self.keyword == "arg" && self.args.iter().any(|a| a.starts_with('=')));
-        if blank { Err(format!("{name} with an empty name")) } else { Ok(()) }
-    }
-
-    fn check_from(&self) -> Result<(), String> {
-        match self.args.as_slice() {
-            [_] => Ok(()),
-            [_, word, name] if word.eq_ignore_ascii_case("as") => {
-                let name = name.to_lowercase();
-                let mut chars = name.chars();
-                let good = chars.next().is_some_and(|c| c.is_ascii_lowercase())
-                    && chars.all(|c| {
-                        c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '_' | '.')
-                    });
-                if good {
-                    return Ok(());
-                }
-                Err(format!(
-                    "\"{}\" can't name a stage: a letter, then letters, digits, - _ and .",
-                    excerpt(&name)
-                ))
-            }
-            _ => Err("FROM takes one argument, or three: FROM image AS name".to_owned()),
-        }
-    }
-
-    fn check_healthcheck(&self) -> Result<(), String> {
-        match self.args.first().map(|k| k.to_uppercase()).as_deref() {
-            None => Err("HEALTHCHECK needs NONE or CMD".to_owned()),
-            Some("NONE") if self.args.len() > 1 => Err("HEALTHCHECK NONE takes no arguments".to_owned()),
-            Some("CMD") if self.args.len() < 2 => Err("HEALTHCHECK CMD needs a command".to_owned()),
-            Some("NONE" | "CMD") => Ok(()),
-            Some(other) => Err(format!("HEALTHCHECK takes NONE or CMD, not \"{}\"", excerpt(other))),
-        }
     }
 
     /// ENV's and LABEL's names and values, in order; the values as written, quotes and variables and all.

@@ -10,11 +10,14 @@ pub const LINE_BYTES_MAX: usize = 64 * 1024 - 1;
 /// Instructions of one file, so that a file of one-letter lines stays small in memory.
 pub const INSTRUCTIONS_MAX: usize = 50_000;
 
-/// Heredocs that one instruction may open.
-pub const HEREDOCS_MAX: usize = 256;
+/// Heredocs that one instruction may open: more than the longest line of a file can name without continuations.
+pub const HEREDOCS_MAX: usize = 100_000;
 
-/// How deep `${a:-${b:-...}}` may be nested.
-pub const EXPANSION_DEPTH_MAX: usize = 32;
+/// How deep `${a:-${b:-...}}` may be nested, so that a thread's stack of 2 MiB is enough without optimisation.
+pub const EXPANSION_DEPTH_MAX: usize = 256;
+
+/// Elements of a pattern (`${a##*/}`) times characters of the value that it is held against.
+pub const PATTERN_STEPS_MAX: usize = 1 << 25;
 
 /// Bytes that replacing variables in one word may give. A chain of ENV lines, each using the one before twice, doubles at
 /// every line.

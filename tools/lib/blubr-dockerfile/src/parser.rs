@@ -2,11 +2,13 @@
 
 use serde::Serialize;
 
+use crate::check::{check, is_dockers_own};
 use crate::dialect::Dialect;
 use crate::directive::{Directive, Directives};
-use crate::error::{ParseError, excerpt};
+use crate::error::{Flaw, Objection, ParseError, Places, Weight};
+use crate::gotext::{lossy, lower, trim_start};
 use crate::heredoc::{Heredoc, heredocs_of};
-use crate::instruction::Instruction;
+use crate::instruction::{Escapes, Instruction};
 use crate::limits::{FILE_BYTES_MAX, HEREDOCS_MAX, INSTRUCTIONS_MAX, LINE_BYTES_MAX};
 
 /// A whole Dockerfile.
@@ -41,15 +43,9 @@ pub struct Stage {
     pub instructions: (usize, usize),
 }
 
-/// A line of the file without its line ending.
-struct Line<'a> {
-    text: &'a str,
-    /// With its line ending, for heredocs, which keep it.
-    whole: &'a str,
-}
-
 impl Dockerfile {
-    /// Reads a Dockerfile as BuildKit does today.
+    /// Reads a Dockerfile as BuildKit does today, and refuses what it would refuse to build, but for flags that it doesn't
+    /// know.
     ///
     /// # Errors
     /// What BuildKit itself would refuse, with line and column, and what exceeds [`crate::limits`].
@@ -62,52 +58,81 @@ impl Dockerfile {
     /// # Errors
     /// As [`Dockerfile::parse`].
     pub fn parse_as(bytes: &[u8], dialect: Dialect) -> Result<Self, ParseError> {
+        let file = Self::read_as(bytes, dialect)?;
+        let stops = |o: &Objection| o.weight != Weight::UnknownFlag;
+        match file.objections().into_iter().find(stops) {
+            Some(objection) => Err(objection.error),
+            None => Ok(file),
+        }
+    }
+
+    /// Reads a Dockerfile by today's rules, and where these refuse it by those of older engines.
+    ///
+    /// # Errors
+    /// As [`Dockerfile::parse`]: what today's BuildKit says.
+    pub fn parse_any(bytes: &[u8]) -> Result<Self, ParseError> {
+        let mut first = None;
+        for dialect in Dialect::ALL {
+            match Self::parse_as(bytes, dialect) {
+                Ok(file) => return Ok(file),
+                Err(error) => first = first.or(Some(error)),
+            }
+        }
+        Err(first.unwrap_or_else(|| ParseError::new(1, 1, "no parser takes the file", "")))
+    }
+
+    /// Cuts a Dockerfile as the parser of `dialect` does, which passes much that can't be built:
+    /// [`Dockerfile::objections`] has the rest.
+    ///
+    /// # Errors
+    /// What the parser refuses, with line and column, and what exceeds [`crate::limits`].
+    pub fn read_as(bytes: &[u8], dialect: Dialect) -> Result<Self, ParseError> {
         if bytes.len() > FILE_BYTES_MAX {
-            return Err(ParseError::new(
-                1,
-                1,
-                format!("the file is larger than {FILE_BYTES_MAX} bytes"),
-            ));
+            let what = format!("the file is larger than {FILE_BYTES_MAX} bytes");
+            return Err(ParseError::new(1, 1, what, "give the Dockerfile itself"));
         }
         let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-        let text = String::from_utf8_lossy(bytes);
-        let not_utf8 = match &text {
-            std::borrow::Cow::Borrowed(_) => Vec::new(),
-            std::borrow::Cow::Owned(_) => {
-                let lines = bytes.split(|b| *b == b'\n').enumerate();
-                lines.filter(|(_, l)| std::str::from_utf8(l).is_err()).map(|(i, _)| i + 1).collect()
-            }
-        };
-        let mut lines = Vec::new();
-        for (i, whole) in text.split_inclusive('\n').enumerate() {
-            let text = whole.trim_end_matches(['\r', '\n']);
-            if text.len() > LINE_BYTES_MAX {
-                let what = format!("a line longer than {LINE_BYTES_MAX} bytes, which no engine takes");
-                return Err(ParseError::new(i + 1, LINE_BYTES_MAX + 1, what));
-            }
-            lines.push(Line { text, whole });
-        }
-        let mut cutter = Cutter {
-            dialect,
-            lines,
-            at: 0,
-            directives: Directives::new(dialect),
-            instructions: Vec::new(),
-            empty_continuations: Vec::new(),
-        };
+        let mut cutter = Cutter::new(bytes, dialect)?;
         cutter.cut_all()?;
-        let stages = stages_of(
-            &mut cutter.instructions,
-            cutter.directives.found.iter().any(|d| d.name == "syntax"),
-        )?;
+        let stages = stages_of(&mut cutter.instructions);
+        let not_utf8 = cutter.lines.iter().enumerate();
+        let not_utf8 = not_utf8.filter(|(_, line)| std::str::from_utf8(line).is_err());
         Ok(Self {
+            not_utf8: not_utf8.map(|(at, _)| at + 1).collect(),
             escape: cutter.directives.escape,
             directives: cutter.directives.found,
             instructions: cutter.instructions,
             stages,
-            not_utf8,
             empty_continuations: cutter.empty_continuations,
         })
+    }
+
+    /// What the engines refuse in a file that their parser has passed, in the order of the file.
+    #[must_use]
+    pub fn objections(&self) -> Vec<Objection> {
+        let any_keyword = self.directive("syntax").is_some_and(|syntax| !is_dockers_own(syntax));
+        let first_from = self.instructions.iter().position(|i| i.keyword == "from");
+        let mut objections = Vec::new();
+        for (at, i) in self.instructions.iter().enumerate() {
+            let mut object = |flaw: Flaw| {
+                let (line, column) = i.place(flaw.at);
+                let error = ParseError::new(line, column, flaw.what, flaw.advice);
+                objections.push(Objection { error, weight: flaw.weight });
+            };
+            if let Err(flaw) = check(i, any_keyword) {
+                object(flaw);
+            } else if i.keyword != "arg" && first_from.is_some_and(|from| at < from) {
+                let what = format!("{} before the first FROM", i.keyword.to_uppercase());
+                object(Flaw::new(i.keyword_at, what, "only ARG may stand there"));
+            }
+        }
+        if let (None, Some(i)) = (first_from, self.instructions.first()) {
+            let (line, column) = i.place(i.keyword_at);
+            let error =
+                ParseError::new(line, column, "a file without FROM", "begin a stage with FROM IMAGE");
+            objections.push(Objection { error, weight: Weight::Unfinished });
+        }
+        objections
     }
 
     /// The value of a directive: `syntax`, `escape`, `check`.
@@ -163,7 +188,8 @@ impl Dockerfile {
 /// Walks over the lines.
 struct Cutter<'a> {
     dialect: Dialect,
-    lines: Vec<Line<'a>>,
+    /// Each with its line ending.
+    lines: Vec<&'a [u8]>,
     /// Index of the next line.
     at: usize,
     directives: Directives,
@@ -171,52 +197,96 @@ struct Cutter<'a> {
     empty_continuations: Vec<usize>,
 }
 
-fn is_comment(text: &str) -> bool {
-    text.trim_start().starts_with('#')
+/// The line without its ending: all the returns and newlines behind it.
+fn bare(line: &[u8]) -> &[u8] {
+    let end = line.iter().rposition(|b| !matches!(b, b'\r' | b'\n')).map_or(0, |at| at + 1);
+    line.get(..end).unwrap_or(line)
 }
 
-impl Cutter<'_> {
+fn is_comment(line: &[u8]) -> bool {
+    trim_start(line).starts_with(b"#")
+}
+
+/// A line put together from several.
+struct Joined {
+    bytes: Vec<u8>,
+    /// Bytes of it once it is text.
+    length: usize,
+    places: Places,
+}
+
+impl Joined {
+    fn add(&mut self, piece: &[u8], line: usize, column: usize) {
+        self.places.begin(self.length, line, column);
+        self.bytes.extend_from_slice(piece);
+        self.length += lossy(piece).len();
+    }
+}
+
+impl<'a> Cutter<'a> {
+    fn new(bytes: &'a [u8], dialect: Dialect) -> Result<Self, ParseError> {
+        let mut lines = Vec::new();
+        for (i, line) in bytes.split_inclusive(|b| *b == b'\n').enumerate() {
+            if line.strip_suffix(b"\n").unwrap_or(line).len() > LINE_BYTES_MAX {
+                let what = format!("a line longer than {LINE_BYTES_MAX} bytes, which no engine takes");
+                return Err(ParseError::new(i + 1, LINE_BYTES_MAX + 1, what, "break it"));
+            }
+            lines.push(line);
+        }
+        Ok(Self {
+            dialect,
+            lines,
+            at: 0,
+            directives: Directives::new(dialect),
+            instructions: Vec::new(),
+            empty_continuations: Vec::new(),
+        })
+    }
+
     fn cut_all(&mut self) -> Result<(), ParseError> {
-        while let Some(line) = self.lines.get(self.at) {
+        while let Some(line) = self.lines.get(self.at).copied() {
             let first = self.at;
             self.at += 1;
-            let trimmed = line.text.trim_start();
-            self.directives.line(trimmed, first + 1)?;
-            let column = line.text.chars().count() - trimmed.chars().count() + 1;
-            let trimmed = if is_comment(trimmed) { "" } else { trimmed };
-            let (joined, continued) = self.continuation(trimmed);
-            let mut joined = joined.to_owned();
-            if !continued && joined.is_empty() {
+            let line = bare(line);
+            let trimmed = trim_start(line);
+            self.directives.line(&lossy(trimmed), first + 1)?;
+            let column = lossy(line).chars().count() - lossy(trimmed).chars().count() + 1;
+            let trimmed = if is_comment(trimmed) { &[] } else { trimmed };
+            let (piece, continued) = self.continuation(trimmed);
+            if !continued && piece.is_empty() {
                 continue;
             }
+            let mut joined = Joined { bytes: Vec::new(), length: 0, places: Places::default() };
+            joined.add(piece, first + 1, column);
             if continued {
                 self.join(&mut joined);
             }
             self.cut_one(joined, first, column)?;
             if self.instructions.len() > INSTRUCTIONS_MAX {
                 let what = format!("more than {INSTRUCTIONS_MAX} instructions");
-                return Err(ParseError::new(first + 1, column, what));
+                return Err(ParseError::new(first + 1, column, what, "split the file"));
             }
         }
         if self.instructions.is_empty() {
-            return Err(ParseError::new(self.lines.len().max(1), 1, "the file holds no instruction"));
+            let what = "the file holds no instruction";
+            return Err(ParseError::new(self.lines.len().max(1), 1, what, "begin with FROM IMAGE"));
         }
         Ok(())
     }
 
     /// Appends continuation lines until one doesn't continue. Comments and empty lines in between don't end it.
-    fn join(&mut self, joined: &mut String) {
-        while let Some(line) = self.lines.get(self.at) {
+    fn join(&mut self, joined: &mut Joined) {
+        while let Some(line) = self.lines.get(self.at).copied() {
             self.at += 1;
-            if is_comment(line.text) {
+            if is_comment(line) {
                 continue;
             }
-            if line.text.trim_start().is_empty() {
+            if trim_start(line).is_empty() {
                 self.empty_continuations.push(self.at);
                 continue;
             }
-            let (text, continued) = self.continuation(line.text);
-            joined.push_str(text);
+            let (piece, continued) = self.continuation(bare(line));
+            joined.add(piece, self.at, 1);
             if !continued {
                 return;
             }
@@ -224,102 +294,94 @@ impl Cutter<'_> {
     }
 
     /// The line without its continuation character, and whether it had one.
-    fn continuation<'t>(&self, text: &'t str) -> (&'t str, bool) {
-        let escape = self.directives.escape;
-        let Some(before) = text.trim_end_matches([' ', '\t']).strip_suffix(escape) else {
-            return (text, false);
+    fn continuation<'t>(&self, line: &'t [u8]) -> (&'t [u8], bool) {
+        // A backslash or a backtick.
+        let escape = u8::try_from(self.directives.escape).unwrap_or(b'\\');
+        let end = line.iter().rposition(|b| !matches!(b, b' ' | b'\t')).map_or(0, |at| at + 1);
+        let Some(before) = line.get(..end).and_then(|line| line.strip_suffix(&[escape])) else {
+            return (line, false);
         };
-        if self.dialect.escaped_escape_ends_line() && before.ends_with(escape) {
-            return (text, false);
+        if self.dialect.escaped_escape_ends_line() && before.ends_with(&[escape]) {
+            return (line, false);
         }
         (before, true)
     }
 
-    fn cut_one(&mut self, joined: String, first: usize, column: usize) -> Result<(), ParseError> {
-        let err = |what: String| ParseError::new(first + 1, column, what);
-        let mut cut = Instruction::cut(&joined, self.directives.escape, false).map_err(err)?;
-        if self.dialect.has_heredocs() && cut.heredoc_holder().is_some() {
-            cut.heredocs = self.heredocs(&joined).map_err(err)?;
+    fn cut_one(&mut self, joined: Joined, first: usize, column: usize) -> Result<(), ParseError> {
+        let word = self.directives.escape;
+        let flag = if self.dialect.chooses_flag_escape() { word } else { '\\' };
+        let cut = Instruction::cut(&joined.bytes, Escapes { word, flag });
+        let text = lossy(&joined.bytes);
+        let err = |flaw: Flaw| {
+            let (line, column) = joined.places.of(&text, flaw.at);
+            ParseError::new(line, column, flaw.what, flaw.advice)
+        };
+        let mut cut = cut.map_err(err)?;
+        if self.dialect.has_heredocs() && cut.heredoc_holder().is_some() && text.contains("<<") {
+            cut.heredocs = self.heredocs(&text).map_err(err)?;
             if let Some(trigger) = cut.trigger.as_deref_mut() {
                 trigger.heredocs.clone_from(&cut.heredocs);
             }
         }
         cut.lines = (first + 1, self.at);
         cut.column = column;
-        let source: String =
-            self.lines.get(first..self.at).unwrap_or(&[]).iter().map(|l| l.whole).collect();
-        cut.text = source.trim_end_matches(['\r', '\n']).to_owned();
+        let source = self.lines.get(first..self.at).unwrap_or(&[]).concat();
+        lossy(bare(&source)).clone_into(&mut cut.text);
         if let Some(trigger) = cut.trigger.as_deref_mut() {
             trigger.lines = cut.lines;
             trigger.column = column;
         }
+        cut.places = joined.places;
         self.instructions.push(cut);
         Ok(())
     }
 
-    /// The heredocs of a line with their bodies. A `<< word` with spaces, which only newer BuildKits take for one, counts if
-    /// its terminator is there; else the file was made for an older one.
-    fn heredocs(&mut self, joined: &str) -> Result<Vec<Heredoc>, String> {
-        let spaced = heredocs_of(joined, true)?;
-        let plain = heredocs_of(joined, false)?;
-        let start = self.at;
-        let same = spaced == plain;
-        match self.bodies(spaced) {
-            Err(_) if !same => {
-                self.at = start;
-                self.bodies(plain)
-            }
-            found => found,
-        }
-    }
-
-    fn bodies(&mut self, mut heredocs: Vec<Heredoc>) -> Result<Vec<Heredoc>, String> {
+    /// The heredocs of a line with their bodies.
+    fn heredocs(&mut self, joined: &str) -> Result<Vec<Heredoc>, Flaw> {
+        let at = joined.find("<<").unwrap_or(0);
+        let found = heredocs_of(joined, self.dialect.has_spaced_heredocs());
+        let mut heredocs =
+            found.map_err(|what| Flaw::new(at, what, "close its quotes, or take a plain name"))?;
         if heredocs.len() > HEREDOCS_MAX {
-            return Err(format!("more than {HEREDOCS_MAX} heredocs in one instruction"));
+            let what = format!("more than {HEREDOCS_MAX} heredocs in one instruction");
+            return Err(Flaw::new(at, what, "put some into files"));
         }
         for heredoc in &mut heredocs {
+            let mut body: Vec<u8> = Vec::new();
             loop {
-                let Some(line) = self.lines.get(self.at) else {
-                    return Err(UNTERMINATED.to_owned());
+                let Some(line) = self.lines.get(self.at).copied() else {
+                    let name = crate::error::excerpt(&heredoc.name);
+                    let what = format!("a heredoc whose end never comes: no line is \"{name}\"");
+                    return Err(Flaw::new(at, what, "end it by a line with its name alone"));
                 };
                 self.at += 1;
-                let text =
-                    if heredoc.strip_tabs { line.text.trim_start_matches('\t') } else { line.text };
-                if text == heredoc.name {
+                let mut end = bare(line);
+                while let (true, Some(stripped)) = (heredoc.strip_tabs, end.strip_prefix(b"\t")) {
+                    end = stripped;
+                }
+                if end == heredoc.name.as_bytes() {
                     break;
                 }
-                heredoc.body.push_str(line.whole);
+                body.extend_from_slice(line);
             }
+            heredoc.body = lossy(&body);
         }
         Ok(heredocs)
     }
 }
 
-const UNTERMINATED: &str = "a heredoc whose end never comes";
-
-/// Gives each instruction its stage, checks it, and collects the stages.
-fn stages_of(instructions: &mut [Instruction], custom_syntax: bool) -> Result<Vec<Stage>, ParseError> {
+/// Gives each instruction its stage, and collects the stages.
+fn stages_of(instructions: &mut [Instruction]) -> Vec<Stage> {
     let mut stages: Vec<Stage> = Vec::new();
     for (at, instruction) in instructions.iter_mut().enumerate() {
-        let err = |what: String| ParseError::new(instruction.lines.0, instruction.column, what);
-        if !instruction.is_known() && !custom_syntax {
-            let shown = excerpt(&instruction.keyword).to_uppercase();
-            return Err(err(format!("unknown instruction {shown}")));
-        }
-        instruction.check().map_err(err)?;
         if instruction.keyword == "from" {
             stages.push(Stage {
                 base: instruction.args.first().cloned().unwrap_or_default(),
-                name: instruction.args.get(2).map(|n| n.to_lowercase()),
+                name: instruction.args.get(2).map(|n| lower(n)),
                 platform: instruction.flag("platform").map(str::to_owned),
                 lines: instruction.lines,
                 instructions: (at, 0),
             });
-        } else if stages.is_empty() && instruction.keyword != "arg" {
-            return Err(err(format!(
-                "{} before the first FROM",
-                excerpt(&instruction.keyword).to_uppercase()
-            )));
         }
         instruction.stage = stages.len().checked_sub(1);
         if let Some(trigger) = instruction.trigger.as_deref_mut() {
@@ -330,7 +392,7 @@ fn stages_of(instructions: &mut [Instruction], custom_syntax: bool) -> Result<Ve
             stage.instructions.1 += 1;
         }
     }
-    Ok(stages)
+    stages
 }
 
 #[cfg(test)]

@@ -1,69 +1,96 @@
 //! One joined line cut into keyword, flags and words: BuildKit's `splitCommand` and `line_parsers.go`.
 
-use crate::error::excerpt;
+use crate::error::{Flaw, excerpt};
+use crate::gotext::{byte_is_space, trim, trim_start};
 
 /// `[\t\v\f\r ]+`, the separators of BuildKit's parser; a newline can't occur in a joined line.
 fn is_separator(c: char) -> bool {
     matches!(c, '\t' | '\u{b}' | '\u{c}' | '\r' | ' ')
 }
 
-/// The keyword in lower case, its flags, and the rest, trimmed.
-pub(crate) fn split_command(line: &str) -> (String, Vec<String>, String) {
-    let line = line.trim();
-    let Some(end) = line.find(is_separator) else {
-        return (line.to_lowercase(), Vec::new(), String::new());
-    };
-    let (keyword, rest) = line.split_at(end);
-    let (flags, rest) = split_flags(rest.trim_start_matches(is_separator));
-    (keyword.to_lowercase(), flags, rest.trim().to_owned())
+/// A line's first cut; offsets are of bytes in the line.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Command<'l> {
+    pub(crate) keyword: &'l [u8],
+    pub(crate) keyword_at: usize,
+    /// Each with its offset.
+    pub(crate) flags: Vec<(usize, String)>,
+    /// Trimmed.
+    pub(crate) rest: &'l [u8],
+    pub(crate) rest_at: usize,
 }
 
-/// Takes `--name[=value]` words from the front. Quotes are removed and `\` (always this one) escapes, as BuildKit's
-/// `extractBuilderFlags` does; `--` alone ends them.
-fn split_flags(line: &str) -> (Vec<String>, &str) {
+/// Cuts off the keyword and the flags. `flag_escape`: what escapes in a flag.
+pub(crate) fn split_command(line: &[u8], flag_escape: u8) -> Command<'_> {
+    let keyword_at = line.len() - trim_start(line).len();
+    let text = trim(line);
+    let end = text.iter().position(|b| is_separator(char::from(*b))).unwrap_or(text.len());
+    let (keyword, rest) = text.split_at(end);
+    let skip = rest.iter().take_while(|b| is_separator(char::from(**b))).count();
+    let args_at = end + skip;
+    let args = text.get(args_at..).unwrap_or(&[]);
     let mut flags = Vec::new();
-    let mut rest = line;
+    let behind = split_flags(args, flag_escape, &mut flags);
+    let rest = args.get(behind..).unwrap_or(&[]);
+    let rest_at = keyword_at + args_at + behind + (rest.len() - trim_start(rest).len());
+    for (at, _) in &mut flags {
+        *at += keyword_at + args_at;
+    }
+    Command { keyword, keyword_at, flags, rest: trim(rest), rest_at }
+}
+
+/// Takes `--name[=value]` words from the front and says where the rest begins. Quotes are removed; `--` alone ends them.
+/// BuildKit's `extractBuilderFlags` takes each byte for a character, which shows in letters outside of ASCII.
+fn split_flags(line: &[u8], escape: u8, flags: &mut Vec<(usize, String)>) -> usize {
+    let mut at = 0;
     loop {
-        let word_at = rest.trim_start();
-        if !word_at.starts_with("--") {
-            return (flags, word_at);
+        while line.get(at).is_some_and(|b| byte_is_space(*b)) {
+            at += 1;
+        }
+        let start = at;
+        if !line.get(at..).is_some_and(|word| word.starts_with(b"--")) {
+            return at;
         }
         let mut word = String::new();
         let mut quote = None;
-        let mut chars = word_at.char_indices();
-        let mut end = word_at.len();
-        while let Some((at, c)) = chars.next() {
-            match (quote, c) {
-                (None, c) if c.is_whitespace() => {
-                    end = at;
-                    break;
+        while let Some(&byte) = line.get(at) {
+            match quote {
+                None if byte_is_space(byte) => break,
+                None if matches!(byte, b'\'' | b'"') => quote = Some(byte),
+                Some(q) if q == byte => quote = None,
+                _ if byte == escape => {
+                    at += 1;
+                    // One at the very end escapes nothing.
+                    word.extend(line.get(at).map(|b| char::from(*b)));
                 }
-                (None, '\'' | '"') => quote = Some(c),
-                (Some(q), c) if c == q => quote = None,
-                (_, '\\') => word.extend(chars.next().map(|(_, c)| c)),
-                (_, c) => word.push(c),
+                _ => word.push(char::from(byte)),
             }
+            at += 1;
         }
-        rest = &word_at[end..];
+        at = at.min(line.len());
         if word == "--" {
-            return (flags, rest);
+            return at;
         }
-        flags.push(word);
+        flags.push((start, word));
     }
 }
 
-/// Words that keep their quotes and escapes (`parseWords`), for ENV, LABEL and ARG.
-pub(crate) fn quoted_words(rest: &str, escape: char) -> Vec<String> {
+/// Words that keep their quotes and escapes (`parseWords`), for ENV, LABEL and ARG; each with its offset in `rest`.
+pub(crate) fn quoted_words(rest: &str, escape: char) -> Vec<(usize, String)> {
     let mut words = Vec::new();
     let mut word = String::new();
+    let mut start = 0;
     let mut quote = None;
-    let mut chars = rest.chars().peekable();
-    while let Some(c) = chars.next() {
+    let mut chars = rest.char_indices();
+    while let Some((at, c)) = chars.next() {
         if quote.is_none() && c.is_whitespace() {
             if !word.is_empty() {
-                words.push(std::mem::take(&mut word));
+                words.push((start, std::mem::take(&mut word)));
             }
             continue;
+        }
+        if word.is_empty() {
+            start = at;
         }
         match quote {
             None if matches!(c, '\'' | '"') => quote = Some(c),
@@ -72,7 +99,7 @@ pub(crate) fn quoted_words(rest: &str, escape: char) -> Vec<String> {
         }
         if c == escape && quote != Some('\'') {
             // An escape character that is the last one is dropped.
-            if let Some(next) = chars.next() {
+            if let Some((_, next)) = chars.next() {
                 word.push(c);
                 word.push(next);
             }
@@ -81,28 +108,30 @@ pub(crate) fn quoted_words(rest: &str, escape: char) -> Vec<String> {
         word.push(c);
     }
     if !word.is_empty() {
-        words.push(word);
+        words.push((start, word));
     }
     words
 }
 
-/// ENV and LABEL into name, value, name, value: `name=value ...`, or the old `name value with spaces`.
-pub(crate) fn name_values(rest: &str, escape: char, keyword: &str) -> Result<Vec<String>, String> {
+/// ENV and LABEL into name, value, name, value: `name=value ...`, or the old `name value with spaces`. Offsets are in `rest`.
+pub(crate) fn name_values(rest: &str, escape: char, keyword: &str) -> Result<Vec<String>, Flaw> {
     let words = quoted_words(rest, escape);
-    let Some(first) = words.first() else {
+    let Some((_, first)) = words.first() else {
         return Ok(Vec::new());
     };
     if !first.contains('=') {
         let Some(end) = rest.find(is_separator) else {
-            return Err(format!("{} needs a name and a value", keyword.to_uppercase()));
+            let what = format!("{} needs a name and a value", keyword.to_uppercase());
+            return Err(Flaw::new(0, what, "write name=value"));
         };
         let (name, value) = rest.split_at(end);
         return Ok(vec![name.to_owned(), value.trim_start_matches(is_separator).to_owned()]);
     }
     let mut pairs = Vec::with_capacity(words.len() * 2);
-    for word in &words {
+    for (at, word) in &words {
         let Some((name, value)) = word.split_once('=') else {
-            return Err(format!("no = in \"{}\": it must have the form name=value", excerpt(word)));
+            let what = format!("no = in \"{}\"", excerpt(word));
+            return Err(Flaw::new(*at, what, "write name=value, and quotes around a value with spaces"));
         };
         pairs.push(name.to_owned());
         pairs.push(value.to_owned());
@@ -115,53 +144,62 @@ pub(crate) fn plain_words(rest: &str) -> Vec<String> {
     rest.split(is_separator).filter(|w| !w.is_empty()).map(str::to_owned).collect()
 }
 
-/// What stands behind a keyword that takes a JSON array.
-pub(crate) enum Json {
-    /// An array of strings.
-    Words(Vec<String>),
-    /// Not JSON, or not an array: the engines fall back to the shell form.
-    NotAnArray,
-}
-
-/// Reads a JSON array of strings. An array that holds something else is an error, as in BuildKit's `parseJSON`.
-pub(crate) fn json_words(rest: &str) -> Result<Json, String> {
-    let rest = rest.trim_start();
-    if !rest.starts_with('[') {
-        return Ok(Json::NotAnArray);
-    }
-    let Ok(values) = serde_json::from_str::<Vec<serde_json::Value>>(rest) else {
-        return Ok(Json::NotAnArray);
-    };
-    let words: Option<Vec<String>> = values.into_iter().map(|v| v.as_str().map(str::to_owned)).collect();
-    words.map(Json::Words).ok_or_else(|| "a JSON array here must hold strings only".to_owned())
-}
-
-/// HEALTHCHECK's first word and the rest.
-pub(crate) fn first_word(rest: &str) -> (&str, &str) {
-    let end = rest.find(char::is_whitespace).unwrap_or(rest.len());
+/// HEALTHCHECK's first word and the rest (`parseHealthConfig`, which takes bytes for characters).
+pub(crate) fn first_word(rest: &[u8]) -> (&[u8], &[u8]) {
+    let end = rest.iter().position(|b| byte_is_space(*b)).unwrap_or(rest.len());
     let (word, rest) = rest.split_at(end);
-    (word, rest.trim_start())
+    let skip = rest.iter().take_while(|b| byte_is_space(**b)).count();
+    (word, rest.get(skip..).unwrap_or(&[]))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn flags(line: &str) -> (Vec<String>, String) {
+        let cut = split_command(line.as_bytes(), b'\\');
+        let flags = cut.flags.into_iter().map(|(_, flag)| flag).collect();
+        (flags, String::from_utf8(cut.rest.to_vec()).unwrap())
+    }
+
     #[test]
     fn keyword_flags_and_rest() {
-        let (k, flags, rest) = split_command("  Copy --from=build  --chown=\"a b\" -- --odd /x ");
-        assert_eq!((k.as_str(), rest.as_str()), ("copy", "--odd /x"));
-        assert_eq!(flags, ["--from=build", "--chown=a b"]);
-        assert_eq!(split_command("RUN\techo  a").2, "echo  a");
-        assert_eq!(split_command("RUN"), ("run".into(), vec![], String::new()));
+        let line = "  Copy --from=build  --chown=\"a b\" -- --odd /x ";
+        let cut = split_command(line.as_bytes(), b'\\');
+        assert_eq!((cut.keyword, cut.rest), (&b"Copy"[..], &b"--odd /x"[..]));
+        assert_eq!((cut.keyword_at, cut.rest_at), (2, line.find("--odd").unwrap()));
+        assert_eq!(cut.flags, [(7, "--from=build".into()), (21, "--chown=a b".into())]);
+        assert_eq!(split_command(b"RUN\techo  a", b'\\').rest, b"echo  a");
+        assert_eq!(split_command(b"RUN", b'\\').rest, b"");
+    }
+
+    #[test]
+    fn quotes_and_escapes_in_flags() {
+        assert_eq!(flags(r"R --a='x y'\ z w").0, ["--a=x y z"]);
+        assert_eq!(flags(r#"R --a="x\"y" w"#).0, [r#"--a=x"y"#]);
+        assert_eq!(flags("R --a='open w"), (vec!["--a=open w".into()], String::new()));
+        assert_eq!(flags("R --a\\"), (vec!["--a".into()], String::new()));
+        assert_eq!(flags("R --a -b").1, "-b");
+        let backtick = split_command(b"R --a=c:\\x` y z", b'`').flags;
+        assert_eq!(backtick, [(2, r"--a=c:\x y".into())]);
+    }
+
+    #[test]
+    fn bytes_of_a_flag_are_characters() {
+        assert_eq!(flags("R --a=é x"), (vec!["--a=Ã©".into()], "x".into()));
+        // The second byte of `à` is a no-break space to Go.
+        let cut = split_command("R --a=à x".as_bytes(), b'\\');
+        assert_eq!((cut.flags.as_slice(), cut.rest), (&[(2, "--a=Ã".to_owned())][..], &b"x"[..]));
     }
 
     #[test]
     fn quotes_stay_in_words() {
-        assert_eq!(quoted_words(r#"a="b c" d=e\ f 'g h'"#, '\\'), [r#"a="b c""#, r"d=e\ f", "'g h'"]);
-        assert_eq!(quoted_words(r#"a="x\" y" b"#, '\\'), [r#"a="x\" y""#, "b"]);
-        assert_eq!(quoted_words(r"a='\' b", '\\'), [r"a='\'", "b"]);
-        assert_eq!(quoted_words(r"a\", '\\'), ["a"]);
+        let words = |rest: &str| quoted_words(rest, '\\').into_iter().map(|w| w.1).collect::<Vec<_>>();
+        assert_eq!(words(r#"a="b c" d=e\ f 'g h'"#), [r#"a="b c""#, r"d=e\ f", "'g h'"]);
+        assert_eq!(words(r#"a="x\" y" b"#), [r#"a="x\" y""#, "b"]);
+        assert_eq!(words(r"a='\' b"), [r"a='\'", "b"]);
+        assert_eq!(words(r"a\"), ["a"]);
+        assert_eq!(words(r"\"), [""; 0]);
     }
 
     #[test]
@@ -169,15 +207,6 @@ mod tests {
         assert_eq!(name_values("A b  c=d", '\\', "env").unwrap(), ["A", "b  c=d"]);
         assert_eq!(name_values("A=b C='d e'", '\\', "env").unwrap(), ["A", "b", "C", "'d e'"]);
         assert!(name_values("A", '\\', "env").is_err());
-        assert!(name_values("A=b C", '\\', "env").is_err());
-    }
-
-    #[test]
-    fn arrays() {
-        assert!(matches!(json_words(r#" ["a", "b c"] "#), Ok(Json::Words(w)) if w == ["a", "b c"]));
-        for shell in ["['a']", r#"["a",]"#, "[ -f x ]", "echo"] {
-            assert!(matches!(json_words(shell), Ok(Json::NotAnArray)), "{shell}");
-        }
-        assert!(json_words("[1]").is_err());
+        assert_eq!(name_values("A=b CC=d C", '\\', "env").unwrap_err().at, 9);
     }
 }

@@ -43,7 +43,7 @@ impl History {
     /// Why these can't be read as a Dockerfile, for people.
     pub fn new(build: &BlubrBuild, file: Option<&[u8]>) -> Result<Self, String> {
         if let Some(bytes) = file {
-            let file = Dockerfile::parse(bytes).map_err(|e| e.to_string())?;
+            let file = Dockerfile::parse_any(bytes).map_err(|e| e.to_string())?;
             let step_at = |line: usize| {
                 build.steps.iter().find(|s| s.lines.is_some_and(|l| l[0] as usize == line))
             };
@@ -72,7 +72,7 @@ impl History {
                 text.push_str("FROM scratch\n");
             }
             steps.iter().for_each(|s| text.extend([s.text.as_str(), "\n"]));
-            match Dockerfile::parse(text.as_bytes()) {
+            match Dockerfile::parse_any(text.as_bytes()) {
                 Ok(file) if file.instructions.len() == steps.len() + usize::from(!begins) => {
                     let skip = usize::from(!begins);
                     let pairs = file.instructions.iter().skip(skip).zip(&steps);

@@ -8,6 +8,7 @@
 //! * [`Reader`] yields lines from hostile input, checks the chain and the sequence, and says at the end
 //!   what the log is worth ([`Summary`]).
 //! * [`Writer`] writes lines and keeps the chain; an event costs no allocation.
+//! * [`Kept`] compares a log with checkpoints of it that were kept elsewhere.
 //! * [`Compressed`] and [`Plain`] are zstd around it; the chain is over the bytes inside.
 //!
 //! This crate never opens a file, reads a clock, or knows what a build is.
@@ -16,6 +17,7 @@ pub mod chain;
 pub mod event;
 mod frames;
 mod json;
+mod kept;
 mod line;
 mod name;
 mod reader;
@@ -27,11 +29,12 @@ mod writer;
 
 pub use event::{Body, Event, Head, Tail};
 pub use frames::{Compressed, Plain};
+pub use kept::{Kept, KeptError, Verdict};
 pub use line::{Line, LineKind};
 pub use name::{Name, NameList, Seen};
 pub use reader::{Cut, ReadError, ReadErrorKind, Reader, Summary};
 pub use record::{
-    Checkpoint, Filter, Header, Hook, Host, LineMark, Lost, NotCovered, Source, Tool, Trailer,
+    Checkpoint, Filter, Header, Hook, Host, LineMark, Lost, NotCovered, Part, Source, Tool, Trailer,
 };
 pub use time::Time;
 pub use writer::{Mark, Writer};

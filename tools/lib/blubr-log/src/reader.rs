@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use crate::chain::Chain;
 use crate::frames::Plain;
 use crate::line::{Line, LineKind};
-use crate::record::{Checkpoint, Header, Trailer};
+use crate::record::{Header, Trailer};
 use crate::{LINE_MAX, SCHEMA};
 
 /// Bytes asked of the source at a time.
@@ -61,6 +61,9 @@ pub enum ReadErrorKind {
     /// A line's counts do not fit the lines before it.
     #[error("the {0} counts {1}, but {2} are there")]
     Count(&'static str, u64, u64),
+    /// What follows a part is not the next.
+    #[error("what follows part {0} is not part {next} of this recording ({1}): give all its parts, in order", next = .0.saturating_add(1))]
+    Part(u64, &'static str),
     /// Bytes follow the trailer.
     #[error("bytes after the trailer: something was appended")]
     AfterTrailer,
@@ -75,24 +78,30 @@ pub struct Cut {
     pub line: u64,
     /// Whether the last line was cut in its middle.
     pub in_line: bool,
+    /// It is a part that ended as it should; what was cut off are the parts that follow.
+    pub continued: bool,
 }
 
 /// What a log was worth, once read to its end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Summary {
-    /// SHA-256 of all its bytes, in hexadecimal (of the lines, where it was compressed).
+    /// SHA-256 of all its bytes, in hexadecimal (of the lines, where it was compressed); of parts, of one behind the other.
     pub sha256: String,
-    /// Its events.
+    /// Its events, with those of a later part's beginning that are not handed out.
     pub events: u64,
     /// Events that the recorder lost.
     pub lost: u64,
-    /// Its trailer; `None` for one cut off.
+    /// Its trailer, of parts the last one's; `None` for one cut off.
     pub trailer: Option<Trailer>,
     /// Where it was cut off.
     pub cut: Option<Cut>,
 }
 
-/// Reads a log line by line. Memory is bounded by one line, whatever the input holds.
+/// Events of these types begin a later part, so that it can be read alone. Where the parts before it are read they say
+/// nothing new, and would take from a process what is known of it.
+const LISTING: [&str; 2] = ["process.exists", "mount.exists"];
+
+/// Reads a log line by line; also the parts of one, one behind the other (as cat(1) gives them). Memory is bounded by one line, whatever the input holds.
 ///
 /// The chain, the counts and the sequence are checked on the way; the first thing that does not hold
 /// ends the reading with an error. A log that merely stops is not an error: [`Summary::cut`] tells.
@@ -105,11 +114,21 @@ pub struct Reader<R: Read> {
     /// Start of what was not handed out yet.
     start: usize,
     line: u64,
+    /// Events of the recording so far.
     events: u64,
+    /// Of those, before what was read.
+    events_before: u64,
+    /// Of those, before this part.
+    events_before_part: u64,
     seq: u64,
     lost: u64,
-    checkpoint: Option<(u64, Checkpoint)>,
+    /// Line, and events before it, of the last link that holds.
+    held: (u64, u64),
     trailer: Option<Trailer>,
+    /// The digest of all parts, where there are several; `chain` is this part's.
+    whole: Option<Chain>,
+    /// This part's number.
+    part: u64,
     ended: bool,
     cut_in_line: bool,
 }
@@ -129,10 +148,14 @@ impl<R: Read> Reader<R> {
             start: 0,
             line: 0,
             events: 0,
+            events_before: 0,
+            events_before_part: 0,
             seq: 0,
             lost: 0,
-            checkpoint: None,
+            held: (0, 0),
             trailer: None,
+            whole: None,
+            part: 1,
             ended: false,
             cut_in_line: false,
         };
@@ -140,7 +163,7 @@ impl<R: Read> Reader<R> {
         Ok(reader)
     }
 
-    /// The header.
+    /// The header; of parts, the first one's.
     pub fn header(&self) -> &Header {
         &self.header
     }
@@ -155,7 +178,33 @@ impl<R: Read> Reader<R> {
     /// # Errors
     /// The first thing that does not hold; the reader is of no use after it.
     pub fn next_line(&mut self) -> Result<Option<Line<'_>>, ReadError> {
-        let Some(end) = self.fill_line()? else { return Ok(None) };
+        loop {
+            let Some(end) = self.fill_line()? else { return Ok(None) };
+            if self.trailer.is_some() {
+                self.begin_part(end)?;
+            } else if self.whole.is_some() && self.is_listing(end) {
+                self.take(end)?;
+            } else {
+                return self.take(end).map(Some);
+            }
+        }
+    }
+
+    /// Whether the line up to `end` only says again what the parts before have said.
+    fn is_listing(&self, end: usize) -> bool {
+        let bytes = &self.buffer[self.start..end];
+        // Quick, and rarely wrong; what follows is exact.
+        if !LISTING.iter().any(|kind| memchr::memmem::find(bytes, kind.as_bytes()).is_some()) {
+            return false;
+        }
+        let parsed =
+            std::str::from_utf8(bytes).ok().and_then(|text| LineKind::parse(text.trim_end()).ok());
+        let Some(LineKind::Event(event)) = parsed else { return false };
+        LISTING.iter().any(|kind| event.head.r#type.text() == Some(kind))
+    }
+
+    /// Checks the line up to `end` and goes on behind it.
+    fn take(&mut self, end: usize) -> Result<Line<'_>, ReadError> {
         let number = self.line;
         let bytes = &self.buffer[self.start..end];
         let text = std::str::from_utf8(&bytes[..bytes.len() - 1])
@@ -171,40 +220,75 @@ impl<R: Read> Reader<R> {
                     return Err(at(number, ReadErrorKind::Sequence { before: self.seq, found: seq }));
                 }
                 self.seq = seq;
-                self.events += 1;
+                self.events = self.events.saturating_add(1);
             }
             LineKind::Lost(lost) => self.lost = self.lost.saturating_add(lost.lost),
             LineKind::Checkpoint(checkpoint) => {
-                let held = self.checkpoint.as_ref().map_or(0, |(line, _)| *line);
-                check("checkpoint", &self.chain, &checkpoint.sha256, held).map_err(|e| at(number, e))?;
+                check("checkpoint", &self.chain, &checkpoint.sha256, self.held.0)
+                    .map_err(|e| at(number, e))?;
                 count("checkpoint", checkpoint.events, self.events).map_err(|e| at(number, e))?;
-                self.checkpoint = Some((number, checkpoint.clone()));
+                self.held = (number, checkpoint.events);
             }
             LineKind::Trailer(trailer) => {
-                let held = self.checkpoint.as_ref().map_or(0, |(line, _)| *line);
-                check("trailer", &self.chain, &trailer.sha256, held).map_err(|e| at(number, e))?;
+                check("trailer", &self.chain, &trailer.sha256, self.held.0)
+                    .map_err(|e| at(number, e))?;
                 let total = trailer.events.values().fold(0u64, |sum, n| sum.saturating_add(*n));
-                count("trailer", total, self.events).map_err(|e| at(number, e))?;
+                let found = self.events.saturating_sub(self.events_before_part);
+                count("trailer", total, found).map_err(|e| at(number, e))?;
+                if trailer.continued {
+                    self.held = (number, self.events);
+                }
                 self.trailer = Some(trailer.clone());
             }
         }
         self.chain.update(bytes);
+        if let Some(whole) = &mut self.whole {
+            whole.update(bytes);
+        }
         self.start = end;
-        Ok(Some(Line { number, text, kind }))
+        Ok(Line { number, text, kind })
+    }
+
+    /// The line up to `end` follows the trailer of a part: it is the next one's header, or nothing that may be there.
+    fn begin_part(&mut self, end: usize) -> Result<(), ReadError> {
+        let number = self.part;
+        let wrong = |what| at(self.line, ReadErrorKind::Part(number, what));
+        let header = parse_header(&self.buffer[self.start..end - 1])
+            .map_err(|_| wrong("its first line is no header"))?;
+        let part = header.part.ok_or_else(|| wrong("it is a log of its own"))?;
+        if part.previous.as_deref() != Some(self.chain.hex().as_str()) {
+            return Err(wrong("its header names another digest"));
+        }
+        if Some(part.number) != number.checked_add(1) || part.events != self.events {
+            return Err(wrong("its header names another place"));
+        }
+        self.part = part.number;
+        self.events_before_part = self.events;
+        self.trailer = None;
+        let bytes = &self.buffer[self.start..end];
+        let whole = self.whole.get_or_insert_with(|| self.chain.clone());
+        whole.update(bytes);
+        self.chain = Chain::new();
+        self.chain.update(bytes);
+        self.start = end;
+        Ok(())
     }
 
     /// What the log was worth. Call it when [`Reader::next_line`] has returned `None`.
     pub fn summary(&self) -> Summary {
-        let cut = self.trailer.is_none().then(|| Cut {
-            events: self.checkpoint.as_ref().map_or(0, |(_, c)| c.events),
-            line: self.checkpoint.as_ref().map_or(0, |(line, _)| *line),
+        let continued = self.trailer.as_ref().is_some_and(|trailer| trailer.continued);
+        let trailer = self.trailer.clone().filter(|_| !continued);
+        let cut = trailer.is_none().then_some(Cut {
+            events: self.held.1,
+            line: self.held.0,
             in_line: self.cut_in_line,
+            continued,
         });
         Summary {
-            sha256: self.chain.hex(),
-            events: self.events,
+            sha256: self.whole.as_ref().unwrap_or(&self.chain).hex(),
+            events: self.events.saturating_sub(self.events_before),
             lost: self.lost,
-            trailer: self.trailer.clone(),
+            trailer,
             cut,
         }
     }
@@ -217,20 +301,15 @@ impl<R: Read> Reader<R> {
                 at(1, ReadErrorKind::Empty)
             });
         };
-        let no_header = |what: &str| at(1, ReadErrorKind::NoHeader(what.to_owned()));
-        let text = std::str::from_utf8(&self.buffer[self.start..end - 1])
-            .map_err(|_| no_header("it is not UTF-8"))?;
-        #[derive(serde::Deserialize)]
-        struct Schema {
-            schema: String,
-        }
-        let schema: Schema = serde_json::from_str(text).map_err(|_| no_header("it has no schema"))?;
-        if schema.schema != SCHEMA {
-            let shown = schema.schema.chars().filter(|c| !c.is_control()).take(64).collect();
-            return Err(at(1, ReadErrorKind::Schema(shown)));
-        }
-        self.header = serde_json::from_str(text).map_err(|e| no_header(&e.to_string()))?;
-        self.header_text = text.to_owned();
+        let bytes = &self.buffer[self.start..end - 1];
+        self.header = parse_header(bytes).map_err(|e| at(1, e))?;
+        let (number, before) =
+            self.header.part.as_ref().map_or((1, 0), |part| (part.number, part.events));
+        self.part = number;
+        (self.seq, self.events) = (before, before);
+        (self.events_before, self.events_before_part) = (before, before);
+        self.held = (0, before);
+        self.header_text = String::from_utf8_lossy(bytes).into_owned();
         self.chain.update(&self.buffer[self.start..end]);
         self.start = end;
         Ok(())
@@ -246,7 +325,7 @@ impl<R: Read> Reader<R> {
                     return Err(at(self.line + 1, ReadErrorKind::LongLine));
                 }
                 self.line += 1;
-                if self.trailer.is_some() {
+                if self.is_whole() {
                     return Err(at(self.line, ReadErrorKind::AfterTrailer));
                 }
                 return Ok(Some(end));
@@ -274,20 +353,48 @@ impl<R: Read> Reader<R> {
         }
     }
 
+    /// The trailer has been read, and nothing may follow it.
+    fn is_whole(&self) -> bool {
+        self.trailer.as_ref().is_some_and(|trailer| !trailer.continued)
+    }
+
     /// The source has ended: what is left is a line cut in its middle.
     fn at_end(&mut self) -> Result<Option<usize>, ReadError> {
         let rest = &self.buffer[self.start..];
         if rest.is_empty() {
             return Ok(None);
         }
-        if self.trailer.is_some() {
+        if self.is_whole() {
             return Err(at(self.line + 1, ReadErrorKind::AfterTrailer));
         }
-        self.chain.update(rest);
+        if self.trailer.is_none() {
+            self.chain.update(rest);
+        } else {
+            // The next part's header was cut: it belongs to what was read, not to the part before.
+            self.whole.get_or_insert_with(|| self.chain.clone());
+        }
+        if let Some(whole) = &mut self.whole {
+            whole.update(rest);
+        }
         self.cut_in_line = true;
         self.start = self.buffer.len();
         Ok(None)
     }
+}
+
+fn parse_header(bytes: &[u8]) -> Result<Header, ReadErrorKind> {
+    #[derive(serde::Deserialize)]
+    struct Schema {
+        schema: String,
+    }
+    let no_header = |what: &str| ReadErrorKind::NoHeader(what.to_owned());
+    let text = std::str::from_utf8(bytes).map_err(|_| no_header("it is not UTF-8"))?;
+    let schema: Schema = serde_json::from_str(text).map_err(|_| no_header("it has no schema"))?;
+    if schema.schema != SCHEMA {
+        let shown = schema.schema.chars().filter(|c| !c.is_control()).take(64).collect();
+        return Err(ReadErrorKind::Schema(shown));
+    }
+    serde_json::from_str(text).map_err(|e| no_header(&e.to_string()))
 }
 
 fn at(line: u64, kind: ReadErrorKind) -> ReadError {
@@ -322,6 +429,7 @@ fn unread_header() -> Header {
         scope: String::new(),
         command: None,
         command_pid: None,
+        part: None,
         filters: Vec::new(),
     }
 }

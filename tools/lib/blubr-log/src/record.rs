@@ -59,6 +59,17 @@ pub struct Filter {
     pub args: Vec<String>,
 }
 
+/// Where a part stands in a recording that is written in parts, each a log of its own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Part {
+    /// Its number; parts of one recording follow one another without a gap.
+    pub number: u64,
+    /// SHA-256 of every byte of the part before it; `null` in a recording's first.
+    pub previous: Option<String>,
+    /// Events of the recording before this part: its first event has the next `seq`.
+    pub events: u64,
+}
+
 /// The first line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Header {
@@ -68,7 +79,7 @@ pub struct Header {
     pub schema: String,
     /// Which program recorded it.
     pub tool: Tool,
-    /// When the recording began.
+    /// When the recording, or this part of it, began.
     pub started: Time,
     /// Where.
     pub host: Host,
@@ -86,6 +97,9 @@ pub struct Header {
     /// Process id of the command.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub command_pid: Option<u32>,
+    /// Where a part stands; absent where the recording is not written in parts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub part: Option<Part>,
     /// The filters that the log has been through, the first first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub filters: Vec<Filter>,
@@ -111,11 +125,11 @@ pub struct Lost {
 pub struct Checkpoint {
     /// `checkpoint`.
     pub r#type: String,
-    /// Events before this line.
+    /// Events of the recording before this line.
     pub events: u64,
-    /// Events lost so far.
+    /// Events of the recording lost so far.
     pub lost: u64,
-    /// SHA-256 of every byte before this line.
+    /// SHA-256 of every byte of this log (this part) before this line.
     pub sha256: String,
 }
 
@@ -154,6 +168,9 @@ pub struct Trailer {
     pub lost: u64,
     /// When the recording ended.
     pub ended: Time,
+    /// The recording goes on in another part.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub continued: bool,
     /// Exit status of the command (128+N for a signal); absent for a monitor.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exit: Option<i32>,

@@ -25,6 +25,7 @@ fn header() -> Header {
         scope: "host".into(),
         command: Some(vec!["true".into()]),
         command_pid: Some(7),
+        part: None,
         filters: vec![],
     }
 }
@@ -267,4 +268,118 @@ fn checkpoints_come_by_themselves() {
         log.split(|b| *b == b'\n').filter(|l| l.starts_with(b"{\"type\":\"checkpoint\"")).count();
     assert_eq!(marks, 2);
     assert_eq!(read(&log).unwrap().1.events, 25_000);
+}
+
+/// Three parts, with an event of `kind` at the beginning of the later ones.
+fn parts(kind: &str) -> Vec<Vec<u8>> {
+    let mut header = header();
+    header.part = Some(Part { number: 4, previous: None, events: 0 });
+    let mut writer = Writer::new(Vec::new(), &header).unwrap();
+    writer.at_marks(|out, mark, _| {
+        if mark == Mark::PartEnd {
+            out.push(0);
+        }
+        Ok(())
+    });
+    let mut seq = 0;
+    for part in 0..3 {
+        if part > 0 {
+            writer.next_part(Time(5), &mut header).unwrap();
+            seq += 1;
+            let mut line = Vec::new();
+            open(seq).write(&mut line);
+            // The keys of all three kinds, of which each passes over the others'.
+            let keys = r#""exe":null,"argv":null,"cwd":null,"source":null,"target":null,"fstype":null,"root":null,"path""#;
+            let text =
+                String::from_utf8(line).unwrap().replace("file.open", kind).replace("\"path\"", keys);
+            writer.event_line(&text, kind).unwrap();
+        }
+        seq += 1;
+        writer.event(&open(seq)).unwrap();
+        writer.event(&exec(seq + 1)).unwrap();
+        seq += 1;
+        let by_type = BTreeMap::from([("file.open".to_owned(), 2)]);
+        let lost = Lost { r#type: "lost".into(), after: Time(1), before: Time(2), lost: 2, by_type };
+        writer.lost(&lost).unwrap();
+    }
+    let whole = writer.finish(Time(9), Some(0), vec![]).unwrap();
+    whole.split(|b| *b == 0).map(<[u8]>::to_vec).collect()
+}
+
+fn chain_of(bytes: &[u8]) -> String {
+    let mut chain = chain::Chain::new();
+    chain.update(bytes);
+    chain.hex()
+}
+
+#[test]
+fn parts_are_read_one_behind_the_other() {
+    let parts = parts("file.dream");
+    let (events, summary) = read(&parts.concat()).unwrap();
+    assert_eq!(events.len(), 8);
+    assert_eq!((summary.events, summary.lost, &summary.cut), (8, 6, &None));
+    assert_eq!(summary.trailer.unwrap().exit, Some(0));
+    assert_eq!(summary.sha256, chain_of(&parts.concat()));
+    let packed: Vec<u8> =
+        parts.iter().flat_map(|part| zstd::stream::encode_all(&part[..], 1).unwrap()).collect();
+    assert_eq!(read(&packed).unwrap().1.sha256, summary.sha256);
+}
+
+#[test]
+fn what_a_later_part_lists_again_is_counted_and_not_handed_out() {
+    for (kind, shown) in [("process.exists", 6), ("mount.exists", 6), ("process.exited", 8)] {
+        let (mut count, text) = (0, parts(kind).concat());
+        let mut reader = Reader::new(&text[..]).unwrap();
+        while let Some(line) = reader.next_line().unwrap() {
+            count += usize::from(matches!(line.kind, LineKind::Event(_)));
+        }
+        assert_eq!((count, reader.summary().events), (shown, 8), "{kind}");
+        assert_eq!(reader.summary().sha256, chain_of(&text));
+    }
+}
+
+#[test]
+fn a_part_is_a_log_of_its_own_that_says_where_it_stands() {
+    let parts = parts("file.dream");
+    for (at, part) in parts.iter().enumerate() {
+        let (events, summary) = read(part).unwrap();
+        assert_eq!(events.len(), if at == 0 { 2 } else { 3 });
+        assert_eq!((summary.events, summary.lost), (events.len() as u64, 2));
+        assert_eq!(summary.sha256, chain_of(part));
+        let cut = (at < 2).then(|| [2, 5][at]);
+        assert_eq!(summary.cut.map(|cut| (cut.events, cut.continued)), cut.map(|events| (events, true)));
+        assert_eq!(summary.trailer.is_some(), at == 2);
+    }
+    let (_, summary) = read(&parts[1..].concat()).unwrap();
+    assert_eq!((summary.events, summary.cut), (6, None));
+}
+
+#[test]
+fn a_part_that_is_missing_changed_or_out_of_order_is_found() {
+    let parts = parts("file.dream");
+    let error = |order: &[usize]| {
+        let text: Vec<u8> = order.iter().flat_map(|at| parts[*at].clone()).collect();
+        read(&text).unwrap_err()
+    };
+    let told = error(&[0, 2]).to_string();
+    assert!(told.contains("part 4 is not part 5") && told.contains("another digest"), "{told}");
+    assert!(matches!(error(&[0, 0]).kind, ReadErrorKind::Part(4, _)));
+    assert!(matches!(error(&[1, 0]).kind, ReadErrorKind::Part(5, _)));
+    assert!(matches!(error(&[2, 0]).kind, ReadErrorKind::AfterTrailer));
+    let foreign = [&parts[0][..], &log()].concat();
+    assert!(read(&foreign).unwrap_err().to_string().contains("a log of its own"));
+    let first = parts[0].len();
+    let whole = parts.concat();
+    // What stands before the last trailer, as in a log of one part.
+    let trailer = whole[..whole.len() - 1].iter().rposition(|b| *b == b'\n').unwrap() + 1;
+    for at in (0..trailer).step_by(41) {
+        let mut changed = whole.clone();
+        changed[at] ^= 1;
+        assert!(read(&changed).is_err(), "byte {at} changed unseen");
+    }
+    for end in first..whole.len() {
+        let (_, summary) = read(&whole[..end]).unwrap();
+        assert!(summary.cut.is_some_and(|cut| cut.events >= 2), "cut at {end}");
+        assert_eq!(summary.sha256, chain_of(&whole[..end]), "cut at {end}");
+    }
 }

@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use serde::Serialize;
 
 use crate::chain::Chain;
-use crate::record::{Checkpoint, Header, LineMark, Lost, Source, Trailer};
+use crate::record::{Checkpoint, Header, LineMark, Lost, Part, Source, Trailer};
 use crate::{CHECKPOINT_LINES, Event, LINE_MAX, Time};
 
 /// A line at which what stands before it is proven.
@@ -14,6 +14,8 @@ use crate::{CHECKPOINT_LINES, Event, LINE_MAX, Time};
 pub enum Mark {
     /// A checkpoint.
     Checkpoint,
+    /// The trailer of a part that another follows.
+    PartEnd,
     /// The trailer.
     End,
 }
@@ -32,6 +34,8 @@ pub struct Writer<W: Write> {
     events: u64,
     lost: u64,
     by_type: BTreeMap<String, u64>,
+    /// Lost in this part.
+    lost_in_part: u64,
     at_mark: Option<AtMark<W>>,
 }
 
@@ -46,9 +50,10 @@ impl<W: Write> Writer<W> {
             chain: Chain::new(),
             line: Vec::with_capacity(4096),
             since_checkpoint: 0,
-            events: 0,
+            events: header.part.as_ref().map_or(0, |part| part.events),
             lost: 0,
             by_type: BTreeMap::new(),
+            lost_in_part: 0,
             at_mark: None,
         };
         writer.json(header)?;
@@ -89,6 +94,7 @@ impl<W: Write> Writer<W> {
     /// What the output returns.
     pub fn lost(&mut self, lost: &Lost) -> io::Result<()> {
         self.lost = self.lost.saturating_add(lost.lost);
+        self.lost_in_part = self.lost_in_part.saturating_add(lost.lost);
         self.json(lost)
     }
 
@@ -111,12 +117,32 @@ impl<W: Write> Writer<W> {
         self.mark(Mark::Checkpoint)
     }
 
+    /// Ends this part with a checkpoint and a trailer, and begins the next with `header`, whose `part` is set here: linked to
+    /// this one by its digest. A log that was not begun as a part is the first.
+    ///
+    /// # Errors
+    /// What the output returns.
+    pub fn next_part(&mut self, ended: Time, header: &mut Header) -> io::Result<()> {
+        self.checkpoint()?;
+        let trailer = self.trailer(ended, true, None, Vec::new());
+        self.json(&trailer)?;
+        self.mark(Mark::PartEnd)?;
+        header.part = Some(Part {
+            number: header.part.as_ref().map_or(1, |part| part.number).saturating_add(1),
+            previous: Some(self.chain.hex()),
+            events: self.events,
+        });
+        self.chain = Chain::new();
+        self.since_checkpoint = 0;
+        self.json(header)
+    }
+
     /// Events written so far.
     pub fn events(&self) -> u64 {
         self.events
     }
 
-    /// Events lost so far.
+    /// Events lost so far, in all parts.
     pub fn lost_total(&self) -> u64 {
         self.lost
     }
@@ -139,19 +165,30 @@ impl<W: Write> Writer<W> {
     /// # Errors
     /// What the output returns.
     pub fn finish(mut self, ended: Time, exit: Option<i32>, sources: Vec<Source>) -> io::Result<W> {
-        let trailer = Trailer {
-            r#type: LineMark::Trailer.name().to_owned(),
-            events: std::mem::take(&mut self.by_type),
-            lost: self.lost,
-            ended,
-            exit,
-            sources,
-            sha256: self.chain.hex(),
-        };
+        let trailer = self.trailer(ended, false, exit, sources);
         self.json(&trailer)?;
         self.mark(Mark::End)?;
         self.out.flush()?;
         Ok(self.out)
+    }
+
+    fn trailer(
+        &mut self,
+        ended: Time,
+        continued: bool,
+        exit: Option<i32>,
+        sources: Vec<Source>,
+    ) -> Trailer {
+        Trailer {
+            r#type: LineMark::Trailer.name().to_owned(),
+            events: std::mem::take(&mut self.by_type),
+            lost: std::mem::take(&mut self.lost_in_part),
+            ended,
+            continued,
+            exit,
+            sources,
+            sha256: self.chain.hex(),
+        }
     }
 
     fn count_event(&mut self, type_name: &str) {

@@ -116,15 +116,17 @@ fn a_log_cut_at_any_byte_reads_up_to_the_checkpoint_before() {
     for at in (1..20).map(|n| whole.len() * n / 20).chain([whole.len() - 40]) {
         std::fs::write(&cut, &whole[..at]).unwrap();
         let output = run(bins::command("blubr-filter").args(["--type", "none"]).arg(&cut));
+        if held_before == 0 && text(&output.stderr).contains("is empty: a log begins with a header") {
+            // In the first frame, before zstd gives anything out.
+            continue;
+        }
         assert!(output.status.success(), "cut at {at}: {}", text(&output.stderr));
         std::fs::write(folder.file("out"), &output.stdout).unwrap();
         let held = jq("select(.type == \"trailer\") | .sources[0].cut_at", &folder.file("out"));
         let held: u64 = held.parse().unwrap();
         assert!(held == 0 || checkpoints.contains(&held), "cut at {at}: {held} of {checkpoints:?}");
-        if at > whole.len() / 2 {
-            assert!(held >= held_before, "cut at {at}");
-            held_before = held;
-        }
+        assert!(held >= held_before, "cut at {at}");
+        held_before = held;
     }
     assert_eq!(Some(&held_before), checkpoints.last(), "only the trailer was cut");
 }

@@ -2,8 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod checkpoints;
 mod compressed;
 mod loss;
+mod parts;
 mod spill;
 
 use std::path::{Path, PathBuf};

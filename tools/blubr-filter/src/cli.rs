@@ -56,20 +56,25 @@ pub struct Selectors {
 /// What to do instead of filtering.
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
-    /// Check that a filtered log is what its filters make of the log that it came from
+    /// Check that a filtered log is what its filters make of the log that it came from, or that a log is the one whose
+    /// checkpoints were kept elsewhere
     Verify(Verify),
 }
 
 /// Replaying.
 #[derive(Debug, clap::Args)]
 pub struct Verify {
-    /// The log that FILTERED was made from, as it was before the first filter
-    #[arg(long, value_name = "LOG", required = true)]
-    pub source: PathBuf,
+    /// The log that LOG was made from, as it was before the first filter
+    #[arg(long, value_name = "SOURCE", required_unless_present = "checkpoints")]
+    pub source: Option<PathBuf>,
 
-    /// The filtered log; standard input for -
-    #[arg(value_name = "FILTERED")]
-    pub filtered: PathBuf,
+    /// LOG must have the checkpoints in FILE, which blubr-record --checkpoints-to wrote
+    #[arg(long, value_name = "FILE", conflicts_with = "source")]
+    pub checkpoints: Option<PathBuf>,
+
+    /// The log: with --source a filtered one; standard input for -
+    #[arg(value_name = "LOG")]
+    pub log: PathBuf,
 }
 
 #[cfg(test)]

@@ -45,6 +45,11 @@ pub(crate) fn to_output(filtering: Filtering) -> Result<Exit, Failure> {
     };
     output.commit()?;
     if let Some(cut) = &summary.cut {
+        if cut.continued {
+            let what = "goes on in another part: give all parts, in order, as cat(1) does";
+            common.note(TOOL, format_args!("{name}: {what}"));
+            return Ok(Exit::Done);
+        }
         let held = if cut.line == 0 {
             "no checkpoint proves any of it".to_owned()
         } else {
@@ -145,6 +150,8 @@ pub(crate) fn filter<W: Named>(
     let fail = |error: std::io::Error| Failure::io(&place, &error);
     let mut reader = Reader::new(log).map_err(|e| unreadable(name, &e))?;
     let mut header = reader.header().clone();
+    // The output is one log, whatever the source was.
+    header.part = None;
     header.filters.push(Filter { tool: TOOL.to_owned(), args: what.args.clone() });
     let mut writer = Writer::new(output, &header).map_err(fail)?;
     writer.at_marks(|output, _, _| output.mark());

@@ -1,10 +1,12 @@
-//! `verify`: replays the filters that a log's header names, and compares the bytes.
+//! `verify`: replays the filters that a log's header names and compares the bytes, or compares a log's checkpoints with
+//! those that were kept elsewhere.
 
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek as _, SeekFrom, Write};
+use std::path::Path;
 
 use blubr_cli::{Exit, Failure, Input};
-use blubr_log::{Plain, Reader};
+use blubr_log::{Kept, KeptError, LineKind, Plain, ReadErrorKind, Reader, Verdict};
 
 use crate::cli::Verify;
 use crate::plan::What;
@@ -16,9 +18,70 @@ const CHUNK: usize = 1 << 16;
 /// Filters that are replayed one after the other.
 const FILTERS_MAX: usize = 64;
 
-/// Exit 0 if the filtered log is exactly what its filters make of the source; else 1.
+/// Exit 0 if it holds, else 1.
 pub(crate) fn run(verify: &Verify) -> Result<Exit, Failure> {
-    let mut filtered = Input::open(Some(&verify.filtered))?.spool()?;
+    match (&verify.source, &verify.checkpoints) {
+        (Some(source), _) => replay(source, &verify.log),
+        (None, Some(kept)) => compare(kept, &verify.log),
+        (None, None) => {
+            Err(Failure::new("nothing to verify against").advise("--source or --checkpoints"))
+        }
+    }
+}
+
+/// Whether the log has the checkpoints that were kept. What it has of others is its own.
+fn compare(kept: &Path, log: &Path) -> Result<Exit, Failure> {
+    let file = Input::open(Some(kept))?;
+    let place = file.name().to_owned();
+    let unusable = |error: KeptError| {
+        Failure::new(error).at(&place).advise("name what blubr-record --checkpoints-to wrote")
+    };
+    let mut kept = Kept::new(BufReader::new(file)).map_err(unusable)?;
+    let input = Input::open(Some(log))?;
+    let name = input.name().to_owned();
+    let mut reader = Reader::new(input).map_err(|e| unreadable(&name, &e))?;
+    let mut broken = None;
+    loop {
+        match reader.next_line() {
+            Ok(Some(line)) => {
+                if let LineKind::Checkpoint(found) = &line.kind {
+                    kept.meet(found).map_err(unusable)?;
+                }
+            }
+            Ok(None) => break,
+            // The log's own chain has found something; what was kept says the same of it.
+            Err(error) if !matches!(error.kind, ReadErrorKind::Io(_)) => {
+                broken = Some(unreadable(&name, &error));
+                break;
+            }
+            Err(error) => return Err(unreadable(&name, &error)),
+        }
+    }
+    let what = match (broken, kept.verdict()) {
+        (None, Verdict::All { .. }) => return Ok(Exit::Done),
+        (Some(broken), Verdict::All { events, .. }) => {
+            format!("has all checkpoints that were kept, up to event {events}, but: {broken}")
+        }
+        (_, Verdict::Changed { after, before }) => {
+            format!(
+                "is not the log whose checkpoints were kept: it was changed between its events {after} and {before}"
+            )
+        }
+        (None, Verdict::Short { after }) => {
+            format!(
+                "lacks checkpoints that were kept: it ends early, or was changed, after event {after}"
+            )
+        }
+        (Some(broken), Verdict::Short { after }) => {
+            format!("lacks checkpoints that were kept, and was changed after event {after}: {broken}")
+        }
+    };
+    Err(Failure::no(what).at(&name))
+}
+
+/// Exit 0 if the filtered log is exactly what its filters make of the source; else 1.
+fn replay(source: &Path, filtered: &Path) -> Result<Exit, Failure> {
+    let mut filtered = Input::open(Some(filtered))?.spool()?;
     let name = filtered.name().to_owned();
     let header = Reader::new(filtered.rewind()?).map_err(|e| unreadable(&name, &e))?.header().clone();
     if header.filters.is_empty() {
@@ -27,7 +90,7 @@ pub(crate) fn run(verify: &Verify) -> Result<Exit, Failure> {
     if header.filters.len() > FILTERS_MAX {
         return Err(Failure::new(format!("was filtered more than {FILTERS_MAX} times")).at(&name));
     }
-    let source = Input::open(Some(&verify.source))?.spool()?;
+    let source = Input::open(Some(source))?.spool()?;
     let source_name = source.name().to_owned();
     let mut stage = Stage::Source(source);
     // What came before a filter's own words stands in the source's own header, where it was filtered as well.
@@ -160,7 +223,7 @@ impl<R: Read> Named for Compared<R> {
 mod tests {
     use super::*;
 
-    fn compare(made: &[u8], file: &[u8]) -> Option<u64> {
+    fn differs(made: &[u8], file: &[u8]) -> Option<u64> {
         let mut compared = Compared { with: file, at: 0, differs: None };
         compared.write_all(made).unwrap();
         let rest = compared.rest().unwrap();
@@ -169,9 +232,9 @@ mod tests {
 
     #[test]
     fn the_first_byte_that_differs() {
-        assert_eq!(compare(b"same", b"same"), None);
-        assert_eq!(compare(b"same", b"sane"), Some(3));
-        assert_eq!(compare(b"same", b"sam"), Some(4));
-        assert_eq!(compare(b"same", b"same again"), Some(5));
+        assert_eq!(differs(b"same", b"same"), None);
+        assert_eq!(differs(b"same", b"sane"), Some(3));
+        assert_eq!(differs(b"same", b"sam"), Some(4));
+        assert_eq!(differs(b"same", b"same again"), Some(5));
     }
 }

@@ -27,14 +27,20 @@ const PTRACE: Cap = Cap { bit: 19, name: "CAP_SYS_PTRACE", why: "to see other pr
 const READ_SEARCH: Cap =
     Cap { bit: 2, name: "CAP_DAC_READ_SEARCH", why: "to follow the names of overlay's directories" };
 const KILL: Cap = Cap { bit: 5, name: "CAP_KILL", why: "to pass signals on to the command" };
+const CHOWN: Cap = Cap { bit: 0, name: "CAP_CHOWN", why: "to give a part to who called sudo" };
+const FOWNER: Cap = Cap { bit: 3, name: "CAP_FOWNER", why: "to remove it again" };
 const OVERRIDE: Cap = Cap { bit: 1, name: "CAP_DAC_OVERRIDE", why: "to give the log its name" };
 
 /// What the thread keeps that drains the ring.
 pub const DRAIN: &[Cap] = &[BPF, PTRACE, READ_SEARCH];
 /// What the main thread keeps.
 pub const MAIN: &[Cap] = &[KILL, OVERRIDE];
+/// What the main thread keeps where the log has parts: it lists the processes at the beginning of each.
+pub const MAIN_PARTS: &[Cap] = &[BPF, KILL, OVERRIDE];
 /// What the thread keeps that writes to an open file.
 pub const WRITE: &[Cap] = &[];
+/// What it keeps where the log has parts: it makes, names and removes files.
+pub const WRITE_PARTS: &[Cap] = &[OVERRIDE, CHOWN, FOWNER];
 
 /// CAP_SYS_ADMIN stands for the first two, as it did before Linux 5.8.
 const ADMIN_BIT: u32 = 21;

@@ -43,6 +43,18 @@ pub struct Flags {
     #[arg(long, value_name = "SIZE", default_value = "4G")]
     pub spill_max: String,
 
+    /// Copy each checkpoint, as it is written, to FILE (new, or a FIFO) or to the open descriptor FD
+    #[arg(long, value_name = "FILE|FD")]
+    pub checkpoints_to: Option<PathBuf>,
+
+    /// Write the log in parts of about SIZE: for -o day.ndjson these are day.000001.ndjson and so on
+    #[arg(long, value_name = "SIZE", requires = "output")]
+    pub rotate: Option<String>,
+
+    /// Remove the oldest parts: beyond SIZE (such as 20G) in all, or older than AGE (such as 36h, 30d, 8w)
+    #[arg(long, value_name = "SIZE|AGE", requires = "rotate")]
+    pub keep: Option<String>,
+
     /// What every tool has.
     #[command(flatten)]
     pub common: Common,

@@ -17,6 +17,7 @@ use crate::backend::{Loss, LossTable};
 use crate::decode::{DecodeError, Decoder};
 use crate::log::Log;
 use crate::mounts;
+use crate::rotation::Rotation;
 
 /// How long the ring is left alone when it is empty. The probes wake us before that when it fills.
 const POLL_MS: i32 = 5;
@@ -33,11 +34,17 @@ pub struct Drain<W: Write> {
     log: Log<W>,
     checkpoint: Instant,
     dirty: bool,
+    rotation: Option<Rotation>,
 }
 
 impl<W: Write> Drain<W> {
     /// Nothing drained yet.
-    pub fn new(ring: RingBuf<MapData>, losses: LossTable, log: Log<W>) -> Self {
+    pub fn new(
+        ring: RingBuf<MapData>,
+        losses: LossTable,
+        log: Log<W>,
+        rotation: Option<Rotation>,
+    ) -> Self {
         Drain {
             ring,
             losses,
@@ -47,6 +54,7 @@ impl<W: Write> Drain<W> {
             log,
             checkpoint: Instant::now(),
             dirty: false,
+            rotation,
         }
     }
 
@@ -57,10 +65,27 @@ impl<W: Write> Drain<W> {
     pub fn write_existing(&mut self) -> Result<(), DecodeError> {
         self.log.cgroups.scan();
         self.empty()?;
-        let namespaces = self.decoder.namespaces();
-        mounts::write(&namespaces, monotonic_ns(), &mut self.log)?;
+        self.write_mounts()?;
         self.log.writer().checkpoint()?;
         Ok(self.log.writer().flush()?)
+    }
+
+    fn write_mounts(&mut self) -> io::Result<()> {
+        let namespaces = self.decoder.namespaces();
+        mounts::write(&namespaces, monotonic_ns(), &mut self.log)
+    }
+
+    /// Ends the part of the log that is large enough; writes the mounts of a new one behind its processes.
+    fn turn(&mut self, listed: bool) -> io::Result<()> {
+        if listed {
+            self.write_mounts()?;
+            self.dirty = true;
+        }
+        let Some(rotation) = &mut self.rotation else { return Ok(()) };
+        if listed {
+            rotation.listing.done();
+        }
+        rotation.turn(monotonic_ns(), &mut self.log)
     }
 
     /// Drains until `stop` is set and the ring is empty; gives the log back, without its trailer.
@@ -71,11 +96,13 @@ impl<W: Write> Drain<W> {
         loop {
             // Asked before the ring is emptied: what was in it then is written.
             let last = stop.load(Ordering::Acquire);
+            let listed = self.rotation.as_ref().is_some_and(|rotation| rotation.listing.is_listed());
             self.empty()?;
             if last {
                 self.count_losses()?;
                 return Ok(self.log);
             }
+            self.turn(listed)?;
             if std::mem::take(&mut self.dirty) {
                 self.log.writer().flush()?;
             }
@@ -101,6 +128,8 @@ impl<W: Write> Drain<W> {
             if taken < BATCH {
                 return Ok(());
             }
+            // A ring that never runs empty must not make a part endless.
+            self.turn(false)?;
         }
     }
 

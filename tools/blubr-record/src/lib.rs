@@ -3,7 +3,8 @@
 //! [`cli`] and `plan` say what is wanted; `session` loads the probes (`backend`), runs the `command`, and ends the log.
 //! `drain` takes records out of the ring, `record` and `path` take them apart, `decode` turns them into events, with
 //! `cgroup`, `overlay` and `mounts` for what user space has to look up, and `payload` for what went over sockets. `log`
-//! numbers the events; `queue`, `spill`, `sink` and `output` bring the lines to the file.
+//! numbers the events; `queue`, `spill` and `sink` bring the lines to the file, which `output` and `parts` make,
+//! and `copies` the checkpoints elsewhere.
 //!
 //! This crate never spells a key of the log, never decides which events matter, and never guesses: what it could not see
 //! is null, and what it cannot see is listed in the header.
@@ -14,6 +15,7 @@ mod cgroup;
 mod check;
 pub mod cli;
 mod command;
+mod copies;
 mod decode;
 mod drain;
 mod host;
@@ -21,11 +23,13 @@ mod log;
 mod mounts;
 mod output;
 mod overlay;
+mod parts;
 mod path;
 mod payload;
 mod plan;
 mod queue;
 mod record;
+mod rotation;
 mod session;
 mod sink;
 mod spill;

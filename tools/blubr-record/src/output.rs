@@ -1,37 +1,40 @@
-//! Where the log goes: standard output, or FILE.partial that becomes FILE when it is whole.
+//! Where the log goes: standard output, FILE.partial that becomes FILE when it is whole, or one such part after another.
 
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
 
 use blubr_cli::{Failure, give_to_caller};
 
-/// The log's file while it is written.
+use crate::parts::{Keep, Names};
+
+/// The log's file while it is written. A clone is another handle of the same: the writing thread goes on to the next part,
+/// the main one ends it.
+#[derive(Clone)]
 pub struct Output {
     name: String,
-    to: To,
+    to: Arc<Mutex<To>>,
 }
 
 enum To {
     Stdout(File),
-    File { file: File, partial: PathBuf, path: PathBuf },
+    File(Staged),
+    Parts { names: Names, number: u64, keep: Option<Keep>, staged: Staged },
 }
 
-impl Output {
-    /// Opens the output. A `.partial` that a killed recorder left is not touched: it is evidence.
-    ///
-    /// # Errors
-    /// When the file can't be made, or a `.partial` stands there.
-    pub fn create(path: Option<&Path>) -> Result<Self, Failure> {
-        let Some(path) = path else {
-            let file = stdout().map_err(|e| Failure::io("standard output", &e))?;
-            return Ok(Output { name: "standard output".to_owned(), to: To::Stdout(file) });
-        };
-        let name = path.display().to_string();
-        if path.is_dir() || path.file_name().is_none() {
-            return Err(Failure::new("is a directory").at(name).advise("name a file"));
-        }
+/// A file under the name that it has until it is whole.
+struct Staged {
+    file: File,
+    partial: PathBuf,
+    path: PathBuf,
+}
+
+impl Staged {
+    /// Makes it. A `.partial` that a killed recorder left is not touched: it is evidence.
+    fn create(path: &Path) -> Result<Self, Failure> {
         let mut partial = path.as_os_str().to_owned();
         partial.push(".partial");
         let partial = PathBuf::from(partial);
@@ -44,7 +47,51 @@ impl Output {
             _ => Failure::io(partial.display(), &e),
         })?;
         give_to_caller(&file).map_err(|e| Failure::io(partial.display(), &e))?;
-        Ok(Output { name, to: To::File { file, partial, path: path.to_owned() } })
+        Ok(Staged { file, partial, path: path.to_owned() })
+    }
+
+    fn commit(&self) -> io::Result<()> {
+        self.file.sync_all()?;
+        std::fs::rename(&self.partial, &self.path)
+    }
+}
+
+impl Output {
+    /// Opens the output.
+    ///
+    /// # Errors
+    /// When the file can't be made, or a `.partial` stands there.
+    pub fn create(path: Option<&Path>) -> Result<Self, Failure> {
+        let Some(path) = path else {
+            let file = stdout().map_err(|e| Failure::io("standard output", &e))?;
+            return Ok(Output::new("standard output".to_owned(), To::Stdout(file)));
+        };
+        let name = path.display().to_string();
+        if path.is_dir() || path.file_name().is_none() {
+            return Err(Failure::new("is a directory").at(name).advise("name a file"));
+        }
+        Ok(Output::new(name, To::File(Staged::create(path)?)))
+    }
+
+    /// Opens the first part of a log that is written in parts, behind those that are there.
+    ///
+    /// # Errors
+    /// As [`Output::create`].
+    pub fn create_part(path: &Path, keep: Option<Keep>) -> Result<Self, Failure> {
+        let name = path.display().to_string();
+        let names = Names::of(path)
+            .ok_or_else(|| Failure::new("is a directory").at(&name).advise("name a file"))?;
+        let number = names.next_number().map_err(|e| Failure::io(&name, &e))?;
+        let staged = Staged::create(&names.part(number))?;
+        Ok(Output::new(name, To::Parts { names, number, keep, staged }))
+    }
+
+    fn new(name: String, to: To) -> Self {
+        Output { name, to: Arc::new(Mutex::new(to)) }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, To> {
+        self.to.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What to call it in a diagnostic.
@@ -52,21 +99,56 @@ impl Output {
         &self.name
     }
 
+    /// The number of the part that is written, where there are parts.
+    pub fn part(&self) -> Option<u64> {
+        match &*self.lock() {
+            To::Parts { number, .. } => Some(*number),
+            To::Stdout(_) | To::File(_) => None,
+        }
+    }
+
     /// The end to write to, for another thread.
     ///
     /// # Errors
     /// When the descriptor can't be duplicated.
     pub fn writer(&self) -> io::Result<File> {
-        match &self.to {
-            To::Stdout(file) | To::File { file, .. } => file.try_clone(),
+        match &*self.lock() {
+            To::Stdout(file) => file.try_clone(),
+            To::File(staged) | To::Parts { staged, .. } => staged.file.try_clone(),
+        }
+    }
+
+    /// The part is whole: gives it its name, and opens the next.
+    ///
+    /// # Errors
+    /// When either fails.
+    pub fn next_part(&self) -> io::Result<File> {
+        let mut to = self.lock();
+        let To::Parts { names, number, staged, .. } = &mut *to else {
+            return Err(io::Error::other("this log has no parts"));
+        };
+        staged.commit()?;
+        *number = number.saturating_add(1);
+        *staged = Staged::create(&names.part(*number)).map_err(io::Error::other)?;
+        staged.file.try_clone()
+    }
+
+    /// Removes the parts that are not to be kept.
+    ///
+    /// # Errors
+    /// When one can't be removed.
+    pub fn prune(&self, now: SystemTime) -> io::Result<()> {
+        match &*self.lock() {
+            To::Parts { names, number, keep: Some(keep), .. } => names.prune(*keep, *number, now),
+            _ => Ok(()),
         }
     }
 
     /// Removes the file again: nothing was recorded.
     pub fn discard(self) {
-        if let To::File { partial, .. } = self.to {
+        if let To::File(staged) | To::Parts { staged, .. } = &*self.lock() {
             // The failure that leads here is what will be told.
-            let _ = std::fs::remove_file(partial);
+            let _ = std::fs::remove_file(&staged.partial);
         }
     }
 
@@ -75,12 +157,9 @@ impl Output {
     /// # Errors
     /// When either fails.
     pub fn commit(self) -> io::Result<()> {
-        match self.to {
+        match &*self.lock() {
             To::Stdout(_) => Ok(()),
-            To::File { file, partial, path } => {
-                file.sync_all()?;
-                std::fs::rename(partial, path)
-            }
+            To::File(staged) | To::Parts { staged, .. } => staged.commit(),
         }
     }
 }
@@ -119,5 +198,23 @@ mod tests {
         std::os::unix::fs::symlink(&target, dir.path().join("log.partial")).unwrap();
         assert!(Output::create(Some(&dir.path().join("log"))).is_err());
         assert!(!target.exists());
+    }
+
+    #[test]
+    fn parts_follow_those_that_are_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let there = |name: &str| dir.path().join(name).exists();
+        std::fs::write(dir.path().join("log.000006"), "earlier").unwrap();
+        std::fs::write(dir.path().join("log.000007.partial"), "killed").unwrap();
+        let output = Output::create_part(&dir.path().join("log"), Some(Keep::Bytes(9))).unwrap();
+        assert_eq!(output.part(), Some(8));
+        output.writer().unwrap().write_all(b"eight").unwrap();
+        output.next_part().unwrap().write_all(b"nine").unwrap();
+        assert!(there("log.000008") && there("log.000009.partial") && there("log.000006"));
+        output.prune(SystemTime::now()).unwrap();
+        assert!(there("log.000008") && !there("log.000006") && !there("log.000007.partial"));
+        output.commit().unwrap();
+        assert_eq!(std::fs::read(dir.path().join("log.000009")).unwrap(), b"nine");
+        assert!(!there("log.000009.partial"));
     }
 }

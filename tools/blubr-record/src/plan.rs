@@ -2,10 +2,13 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use blubr_cli::{Common, Failure};
 
 use crate::cli::Flags;
+use crate::copies;
+use crate::parts::Keep;
 
 /// The tool's name in diagnostics.
 pub const TOOL: &str = "blubr-record";
@@ -17,6 +20,9 @@ const RING_MAX: u32 = 1 << 30;
 /// The smallest spill: some blocks of the queue.
 const SPILL_MIN: u64 = 1 << 20;
 
+/// The smallest part: some checkpoints.
+const PART_MIN: u64 = 64 << 10;
+
 /// Where what waits for the log's reader goes when memory is full.
 #[derive(Debug)]
 pub struct SpillPlan {
@@ -26,6 +32,15 @@ pub struct SpillPlan {
     pub bytes_max: u64,
     /// The folder was asked for: not to have it is an error.
     pub asked: bool,
+}
+
+/// How the log is written in parts.
+#[derive(Debug, Clone, Copy)]
+pub struct Rotate {
+    /// Bytes of a part's file from which on it is ended.
+    pub bytes: u64,
+    /// Which parts stay; none: all.
+    pub keep: Option<Keep>,
 }
 
 /// A recording, as meant.
@@ -43,6 +58,10 @@ pub struct Plan {
     pub compress: bool,
     /// None where there is to be no spill.
     pub spill: Option<SpillPlan>,
+    /// Where each checkpoint is copied to.
+    pub checkpoints_to: Option<copies::To>,
+    /// The log is written in parts.
+    pub rotate: Option<Rotate>,
     /// The command; empty for a monitor.
     pub command: Vec<OsString>,
     /// What every tool has.
@@ -60,9 +79,15 @@ impl Plan {
             Failure::new(what).advise("a power of two from 512K to 1G, such as 64M")
         })?;
         let output = flags.output.filter(|path| path.as_os_str() != "-");
+        if flags.rotate.is_some() && output.is_none() {
+            let what = "--rotate: standard output has no parts";
+            return Err(Failure::new(what).advise("name a file with -o"));
+        }
         Ok(Plan {
             compress: output.as_ref().is_some_and(|path| path.extension().is_some_and(|s| s == "zst")),
             spill: spill(flags.spill, &flags.spill_max)?,
+            checkpoints_to: flags.checkpoints_to.map(copies_to),
+            rotate: rotate(flags.rotate.as_deref(), flags.keep.as_deref())?,
             output,
             no_failed: flags.no_failed,
             fail_on_loss: flags.fail_on_loss,
@@ -83,6 +108,42 @@ fn spill(folder: Option<PathBuf>, max: &str) -> Result<Option<SpillPlan>, Failur
     let folder = folder.or_else(|| std::env::var_os("TMPDIR").map(PathBuf::from));
     let folder = folder.unwrap_or_else(|| PathBuf::from("/var/tmp"));
     Ok((bytes_max > 0).then_some(SpillPlan { folder, bytes_max, asked }))
+}
+
+/// A number is a descriptor; a file of that name is ./3.
+fn copies_to(word: PathBuf) -> copies::To {
+    let number = word.to_str().filter(|text| text.bytes().all(|b| b.is_ascii_digit()));
+    match number.and_then(|text| text.parse().ok()) {
+        Some(fd) => copies::To::Fd(fd),
+        None => copies::To::File(word),
+    }
+}
+
+fn rotate(bytes: Option<&str>, keep: Option<&str>) -> Result<Option<Rotate>, Failure> {
+    let Some(text) = bytes else { return Ok(None) };
+    let bytes = size(text).filter(|bytes| *bytes >= PART_MIN).ok_or_else(|| {
+        Failure::new(format!("--rotate {text}: not a size of a part"))
+            .advise("64K and more, such as 256M")
+    })?;
+    let keep = keep.map(|text| {
+        kept(text).ok_or_else(|| {
+            Failure::new(format!("--keep {text}: neither a size nor an age"))
+                .advise("such as 20G, or 36h, 30d, 8w")
+        })
+    });
+    Ok(Some(Rotate { bytes, keep: keep.transpose()? }))
+}
+
+/// `30d`, or `20G`.
+fn kept(text: &str) -> Option<Keep> {
+    let hours = match text.as_bytes().last()? {
+        b'h' => 1,
+        b'd' => 24,
+        b'w' => 7 * 24,
+        _ => return size(text).map(Keep::Bytes),
+    };
+    let count = size(&text[..text.len() - 1])?;
+    Some(Keep::Age(Duration::from_secs(count.checked_mul(hours * 3600)?)))
 }
 
 /// `64M` in bytes, if it can be a ring.
@@ -116,6 +177,25 @@ mod tests {
         assert!(spill(None, "1K").is_err());
         let plan = spill(Some("/x".into()), "1M").unwrap().unwrap();
         assert!(plan.asked && plan.bytes_max == 1 << 20);
+    }
+
+    #[test]
+    fn parts_are_kept_by_size_or_age() {
+        let hours = |hours: u64| Some(Keep::Age(Duration::from_secs(3600 * hours)));
+        assert_eq!(kept("20G"), Some(Keep::Bytes(20 << 30)));
+        assert_eq!((kept("36h"), kept("30d"), kept("2w")), (hours(36), hours(720), hours(336)));
+        for bad in ["", "d", "-1d", "1.5d", "1Gd2", "9999999999999999999d", "é"] {
+            assert_eq!(kept(bad), None, "{bad}");
+        }
+        assert!(rotate(Some("1K"), None).is_err() && rotate(Some("1G"), Some("x")).is_err());
+        assert!(rotate(None, None).unwrap().is_none());
+    }
+
+    #[test]
+    fn a_number_is_a_descriptor() {
+        assert_eq!(copies_to("3".into()), copies::To::Fd(3));
+        assert_eq!(copies_to("./3".into()), copies::To::File("./3".into()));
+        assert_eq!(copies_to("99999999999".into()), copies::To::File("99999999999".into()));
     }
 
     #[test]

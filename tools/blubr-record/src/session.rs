@@ -2,20 +2,20 @@
 
 #![expect(unsafe_code, reason = "system calls that std does not have")]
 
-use std::fs::File;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use blubr_cli::{Exit, Failure, printable};
-use blubr_log::{Header, Hook, LineMark, SCHEMA, Tool, Writer};
+use blubr_log::{Header, Hook, LineMark, Part, SCHEMA, Time, Tool, Writer};
 
 use crate::backend::{self, Loaded};
 use crate::caps;
 use crate::cgroup::{self, Cgroups};
 use crate::command::{Command, Ended};
+use crate::copies::Copies;
 use crate::decode::DecodeError;
 use crate::drain::{Drain, clock_ns, monotonic_ns};
 use crate::host;
@@ -23,7 +23,8 @@ use crate::log::{Clock, Log};
 use crate::output::Output;
 use crate::plan::{Plan, TOOL};
 use crate::queue::{Queue, Tell};
-use crate::sink::{LogSink, Patient};
+use crate::rotation::{Listing, Rotation};
+use crate::sink::{LogSink, Patient, Progress, Sinks};
 use crate::spill::Spill;
 
 /// How often the main thread looks whether the recording still goes on.
@@ -38,12 +39,19 @@ const CLOCK_READINGS: usize = 8;
 pub fn record(plan: &Plan) -> Result<Exit, Failure> {
     check_rights()?;
     let signals = Signals::block();
+    // Before the command's process is made, which must not have it.
+    let copies = plan.checkpoints_to.as_ref().map(Copies::open).transpose();
+    let copies = copies.map_err(|f| f.exit(Exit::NotRecorded))?;
     let command = match plan.command.is_empty() {
         true => None,
         false => Some(Command::prepare(&plan.command, &signals.before).map_err(|e| not_recorded(&e))?),
     };
-    let output = Output::create(plan.output.as_deref()).map_err(|f| f.exit(Exit::NotRecorded))?;
-    match begin(plan, command.as_ref(), &output) {
+    let output = match (&plan.rotate, &plan.output) {
+        (Some(rotate), Some(path)) => Output::create_part(path, rotate.keep),
+        _ => Output::create(plan.output.as_deref()),
+    };
+    let output = output.map_err(|f| f.exit(Exit::NotRecorded))?;
+    match begin(plan, command.as_ref(), &output, copies) {
         Ok(recording) => run(plan, command, recording, output, &signals),
         Err(failure) => {
             output.discard();
@@ -77,12 +85,30 @@ struct Recording {
     began_ns: u64,
     stop: Arc<AtomicBool>,
     drain: JoinHandle<Result<Log<LogQueue>, DecodeError>>,
+    listing: Arc<Listing>,
+    /// Why the processes could not be listed for a part.
+    not_listed: Option<backend::LoadError>,
 }
 
-type LogQueue = Queue<LogSink<Patient<File>>>;
+type LogQueue = Queue<Sinks>;
+
+impl Recording {
+    /// What the draining thread asks of the main one. `false` when that thread has ended.
+    fn look(&mut self) -> bool {
+        if let Err(error) = self.listing.serve(|| self.loaded.list_processes()) {
+            self.not_listed = Some(error);
+        }
+        !self.drain.is_finished()
+    }
+}
 
 /// Attaches the probes, writes what is there already, and starts to drain.
-fn begin(plan: &Plan, command: Option<&Command>, output: &Output) -> Result<Recording, Failure> {
+fn begin(
+    plan: &Plan,
+    command: Option<&Command>,
+    output: &Output,
+    copies: Option<Copies>,
+) -> Result<Recording, Failure> {
     let options = backend::Options {
         own_pid: std::process::id(),
         ring_bytes: plan.ring_bytes,
@@ -99,25 +125,26 @@ fn begin(plan: &Plan, command: Option<&Command>, output: &Output) -> Result<Reco
     let mountinfo = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
     let (layout, tree) = cgroup::layout(&mountinfo);
     let header = Header {
-        r#type: LineMark::Header.name().to_owned(),
-        schema: SCHEMA.to_owned(),
-        tool: Tool { name: TOOL.to_owned(), version: env!("CARGO_PKG_VERSION").to_owned() },
         started: clock.time(monotonic_ns()),
-        host: host::host(layout),
-        backend: "tracepoint".to_owned(),
-        hooks: hooks(&loaded),
-        not_covered: host::not_covered(layout, loaded.refused(), plan.no_failed),
-        scope: "host".to_owned(),
-        command: command.map(|_| words(plan)),
-        command_pid: command.map(|command| command.pid),
-        filters: Vec::new(),
+        part: output.part().map(|number| Part { number, previous: None, events: 0 }),
+        ..header(plan, command, &loaded, layout)
     };
     let place = |e: io::Error| Failure::io(output.name(), &e).exit(Exit::NotRecorded);
-    let queue = queue(plan, output).map_err(|e| e.exit(Exit::NotRecorded))?;
+    let progress = Arc::new(Progress::default());
+    let queue = queue(plan, output, copies, Arc::clone(&progress));
+    let queue = queue.map_err(|e| e.exit(Exit::NotRecorded))?;
     let mut writer = Writer::new(queue, &header).map_err(place)?;
     writer.at_marks(|queue, mark, line| queue.mark(mark, line));
     let log = Log::new(writer, clock, Cgroups::new(tree));
-    let mut drain = Drain::new(ring, losses, log);
+    let listing = Arc::new(Listing::default());
+    let rotation = plan.rotate.map(|rotate| Rotation {
+        header,
+        bytes: rotate.bytes,
+        progress,
+        listing: Arc::clone(&listing),
+        ended: 0,
+    });
+    let mut drain = Drain::new(ring, losses, log, rotation);
     loaded.list_processes().map_err(refused)?;
     drain.write_existing().map_err(|e| not_recorded(&e).at(output.name()))?;
 
@@ -128,12 +155,36 @@ fn begin(plan: &Plan, command: Option<&Command>, output: &Output) -> Result<Reco
         drain.run(&told)
     });
     let drain = thread.map_err(|e| not_recorded(&e))?;
-    drop_caps(caps::MAIN);
-    Ok(Recording { loaded, began_ns, stop, drain })
+    drop_caps(if plan.rotate.is_some() { caps::MAIN_PARTS } else { caps::MAIN });
+    Ok(Recording { loaded, began_ns, stop, drain, listing, not_listed: None })
+}
+
+/// What is the same in the header of every part.
+fn header(plan: &Plan, command: Option<&Command>, loaded: &Loaded, layout: cgroup::Layout) -> Header {
+    Header {
+        r#type: LineMark::Header.name().to_owned(),
+        schema: SCHEMA.to_owned(),
+        tool: Tool { name: TOOL.to_owned(), version: env!("CARGO_PKG_VERSION").to_owned() },
+        started: Time(0),
+        host: host::host(layout),
+        backend: "tracepoint".to_owned(),
+        hooks: hooks(loaded),
+        not_covered: host::not_covered(layout, loaded.refused(), plan.no_failed),
+        scope: "host".to_owned(),
+        command: command.map(|_| words(plan)),
+        command_pid: command.map(|command| command.pid),
+        part: None,
+        filters: Vec::new(),
+    }
 }
 
 /// The queue to the output, with what it needs when that stalls.
-fn queue(plan: &Plan, output: &Output) -> Result<LogQueue, Failure> {
+fn queue(
+    plan: &Plan,
+    output: &Output,
+    copies: Option<Copies>,
+    progress: Arc<Progress>,
+) -> Result<LogQueue, Failure> {
     let spill = spill(plan)?;
     let place = |e: io::Error| Failure::io(output.name(), &e);
     let ending = Arc::new(AtomicBool::new(false));
@@ -141,8 +192,17 @@ fn queue(plan: &Plan, output: &Output) -> Result<LogQueue, Failure> {
     let tell: Tell = Arc::new(|what| eprintln!("{TOOL}: {}", printable(what)));
     let file = output.writer().map_err(place)?;
     let patient = Patient::new(file, Arc::clone(&ending), Arc::clone(&tell));
-    let sink = LogSink::new(patient, plan.compress).map_err(place)?;
-    Queue::new(sink, spill, || drop_caps(caps::WRITE), ending, tell).map_err(place)
+    let sinks = Sinks {
+        log: LogSink::new(patient, plan.compress).map_err(place)?,
+        output: output.clone(),
+        copies,
+        not_copied: None,
+        progress,
+        pruned: Instant::now(),
+        tell: Arc::clone(&tell),
+    };
+    let keep = if plan.rotate.is_some() { caps::WRITE_PARTS } else { caps::WRITE };
+    Queue::new(sinks, spill, || drop_caps(keep), ending, tell).map_err(place)
 }
 
 fn spill(plan: &Plan) -> Result<Option<Spill>, Failure> {
@@ -194,7 +254,7 @@ fn read_clocks() -> Clock {
 fn run(
     plan: &Plan,
     command: Option<Command>,
-    recording: Recording,
+    mut recording: Recording,
     output: Output,
     signals: &Signals,
 ) -> Result<Exit, Failure> {
@@ -202,12 +262,15 @@ fn run(
     let exit = match command {
         None => {
             plan.common.note(TOOL, "recording; end it with SIGINT or SIGTERM");
-            signals.until_stopped(&recording.drain);
+            signals.until_stopped(|| recording.look());
             None
         }
         Some(mut command) => {
             not_run = command.start().err();
-            Some(signals.until_ended(&command).status())
+            let ended = signals.until_ended(&command, || {
+                recording.look();
+            });
+            Some(ended.status())
         }
     };
     let lost = end(recording, output, exit.map(i32::from))?;
@@ -232,7 +295,7 @@ fn run(
 
 /// Takes the probes out, drains what is left, writes the trailer. Gives how many events were lost.
 fn end(recording: Recording, output: Output, exit: Option<i32>) -> Result<u64, Failure> {
-    let Recording { mut loaded, began_ns, stop, drain } = recording;
+    let Recording { mut loaded, began_ns, stop, drain, not_listed, .. } = recording;
     let missed = loaded.missed();
     loaded.detach();
     let ended_ns = monotonic_ns();
@@ -250,8 +313,16 @@ fn end(recording: Recording, output: Output, exit: Option<i32>) -> Result<u64, F
     log.writer().checkpoint().map_err(|e| failed(&e))?;
     let lost = log.writer().lost_total();
     let queue = log.finish(ended_ns, exit).map_err(|e| failed(&e))?;
-    queue.end().map_err(|e| failed(&e))?;
+    let sinks = queue.end().map_err(|e| failed(&e))?;
     output.commit().map_err(|e| failed(&e))?;
+    if let Some(error) = sinks.not_copied {
+        let what = format!("the log is whole, but not every checkpoint was copied: {error}");
+        return Err(not_recorded(&what));
+    }
+    if let Some(error) = not_listed {
+        let what = format!("the log is whole, but a part does not begin with the processes: {error}");
+        return Err(not_recorded(&what));
+    }
     Ok(lost)
 }
 
@@ -292,8 +363,8 @@ impl Signals {
     }
 
     /// Waits for a signal to end, or for the recording to fail.
-    fn until_stopped<T>(&self, drain: &JoinHandle<T>) {
-        while !drain.is_finished() {
+    fn until_stopped(&self, mut goes_on: impl FnMut() -> bool) {
+        while goes_on() {
             match self.next() {
                 Some((libc::SIGCHLD, _)) | None => {}
                 Some(_) => return,
@@ -303,8 +374,9 @@ impl Signals {
 
     /// Waits for the command to end. A signal that was sent to us goes on to it; one from the terminal it has got
     /// itself.
-    fn until_ended(&self, command: &Command) -> Ended {
+    fn until_ended(&self, command: &Command, mut look: impl FnMut()) -> Ended {
         loop {
+            look();
             if let Some(ended) = command.ended() {
                 return ended;
             }

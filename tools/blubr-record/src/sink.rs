@@ -1,16 +1,22 @@
-//! What the writing thread writes the log to: the file as it is, or zstd frames in it, with patience for a full disk.
+//! What the writing thread writes the log to: the file as it is, or zstd frames in it, with patience for a full disk; one
+//! part after another; the checkpoints once more elsewhere.
 
+use std::fs::File;
 use std::io::{self, Write};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant, SystemTime};
 
 use blubr_log::{Compressed, Mark};
 
+use crate::copies::Copies;
+use crate::output::Output;
 use crate::queue::{Sink, Tell};
 
 /// How long a full disk is left alone before it is tried again.
 const FULL_WAIT: Duration = Duration::from_millis(100);
+/// How often it is looked for parts that are too old, between the ends of parts.
+const PRUNE_EVERY: Duration = Duration::from_secs(60);
 
 /// A file that waits while its disk is full, as long as the recording goes on: what comes meanwhile is queued, then
 /// spilled, then lost and counted, and the log goes on where there is room again.
@@ -19,12 +25,19 @@ pub struct Patient<W> {
     ending: Arc<AtomicBool>,
     tell: Tell,
     told: bool,
+    written: u64,
 }
 
 impl<W: Write> Patient<W> {
     /// Waits until `ending` is set.
     pub fn new(out: W, ending: Arc<AtomicBool>, tell: Tell) -> Self {
-        Patient { out, ending, tell, told: false }
+        Patient { out, ending, tell, told: false, written: 0 }
+    }
+
+    /// Goes on with another file.
+    fn replace(&mut self, out: W) {
+        self.out = out;
+        self.written = 0;
     }
 }
 
@@ -40,7 +53,11 @@ impl<W: Write> Write for Patient<W> {
                     }
                     std::thread::sleep(FULL_WAIT);
                 }
-                other => return other,
+                Ok(count) => {
+                    self.written += count as u64;
+                    return Ok(count);
+                }
+                Err(error) => return Err(error),
             }
         }
     }
@@ -88,12 +105,96 @@ impl<W: Write> Write for LogSink<W> {
     }
 }
 
-impl<W: Write + Send + 'static> Sink for LogSink<W> {
-    fn mark(&mut self, _: Mark, _: &[u8]) -> io::Result<()> {
+impl LogSink<Patient<File>> {
+    /// Ends the frame, if there are frames.
+    fn seal(&mut self) -> io::Result<()> {
         match self {
             LogSink::Plain(out) => out.flush(),
             LogSink::Zstd(out) => out.seal(),
         }
+    }
+
+    fn file(&mut self) -> &mut Patient<File> {
+        match self {
+            LogSink::Plain(out) => out,
+            LogSink::Zstd(out) => out.output(),
+        }
+    }
+}
+
+/// How far the writing thread has come, for the draining one.
+#[derive(Debug, Default)]
+pub struct Progress {
+    /// Parts that have ended.
+    pub parts: AtomicU64,
+    /// Bytes of the part that is written.
+    pub bytes: AtomicU64,
+}
+
+/// All that happens to a log's bytes: into the file, its parts, and the checkpoints once more elsewhere.
+pub struct Sinks {
+    /// The file.
+    pub log: LogSink<Patient<File>>,
+    /// Which file that is.
+    pub output: Output,
+    /// Where checkpoints are copied to; `None` also when that has failed.
+    pub copies: Option<Copies>,
+    /// Why they are no longer.
+    pub not_copied: Option<io::Error>,
+    /// Told at each mark.
+    pub progress: Arc<Progress>,
+    /// When parts were last removed.
+    pub pruned: Instant,
+    /// For what is to be said.
+    pub tell: Tell,
+}
+
+impl Write for Sinks {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.log.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.log.flush()
+    }
+}
+
+impl Sinks {
+    fn copy(&mut self, line: &[u8]) {
+        let Some(copies) = &mut self.copies else { return };
+        if let Err(error) = copies.copy(line) {
+            // The log itself goes on; that copies are missing is the recording's exit status.
+            copies.gave_up(&error, &self.tell);
+            self.copies = None;
+            self.not_copied = Some(error);
+        }
+    }
+
+    fn prune(&mut self) {
+        self.pruned = Instant::now();
+        if let Err(error) = self.output.prune(SystemTime::now()) {
+            (self.tell)(&format!("{}: a part that is not to be kept: {error}", self.output.name()));
+        }
+    }
+}
+
+impl Sink for Sinks {
+    fn mark(&mut self, mark: Mark, line: &[u8]) -> io::Result<()> {
+        self.log.seal()?;
+        match mark {
+            Mark::Checkpoint => self.copy(line),
+            Mark::End => {}
+            Mark::PartEnd => {
+                let next = self.output.next_part()?;
+                self.log.file().replace(next);
+                self.progress.parts.fetch_add(1, Ordering::Release);
+            }
+        }
+        self.progress.bytes.store(self.log.file().written, Ordering::Release);
+        if mark != Mark::Checkpoint || self.pruned.elapsed() >= PRUNE_EVERY {
+            self.prune();
+        }
+        Ok(())
     }
 }
 

@@ -71,6 +71,7 @@ fn log() -> Log<Vec<u8>> {
         scope: String::new(),
         command: None,
         command_pid: None,
+        part: None,
         filters: Vec::new(),
     };
     let tree = Some(std::path::PathBuf::from("/nonexistent"));

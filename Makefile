@@ -8,6 +8,7 @@ MAKEFLAGS += --no-builtin-rules
 TOOLS := blubr-record blubr-filter blubr-attest blubr-diff blubr-attach
 PREFIX ?= /usr/local
 DESTDIR ?=
+UNITDIR ?= $(PREFIX)/lib/systemd/system
 TARGET := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
 BIN := $(TARGET)/release
 MAN := $(TARGET)/man
@@ -71,6 +72,9 @@ install: ## into $(DESTDIR)$(PREFIX); needs `make man` before it
 	install -m 755 $(addprefix $(BIN)/,$(TOOLS)) "$(DESTDIR)$(PREFIX)/bin"
 	install -m 644 $(MAN)/*.1 "$(DESTDIR)$(PREFIX)/share/man/man1"
 	install -m 644 $(MAN)/*.5 "$(DESTDIR)$(PREFIX)/share/man/man5"
+	install -d "$(DESTDIR)$(UNITDIR)"
+	sed 's|@BINDIR@|$(PREFIX)/bin|' packaging/blubr-record.service.in >"$(DESTDIR)$(UNITDIR)/blubr-record.service"
+	chmod 644 "$(DESTDIR)$(UNITDIR)/blubr-record.service"
 	install -d "$(DESTDIR)$(PREFIX)/share/bash-completion/completions" \
 	  "$(DESTDIR)$(PREFIX)/share/zsh/site-functions" "$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d"
 	for tool in $(TOOLS); do \

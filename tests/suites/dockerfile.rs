@@ -6,8 +6,12 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use blubr_tests::bins;
+use blubr_tests::buildah::{Buildah, Isolation};
+use blubr_tests::engine::{Builder, Engine};
 use blubr_tests::program::{describe, jq, run, run_on};
+use blubr_tests::record::record;
+use blubr_tests::workload::Context;
+use blubr_tests::{bins, require};
 use serde_json::Value;
 
 fn folder() -> PathBuf {
@@ -203,5 +207,49 @@ fn hostile_files_end() {
         let error = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(code), "{name}: {error}");
         assert!(!error.contains("panicked"), "{name}: {error}");
+    }
+}
+
+/// ONBUILD of a stage in the same file: its RUN is a step of the stage that begins from it, and said to be one.
+#[test]
+fn onbuild_of_a_stage_is_tied() {
+    require!(Root, Docker, Buildah);
+    let context = Context::of_dockerfile(
+        "FROM scratch AS base\n\
+         COPY busybox /bin/busybox\n\
+         RUN [\"/bin/busybox\", \"ln\", \"-s\", \"busybox\", \"/bin/sh\"]\n\
+         ONBUILD RUN echo triggered \\\n    > /m4 && /bin/busybox sleep 0.1\n\
+         FROM base\n\
+         RUN echo own > /m6\n",
+    );
+    let docker = Engine::shared();
+    let buildah = Buildah::new();
+    let folder = tempfile::tempdir().unwrap();
+    for (name, command) in [
+        ("classic", docker.build_command(Builder::Classic, context.path(), "onbuild-classic", &[])),
+        ("buildkit", docker.build_command(Builder::BuildKit, context.path(), "onbuild-buildkit", &[])),
+        (
+            "buildah",
+            buildah.build_command(Isolation::Oci, context.path(), "onbuild-buildah", &["--layers"]),
+        ),
+    ] {
+        let log = folder.path().join(name);
+        record(&log, &command);
+        let statement = folder.path().join(format!("{name}.json"));
+        let mut attest = bins::command("blubr-attest");
+        attest.arg("--dockerfile").arg(context.file("Dockerfile")).arg("-o").arg(&statement).arg(&log);
+        let output = run(&mut attest);
+        assert!(output.status.success(), "{name}: {}", describe(&attest, &output));
+        let steps =
+            "[.predicate.blubr_build, .predicate.metadata.blubr_build | .. | .steps? | arrays] | first";
+        let of = |filter: &str| jq(&format!("{steps} | .[] | {filter}"), &statement);
+        let triggered = of("select(.origin == \"ONBUILD\") | [.id, .lines, .text, .status] | tojson");
+        // An OCI image can't hold an ONBUILD, and buildah, which makes one, runs none; the other steps are tied all the same.
+        let status = if name == "buildah" { "not-observed" } else { "observed" };
+        let text = "RUN echo triggered     > /m4 && /bin/busybox sleep 0.1";
+        assert_eq!(triggered, format!("[\"1.4\",[4,5],\"{text}\",\"{status}\"]"), "{name}");
+        let runs =
+            "select(.instruction == \"RUN\" and .origin == \"Dockerfile\") | [.id, .status] | tojson";
+        assert_eq!(of(runs), "[\"0.3\",\"observed\"]\n[\"1.7\",\"observed\"]", "{name}");
     }
 }

@@ -51,7 +51,9 @@ impl Dockerfile {
             let what = format_args!("is longer than {FILE_BYTES_MAX} bytes, which no engine takes");
             return Err(Failure::new(what).at(path.display()));
         }
-        let parsed = Parsed::parse_any(&bytes).map_err(|error| {
+        // Of the ONBUILDs of a base image the record knows nothing; those of a stage are in the file.
+        let parsed = Parsed::parse_any(&bytes).and_then(|file| file.with_triggers(&|_| Vec::new()));
+        let parsed = parsed.map_err(|error| {
             Failure::new(&error.what)
                 .at(format_args!("{}:{}:{}", path.display(), error.line, error.column))
                 .advise(error.advice)

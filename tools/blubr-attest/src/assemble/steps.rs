@@ -61,9 +61,13 @@ impl Makings<'_> {
             id,
             stage: instruction.stage.and_then(|stage| u32::try_from(stage).ok()),
             stage_name: stage.and_then(|stage| stage.name.clone()),
-            lines: Some([line(instruction.lines.0), line(instruction.lines.1)]),
+            lines: (instruction.origin != blubr_dockerfile::Origin::Base)
+                .then(|| [line(instruction.lines.0), line(instruction.lines.1)]),
             platform: stage.and_then(|stage| stage.platform.clone()),
-            origin: Origin::Dockerfile,
+            origin: match instruction.origin {
+                blubr_dockerfile::Origin::File => Origin::Dockerfile,
+                blubr_dockerfile::Origin::Stage | blubr_dockerfile::Origin::Base => Origin::OnBuild,
+            },
             instruction: instruction.keyword.to_uppercase(),
             text: instruction.text.clone(),
             status: judged.status,

@@ -246,7 +246,8 @@ pub struct Step {
     /// The stage's name, where it has one.
     #[serde(default)]
     pub stage_name: Option<String>,
-    /// First and last line in the Dockerfile, from 1; `null` when it isn't in there (ONBUILD, inherited).
+    /// First and last line in the Dockerfile, from 1 (of an ONBUILD where its stage begins from one that has it); `null` when
+    /// it isn't in there (a base image's ONBUILD, inherited).
     pub lines: Option<[u32; 2]>,
     /// `OS/ARCH`, where the Dockerfile or the build names one.
     #[serde(default)]
@@ -294,7 +295,7 @@ pub enum Origin {
     /// In the Dockerfile.
     #[default]
     Dockerfile,
-    /// In a base image's ONBUILD.
+    /// In an ONBUILD: of a base image, or of the stage that the step's stage begins from.
     #[serde(rename = "ONBUILD")]
     OnBuild,
     /// In the Dockerfile of a base image.

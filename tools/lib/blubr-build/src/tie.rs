@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use blubr_dockerfile::{Dockerfile, Instruction, default_shell};
+use blubr_dockerfile::{Dockerfile, Instruction, Origin, default_shell};
 
 use crate::build::{Build, Engine, RunKind, StepRun};
 
@@ -258,8 +258,12 @@ impl<'d> Table<'d> {
         for stage in order.into_iter().rev() {
             let (first, count) = self.dockerfile.stages[stage].instructions;
             for at in first..first + count {
-                match self.dockerfile.instructions[at].keyword.as_str() {
-                    "run" | "copy" | "add" => steps.push(Step { at, optional: false }),
+                let instruction = &self.dockerfile.instructions[at];
+                match instruction.keyword.as_str() {
+                    // Not every engine runs a stage's ONBUILD in the same build.
+                    "run" | "copy" | "add" => {
+                        steps.push(Step { at, optional: instruction.origin != Origin::File });
+                    }
                     // Where the directory is there already, not every engine makes a step of it.
                     "workdir" => steps.push(Step { at, optional: true }),
                     _ => {}

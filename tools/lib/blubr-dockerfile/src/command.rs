@@ -53,9 +53,8 @@ impl Instruction {
         if run.json_form {
             return vec![ShellCommand { engines: all.to_vec(), argv: run.args.clone() }];
         }
-        let Some(line) = run.args.first() else {
-            return Vec::new();
-        };
+        // A bare RUN: the shell gets an empty text.
+        let line = run.args.first().map_or("", String::as_str);
         let mut commands: Vec<ShellCommand> = Vec::new();
         for engine in all {
             let Some(text) = run.command_text(engine, line) else {
@@ -133,7 +132,8 @@ mod tests {
         assert_eq!(commands("FROM a\nRUN  echo  $A \n"), [("/bin/sh|-c|echo  $A".into(), all.clone())]);
         let file = "FROM a\nRUN a && \\  \n    # why\n\n    b \\\n\tc";
         assert_eq!(commands(file), [("/bin/sh|-c|a &&     b \tc".into(), all.clone())]);
-        assert_eq!(commands("FROM a\nRUN [\"/x\", \"a b\"]"), [("/x|a b".into(), all)]);
+        assert_eq!(commands("FROM a\nRUN [\"/x\", \"a b\"]"), [("/x|a b".into(), all.clone())]);
+        assert_eq!(commands("FROM a\nRUN --network=none x"), [("/bin/sh|-c|x".into(), all)]);
     }
 
     #[test]

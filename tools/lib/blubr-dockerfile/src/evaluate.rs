@@ -7,19 +7,19 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::check::check;
-use crate::dialect::Dialect;
 use crate::error::{ParseError, excerpt};
 use crate::expand::{ExpandError, expand, expand_body, expand_words};
 use crate::flags::fields;
 use crate::gotext::lower;
 use crate::heredoc::heredoc_of;
 use crate::instruction::Instruction;
+use crate::limits::TRIGGERS_MAX;
 use crate::mount::check_mount;
 use crate::parser::Dockerfile;
 use crate::platform::Platform;
 use crate::ports::{is_port, is_signal};
 use crate::reference::is_reference;
+use crate::triggers::cut_trigger;
 use crate::variables::{Assumed, Variables};
 
 /// `system.DefaultPathEnvUnix`.
@@ -30,9 +30,6 @@ const NO_ENV: [&str; 2] = ["BUILDKIT_SBOM_SCAN_CONTEXT", "BUILDKIT_SBOM_SCAN_STA
 
 /// Bytes that all replaced words of a file may have together, and the variables that its stages hand on.
 const EVALUATED_BYTES_MAX: usize = 64 * 1024 * 1024;
-
-/// ONBUILD triggers that all stages may run together.
-const TRIGGERS_MAX: usize = 10_000;
 
 /// What is asked of docker build.
 #[derive(Debug, Clone)]
@@ -411,14 +408,7 @@ impl<'f> Evaluator<'f> {
                 let what = format!("the ONBUILD of line {}: {what}", i.lines.0);
                 error(place, place.keyword_at, what, "mend the trigger")
             };
-            let text = i.onbuild_expression();
-            let file =
-                Dockerfile::read_as(text.as_bytes(), Dialect::BuildKit).map_err(|e| failed(e.what))?;
-            let [trigger] = file.instructions.as_slice() else {
-                return Err(failed("it holds more than one instruction".to_owned()));
-            };
-            check(trigger, false).map_err(|flaw| failed(flaw.what))?;
-            triggers.push(trigger.clone());
+            triggers.push(cut_trigger(&i.onbuild_expression()).map_err(failed)?);
             self.triggers += 1;
             if self.triggers > TRIGGERS_MAX {
                 return Err(failed(format!("there are more than {TRIGGERS_MAX} in all")));

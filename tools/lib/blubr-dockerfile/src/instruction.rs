@@ -33,6 +33,19 @@ const KEYWORDS: [&str; 18] = [
     "workdir",
 ];
 
+/// Where an instruction comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Origin {
+    /// It stands in the file.
+    #[default]
+    File,
+    /// An ONBUILD of the stage that its stage begins from: its lines are that ONBUILD's.
+    Stage,
+    /// An ONBUILD of the base image: its lines are those of the FROM that names it.
+    Base,
+}
+
 /// An instruction of a Dockerfile.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Instruction {
@@ -61,6 +74,8 @@ pub struct Instruction {
     pub json_form: bool,
     /// The stage it belongs to, from 0; an ARG before the first FROM belongs to none.
     pub stage: Option<usize>,
+    /// Where it comes from.
+    pub origin: Origin,
     /// ONBUILD's own instruction, which a build from this image will execute.
     pub trigger: Option<Box<Instruction>>,
     /// Where the joined line comes from, for errors; offsets below are of its bytes.
@@ -107,6 +122,7 @@ impl Instruction {
             heredocs: Vec::new(),
             json_form: false,
             stage: None,
+            origin: Origin::File,
             trigger: None,
             places: Places::default(),
             flags_at,

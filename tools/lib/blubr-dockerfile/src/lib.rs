@@ -6,7 +6,7 @@
 //! it stands on, its source, its flags and words as the parser splits them (quotes and variables untouched, because that
 //! is how engines keep them), and its heredocs. [`Instruction::shell_commands`] gives the argv of a RUN, engine by engine.
 //! [`expand`] replaces variables; [`Scope`] does it down a stage, with ARG and ENV; [`evaluate`] down a whole file, for a
-//! target and a platform.
+//! target and a platform. [`Dockerfile::with_triggers`] lays ONBUILD triggers in where they are run.
 //!
 //! Everything is a pure function of its arguments and bounded by [`limits`]. This crate must never open a file, read the
 //! environment, know of logs or images, or execute what a Dockerfile says.
@@ -32,6 +32,7 @@ mod platform;
 mod ports;
 mod reference;
 mod scope;
+mod triggers;
 mod variables;
 mod words;
 
@@ -42,7 +43,7 @@ pub use error::{Objection, ParseError, Weight};
 pub use evaluate::{BuildOptions, Evaluated, evaluate};
 pub use expand::{ExpandError, expand};
 pub use heredoc::Heredoc;
-pub use instruction::Instruction;
+pub use instruction::{Instruction, Origin};
 pub use parser::{Dockerfile, Stage};
 pub use platform::Platform;
 pub use scope::Scope;

@@ -13,6 +13,9 @@ pub const INSTRUCTIONS_MAX: usize = 50_000;
 /// Heredocs that one instruction may open: more than the longest line of a file can name without continuations.
 pub const HEREDOCS_MAX: usize = 100_000;
 
+/// ONBUILD triggers that all stages of a file may run together.
+pub const TRIGGERS_MAX: usize = 10_000;
+
 /// How deep `${a:-${b:-...}}` may be nested, so that a thread's stack of 2 MiB is enough without optimisation.
 pub const EXPANSION_DEPTH_MAX: usize = 256;
 

@@ -22,23 +22,25 @@ pub struct BlubrBuild {
     /// What may be missing.
     pub completeness: Completeness,
     /// One for each instruction of the Dockerfile, in its order.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "crate::lists::steps")]
     pub steps: Vec<Step>,
     /// What more than one step may have done.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "crate::lists::steps")]
     pub candidates: Vec<Candidate>,
     /// What belongs to the build but to no step that is known.
     pub unattributed: Unattributed,
     /// Each file of the layers that this build made; `null` when no image was given.
+    #[serde(default, deserialize_with = "crate::lists::files")]
     pub files: Option<Vec<File>>,
     /// Layers that were there before, by diff_id.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "crate::lists::kept")]
     pub inherited: Vec<String>,
     /// Entries of new layers that no recorded event explains, and recorded writes that the image doesn't show;
     /// `null` when not checked.
+    #[serde(default, deserialize_with = "crate::lists::unexplained")]
     pub unexplained: Option<Vec<Unexplained>>,
     /// Questions that were put to the record, and the answers.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "crate::lists::kept")]
     pub checks: Vec<Check>,
     /// Secrets that were taken out.
     #[serde(default)]
@@ -55,7 +57,7 @@ pub struct Build {
     /// The client's process, `PID:START`.
     pub client: String,
     /// The client's argument vector.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "crate::lists::kept")]
     pub argv: Vec<String>,
     /// The client's exit status; `null` when its end was not seen.
     pub exit: Option<i32>,
@@ -99,6 +101,7 @@ pub struct Context {
     /// Its path as given.
     pub path: String,
     /// `{"dirHash": "..."}`, in-toto's digest of a directory: the sha256 of the lines that `sha256sum` prints for its files, sorted by name.
+    #[serde(deserialize_with = "crate::lists::map")]
     pub digest: BTreeMap<String, String>,
     /// Files hashed.
     pub files: u64,
@@ -116,9 +119,10 @@ pub struct Image {
     /// The config's digest (`sha256:...`).
     pub config_digest: String,
     /// Digests of the uncompressed layers, lowest first.
+    #[serde(deserialize_with = "crate::lists::kept")]
     pub diff_ids: Vec<String>,
     /// The names that the image had.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "crate::lists::kept")]
     pub tags: Vec<String>,
     /// `OS/ARCH[/VARIANT]`.
     #[serde(default)]
@@ -127,7 +131,7 @@ pub struct Image {
     #[serde(default)]
     pub created: Option<String>,
     /// The base images that the Dockerfile names.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "crate::lists::kept")]
     pub base: Vec<String>,
 }
 
@@ -150,10 +154,10 @@ pub struct Log {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cut_at: Option<u64>,
     /// The filters that it went through.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "crate::lists::kept")]
     pub filters: Vec<Filter>,
     /// What a filtered log was made of.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "crate::lists::kept")]
     pub sources: Vec<Source>,
 }
 
@@ -163,7 +167,7 @@ pub struct Filter {
     /// The tool and its version.
     pub tool: String,
     /// Its arguments.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "crate::lists::kept")]
     pub args: Vec<String>,
 }
 
@@ -187,7 +191,7 @@ pub struct Source {
     #[serde(default)]
     pub exit: Option<i32>,
     /// What it was itself made of.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "crate::lists::kept")]
     pub sources: Vec<Source>,
 }
 
@@ -203,6 +207,7 @@ pub struct Completeness {
     /// The interval ends after this many events of the log (a checkpoint, or the end).
     pub to_event: u64,
     /// Hooks that were not attached, and what a kernel didn't let us see.
+    #[serde(deserialize_with = "crate::lists::kept")]
     pub hooks_missing: Vec<String>,
     /// Steps by status.
     pub steps: StepCounts,
@@ -261,7 +266,7 @@ pub struct Step {
     /// Whether it was seen.
     pub status: Status,
     /// Why we say so, and why what is below belongs to this step.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "crate::lists::evidence")]
     pub evidence: Vec<Evidence>,
     /// The layer it made, where known.
     #[serde(default)]
@@ -273,16 +278,16 @@ pub struct Step {
     #[serde(default)]
     pub ended: Option<String>,
     /// Programs run, in the log's order.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "crate::lists::kept")]
     pub processes: Vec<Process>,
     /// Connections and look-ups.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "crate::lists::kept")]
     pub network: Vec<Network>,
     /// Paths read, sorted.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "crate::lists::reads")]
     pub reads: Vec<Touched>,
     /// Paths written, made, renamed or removed, sorted.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "crate::lists::kept")]
     pub writes: Vec<Touched>,
     /// All that in numbers.
     #[serde(default)]
@@ -328,7 +333,7 @@ pub struct Evidence {
     /// What, in a sentence.
     pub detail: String,
     /// The lines of the log that show it (`seq`).
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "crate::lists::kept", skip_serializing_if = "Vec::is_empty")]
     pub seq: Vec<u64>,
 }
 
@@ -336,9 +341,10 @@ pub struct Evidence {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Candidate {
     /// The steps that it may be.
+    #[serde(deserialize_with = "crate::lists::kept")]
     pub steps: Vec<String>,
     /// Why these.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "crate::lists::evidence")]
     pub evidence: Vec<Evidence>,
     /// Began (RFC 3339, UTC), where seen.
     #[serde(default)]
@@ -347,16 +353,16 @@ pub struct Candidate {
     #[serde(default)]
     pub ended: Option<String>,
     /// Programs run.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "crate::lists::kept")]
     pub processes: Vec<Process>,
     /// Connections and look-ups.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "crate::lists::kept")]
     pub network: Vec<Network>,
     /// Paths read.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "crate::lists::reads")]
     pub reads: Vec<Touched>,
     /// Paths written.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "crate::lists::kept")]
     pub writes: Vec<Touched>,
     /// All that in numbers.
     #[serde(default)]
@@ -367,16 +373,16 @@ pub struct Candidate {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Unattributed {
     /// Programs run.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "crate::lists::steps")]
     pub processes: Vec<Process>,
     /// Connections and look-ups.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "crate::lists::steps")]
     pub network: Vec<Network>,
     /// Paths read.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "crate::lists::reads")]
     pub reads: Vec<Touched>,
     /// Paths written.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "crate::lists::steps")]
     pub writes: Vec<Touched>,
     /// All that in numbers.
     #[serde(default)]
@@ -455,6 +461,7 @@ pub struct Check {
     /// What it was asked of: `build`, or `step STAGE.LINE`.
     pub scope: String,
     /// Why, a sentence each; never empty.
+    #[serde(deserialize_with = "crate::lists::kept")]
     pub evidence: Vec<String>,
 }
 
@@ -477,6 +484,6 @@ pub struct Redactions {
     /// How many.
     pub count: u64,
     /// How many by kind.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "crate::lists::map")]
     pub kinds: BTreeMap<String, u64>,
 }

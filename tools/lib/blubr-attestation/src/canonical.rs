@@ -2,12 +2,20 @@
 
 use serde_json::error::Category;
 
+use crate::build::File;
+use crate::lists::{self, Lists};
 use crate::statement::{PREDICATE_TYPE, STATEMENT_TYPE, Statement};
 
 /// The longest statement that is written or read, in bytes. Chosen so that what is longer goes into a file of its own.
 pub const STATEMENT_BYTES_MAX: usize = 24 * 1024 * 1024;
-/// The most JSON objects and arrays that are read: a parsed one costs some 200 bytes, so this bounds memory to about 80 MB.
+/// The most JSON objects and arrays that are read. [`read`] takes some 200 bytes for each; [`read_keeping`] counts exactly.
 pub const STATEMENT_NODES_MAX: usize = 400_000;
+/// The most memory that the kept lists of a statement may take when it is read with [`read_keeping`], in bytes, without the
+/// characters of long strings (of which a statement holds no more than it has bytes).
+pub const LISTS_BYTES_MAX: usize = 40 * 1024 * 1024;
+/// The longest string that is read, in bytes of JSON: a Dockerfile of 4 MiB in one instruction, escaped. Longer ones would
+/// stand whole in the messages of serde's errors.
+pub const STRING_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// Why a statement can't be written.
 #[derive(Debug, thiserror::Error)]
@@ -45,6 +53,9 @@ pub enum ReadError {
     /// More entries than we take.
     #[error("it has more than {STATEMENT_NODES_MAX} JSON objects and arrays")]
     TooMany,
+    /// A string longer than we take.
+    #[error("it has a string of more than {STRING_BYTES_MAX} bytes")]
+    LongString,
     /// No JSON at all.
     #[error("it is not JSON: line {line}, column {column}: {what}")]
     NotJson {
@@ -84,7 +95,7 @@ pub fn write(statement: &Statement) -> Result<Vec<u8>, WriteError> {
     if bytes.len() > STATEMENT_BYTES_MAX {
         return Err(WriteError::TooLong { bytes: bytes.len() });
     }
-    let nodes = nodes(&bytes);
+    let nodes = extent(&bytes).nodes;
     if nodes > STATEMENT_NODES_MAX {
         return Err(WriteError::TooMany { nodes });
     }
@@ -93,16 +104,40 @@ pub fn write(statement: &Statement) -> Result<Vec<u8>, WriteError> {
 
 /// Reads a statement; keys that aren't known are skipped.
 pub fn read(bytes: &[u8]) -> Result<Statement, ReadError> {
+    read_within(bytes, Lists::ALL, usize::MAX)
+}
+
+/// Reads a statement in little memory: of the lists that can be left out only those of `kept` are filled, and those take at
+/// most [`LISTS_BYTES_MAX`]. The form of the others is checked, too.
+pub fn read_keeping(bytes: &[u8], kept: Lists) -> Result<Statement, ReadError> {
+    read_within(bytes, kept, LISTS_BYTES_MAX)
+}
+
+fn read_within(bytes: &[u8], kept: Lists, bytes_max: usize) -> Result<Statement, ReadError> {
     if bytes.len() > STATEMENT_BYTES_MAX {
         return Err(ReadError::TooLong { bytes: bytes.len() });
     }
-    if nodes(bytes) > STATEMENT_NODES_MAX {
+    let extent = extent(bytes);
+    if extent.nodes > STATEMENT_NODES_MAX {
         return Err(ReadError::TooMany);
+    }
+    if extent.string_bytes > STRING_BYTES_MAX {
+        return Err(ReadError::LongString);
     }
     let head: Head = serde_json::from_slice(bytes).map_err(place)?;
     expect("_type", head.kind.as_deref(), STATEMENT_TYPE)?;
     expect("predicateType", head.predicate_type.as_deref(), PREDICATE_TYPE)?;
-    serde_json::from_slice(bytes).map_err(place)
+    lists::with(kept, bytes_max, || serde_json::from_slice(bytes)).map_err(place)
+}
+
+/// Gives away one by one the entries of `predicate.blubr_build.files`, which is the longest list, of a statement that
+/// [`read_keeping`] has read. The answer is whether there is a list at all, and not `null`.
+pub fn each_file(bytes: &[u8], mut take: impl FnMut(File)) -> Result<bool, ReadError> {
+    use serde::de::DeserializeSeed as _;
+    let mut json = serde_json::Deserializer::from_slice(bytes);
+    let path = &["predicate", "blubr_build", "files"];
+    let each = lists::Each { path, take: &mut take, entry: std::marker::PhantomData };
+    each.deserialize(&mut json).map_err(place)
 }
 
 /// The two types, read first so that a statement of another kind is refused by name.
@@ -122,31 +157,45 @@ fn expect(key: &'static str, found: Option<&str>, wanted: &'static str) -> Resul
     Err(ReadError::Type { key, found, wanted })
 }
 
-/// Objects and arrays outside strings: what parsing will have to allocate for.
-fn nodes(bytes: &[u8]) -> usize {
-    let (mut count, mut string, mut escaped) = (0, false, false);
+/// What parsing will have to allocate for.
+struct Extent {
+    /// Objects and arrays outside strings.
+    nodes: usize,
+    /// The longest string.
+    string_bytes: usize,
+}
+
+fn extent(bytes: &[u8]) -> Extent {
+    let mut found = Extent { nodes: 0, string_bytes: 0 };
+    let (mut string, mut escaped, mut length) = (false, false, 0);
     for &byte in bytes {
         if string {
+            length += 1;
             match byte {
                 _ if escaped => escaped = false,
                 b'\\' => escaped = true,
                 b'"' => string = false,
                 _ => {}
             }
+            found.string_bytes = found.string_bytes.max(length);
         } else if byte == b'"' {
-            string = true;
+            (string, length) = (true, 0);
         } else if byte == b'{' || byte == b'[' {
-            count += 1;
+            found.nodes += 1;
         }
     }
-    count
+    found
 }
+
+/// Characters of serde's words that are repeated: they may hold a string of the input.
+const WORDS_CHARS_MAX: usize = 200;
 
 fn place(error: serde_json::Error) -> ReadError {
     let (line, column) = (error.line(), error.column());
     let text = error.to_string();
     // serde_json repeats the place at the end of its message.
-    let what = text.split(" at line ").next().unwrap_or_default().to_owned();
+    let what =
+        text.split(" at line ").next().unwrap_or_default().chars().take(WORDS_CHARS_MAX).collect();
     match error.classify() {
         Category::Data => ReadError::Form { line, column, what },
         Category::Io | Category::Syntax | Category::Eof => ReadError::NotJson { line, column, what },
@@ -216,6 +265,84 @@ mod tests {
         let other = text.replace(PREDICATE_TYPE, "https://slsa.dev/provenance/v1");
         let said = read(other.as_bytes()).unwrap_err().to_string();
         assert!(said.contains("predicateType") && said.contains("slsa.dev"), "{said}");
+    }
+
+    /// A statement with something in each list.
+    fn full() -> Statement {
+        let mut full = statement();
+        let touched = || vec![crate::trace::Touched { path: Some("/x".into()), ..Default::default() }];
+        let log = &mut full.predicate.monitor_log;
+        log.process = vec![Default::default()];
+        log.network = vec![Default::default()];
+        log.file_access = vec![Default::default()];
+        let build = &mut full.predicate.blubr_build;
+        let evidence = || vec![crate::build::Evidence { seq: vec![1, 2], ..Default::default() }];
+        build.steps = vec![crate::build::Step {
+            reads: touched(),
+            writes: touched(),
+            evidence: evidence(),
+            ..Default::default()
+        }];
+        build.candidates = vec![crate::build::Candidate { evidence: evidence(), ..Default::default() }];
+        build.unattributed.writes = touched();
+        build.files = Some(vec![File { kind: "file".into(), ..Default::default() }; 3]);
+        build.unexplained = Some(vec![Default::default()]);
+        full
+    }
+
+    #[test]
+    fn lists_that_are_not_wanted_come_out_empty() {
+        let (full, mut rest) = (full(), full());
+        let bytes = write(&full).unwrap();
+        assert_eq!(read_keeping(&bytes, Lists::ALL).unwrap(), full);
+        let kept = Lists::ALL.without(Lists::READS.and(Lists::FILES));
+        rest.predicate.blubr_build.steps[0].reads.clear();
+        rest.predicate.blubr_build.files = Some(vec![]);
+        assert_eq!(read_keeping(&bytes, kept).unwrap(), rest);
+        let build = &mut rest.predicate.blubr_build;
+        (build.steps, build.candidates, build.unattributed.writes) = (vec![], vec![], vec![]);
+        build.unexplained = Some(vec![]);
+        rest.predicate.monitor_log = MonitorLog::default();
+        assert_eq!(read_keeping(&bytes, Lists::NONE).unwrap(), rest);
+        // The next one is read whole again.
+        assert_eq!(read(&bytes).unwrap(), full);
+        let mut files = Vec::new();
+        assert!(each_file(&bytes, |file| files.push(file)).unwrap());
+        assert_eq!(Some(files), full.predicate.blubr_build.files);
+        assert!(!each_file(&write(&statement()).unwrap(), |_| {}).unwrap());
+    }
+
+    #[test]
+    fn a_list_of_another_form_is_an_error_also_where_it_is_not_wanted() {
+        let text = String::from_utf8(write(&full()).unwrap()).unwrap();
+        for (from, to) in [
+            ("\"kind\":\"file\"", "\"kind\":7"),
+            ("\"files\":[", "\"files\":7,\"x\":["),
+            ("\"reads\":[{\"path\":\"/x\"", "\"reads\":[{\"path\":1"),
+            ("\"seq\":[1,2]", "\"seq\":[1,\"\"]"),
+        ] {
+            let other = text.replace(from, to);
+            assert_ne!(other, text, "{from}");
+            let said = read_keeping(other.as_bytes(), Lists::NONE).unwrap_err();
+            assert!(matches!(said, ReadError::Form { .. }), "{said}");
+        }
+    }
+
+    #[test]
+    fn little_json_can_not_ask_for_much_memory() {
+        let text = String::from_utf8(write(&statement()).unwrap()).unwrap();
+        let with = |list: &str| text.replace("\"inherited\":[]", &format!("\"inherited\":[{list}]"));
+        let many = vec!["\"\""; LISTS_BYTES_MAX / 48].join(",");
+        let said = read_keeping(with(&many).as_bytes(), Lists::NONE).unwrap_err().to_string();
+        assert!(said.contains("more memory"), "{said}");
+        assert!(read(with(&many).as_bytes()).is_ok());
+        assert!(read_keeping(with("\"a\"").as_bytes(), Lists::NONE).is_ok());
+        let long = format!("\"{}\"", "x".repeat(STRING_BYTES_MAX + 1));
+        assert!(matches!(read(with(&long).as_bytes()), Err(ReadError::LongString)));
+        // A string where a number should be stands in serde's words: cut.
+        let said = text.replace("\"lost\":0", &format!("\"lost\":\"{}\"", "y".repeat(10_000)));
+        let said = read(said.as_bytes()).unwrap_err().to_string();
+        assert!(said.len() < 500, "{said}");
     }
 
     #[test]

@@ -2,7 +2,8 @@
 //!
 //! One statement says what one build did: an in-toto Statement v1 with the predicate runtime-trace v0.1, and under
 //! the predicate's key `blubr_build` what that predicate has no place for. [`canonical::write`] gives the same bytes
-//! for the same statement; [`canonical::read`] takes them back, skips keys that it doesn't know, and is bounded.
+//! for the same statement; [`canonical::read`] takes them back, skips keys that it doesn't know, and is bounded;
+//! [`read_keeping`] does so in little memory, for readers that don't need every list.
 //!
 //! A list that may be "not looked at" is an `Option<Vec<_>>`: `null` says *not checked*, `[]` says *checked, nothing found*.
 //! The two are never merged.
@@ -11,10 +12,12 @@
 
 pub mod build;
 pub mod canonical;
+mod lists;
 pub mod path;
 pub mod statement;
 pub mod trace;
 
 pub use build::BlubrBuild;
-pub use canonical::{ReadError, WriteError, read, write};
+pub use canonical::{ReadError, WriteError, each_file, read, read_keeping, write};
+pub use lists::Lists;
 pub use statement::{PREDICATE_TYPE, Predicate, ResourceDescriptor, STATEMENT_TYPE, Statement};

@@ -23,6 +23,7 @@ pub struct Statement {
     #[serde(rename = "_type")]
     pub kind: String,
     /// The image: its manifest's digest and its config's digest, each where known.
+    #[serde(deserialize_with = "crate::lists::kept")]
     pub subject: Vec<ResourceDescriptor>,
     /// Always [`PREDICATE_TYPE`].
     #[serde(rename = "predicateType")]
@@ -41,13 +42,21 @@ pub struct ResourceDescriptor {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uri: Option<String>,
     /// Digests by algorithm, in lower-case hexadecimal without a prefix (`{"sha256": "..."}`).
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(
+        default,
+        deserialize_with = "crate::lists::map",
+        skip_serializing_if = "BTreeMap::is_empty"
+    )]
     pub digest: BTreeMap<String, String>,
     /// Its media type.
     #[serde(default, rename = "mediaType", skip_serializing_if = "Option::is_none")]
     pub media_type: Option<String>,
     /// Short remarks, e.g. `kind`: `manifest` or `config` on a subject.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(
+        default,
+        deserialize_with = "crate::lists::map",
+        skip_serializing_if = "BTreeMap::is_empty"
+    )]
     pub annotations: BTreeMap<String, String>,
 }
 
@@ -95,10 +104,10 @@ pub struct TracePolicy {
     #[serde(default)]
     pub kernel: String,
     /// The hooks that were attached.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "crate::lists::kept")]
     pub hooks: Vec<String>,
     /// What this kernel did not let the recorder see.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "crate::lists::kept")]
     pub not_covered: Vec<String>,
     /// Whose events were recorded (host-wide unless it was asked otherwise).
     #[serde(default)]

@@ -8,13 +8,13 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MonitorLog {
     /// Programs that were run, in the log's order.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "crate::lists::processes")]
     pub process: Vec<Process>,
     /// Connections and name look-ups, in the log's order; equal ones are one entry with a `count`.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "crate::lists::network")]
     pub network: Vec<Network>,
     /// Files that were read, written or removed, sorted by URI and step.
-    #[serde(default, rename = "fileAccess")]
+    #[serde(default, deserialize_with = "crate::lists::accesses", rename = "fileAccess")]
     pub file_access: Vec<FileAccess>,
 }
 
@@ -33,10 +33,10 @@ pub struct Process {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exe_b64: Option<String>,
     /// The argument vector that the new program sees; what is not UTF-8 in it has become U+FFFD.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "crate::lists::kept")]
     pub argv: Vec<String>,
     /// The argument vector in base64, each argument by itself, where one is not UTF-8.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "crate::lists::kept", skip_serializing_if = "Vec::is_empty")]
     pub argv_b64: Vec<String>,
     /// The argument vector was cut at the recorder's limit.
     #[serde(default, skip_serializing_if = "is_false")]
@@ -179,7 +179,11 @@ pub struct FileAccess {
     /// The path as a `file:` URI, percent-encoded; carries every name without loss.
     pub uri: String,
     /// Its content's digest in the image, where known and where this access was the last write.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(
+        default,
+        deserialize_with = "crate::lists::map",
+        skip_serializing_if = "BTreeMap::is_empty"
+    )]
     pub digest: BTreeMap<String, String>,
     /// How it was touched and by which step.
     pub annotations: AccessAnnotations,
@@ -189,6 +193,7 @@ pub struct FileAccess {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AccessAnnotations {
     /// The kinds of access, sorted, each once.
+    #[serde(deserialize_with = "crate::lists::kept")]
     pub access: Vec<Access>,
     /// Whose tree the path is of.
     #[serde(default)]
@@ -247,6 +252,7 @@ pub struct Touched {
     #[serde(default, skip_serializing_if = "is_container")]
     pub place: Place,
     /// The kinds of access, sorted, each once.
+    #[serde(deserialize_with = "crate::lists::kept")]
     pub access: Vec<Access>,
     /// The last process that touched it so (`PID:START`).
     #[serde(default)]

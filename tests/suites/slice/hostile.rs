@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use blubr_tests::bins;
-use blubr_tests::program::{describe, run};
+use blubr_tests::program::{describe, run, run_on};
 
 use crate::stage::folder;
 
@@ -21,7 +21,7 @@ fn inputs() -> Vec<(&'static str, PathBuf)> {
     let folder = folder("hostile");
     let header =
         r#"{"type":"header","schema":"blubr.log/2","tool":{"name":"blubr-record","version":"9"}}"#;
-    let files: [(&str, Vec<u8>); 8] = [
+    let files: [(&str, Vec<u8>); 13] = [
         ("empty", Vec::new()),
         ("newlines", b"\n\n\n\n".to_vec()),
         ("words", b"this is no log, and no attestation either\n".to_vec()),
@@ -30,6 +30,11 @@ fn inputs() -> Vec<(&'static str, PathBuf)> {
         ("brackets", vec![b'['; 1 << 20]),
         ("version", format!("{header}\n").into_bytes()),
         ("array", b"[1, 2, 3]\n".to_vec()),
+        ("nothing", b"[]".to_vec()),
+        ("brace", b"{".to_vec()),
+        ("object", b"{\"a\":1}".to_vec()),
+        ("armor", [&b"-----BEGIN PGP MESSAGE-----\n\n"[..], &noise(1 << 16)].concat()),
+        ("packet", [&[0xc1][..], &noise(1 << 16)].concat()),
     ];
     let mut inputs: Vec<_> = files
         .into_iter()
@@ -121,14 +126,138 @@ fn attest_refuses_them_as_attestations() {
 }
 
 #[test]
-fn attest_does_not_verify_them() {
-    for (case, path) in inputs() {
-        let mut verify = bins::command("blubr-attest");
-        let answer = run(verify.args(["verify", "--unsigned"]).arg(&path));
-        // What begins like an attestation does not verify (1); what doesn't is no attestation (2).
-        assert!(matches!(answer.status.code(), Some(1 | 2)), "{case}: {}", describe(&verify, &answer));
-        let said = [answer.stdout, answer.stderr].concat();
-        assert!(!said.is_empty() && said.len() < 2_000, "{case}: {}", String::from_utf8_lossy(&said));
+fn attest_verify_refuses_them() {
+    let dockerfile = folder("hostile").join("Dockerfile.verify");
+    std::fs::write(&dockerfile, "FROM scratch\n").unwrap();
+    let dockerfile = dockerfile.display().to_string();
+    let verify = ["verify", "--unsigned", "--dockerfile", &dockerfile, "@"];
+    each_input("blubr-attest", |path| words(&verify, path));
+}
+
+/// Tools that read an attestation, with the word that stands for it.
+fn readers() -> Vec<(&'static str, Vec<String>)> {
+    let folder = folder("hostile");
+    let dockerfile = folder.join("Dockerfile.readers");
+    std::fs::write(&dockerfile, "FROM scratch\n").unwrap();
+    let dockerfile = dockerfile.display().to_string();
+    let all: [(&str, &[&str]); 5] = [
+        ("blubr-attest", &["verify", "--unsigned", "--dockerfile", &dockerfile, "@"]),
+        ("blubr-attest", &["show", "@"]),
+        ("blubr-attest", &["pae", "@"]),
+        ("blubr-diff", &["@", "@"]),
+        ("blubr-attach", &["oci:/nonexistent", "@"]),
+    ];
+    all.map(|(tool, args)| (tool, args.iter().map(|arg| (*arg).to_owned()).collect())).to_vec()
+}
+
+#[test]
+fn a_statement_of_another_kind_is_refused_by_what_it_says() {
+    let path = folder("hostile").join("foreign");
+    let foreign = r#"{"_type":"https://in-toto.io/Statement/v1","predicateType":"https://slsa.dev/provenance/v1","subject":[]}"#;
+    std::fs::write(&path, foreign).unwrap();
+    for (tool, arguments) in readers() {
+        // Neither the bytes that are signed nor attaching ask for the predicate.
+        if tool == "blubr-attach" || arguments.iter().any(|argument| argument == "pae") {
+            continue;
+        }
+        let mut command = bins::command(tool);
+        let answer =
+            run(command.args(words(&arguments.iter().map(String::as_str).collect::<Vec<_>>(), &path)));
+        let said = String::from_utf8_lossy(&answer.stderr).into_owned();
+        assert_eq!(answer.status.code(), Some(2), "{}", describe(&command, &answer));
+        assert!(said.contains("slsa.dev") && said.lines().count() == 1, "{said}");
+    }
+}
+
+#[test]
+fn an_envelope_that_is_cut_anywhere_is_refused_by_each_tool() {
+    // Of the form that blubr-attest writes; the statement in it says nothing.
+    let payload = "eyJfdHlwZSI6IngifQ==";
+    let sig = "AAAA".repeat(700);
+    let whole = format!(
+        "{{\"payload\":\"{payload}\",\"payloadType\":\"application/vnd.in-toto+json\",\"signatures\":[{{\"keyid\":\"ab\",\"sig\":\"{sig}\"}}]}}\n"
+    );
+    let cut = folder("hostile").join("cut");
+    for at in (1..whole.len() - 2).step_by(100) {
+        std::fs::write(&cut, &whole[..at]).unwrap();
+        for (tool, arguments) in readers() {
+            let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+            let arguments = words(&arguments, &cut);
+            let arguments: Vec<_> = arguments.iter().map(std::ffi::OsString::as_os_str).collect();
+            refuses(tool, &format!("cut-{at}"), &arguments);
+        }
+    }
+}
+
+/// A statement with `more` in its place, as far as tools look at it before they read its lists.
+fn statement(more: &str) -> String {
+    let build = r#""build":{"number":1,"engine":"buildkit","client":"1:1","exit":0,"command_exit":0},"dockerfile":null,"context":null,"image":null,"log":{"schema":"blubr.log/1","sha256":"b","events":5,"complete":true},"completeness":{"recording":"complete","lost":0,"from_event":0,"to_event":5,"hooks_missing":[],"steps":{"observed":1,"cached":0,"daemon":0,"not_observed":0,"candidates":0}},"unattributed":{},"unexplained":null"#;
+    format!(
+        r#"{{"_type":"https://in-toto.io/Statement/v1","subject":[],"predicateType":"https://in-toto.io/attestation/runtime-trace/v0.1","predicate":{{"monitor":{{"type":"x"}},"monitoredProcess":{{"hostID":"h","type":"t","event":"e"}},"monitorLog":{{}},"metadata":{{}},"blubr_build":{{{build},{more}}}}}}}"#
+    ) + "\n"
+}
+
+/// The envelope around a statement, not signed by anyone.
+fn envelope(statement: &str) -> Vec<u8> {
+    let mut base64 = Command::new("base64");
+    let payload = run_on(base64.arg("-w0"), statement.as_bytes()).stdout;
+    let (head, tail) =
+        ("{\"payload\":\"", "\",\"payloadType\":\"x\",\"signatures\":[{\"sig\":\"AAAA\"}]}\n");
+    [head.as_bytes(), &payload, tail.as_bytes()].concat()
+}
+
+/// Runs a tool under time(1); gives its status and its memory in KiB.
+fn measured(tool: &str, case: &str, arguments: &[&std::ffi::OsStr]) -> (Option<i32>, u64) {
+    let measure = folder("hostile").join(format!("measure-{tool}-{case}"));
+    let mut command = Command::new("time");
+    command.args(["-q", "-f", "%M", "-o"]).arg(&measure).arg(bins::path(tool)).args(arguments);
+    let answer = run(&mut command);
+    let said = String::from_utf8_lossy(&answer.stderr);
+    assert!(said.lines().count() <= 1 && said.len() < 1000, "{case}: {}", describe(&command, &answer));
+    let kib = std::fs::read_to_string(&measure).unwrap();
+    (answer.status.code(), kib.trim().parse().unwrap())
+}
+
+#[test]
+fn long_attestations_that_ask_for_much_memory_get_little() {
+    let list = |entry: &str, bytes: usize| vec![entry; bytes / (entry.len() + 1)].join(",");
+    let bytes = 10_000_000;
+    let file = r#"{"path":"/usr/share/a/file","kind":"file","layer":"sha256:1","step":"0.3"}"#;
+    let (open, close) = ("[".repeat(90), "]".repeat(90));
+    let cases: [(&str, Vec<u8>); 7] = [
+        ("payload", envelope(&"A".repeat(32_000_000))),
+        (
+            "texts",
+            envelope(&statement(&format!(r#""files":null,"inherited":[{}]"#, list("\"\"", bytes)))),
+        ),
+        ("files", envelope(&statement(&format!(r#""files":[{}]"#, list(file, bytes))))),
+        ("deep", envelope(&statement(&format!(r#""files":null,"x":{open}{close}"#)))),
+        (
+            "string",
+            envelope(&statement(&format!(r#""files":null,"x":"{}""#, "\u{80}".repeat(bytes / 2)))),
+        ),
+        (
+            "signatures",
+            format!(
+                r#"{{"payload":"","payloadType":"x","signatures":[{}]}}"#,
+                list("{\"sig\":\"\"}", 20_000_000)
+            )
+            .into_bytes(),
+        ),
+        ("escapes", format!(r#"{{"payload":"{}"}}"#, "\\n".repeat(10_000_000)).into_bytes()),
+    ];
+    for (case, bytes) in cases {
+        let path = folder("hostile").join(format!("long-{case}"));
+        std::fs::write(&path, bytes).unwrap();
+        for (tool, arguments) in readers() {
+            let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+            let arguments = words(&arguments, &path);
+            let arguments: Vec<_> = arguments.iter().map(std::ffi::OsString::as_os_str).collect();
+            let (status, kib) = measured(tool, case, &arguments);
+            assert!(matches!(status, Some(0..=2)), "{case}: {tool}: {status:?}");
+            assert!(kib <= MEMORY_KIB_MAX, "{case}: {kib} KiB: {tool} {arguments:?}");
+        }
+        std::fs::remove_file(&path).unwrap();
     }
 }
 

@@ -5,7 +5,6 @@ use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::Path;
 
-use blubr_attestation::{ResourceDescriptor, STATEMENT_TYPE};
 use blubr_cli::{Failure, Input};
 use blubr_envelope::{FILE_BYTES_MAX, Kind, SecretKey};
 use blubr_oci::Digest;
@@ -95,52 +94,23 @@ pub fn of(bytes: Vec<u8>, keys: &Keys, name: &str) -> Result<Content, Failure> {
             blubr_envelope::open::opened_message(inside, Vec::new()).map_err(|error| at(&error))?
         }
         Kind::Message if keys.key.is_empty() => return Ok(Content { bytes, kind, said: None }),
-        _ => blubr_envelope::open(&bytes, &secret_keys(keys)?).map_err(|error| at(&error))?,
+        _ => blubr_envelope::open(bytes.as_slice(), &secret_keys(keys)?).map_err(|error| at(&error))?,
     };
-    let said = said(&opened.statement_bytes).map_err(|error| error.at(name))?;
+    let said = said(opened.statement_bytes()).map_err(|error| error.at(name))?;
     Ok(Content { bytes, kind, said: Some(said) })
 }
 
 /// What a statement says. Its predicate may be any: it isn't ours to judge here.
 fn said(statement: &[u8]) -> Result<Said, Failure> {
-    #[derive(serde::Deserialize)]
-    struct Head {
-        #[serde(rename = "_type")]
-        kind: String,
-        #[serde(default)]
-        subject: Vec<ResourceDescriptor>,
-        #[serde(rename = "predicateType")]
-        predicate_type: String,
-        #[serde(default)]
-        predicate: Predicate,
-    }
-    #[derive(Default, serde::Deserialize)]
-    struct Predicate {
-        #[serde(default)]
-        metadata: Metadata,
-    }
-    #[derive(Default, serde::Deserialize)]
-    struct Metadata {
-        #[serde(default, rename = "buildFinishedOn")]
-        finished: Option<String>,
-    }
-    let head: Head = serde_json::from_slice(statement)
-        .map_err(|error| Failure::new(format_args!("it is no in-toto statement: {error}")))?;
-    if head.kind != STATEMENT_TYPE {
-        return Err(Failure::new(format_args!("its _type is {}, not {STATEMENT_TYPE}", head.kind)));
-    }
-    if head.subject.len() > SUBJECTS_MAX {
+    let outline = blubr_attestation::outline(statement).map_err(Failure::new)?;
+    if outline.subject.len() > SUBJECTS_MAX {
         return Err(Failure::new(format_args!("it has more than {SUBJECTS_MAX} subjects")));
     }
-    let digests = head.subject.iter().flat_map(|subject| &subject.digest);
+    let digests = outline.subject.iter().flat_map(|subject| &subject.digest);
     // Algorithms that no registry uses (gitCommit, dirHash) name no image.
     let subjects =
         digests.filter_map(|(name, hex)| Digest::parse(&format!("{name}:{hex}")).ok()).collect();
-    Ok(Said {
-        subjects,
-        predicate_type: head.predicate_type,
-        finished: head.predicate.metadata.finished,
-    })
+    Ok(Said { subjects, predicate_type: outline.predicate_type, finished: outline.finished })
 }
 
 fn secret_keys(keys: &Keys) -> Result<Vec<SecretKey>, Failure> {
@@ -173,6 +143,8 @@ fn passphrase(keys: &Keys) -> Result<Option<Vec<u8>>, Failure> {
 
 #[cfg(test)]
 mod tests {
+    use blubr_attestation::STATEMENT_TYPE;
+
     use super::*;
 
     const HEX: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";

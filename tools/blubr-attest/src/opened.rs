@@ -1,8 +1,9 @@
 //! Reading an attestation's file: whatever of the three kinds it is, and with whatever keys.
 
+use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
-use blubr_attestation::Statement;
+use blubr_attestation::{Lists, Statement};
 use blubr_cli::{Failure, Input};
 use blubr_envelope::cert::KEY_FILE_BYTES_MAX;
 use blubr_envelope::{Cert, FILE_BYTES_MAX, Kind, OpenError, Opened, SecretKey};
@@ -28,17 +29,25 @@ pub struct File {
 impl Attestation {
     /// Reads the file and takes off what is around the statement.
     pub fn open(&self) -> Result<File, Failure> {
-        let (bytes, name) = read(&self.file, FILE_BYTES_MAX)?;
-        let keys = self.keys()?;
-        let opened = if self.gpg && Kind::detect(&bytes) == Ok(Kind::Message) {
-            let passphrase = self.passphrase.get(None)?;
-            let inside = blubr_envelope::gpg::decrypt(&bytes, passphrase.as_deref());
-            let inside = inside.map_err(|error| Failure::new(error).at(&name))?;
-            blubr_envelope::open::opened_message(inside, Vec::new())
-        } else {
-            blubr_envelope::open(&bytes, &keys)
-        };
+        if self.gpg {
+            return self.open_by_gpg();
+        }
+        let input = Input::open(Some(&self.file))?;
+        let name = input.name().to_owned();
+        let opened = blubr_envelope::open(input, &self.keys()?);
         Ok(File { name, opened })
+    }
+
+    fn open_by_gpg(&self) -> Result<File, Failure> {
+        let (bytes, name) = read(&self.file, FILE_BYTES_MAX)?;
+        if Kind::detect(&bytes) != Ok(Kind::Message) {
+            return Ok(File { name, opened: blubr_envelope::open(Cursor::new(bytes), &[]) });
+        }
+        let passphrase = self.passphrase.get(None)?;
+        let inside = blubr_envelope::gpg::decrypt(&bytes, passphrase.as_deref());
+        let inside = inside.map_err(|error| Failure::new(error).at(&name))?;
+        drop(bytes);
+        Ok(File { name, opened: blubr_envelope::open::opened_message(inside, Vec::new()) })
     }
 
     fn keys(&self) -> Result<Vec<SecretKey>, Failure> {
@@ -56,9 +65,10 @@ impl File {
     }
 }
 
-/// The statement within, parsed.
-pub fn statement(name: &str, opened: &Opened) -> Result<Statement, Failure> {
-    blubr_attestation::read(&opened.statement_bytes).map_err(|error| Failure::new(error).at(name))
+/// The statement within, parsed, with these of its lists.
+pub fn statement(name: &str, opened: &Opened, lists: Lists) -> Result<Statement, Failure> {
+    let read = blubr_attestation::read_keeping(opened.statement_bytes(), lists);
+    read.map_err(|error| Failure::new(error).at(name))
 }
 
 /// The secret key in a file; its passphrase is asked for on the terminal when nothing else gives it.

@@ -3,10 +3,10 @@
 use std::fmt::Write as _;
 use std::io::Write as _;
 
-use blubr_attestation::Statement;
 use blubr_attestation::build::{BlubrBuild, File, Outcome, Recording, Status, Step, Taken};
 use blubr_attestation::path;
-use blubr_attestation::trace::{Access, Network, Touched};
+use blubr_attestation::trace::{Access, Counts, Network, Touched};
+use blubr_attestation::{Lists, Statement};
 use blubr_cli::{Common, Exit, Failure, Output, printable};
 use blubr_envelope::{Kind, Opened};
 
@@ -20,16 +20,22 @@ const UNEXPLAINED_SHOWN_MAX: usize = 20;
 /// How many characters of an instruction are shown.
 const TEXT_CHARS_MAX: usize = 100;
 
+/// The lists that the page shows; those that it counts only are in `counts`.
+const SHOWN: Lists = Lists::NETWORK.and(Lists::STEPS).and(Lists::UNEXPLAINED);
+
 /// Carries out `blubr-attest show`.
 pub fn run(args: &Show, common: &Common) -> Result<Exit, Failure> {
     let (name, opened) = args.attestation.open()?.or_trouble()?;
-    let statement = opened::statement(&name, &opened)?;
+    let lists = if args.json || args.sha256sum { Lists::NONE } else { SHOWN };
+    let statement = opened::statement(&name, &opened, lists)?;
     let bytes = if args.json {
-        opened.statement_bytes
+        opened.into_statement_bytes()
     } else if args.sha256sum {
-        sha256sum(&name, &statement)?
+        sha256sum(&name, opened.statement_bytes())?
     } else {
-        Page::new(&statement.predicate.blubr_build, common.color.for_stdout())
+        let mut entries = Entries::default();
+        each_file(&name, opened.statement_bytes(), |file| entries.count(&file))?;
+        Page::new(&statement.predicate.blubr_build, entries, common.color.for_stdout())
             .whole(&statement, &opened)
             .into_bytes()
     };
@@ -39,25 +45,39 @@ pub fn run(args: &Show, common: &Common) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
+fn each_file(name: &str, statement: &[u8], take: impl FnMut(File)) -> Result<bool, Failure> {
+    blubr_attestation::each_file(statement, take).map_err(|error| Failure::new(error).at(name))
+}
+
 /// Lines as sha256sum(1) prints them, of the files that the image shows; names relative to its root.
-fn sha256sum(name: &str, statement: &Statement) -> Result<Vec<u8>, Failure> {
-    let Some(files) = &statement.predicate.blubr_build.files else {
+fn sha256sum(name: &str, statement: &[u8]) -> Result<Vec<u8>, Failure> {
+    let mut out = Vec::new();
+    let listed = each_file(name, statement, |file| {
+        let path = path::bytes(file.path.as_deref(), file.path_b64.as_deref());
+        let (false, Some(sha256), Some(path)) = (file.hidden, &file.sha256, path) else { return };
+        if sha256.len() == 64 && sha256.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            sum_line(sha256, path.strip_prefix(b"/").unwrap_or(&path), &mut out);
+        }
+    })?;
+    if !listed {
         let what = "the attestation lists no files: it was made without --image";
         return Err(Failure::new(what).at(name));
-    };
-    let mut out = Vec::new();
-    for file in files.iter().filter(|file| !file.hidden) {
-        let (Some(sha256), Some(path)) =
-            (&file.sha256, path::bytes(file.path.as_deref(), file.path_b64.as_deref()))
-        else {
-            continue;
-        };
-        if sha256.len() != 64 || !sha256.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-            continue;
-        }
-        sum_line(sha256, path.strip_prefix(b"/").unwrap_or(&path), &mut out);
     }
     Ok(out)
+}
+
+/// How many entries the new layers have.
+#[derive(Default)]
+struct Entries {
+    all: usize,
+    of_known_step: usize,
+}
+
+impl Entries {
+    fn count(&mut self, file: &File) {
+        self.all += 1;
+        self.of_known_step += usize::from(file.step.is_some());
+    }
 }
 
 /// coreutils' form: a name with a backslash or a line break is escaped, and the line begins with a backslash.
@@ -81,13 +101,14 @@ fn sum_line(sha256: &str, path: &[u8], out: &mut Vec<u8>) {
 
 struct Page<'a> {
     build: &'a BlubrBuild,
+    entries: Entries,
     color: bool,
     out: String,
 }
 
 impl<'a> Page<'a> {
-    fn new(build: &'a BlubrBuild, color: bool) -> Self {
-        Self { build, color, out: String::new() }
+    fn new(build: &'a BlubrBuild, entries: Entries, color: bool) -> Self {
+        Self { build, entries, color, out: String::new() }
     }
 
     fn whole(mut self, statement: &Statement, opened: &Opened) -> String {
@@ -153,7 +174,7 @@ impl<'a> Page<'a> {
     }
 
     fn signed(&mut self, opened: &Opened) {
-        let text = match &opened.envelope {
+        let text = match opened.envelope() {
             None => "by nobody".to_owned(),
             Some(envelope) => {
                 let keys: Vec<&str> = envelope.signatures.iter().map(|one| one.keyid.as_str()).collect();
@@ -184,12 +205,12 @@ impl<'a> Page<'a> {
         }
         for candidate in &self.build.candidates {
             self.line(format!("  one of the steps {}:", candidate.steps.join(", ")));
-            self.did(candidate.processes.len(), &candidate.writes, &candidate.reads);
+            self.did(&candidate.counts, &candidate.writes);
         }
         let rest = &self.build.unattributed;
         if rest.counts.processes + rest.counts.network + rest.counts.writes > 0 {
             self.line("  belonging to no step:");
-            self.did(rest.processes.len(), &rest.writes, &rest.reads);
+            self.did(&rest.counts, &rest.writes);
             let shared = rest.writes.iter().filter(|touched| touched.shared).count();
             if shared > 0 {
                 let what = "of these changes another build of the same time has too, or may have";
@@ -215,18 +236,18 @@ impl<'a> Page<'a> {
             Status::Candidates => "one of several",
         };
         self.line(format!("  {lines:<11} {status:<14} {}", one_line(&step.text)));
-        self.did(step.processes.len(), &step.writes, &step.reads);
+        self.did(&step.counts, &step.writes);
         for one in &step.network {
             self.line(format!("{:14}{}", "", connection(one)));
         }
     }
 
-    fn did(&mut self, processes: usize, writes: &[Touched], reads: &[Touched]) {
+    fn did(&mut self, counts: &Counts, writes: &[Touched]) {
         let mut parts = Vec::new();
         for (count, one, many) in [
-            (processes, "program run", "programs run"),
-            (reads.len(), "path read", "paths read"),
-            (writes.len(), "path changed", "paths changed"),
+            (counts.processes, "program run", "programs run"),
+            (counts.reads, "path read", "paths read"),
+            (counts.writes, "path changed", "paths changed"),
         ] {
             if count > 0 {
                 parts.push(format!("{count} {}", if count == 1 { one } else { many }));
@@ -276,11 +297,9 @@ impl<'a> Page<'a> {
             self.line("  not checked");
             return;
         };
-        let files: Vec<&File> = self.build.files.iter().flatten().collect();
-        let known = files.iter().filter(|file| file.step.is_some()).count();
+        let Entries { all, of_known_step } = self.entries;
         self.line(format!(
-            "  {} entries in new layers, of {known} of them the step is known",
-            files.len()
+            "  {all} entries in new layers, of {of_known_step} of them the step is known"
         ));
         if list.is_empty() {
             self.line("  every entry is explained by an event, and every recorded write by the image");

@@ -124,12 +124,16 @@ pub fn all(plan: &Plan, keys: &Keys, statement: &[u8]) -> Result<(), Failure> {
 /// Prints what an envelope's signature covers.
 pub fn pae(args: &cli::Pae) -> Result<Exit, Failure> {
     let (_, opened) = args.attestation.open()?.or_trouble()?;
-    let bytes = match &opened.envelope {
+    let (head, payload) = match opened.envelope() {
         Some(envelope) => envelope.pae(),
-        None => blubr_envelope::pae(PAYLOAD_TYPE, &opened.statement_bytes),
+        None => {
+            let bytes = opened.statement_bytes();
+            (blubr_envelope::pae_head(PAYLOAD_TYPE, bytes.len()), bytes)
+        }
     };
     let mut output = Output::create(None)?;
-    output.write_all(&bytes).map_err(|error| Failure::io(output.name(), &error))?;
+    let written = output.write_all(head.as_bytes()).and_then(|()| output.write_all(payload));
+    written.map_err(|error| Failure::io(output.name(), &error))?;
     output.commit()?;
     Ok(Exit::Done)
 }

@@ -4,45 +4,35 @@ use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 
-use blubr_attestation::Statement;
+use blubr_attestation::Lists;
 use blubr_cli::{Failure, Input};
 use blubr_envelope::SecretKey;
 
 use crate::cli::Compare;
+use crate::record::{Files, Record};
 
 /// Bytes of a key file; a key with many identities and signatures has some 100 kB.
 const KEY_BYTES_MAX: u64 = 4 * 1024 * 1024;
 /// Bytes of a passphrase.
 const PASSPHRASE_BYTES_MAX: u64 = 4096;
 
+/// The lists of a statement that are compared; the files come one by one.
+const COMPARED: Lists = Lists::NETWORK.and(Lists::STEPS).and(Lists::PROGRAMS).and(Lists::UNEXPLAINED);
+
 /// Opens one. Nothing is verified: that is blubr-attest verify's affair.
 ///
 /// # Errors
 /// When it can't be read, isn't an attestation, or is encrypted and no key opens it.
-pub fn open(path: &Path, keys: &[SecretKey]) -> Result<Statement, Failure> {
+pub fn open(path: &Path, keys: &[SecretKey]) -> Result<Record, Failure> {
     let input = Input::open(Some(path))?;
     let name = input.name().to_owned();
-    let bytes = input.read_to_end(blubr_envelope::FILE_BYTES_MAX as u64)?;
-    let opened = blubr_envelope::open(&bytes, keys).map_err(|e| Failure::new(e).at(&name))?;
-    drop(bytes);
-    let mut statement =
-        blubr_attestation::read(&opened.statement_bytes).map_err(|e| Failure::new(e).at(&name))?;
-    forget(&mut statement);
-    Ok(statement)
-}
-
-/// Drops what is never compared, so that two records take little more memory than one.
-fn forget(statement: &mut Statement) {
-    let predicate = &mut statement.predicate;
-    predicate.monitor_log.process = Vec::new();
-    predicate.monitor_log.file_access = Vec::new();
-    let build = &mut predicate.blubr_build;
-    build.unattributed.reads = Vec::new();
-    build.candidates.iter_mut().for_each(|c| c.reads = Vec::new());
-    for step in &mut build.steps {
-        step.reads = Vec::new();
-        step.evidence = Vec::new();
-    }
+    let opened = blubr_envelope::open(input, keys).map_err(|e| Failure::new(e).at(&name))?;
+    let bytes = opened.into_statement_bytes();
+    let fail = |e: blubr_attestation::ReadError| Failure::new(e).at(&name);
+    let statement = blubr_attestation::read_keeping(&bytes, COMPARED).map_err(fail)?;
+    let mut files = Files::default();
+    let there = blubr_attestation::each_file(&bytes, |file| files.add(file)).map_err(fail)?;
+    Ok(Record { statement, files: there.then_some(files) })
 }
 
 /// The secret keys that the flags name.

@@ -12,6 +12,7 @@ pub mod compare;
 pub mod normalise;
 pub mod output;
 mod plan;
+pub mod record;
 pub mod reverse;
 pub mod severity;
 mod source;
@@ -55,8 +56,8 @@ fn run_two(old: &Path, new: &Path, flags: &Compare, common: &Common) -> Result<E
 
 fn run_image(one: &Path, image: &str, flags: &Compare, common: &Common) -> Result<Exit, Failure> {
     let keys = attestation::keys(flags)?;
-    let statement = attestation::open(one, &keys)?;
-    let build = &statement.predicate.blubr_build;
+    let record = attestation::open(one, &keys)?;
+    let build = record.build();
     let file = match &flags.dockerfile {
         Some(path) => Some(Input::open(Some(path))?.read_to_end(DOCKERFILE_BYTES_MAX)?),
         None => None,
@@ -68,7 +69,7 @@ fn run_image(one: &Path, image: &str, flags: &Compare, common: &Common) -> Resul
     let mut opened = source::open(image)?;
     let wanted = flags.only.is_empty() || flags.only.contains(&cli::Subject::Files);
     let ids = opened.image.config.diff_ids().to_vec();
-    let mut checker = Checker::new(build, &ids).filter(|_| !flags.no_layers && wanted);
+    let mut checker = Checker::new(&record, &ids).filter(|_| !flags.no_layers && wanted);
     if let Some(checker) = &mut checker {
         for (index, id) in ids.iter().enumerate() {
             if checker.wants(id.as_str()) {
@@ -78,11 +79,15 @@ fn run_image(one: &Path, image: &str, flags: &Compare, common: &Common) -> Resul
     }
     let reversed = reverse::reverse(&opened.image.config, None);
     let side = ImageSide { image: &opened.image, reversed: &reversed, files: checker };
-    let mut found =
-        compare::against_image(&statement, side, recorded.as_ref().map_err(String::as_str), &flags.only);
+    let mut found = compare::against_image(
+        &record.statement,
+        side,
+        recorded.as_ref().map_err(String::as_str),
+        &flags.only,
+    );
     if !wanted {
         // Not asked for.
-    } else if build.files.is_none() {
+    } else if record.files.is_none() {
         found.not_compared.push("the files: the record was made without the image".to_owned());
     } else if flags.no_layers {
         found.not_compared.push("the files: --no-layers".to_owned());

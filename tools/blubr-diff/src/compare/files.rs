@@ -1,30 +1,25 @@
 //! The files that were written: by the image's layers where both records have them, else by the recorded writes.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::iter::Peekable;
+use std::ops::Range;
 
 use blubr_attestation::BlubrBuild;
-use blubr_attestation::build::File;
 use blubr_image::Digest;
-use blubr_image::layer::{Entry, Kind};
+use blubr_image::layer::{self, Kind};
 
-use crate::cli::Subject::Files;
+use crate::cli::Subject::Files as Subject;
 use crate::compare::unseen::{self, Unseen};
 use crate::compare::{Difference, Found, SHOWN_MAX, shown};
 use crate::normalise::Rules;
+use crate::record::{Entry, Files, Record, Sum};
 use crate::severity::Severity::{Alert, Change, Warning};
 
-fn path(file: &File) -> String {
-    match (&file.path, &file.path_b64) {
-        (Some(path), _) => path.clone(),
-        (None, Some(b64)) => format!("base64:{b64}"),
-        (None, None) => String::new(),
-    }
-}
-
 /// Compares them.
-pub fn compare(old: &BlubrBuild, new: &BlubrBuild, rules: &mut Rules, found: &mut Found) {
+pub fn compare(old: &Record, new: &Record, rules: &mut Rules, found: &mut Found) {
     match (&old.files, &new.files) {
-        (Some(a), Some(b)) => contents(old, a, new, b, rules, found),
+        (Some(a), Some(b)) => contents((old.build(), a), (new.build(), b), rules, found),
         _ => {
             let which = match (&old.files, &new.files) {
                 (None, None) => "neither record has the image's files",
@@ -32,69 +27,135 @@ pub fn compare(old: &BlubrBuild, new: &BlubrBuild, rules: &mut Rules, found: &mu
                 _ => "the newer record doesn't have the image's files",
             };
             found.not_compared.push(format!("the contents of files: {which}"));
-            writes(old, new, rules, found);
+            writes(old.build(), new.build(), rules, found);
         }
     }
 }
 
-/// What an entry is: kind, sum, link target, and the step that wrote it.
-type Content<'a> = (&'a str, Option<&'a str>, Option<&'a str>, Option<&'a str>);
+/// Entries sorted by the names by which they are compared. Layers may hide several of one name, and a rule may make two names
+/// one.
+struct Sorted<'a> {
+    files: &'a Files,
+    /// Names that aren't the entries' own.
+    other: HashMap<usize, String>,
+    order: Vec<u32>,
+}
 
-/// The entries of each name, sorted: layers may hide several of one name, and a rule may make two names one.
-fn entries<'a>(files: &'a [File], rules: &mut Rules) -> BTreeMap<String, Vec<Content<'a>>> {
-    let mut map: BTreeMap<String, Vec<Content<'a>>> = BTreeMap::new();
-    // What a later layer hides is in the image all the same: a secret that was removed can be read there.
-    for f in files {
-        let content = (f.kind.as_str(), f.sha256.as_deref(), f.target.as_deref(), f.step.as_deref());
-        let name = rules.text(&path(f));
-        let name = if f.hidden { format!("{name} (hidden by a later layer)") } else { name };
-        map.entry(name).or_default().push(content);
+impl<'a> Sorted<'a> {
+    fn new(files: &'a Files, rules: &mut Rules) -> Self {
+        let mut other = HashMap::new();
+        for (at, entry) in files.iter().enumerate() {
+            let name = match entry.path() {
+                Cow::Borrowed(path) => rules.text(path),
+                Cow::Owned(path) => Cow::Owned(rules.text(&path).into_owned()),
+            };
+            if let Cow::Owned(name) = name {
+                other.insert(at, name);
+            }
+        }
+        // A statement has fewer entries than a u32 counts.
+        let order = (0..u32::try_from(files.len()).unwrap_or(u32::MAX)).collect();
+        let mut sorted = Self { files, other, order };
+        let mut order = std::mem::take(&mut sorted.order);
+        order.sort_unstable_by(|a, b| {
+            let (one, other) = (sorted.name(*a), sorted.name(*b));
+            let content = |at: u32| files.get(at as usize).map(|entry| content_of(&entry));
+            one.cmp(&other).then_with(|| content(*a).cmp(&content(*b)))
+        });
+        Self { order, ..sorted }
     }
-    map.values_mut().for_each(|contents| contents.sort_unstable());
-    map
+
+    /// The name of an entry, and whether a later layer hides it. What was removed can be read in the image all the same, a
+    /// secret for one.
+    fn name(&self, at: u32) -> (&str, bool) {
+        let at = at as usize;
+        let entry = self.files.get(at);
+        let own = entry.map_or("", |entry| entry.name);
+        let name = self.other.get(&at).map_or(own, String::as_str);
+        (name, entry.is_some_and(|entry| entry.hidden))
+    }
+
+    /// The name that stands at `from` in the order.
+    fn name_from(&self, from: usize) -> Option<(&str, bool)> {
+        self.order.get(from).map(|at| self.name(*at))
+    }
+
+    /// Where the entries of a name end that begin at `from`.
+    fn end_of(&self, name: (&str, bool), from: usize) -> usize {
+        from + self.order.iter().skip(from).take_while(|at| self.name(**at) == name).count()
+    }
+
+    /// The entries of a part of the order.
+    fn entries(&self, part: Range<usize>) -> Peekable<impl Iterator<Item = Entry<'a>>> {
+        let part = self.order.get(part).unwrap_or_default();
+        part.iter().filter_map(|at| self.files.get(*at as usize)).peekable()
+    }
+}
+
+/// Lines of which the first few are shown, and all are counted.
+#[derive(Default)]
+struct Lines {
+    first: Vec<String>,
+    count: usize,
+}
+
+impl Lines {
+    fn push(&mut self, line: impl FnOnce() -> String) {
+        self.count += 1;
+        if self.first.len() < SHOWN_MAX {
+            self.first.push(line());
+        }
+    }
+
+    fn shown(mut self) -> Vec<String> {
+        if let Some(more) = self.count.checked_sub(self.first.len()).filter(|more| *more > 0) {
+            self.first.push(format!("... and {more} more"));
+        }
+        self.first
+    }
 }
 
 fn contents(
-    old: &BlubrBuild,
-    a: &[File],
-    new: &BlubrBuild,
-    b: &[File],
+    (old, a): (&BlubrBuild, &Files),
+    (new, b): (&BlubrBuild, &Files),
     rules: &mut Rules,
     found: &mut Found,
 ) {
-    let (a, b) = (entries(a, rules), entries(b, rules));
-    let text = |build: &BlubrBuild, step: Option<&str>| {
-        step.and_then(|id| build.steps.iter().find(|s| s.id == id)).map(|s| s.text.clone())
-    };
-    let by = |build: &BlubrBuild, step: Option<&str>| match text(build, step) {
+    let (a, b) = (Sorted::new(a, rules), Sorted::new(b, rules));
+    let (mut at_a, mut at_b) = (0, 0);
+    let (old, new) = (texts(old), texts(new));
+    let by = |step: Option<&str>| match text(&new, step) {
         Some(text) => format!(" by {}", text.lines().next().unwrap_or("")),
         None => " by no known step".to_owned(),
     };
-    let mut added = Vec::new();
-    let mut other = Vec::new();
-    let mut unexpected = Vec::new();
-    let mut gone = Vec::new();
-    for (path, contents) in &b {
-        let before = a.get(path).map(Vec::as_slice).unwrap_or_default();
-        let (old_ones, new_ones) = unmatched(before, contents);
-        for content in new_ones.iter().skip(old_ones.len()) {
-            added.push(format!("+ {} {path}{}", content.0, by(new, content.3)));
-        }
-        for content in old_ones.iter().skip(new_ones.len()) {
-            gone.push(format!("- {} {path}", content.0));
-        }
-        for (before, content) in old_ones.iter().zip(&new_ones) {
-            let line = format!("{} -> {} {path}{}", sum(before), sum(content), by(new, content.3));
-            let (old_text, new_text) = (text(old, before.3), text(new, content.3));
-            if new_text.is_some() && old_text == new_text {
-                unexpected.push(line)
-            } else {
-                other.push(line)
+    let [mut unexpected, mut other, mut added, mut gone] = [(); 4].map(|()| Lines::default());
+    loop {
+        let name = match (a.name_from(at_a), b.name_from(at_b)) {
+            (Some(x), Some(y)) => x.min(y),
+            (Some(only), None) | (None, Some(only)) => only,
+            (None, None) => break,
+        };
+        let (end_a, end_b) = (a.end_of(name, at_a), b.end_of(name, at_b));
+        let path = || format!("{}{}", name.0, if name.1 { " (hidden by a later layer)" } else { "" });
+        let before = unmatched(a.entries(at_a..end_a), b.entries(at_b..end_b));
+        let now = unmatched(b.entries(at_b..end_b), a.entries(at_a..end_a));
+        (at_a, at_b) = (end_a, end_b);
+        let (mut before, mut now) = (before, now);
+        loop {
+            match (before.next(), now.next()) {
+                (None, None) => break,
+                (None, Some(entry)) => {
+                    added.push(|| format!("+ {} {}{}", entry.kind, path(), by(entry.step)));
+                }
+                (Some(entry), None) => gone.push(|| format!("- {} {}", entry.kind, path())),
+                (Some(was), Some(is)) => {
+                    let (old_text, new_text) = (text(&old, was.step), text(&new, is.step));
+                    let same_step = new_text.is_some() && old_text == new_text;
+                    let list = if same_step { &mut unexpected } else { &mut other };
+                    list.push(|| format!("{} -> {} {}{}", sum(&was), sum(&is), path(), by(is.step)));
+                }
             }
         }
-    }
-    for (path, contents) in a.iter().filter(|(path, _)| !b.contains_key(*path)) {
-        gone.extend(contents.iter().map(|content| format!("- {} {path}", content.0)));
     }
     for (list, severity, what) in [
         (unexpected, Warning, "with another content although their step is the same"),
@@ -102,35 +163,49 @@ fn contents(
         (added, Change, "that are new"),
         (gone, Change, "that are gone"),
     ] {
-        if !list.is_empty() {
-            let what = format!("files {what}: {}", list.len());
-            found.add(Difference::new(Files, severity, what).detail(shown(list)));
+        if list.count > 0 {
+            let what = format!("files {what}: {}", list.count);
+            found.add(Difference::new(Subject, severity, what).detail(list.shown()));
         }
     }
 }
 
-/// What of two lists of entries with one name has no equal in the other; which step wrote it doesn't count.
-fn unmatched<'a>(old: &[Content<'a>], new: &[Content<'a>]) -> (Vec<Content<'a>>, Vec<Content<'a>>) {
-    let mut old_ones = old.to_vec();
-    let mut new_ones = Vec::new();
-    for content in new {
-        let equal = |c: &Content<'_>| (c.0, c.1, c.2) == (content.0, content.1, content.2);
-        match old_ones.iter().position(equal) {
-            Some(at) => drop(old_ones.remove(at)),
-            None => new_ones.push(*content),
-        }
-    }
-    (old_ones, new_ones)
+/// The instructions of steps, by id.
+type Texts<'a> = HashMap<&'a str, &'a str>;
+
+fn text<'a>(texts: &Texts<'a>, step: Option<&str>) -> Option<&'a str> {
+    step.and_then(|id| texts.get(id)).copied()
+}
+
+fn texts(build: &BlubrBuild) -> Texts<'_> {
+    build.steps.iter().map(|step| (step.id.as_str(), step.text.as_str())).collect()
+}
+
+/// What of the entries of one name has no equal among the other ones, of which each stands for one; which step wrote it
+/// doesn't count. Both are sorted by their content.
+fn unmatched<'a>(
+    mine: impl Iterator<Item = Entry<'a>>,
+    mut others: Peekable<impl Iterator<Item = Entry<'a>>>,
+) -> impl Iterator<Item = Entry<'a>> {
+    mine.filter(move |entry| {
+        while others.next_if(|other| content_of(other) < content_of(entry)).is_some() {}
+        others.next_if(|other| content_of(other) == content_of(entry)).is_none()
+    })
+}
+
+/// What of two entries is compared.
+fn content_of<'a>(entry: &Entry<'a>) -> (&'a str, Option<Sum<'a>>, Option<&'a str>) {
+    (entry.kind, entry.sha256, entry.target)
 }
 
 /// The start of a sum, or the kind and the target.
-fn sum(content: &Content<'_>) -> String {
+fn sum(entry: &Entry<'_>) -> String {
     /// Digits of a sum that people compare.
     const SUM_CHARS: usize = 12;
-    match (content.1, content.2) {
-        (Some(sum), _) => sum.get(..SUM_CHARS).unwrap_or(sum).to_owned(),
-        (None, Some(target)) => format!("{} to {target}", content.0),
-        (None, None) => content.0.to_owned(),
+    match (entry.sha256, entry.target) {
+        (Some(sum), _) => sum.to_string().chars().take(SUM_CHARS).collect(),
+        (None, Some(target)) => format!("{} to {target}", entry.kind),
+        (None, None) => entry.kind.to_owned(),
     }
 }
 
@@ -150,7 +225,8 @@ fn writes(old: &BlubrBuild, new: &BlubrBuild, rules: &mut Rules, found: &mut Fou
                 .clone()
                 .unwrap_or_else(|| format!("base64:{}", t.path_b64.clone().unwrap_or_default()))
         };
-        lists.iter().flat_map(|(writes, _)| writes.iter()).map(|t| rules.text(&name(t))).collect()
+        let all = lists.iter().flat_map(|(writes, _)| writes.iter());
+        all.map(|t| rules.text(&name(t)).into_owned()).collect()
     };
     let (a, b) = (paths(old, &unseen.old), paths(new, &unseen.new));
     if cut {
@@ -163,7 +239,7 @@ fn writes(old: &BlubrBuild, new: &BlubrBuild, rules: &mut Rules, found: &mut Fou
         .chain(b.difference(&a).map(|p| format!("+ {p}")))
         .collect();
     if !lines.is_empty() {
-        found.add(Difference::new(Files, Change, "other names were written").detail(shown(lines)));
+        found.add(Difference::new(Subject, Change, "other names were written").detail(shown(lines)));
     }
 }
 
@@ -182,7 +258,7 @@ pub struct Checker<'a> {
 }
 
 struct Expected<'a> {
-    file: &'a File,
+    file: Entry<'a>,
     /// What the image has.
     seen: Option<Seen>,
 }
@@ -195,7 +271,7 @@ struct Seen {
 }
 
 impl Seen {
-    fn of(entry: &Entry) -> Self {
+    fn of(entry: &layer::Entry) -> Self {
         let kind = match entry.kind {
             Kind::File => "file",
             Kind::Dir => "directory",
@@ -210,19 +286,19 @@ impl Seen {
         Self { kind, sha256: entry.sha256.clone(), target }
     }
 
-    fn is(&self, file: &File) -> bool {
-        // A hard link may be a file in its own right where layers were put together anew: its content is not recorded.
+    fn is(&self, file: &Entry<'_>) -> bool {
+        let recorded = file.sha256.map(|sum| sum.to_string());
         self.kind == file.kind
-            && self.sha256.as_ref().map(Digest::hex) == file.sha256.as_deref()
-            && self.target == file.target
+            && self.sha256.as_ref().map(Digest::hex) == recorded.as_deref()
+            && self.target.as_deref() == file.target
     }
 
     fn text(&self) -> String {
-        text(self.kind, self.sha256.as_ref().map(Digest::hex), self.target.as_deref())
+        content(self.kind, self.sha256.as_ref().map(Digest::hex), self.target.as_deref())
     }
 }
 
-fn text(kind: &str, sha256: Option<&str>, target: Option<&str>) -> String {
+fn content(kind: &str, sha256: Option<&str>, target: Option<&str>) -> String {
     match (sha256, target) {
         (Some(sum), _) => sum.to_owned(),
         (None, Some(target)) => format!("{kind} to {target}"),
@@ -232,22 +308,19 @@ fn text(kind: &str, sha256: Option<&str>, target: Option<&str>) -> String {
 
 impl<'a> Checker<'a> {
     /// `None` where the record has no files. `layers`: the image's, by diff_id.
-    pub fn new(build: &'a BlubrBuild, layers: &[Digest]) -> Option<Self> {
-        let files = build.files.as_ref()?;
+    pub fn new(record: &'a Record, layers: &[Digest]) -> Option<Self> {
+        let (build, files) = (record.build(), record.files.as_ref()?);
         let recorded = build.image.as_ref().map(|i| i.diff_ids.iter().map(String::as_str));
         let by_layer = recorded.is_some_and(|ids| ids.eq(layers.iter().map(Digest::as_str)));
         let mut expected = BTreeMap::new();
-        for file in files
-            .iter()
-            .filter(|f| by_layer || !(f.hidden || matches!(f.kind.as_str(), "whiteout" | "opaque")))
+        for file in
+            files.iter().filter(|f| by_layer || !(f.hidden || matches!(f.kind, "whiteout" | "opaque")))
         {
-            let Some(bytes) =
-                blubr_attestation::path::bytes(file.path.as_deref(), file.path_b64.as_deref())
-            else {
-                continue;
-            };
+            let (text, base64) =
+                if file.is_base64 { (None, Some(file.name)) } else { (Some(file.name), None) };
+            let Some(bytes) = blubr_attestation::path::bytes(text, base64) else { continue };
             let name = bytes.strip_prefix(b"/").unwrap_or(&bytes).to_vec();
-            let layer = if by_layer { file.layer.as_str() } else { "" };
+            let layer = if by_layer { file.layer } else { "" };
             expected.insert((layer, name), Expected { file, seen: None });
         }
         Some(Self { expected, by_layer, inherited: &build.inherited, extra: Vec::new(), extra_count: 0 })
@@ -263,7 +336,7 @@ impl<'a> Checker<'a> {
     }
 
     /// Takes one entry. Of two with the same name the later one counts, as engines unpack them.
-    pub fn entry(&mut self, layer: &'a str, entry: &Entry) {
+    pub fn entry(&mut self, layer: &'a str, entry: &layer::Entry) {
         let key = (if self.by_layer { layer } else { "" }, entry.path.clone());
         if !self.by_layer && matches!(entry.kind, Kind::Whiteout | Kind::Opaque) {
             return self.gone(&key.1, entry.kind == Kind::Whiteout);
@@ -301,12 +374,16 @@ impl<'a> Checker<'a> {
     pub fn finish(mut self, found: &mut Found) {
         let mut wrong = Vec::new();
         for expected in self.expected.values() {
-            let (file, name) = (expected.file, path(expected.file));
+            let (file, name) = (&expected.file, expected.file.path());
             match &expected.seen {
                 None => wrong.push(format!("- {name}: the record has it, the image doesn't")),
                 Some(seen) if seen.is(file) => {}
                 Some(seen) => {
-                    let recorded = text(&file.kind, file.sha256.as_deref(), file.target.as_deref());
+                    let recorded = content(
+                        file.kind,
+                        file.sha256.map(|sum| sum.to_string()).as_deref(),
+                        file.target,
+                    );
                     wrong.push(format!("{name}: recorded {recorded}, in the image {}", seen.text()));
                 }
             }
@@ -315,7 +392,7 @@ impl<'a> Checker<'a> {
         wrong.append(&mut self.extra);
         if count > 0 {
             let what = format!("files of the image that are not what the record says: {count}");
-            found.add(Difference::new(Files, Alert, what).detail(shown(wrong)));
+            found.add(Difference::new(Subject, Alert, what).detail(shown(wrong)));
         } else if !self.by_layer {
             found.not_compared.push(
                 "owners, modes and times of files: the image has other layers, and the record holds them by layer only"

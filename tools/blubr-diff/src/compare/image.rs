@@ -1,16 +1,16 @@
 //! The image: platform, names, layers, digests.
 
 use blubr_attestation::BlubrBuild;
-use blubr_attestation::build::File;
 
 use crate::cli::Subject::Image;
 use crate::compare::{Difference, Found};
 use crate::normalise::{DIGESTS, Rules};
+use crate::record::{Entry, Record};
 use crate::severity::Severity::{Alert, Change, Info, Warning};
 
 /// Compares them.
-pub fn compare(old: &BlubrBuild, new: &BlubrBuild, rules: &mut Rules, found: &mut Found) {
-    let (a, b) = match (&old.image, &new.image) {
+pub fn compare(old: &Record, new: &Record, rules: &mut Rules, found: &mut Found) {
+    let (a, b) = match (&old.build().image, &new.build().image) {
         (Some(a), Some(b)) => (a, b),
         (None, None) => {
             return found.not_compared.push("the image: neither record was made with one".to_owned());
@@ -50,7 +50,10 @@ pub fn compare(old: &BlubrBuild, new: &BlubrBuild, rules: &mut Rules, found: &mu
     }
     if a.config_digest != b.config_digest {
         if only_times
-            || (layers_same && rules.on() && a.created != b.created && same_but_for_config(old, new))
+            || (layers_same
+                && rules.on()
+                && a.created != b.created
+                && same_but_for_config(old.build(), new.build()))
         {
             found.not_compared.push(
                 "the image's config: its digest differs, as its times do, and the records hold no more of it"
@@ -85,29 +88,22 @@ fn same_but_for_config(old: &BlubrBuild, new: &BlubrBuild) -> bool {
 }
 
 /// Whether two layers have the same entries; not if either list isn't known.
-fn same_entries(old: &BlubrBuild, a: &str, new: &BlubrBuild, b: &str) -> bool {
-    let list = |build: &BlubrBuild, layer: &str| -> Option<Vec<Vec<String>>> {
-        let files = build.files.as_ref()?.iter().filter(|f| f.layer == layer);
-        let mut list: Vec<Vec<String>> = files.map(entry).collect();
-        list.sort();
-        Some(list)
-    };
+fn same_entries(old: &Record, a: &str, new: &Record, b: &str) -> bool {
     // An inherited layer has no list: its digest is all that is known of it.
-    let made_here = |build: &BlubrBuild, layer: &str| !build.inherited.iter().any(|l| l == layer);
-    made_here(old, a) && made_here(new, b) && list(old, a).is_some() && list(old, a) == list(new, b)
+    let made_here = |record: &Record, layer: &str| !record.build().inherited.iter().any(|l| l == layer);
+    made_here(old, a)
+        && made_here(new, b)
+        && entries(old, a).is_some()
+        && entries(old, a) == entries(new, b)
 }
 
-fn entry(file: &File) -> Vec<String> {
-    let part = |part: &Option<String>| part.clone().unwrap_or_default();
-    let size = file.size.map(|s| s.to_string()).unwrap_or_default();
-    vec![
-        part(&file.path),
-        part(&file.path_b64),
-        file.kind.clone(),
-        part(&file.sha256),
-        size,
-        part(&file.target),
-    ]
+/// A layer's entries, sorted, without who wrote them.
+fn entries<'a>(record: &'a Record, layer: &str) -> Option<Vec<Entry<'a>>> {
+    let files = record.files.as_ref()?.iter().filter(|f| f.layer == layer);
+    let mut list: Vec<Entry<'a>> =
+        files.map(|f| Entry { layer: "", step: None, hidden: false, ..f }).collect();
+    list.sort_unstable();
+    Some(list)
 }
 
 fn layers(a: &[String], b: &[String], found: &mut Found) {

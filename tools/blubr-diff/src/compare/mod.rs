@@ -14,10 +14,9 @@ mod unseen;
 
 use std::collections::BTreeMap;
 
-use blubr_attestation::Statement;
-
 use crate::cli::Subject;
 use crate::normalise::Rules;
+use crate::record::Record;
 use crate::severity::Severity;
 
 pub use against_image::{ImageSide, against_image};
@@ -126,11 +125,10 @@ fn counted<T: Ord>(values: impl IntoIterator<Item = T>) -> BTreeMap<T, u64> {
 }
 
 /// Compares two records. `only`: these subjects; none means all.
-pub fn compare(old: &Statement, new: &Statement, rules: &mut Rules, only: &[Subject]) -> Found {
+pub fn compare(old: &Record, new: &Record, rules: &mut Rules, only: &[Subject]) -> Found {
     let mut found = Found::default();
     let wanted = |subject| only.is_empty() || only.contains(&subject);
-    let (old, new) = (&old.predicate, &new.predicate);
-    let (a, b) = (&old.blubr_build, &new.blubr_build);
+    let (a, b) = (old.build(), new.build());
     if wanted(Subject::Dockerfile) {
         found.subject(Subject::Dockerfile, "the Dockerfile is the same", |f| {
             dockerfile::compare(a, b, f)
@@ -148,23 +146,23 @@ pub fn compare(old: &Statement, new: &Statement, rules: &mut Rules, only: &[Subj
         found.subject(Subject::Processes, what, |f| processes::compare(a, b, rules, f));
     }
     if wanted(Subject::Network) {
-        let (x, y) = (&old.monitor_log.network, &new.monitor_log.network);
+        let [x, y] = [old, new].map(|record| &record.statement.predicate.monitor_log.network);
         found.subject(Subject::Network, "the records show the same hosts", |f| {
             network::compare((a, x), (b, y), rules, f)
         });
     }
     if wanted(Subject::Files) {
         let what = "the images have files of the same names, kinds and contents";
-        found.subject(Subject::Files, what, |f| files::compare(a, b, rules, f));
+        found.subject(Subject::Files, what, |f| files::compare(old, new, rules, f));
     }
     if wanted(Subject::Image) {
-        found.subject(Subject::Image, "the image is the same", |f| image::compare(a, b, rules, f));
+        found.subject(Subject::Image, "the image is the same", |f| image::compare(old, new, rules, f));
     }
     if wanted(Subject::Completeness) {
         let what = "the records say the same of how complete they are";
         found.subject(Subject::Completeness, what, |f| completeness::compare(a, b, f));
     }
-    let only_writes = a.files.is_none() || b.files.is_none();
+    let only_writes = old.files.is_none() || new.files.is_none();
     if [Subject::Steps, Subject::Processes, Subject::Network].into_iter().any(wanted)
         || only_writes && wanted(Subject::Files)
     {

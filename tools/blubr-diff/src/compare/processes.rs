@@ -33,7 +33,7 @@ fn keys<'a>(list: &'a [Process], rules: &mut Rules) -> BTreeMap<Key<'a>, u64> {
     counted(list.iter().map(|p| {
         let exe = p.exe.as_deref().or(p.exe_b64.as_deref()).unwrap_or("");
         // Where an argument is not UTF-8 only the base64 tells two of them apart.
-        (rules.text(exe), rules.argv(&p.argv), p.argv_truncated, p.argv_b64.as_slice())
+        (rules.text(exe).into_owned(), rules.argv(&p.argv), p.argv_truncated, p.argv_b64.as_slice())
     }))
 }
 

@@ -67,7 +67,7 @@ fn statement() -> Value {
 fn with(strict: bool, change: impl FnOnce(&mut Value)) -> (Vec<String>, Rules) {
     let mut changed = statement();
     change(&mut changed["predicate"]);
-    let read = |v: &Value| serde_json::from_value::<Statement>(v.clone()).unwrap();
+    let read = |v: &Value| Record::from(serde_json::from_value::<Statement>(v.clone()).unwrap());
     let mut rules = Rules::new(strict);
     let found = compare(&read(&statement()), &read(&changed), &mut rules, &[]);
     let text = |d: &Difference| {
@@ -179,7 +179,7 @@ fn both(change: impl FnOnce(&mut Value), other: impl FnOnce(&mut Value)) -> Foun
     let (mut a, mut b) = (statement(), statement());
     change(&mut a["predicate"]);
     other(&mut b["predicate"]);
-    let read = |v: Value| serde_json::from_value::<Statement>(v).unwrap();
+    let read = |v: Value| Record::from(serde_json::from_value::<Statement>(v).unwrap());
     compare(&read(a), &read(b), &mut Rules::new(false), &[])
 }
 
@@ -369,7 +369,7 @@ fn what_was_not_looked_at_is_not_the_same() {
     let mut none = statement();
     none["predicate"]["blubr_build"]["image"] = Value::Null;
     none["predicate"]["blubr_build"]["files"] = Value::Null;
-    let none: Statement = serde_json::from_value(none).unwrap();
+    let none = Record::from(serde_json::from_value::<Statement>(none).unwrap());
     let found = compare(&none, &none, &mut Rules::new(false), &[]);
     assert!(found.differences.is_empty());
     assert_eq!(found.not_compared.len(), 3, "{:?}", found.not_compared);

@@ -64,11 +64,11 @@ impl Rules {
     }
 
     /// A text (an argument, a path) without what differs between runs.
-    pub fn text(&mut self, text: &str) -> String {
-        if self.strict {
-            return text.to_owned();
-        }
+    pub fn text<'a>(&mut self, text: &'a str) -> Cow<'a, str> {
         let mut text = Cow::Borrowed(text);
+        if self.strict {
+            return text;
+        }
         let rules: [(Rule, Take); 4] =
             [(TIMES, times::take), (PIDS, pids::take), (IDS, ids::take), (TEMPORARY, temporary::take)];
         for (rule, take) in rules {
@@ -77,12 +77,12 @@ impl Rules {
                 text = Cow::Owned(taken);
             }
         }
-        text.into_owned()
+        text
     }
 
     /// An argument vector.
     pub fn argv(&mut self, argv: &[String]) -> Vec<String> {
-        argv.iter().map(|a| self.text(a)).collect()
+        argv.iter().map(|a| self.text(a).into_owned()).collect()
     }
 
     /// A connection's other side: its name, where it has one, without the address.

@@ -278,7 +278,7 @@ pub struct Step {
     #[serde(default)]
     pub ended: Option<String>,
     /// Programs run, in the log's order.
-    #[serde(default, deserialize_with = "crate::lists::kept")]
+    #[serde(default, deserialize_with = "crate::lists::programs")]
     pub processes: Vec<Process>,
     /// Connections and look-ups.
     #[serde(default, deserialize_with = "crate::lists::kept")]
@@ -353,7 +353,7 @@ pub struct Candidate {
     #[serde(default)]
     pub ended: Option<String>,
     /// Programs run.
-    #[serde(default, deserialize_with = "crate::lists::kept")]
+    #[serde(default, deserialize_with = "crate::lists::programs")]
     pub processes: Vec<Process>,
     /// Connections and look-ups.
     #[serde(default, deserialize_with = "crate::lists::kept")]
@@ -373,7 +373,7 @@ pub struct Candidate {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Unattributed {
     /// Programs run.
-    #[serde(default, deserialize_with = "crate::lists::steps")]
+    #[serde(default, deserialize_with = "crate::lists::programs")]
     pub processes: Vec<Process>,
     /// Connections and look-ups.
     #[serde(default, deserialize_with = "crate::lists::steps")]

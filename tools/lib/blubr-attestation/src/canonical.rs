@@ -4,7 +4,7 @@ use serde_json::error::Category;
 
 use crate::build::File;
 use crate::lists::{self, Lists};
-use crate::statement::{PREDICATE_TYPE, STATEMENT_TYPE, Statement};
+use crate::statement::{PREDICATE_TYPE, ResourceDescriptor, STATEMENT_TYPE, Statement};
 
 /// The longest statement that is written or read, in bytes. Chosen so that what is longer goes into a file of its own.
 pub const STATEMENT_BYTES_MAX: usize = 24 * 1024 * 1024;
@@ -12,7 +12,9 @@ pub const STATEMENT_BYTES_MAX: usize = 24 * 1024 * 1024;
 pub const STATEMENT_NODES_MAX: usize = 400_000;
 /// The most memory that the kept lists of a statement may take when it is read with [`read_keeping`], in bytes, without the
 /// characters of long strings (of which a statement holds no more than it has bytes).
-pub const LISTS_BYTES_MAX: usize = 40 * 1024 * 1024;
+pub const LISTS_BYTES_MAX: usize = 48 * 1024 * 1024;
+/// A statement that is longer, in bytes, is read back before it is given out: readers might not take it.
+const TRIED_FROM_BYTES: usize = 4 * 1024 * 1024;
 /// The longest string that is read, in bytes of JSON: a Dockerfile of 4 MiB in one instruction, escaped. Longer ones would
 /// stand whole in the messages of serde's errors.
 pub const STRING_BYTES_MAX: usize = 8 * 1024 * 1024;
@@ -36,6 +38,9 @@ pub enum WriteError {
         /// Objects and arrays in it.
         nodes: usize,
     },
+    /// Readers would refuse it.
+    #[error("the statement can't be read back ({0}): attest one build of the log, or filter it first")]
+    Unreadable(ReadError),
     /// serde_json refused.
     #[error("the statement can't be written as JSON: {0}")]
     Json(#[from] serde_json::Error),
@@ -99,6 +104,10 @@ pub fn write(statement: &Statement) -> Result<Vec<u8>, WriteError> {
     if nodes > STATEMENT_NODES_MAX {
         return Err(WriteError::TooMany { nodes });
     }
+    if bytes.len() > TRIED_FROM_BYTES {
+        let most = Lists::NETWORK.and(Lists::STEPS).and(Lists::PROGRAMS).and(Lists::UNEXPLAINED);
+        read_keeping(&bytes, most).map_err(WriteError::Unreadable)?;
+    }
     Ok(bytes)
 }
 
@@ -114,6 +123,58 @@ pub fn read_keeping(bytes: &[u8], kept: Lists) -> Result<Statement, ReadError> {
 }
 
 fn read_within(bytes: &[u8], kept: Lists, bytes_max: usize) -> Result<Statement, ReadError> {
+    bounded(bytes)?;
+    let head: Head = serde_json::from_slice(bytes).map_err(place)?;
+    expect("_type", head.kind.as_deref(), STATEMENT_TYPE)?;
+    expect("predicateType", head.predicate_type.as_deref(), PREDICATE_TYPE)?;
+    lists::with(kept, bytes_max, || serde_json::from_slice(bytes)).map_err(place)
+}
+
+/// What every in-toto statement says, whatever its predicate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outline {
+    /// What it is about.
+    pub subject: Vec<ResourceDescriptor>,
+    /// What kind of predicate it has.
+    pub predicate_type: String,
+    /// When the build ended (RFC 3339), where the predicate has a `metadata.buildFinishedOn`.
+    pub finished: Option<String>,
+}
+
+/// Reads the outline of any in-toto statement, in little memory.
+pub fn outline(bytes: &[u8]) -> Result<Outline, ReadError> {
+    /// Bytes that subjects may take: some ten thousand of them.
+    const SUBJECTS_BYTES_MAX: usize = 16 * 1024 * 1024;
+    #[derive(serde::Deserialize)]
+    struct Any {
+        #[serde(default, deserialize_with = "lists::kept")]
+        subject: Vec<ResourceDescriptor>,
+        #[serde(rename = "predicateType")]
+        predicate_type: String,
+        #[serde(default)]
+        predicate: Predicate,
+    }
+    #[derive(Default, serde::Deserialize)]
+    struct Predicate {
+        #[serde(default)]
+        metadata: Metadata,
+    }
+    #[derive(Default, serde::Deserialize)]
+    struct Metadata {
+        #[serde(default, rename = "buildFinishedOn")]
+        finished: Option<String>,
+    }
+    bounded(bytes)?;
+    let head: Head = serde_json::from_slice(bytes).map_err(place)?;
+    expect("_type", head.kind.as_deref(), STATEMENT_TYPE)?;
+    let any: Any =
+        lists::with(Lists::NONE, SUBJECTS_BYTES_MAX, || serde_json::from_slice(bytes)).map_err(place)?;
+    let Any { subject, predicate_type, predicate } = any;
+    Ok(Outline { subject, predicate_type, finished: predicate.metadata.finished })
+}
+
+/// Refuses what would take too much memory before it is parsed.
+fn bounded(bytes: &[u8]) -> Result<(), ReadError> {
     if bytes.len() > STATEMENT_BYTES_MAX {
         return Err(ReadError::TooLong { bytes: bytes.len() });
     }
@@ -124,10 +185,7 @@ fn read_within(bytes: &[u8], kept: Lists, bytes_max: usize) -> Result<Statement,
     if extent.string_bytes > STRING_BYTES_MAX {
         return Err(ReadError::LongString);
     }
-    let head: Head = serde_json::from_slice(bytes).map_err(place)?;
-    expect("_type", head.kind.as_deref(), STATEMENT_TYPE)?;
-    expect("predicateType", head.predicate_type.as_deref(), PREDICATE_TYPE)?;
-    lists::with(kept, bytes_max, || serde_json::from_slice(bytes)).map_err(place)
+    Ok(())
 }
 
 /// Gives away one by one the entries of `predicate.blubr_build.files`, which is the longest list, of a statement that

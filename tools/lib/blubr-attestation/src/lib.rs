@@ -18,6 +18,6 @@ pub mod statement;
 pub mod trace;
 
 pub use build::BlubrBuild;
-pub use canonical::{ReadError, WriteError, each_file, read, read_keeping, write};
+pub use canonical::{Outline, ReadError, WriteError, each_file, outline, read, read_keeping, write};
 pub use lists::Lists;
 pub use statement::{PREDICATE_TYPE, Predicate, ResourceDescriptor, STATEMENT_TYPE, Statement};

@@ -17,13 +17,13 @@ use crate::trace::{Access, FileAccess, Network, Process, Touched};
 
 /// Lists that a reader may do without.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Lists(u8);
+pub struct Lists(u16);
 
 impl Lists {
     /// No list at all: what stands beside the lists is kept.
     pub const NONE: Self = Self(0);
     /// Every list.
-    pub const ALL: Self = Self(0xff);
+    pub const ALL: Self = Self(u16::MAX);
     /// `monitorLog.process`.
     pub const PROCESSES: Self = Self(1);
     /// `monitorLog.fileAccess`.
@@ -40,6 +40,8 @@ impl Lists {
     pub const FILES: Self = Self(64);
     /// `unexplained`.
     pub const UNEXPLAINED: Self = Self(128);
+    /// `processes` of steps, of candidates and of what belongs to no step.
+    pub const PROGRAMS: Self = Self(256);
 
     /// These without those.
     #[must_use]
@@ -129,11 +131,10 @@ entries! {
 /// Takes bytes off the budget.
 fn charge<E: serde::de::Error>(bytes: usize) -> Result<(), E> {
     let reading = READING.get();
-    let left = reading.left.checked_sub(bytes).ok_or_else(|| {
-        E::custom(
-            "its lists would take more memory than a statement may: it is not one of blubr-attest's",
-        )
-    })?;
+    let left = reading
+        .left
+        .checked_sub(bytes)
+        .ok_or_else(|| E::custom("its lists would take more memory than is spent on a statement"))?;
     READING.set(Reading { left, ..reading });
     Ok(())
 }
@@ -203,6 +204,7 @@ droppable! {
     network: NETWORK;
     steps: STEPS;
     reads: READS;
+    programs: PROGRAMS;
     evidence: EVIDENCE;
 }
 

@@ -9,11 +9,13 @@ use crate::failure::Failure;
 use crate::output::unused_name;
 
 /// An input that is open.
+#[derive(Debug)]
 pub struct Input {
     name: String,
     from: From,
 }
 
+#[derive(Debug)]
 enum From {
     File(File),
     Stdin(io::Stdin),

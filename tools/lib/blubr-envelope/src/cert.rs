@@ -6,6 +6,7 @@ use pgp::composed::{PublicOrSecret, SignedPublicKey};
 use pgp::types::KeyDetails as _;
 
 use crate::armor;
+use crate::text::cut;
 
 /// The longest key file that is read, in bytes; certificates with photographs and many signatures reach some 100 kB.
 pub const KEY_FILE_BYTES_MAX: usize = 8 * 1024 * 1024;
@@ -60,8 +61,7 @@ pub enum KeyError {
 
 /// rPGP's errors in one line, without the place in its source that some carry.
 pub(crate) fn one_line(error: &pgp::errors::Error) -> String {
-    let text = error.to_string();
-    text.lines().next().unwrap_or_default().chars().take(200).collect()
+    cut(&error.to_string())
 }
 
 /// Every key of a file, public and secret, armored (several blocks) or binary.

@@ -1,6 +1,7 @@
 //! What a file is, by its content.
 
 use crate::armor;
+use crate::text::cut;
 
 /// The three things that an attestation's file may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,8 +63,8 @@ struct Keys {
 }
 
 fn json(bytes: &[u8]) -> Result<Kind, DetectError> {
-    let keys: Keys =
-        serde_json::from_slice(bytes).map_err(|error| DetectError::BrokenJson(error.to_string()))?;
+    let keys: Keys = serde_json::from_slice(bytes)
+        .map_err(|error| DetectError::BrokenJson(cut(&error.to_string())))?;
     match (keys.statement, keys.payload, keys.signatures) {
         (Some(_), None, None) => Ok(Kind::Statement),
         (None, Some(_), Some(_)) => Ok(Kind::Envelope),

@@ -15,10 +15,11 @@ pub mod kind;
 pub mod open;
 pub mod policy;
 pub mod secret;
+mod text;
 pub mod verify;
 
 pub use cert::Cert;
-pub use dsse::{Envelope, PAYLOAD_TYPE, pae};
+pub use dsse::{Envelope, PAYLOAD_TYPE, pae, pae_head};
 pub use encrypt::encrypt;
 pub use kind::Kind;
 pub use open::{OpenError, Opened, open};

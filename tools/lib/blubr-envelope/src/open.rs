@@ -1,9 +1,11 @@
 //! Taking off what is around a statement: encryption, then the envelope.
 
-use std::borrow::Cow;
-use std::io::{Cursor, Read as _};
+use std::fmt::Debug;
+use std::io::{self, BufRead, BufReader, Cursor, Read};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use pgp::composed::{DecryptionOptions, Esk, Message, TheRing};
+use pgp::types::Seipdv1ReadMode;
 
 use crate::FILE_BYTES_MAX;
 use crate::cert::one_line;
@@ -14,21 +16,59 @@ use crate::secret::SecretKey;
 
 /// How many compressions within one another are undone; gpg writes one.
 const COMPRESSIONS_MAX: usize = 4;
+/// The longest content of a message, in bytes: an envelope with a statement of 24 MiB in base64, and some room. While it is
+/// decrypted it is there twice.
+const CONTENT_BYTES_MAX: usize = 36 * 1024 * 1024;
+/// How much of a file is read to tell what it is; the packets for some thousand recipients.
+const HEAD_BYTES: u64 = 1024 * 1024;
 
 /// An attestation's file, opened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Opened {
     /// What the file was.
     pub kind: Kind,
-    /// The statement's bytes. Signed or not: see `envelope`. Nothing is verified yet.
-    pub statement_bytes: Vec<u8>,
-    /// The envelope that the statement was in; `None` when it isn't signed.
-    pub envelope: Option<Envelope>,
+    /// What the statement was in.
+    pub signed: Signed,
     /// The key ids that the message was encrypted to, in lower case (zeros: hidden); empty when it wasn't encrypted.
     pub encrypted_to: Vec<String>,
     /// Whether the parts by which each recipient opens the message are as they were made; `None` where the message doesn't
     /// say (another program encrypted it, or it isn't encrypted).
     pub recipients_intact: Option<bool>,
+}
+
+/// A statement's bytes, in an envelope or bare. Nothing is verified yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Signed {
+    /// In an envelope, as its payload.
+    Envelope(Envelope),
+    /// Bare: the bytes themselves.
+    Bare(Vec<u8>),
+}
+
+impl Opened {
+    /// The statement's bytes.
+    pub fn statement_bytes(&self) -> &[u8] {
+        match &self.signed {
+            Signed::Envelope(envelope) => &envelope.payload,
+            Signed::Bare(bytes) => bytes,
+        }
+    }
+
+    /// The statement's bytes, and nothing else.
+    pub fn into_statement_bytes(self) -> Vec<u8> {
+        match self.signed {
+            Signed::Envelope(envelope) => envelope.payload,
+            Signed::Bare(bytes) => bytes,
+        }
+    }
+
+    /// The envelope that the statement was in; `None` when it isn't signed.
+    pub fn envelope(&self) -> Option<&Envelope> {
+        match &self.signed {
+            Signed::Envelope(envelope) => Some(envelope),
+            Signed::Bare(_) => None,
+        }
+    }
 }
 
 /// Why a file can't be opened.
@@ -46,6 +86,12 @@ pub enum OpenError {
         /// Key ids.
         to: String,
     },
+    /// The file can't be read.
+    #[error(transparent)]
+    Read(#[from] io::Error),
+    /// No message, although it begins like one.
+    #[error("it begins like an encrypted OpenPGP message, but is none: {0}")]
+    NoMessage(String),
     /// Broken or changed.
     #[error("it can't be decrypted: the message was changed or cut ({0})")]
     Damaged(String),
@@ -62,19 +108,39 @@ pub enum OpenError {
     Envelope(#[from] dsse::ReadError),
 }
 
-/// Opens `bytes` with `keys` (none needed unless they are encrypted).
-pub fn open(bytes: &[u8], keys: &[SecretKey]) -> Result<Opened, OpenError> {
+impl OpenError {
+    /// Whether the file is an attestation that was changed, and not something else altogether.
+    pub fn is_change(&self) -> bool {
+        use dsse::ReadError::{Base64, Json, Unsigned};
+        match self {
+            Self::Damaged(_) | Self::Envelope(Base64 { .. } | Unsigned) => true,
+            Self::Envelope(Json(_))
+            | Self::TooLong
+            | Self::Kind(_)
+            | Self::NoKey { .. }
+            | Self::Read(_)
+            | Self::NoMessage(_)
+            | Self::Nested
+            | Self::Inside(_) => false,
+        }
+    }
+}
+
+/// Opens what `file` holds with `keys` (none needed unless it is encrypted). No more than [`FILE_BYTES_MAX`] are read, and
+/// of an encrypted file only what it holds is kept in memory.
+pub fn open(mut file: impl Read + Debug + Send, keys: &[SecretKey]) -> Result<Opened, OpenError> {
+    let mut bytes = Vec::new();
+    file.by_ref().take(HEAD_BYTES).read_to_end(&mut bytes)?;
+    if !bytes.trim_ascii_start().starts_with(b"{") && Kind::detect(&bytes)? == Kind::Message {
+        return inside(decrypt(&bytes, file, keys)?);
+    }
+    let limit = u64::try_from(FILE_BYTES_MAX).unwrap_or(u64::MAX).saturating_sub(HEAD_BYTES);
+    file.take(limit + 1).read_to_end(&mut bytes)?;
     if bytes.len() > FILE_BYTES_MAX {
         return Err(OpenError::TooLong);
     }
-    let kind = Kind::detect(bytes)?;
-    match kind {
-        Kind::Statement | Kind::Envelope => plain(kind, kind, bytes.into(), Vec::new(), None),
-        Kind::Message => {
-            let decrypted = decrypt(bytes, keys)?;
-            inside(decrypted)
-        }
-    }
+    let kind = Kind::detect(&bytes)?;
+    plain(kind, kind, bytes, Vec::new(), None)
 }
 
 /// Goes on with what a message held, after gpg has decrypted it.
@@ -91,41 +157,64 @@ struct Decrypted {
 fn inside(decrypted: Decrypted) -> Result<Opened, OpenError> {
     match Kind::detect(&decrypted.inside).map_err(OpenError::Inside)? {
         Kind::Message => Err(OpenError::Nested),
-        inner => plain(Kind::Message, inner, decrypted.inside.into(), decrypted.to, decrypted.intact),
+        inner => plain(Kind::Message, inner, decrypted.inside, decrypted.to, decrypted.intact),
     }
 }
 
 fn plain(
     kind: Kind,
     inner: Kind,
-    bytes: Cow<'_, [u8]>,
+    bytes: Vec<u8>,
     encrypted_to: Vec<String>,
     recipients_intact: Option<bool>,
 ) -> Result<Opened, OpenError> {
-    if inner == Kind::Statement {
-        return Ok(Opened {
-            kind,
-            statement_bytes: bytes.into_owned(),
-            envelope: None,
-            encrypted_to,
-            recipients_intact,
-        });
-    }
-    let envelope = Envelope::read(&bytes)?;
-    drop(bytes);
-    Ok(Opened {
-        kind,
-        statement_bytes: envelope.payload.clone(),
-        envelope: Some(envelope),
-        encrypted_to,
-        recipients_intact,
-    })
+    let signed = match inner {
+        Kind::Statement => Signed::Bare(bytes),
+        Kind::Envelope | Kind::Message => Signed::Envelope(Envelope::read(bytes)?),
+    };
+    Ok(Opened { kind, signed, encrypted_to, recipients_intact })
 }
 
 /// Decrypts a message; its whole modification detection code is checked before a byte comes out.
-fn decrypt(bytes: &[u8], keys: &[SecretKey]) -> Result<Decrypted, OpenError> {
+fn decrypt(
+    head: &[u8],
+    rest: impl Read + Debug + Send,
+    keys: &[SecretKey],
+) -> Result<Decrypted, OpenError> {
+    let over = AtomicBool::new(false);
+    let rest = Limited { file: rest, left: FILE_BYTES_MAX.saturating_sub(head.len()), over: &over };
+    let file = BufReader::new(Cursor::new(head).chain(rest));
+    let decrypted = decrypt_file(head, file, keys);
+    if over.load(Ordering::Relaxed) { Err(OpenError::TooLong) } else { decrypted }
+}
+
+/// A file that fails when it is longer than an attestation may be.
+#[derive(Debug)]
+struct Limited<'a, R> {
+    file: R,
+    left: usize,
+    over: &'a AtomicBool,
+}
+
+impl<R: Read> Read for Limited<'_, R> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let got = self.file.read(out)?;
+        self.left = self.left.checked_sub(got).ok_or_else(|| {
+            self.over.store(true, Ordering::Relaxed);
+            io::Error::other("too long")
+        })?;
+        Ok(got)
+    }
+}
+
+fn decrypt_file(
+    head: &[u8],
+    file: impl BufRead + Debug + Send,
+    keys: &[SecretKey],
+) -> Result<Decrypted, OpenError> {
     let damaged = |error: pgp::errors::Error| OpenError::Damaged(one_line(&error));
-    let (message, _headers) = Message::from_reader(Cursor::new(bytes)).map_err(damaged)?;
+    let (message, _headers) =
+        Message::from_reader(file).map_err(|error| OpenError::NoMessage(one_line(&error)))?;
     let to = recipients(&message);
     let Message::Encrypted { .. } = &message else {
         return Err(OpenError::Nested);
@@ -138,7 +227,9 @@ fn decrypt(bytes: &[u8], keys: &[SecretKey]) -> Result<Decrypted, OpenError> {
     let ring = TheRing {
         secret_keys: keys.iter().map(|one| &one.key).collect(),
         key_passwords: keys.iter().map(|one| &one.password).collect(),
-        decrypt_options: DecryptionOptions::new().enable_gnupg_aead(),
+        decrypt_options: DecryptionOptions::new()
+            .enable_gnupg_aead()
+            .set_seipdv1_read_mode(Seipdv1ReadMode::CheckFirst { max_message_size: FILE_BYTES_MAX }),
         ..Default::default()
     };
     let (mut message, _) = match message.decrypt_the_ring(ring, true) {
@@ -156,19 +247,19 @@ fn decrypt(bytes: &[u8], keys: &[SecretKey]) -> Result<Decrypted, OpenError> {
         return Err(OpenError::Nested);
     }
     let mut inside = Vec::new();
-    let limit = u64::try_from(FILE_BYTES_MAX).unwrap_or(u64::MAX);
+    let limit = u64::try_from(CONTENT_BYTES_MAX).unwrap_or(u64::MAX);
     message
         .by_ref()
         .take(limit + 1)
         .read_to_end(&mut inside)
         .map_err(|error| OpenError::Damaged(error.to_string()))?;
-    if inside.len() > FILE_BYTES_MAX {
+    if inside.len() > CONTENT_BYTES_MAX {
         return Err(OpenError::TooLong);
     }
     let name =
         message.literal_data_header().map(|header| header.file_name().clone()).unwrap_or_default();
     let intact = name.starts_with(NAME_PREFIX.as_bytes()).then(|| {
-        let packets = bytes.get(..session_keys_end(bytes)).unwrap_or_default();
+        let packets = head.get(..session_keys_end(head)).unwrap_or_default();
         name == recipients_name(packets).as_bytes()
     });
     Ok(Decrypted { inside, to, intact })

@@ -5,6 +5,8 @@
 //! A revocation without a reason, or because the key was compromised, counts for all times: whoever has the key can also
 //! write an earlier date. One because the key was superseded or retired counts from its own date on.
 
+use std::io::Read;
+
 use pgp::composed::{SignedPublicKey, SignedPublicSubKey};
 use pgp::crypto::hash::HashAlgorithm;
 use pgp::packet::{PublicKey, RevocationCode, Signature, SignatureType, SubpacketData};
@@ -119,7 +121,7 @@ impl Usable<'_> {
     }
 
     /// The arithmetic only; whether the signature counts is decided elsewhere.
-    pub(crate) fn verify(&self, signature: &Signature, data: &[u8]) -> pgp::errors::Result<()> {
+    pub(crate) fn verify(&self, signature: &Signature, data: impl Read) -> pgp::errors::Result<()> {
         match self {
             Self::Primary(key) => signature.verify(key, data),
             Self::Sub(key) => signature.verify(key, data),

@@ -1,5 +1,7 @@
 //! Verifying a detached signature against the certificates that the user trusts.
 
+use std::io::Read;
+
 use pgp::composed::{Deserializable as _, DetachedSignature};
 use pgp::packet::{Signature, SignatureType, SubpacketData};
 use pgp::ser::Serialize as _;
@@ -80,10 +82,10 @@ pub fn verify_envelope(envelope: &Envelope, certs: &[Cert], now: u64) -> Result<
             "the envelope's JSON is not as it was written (spaces, order or further keys)",
         ));
     }
-    let pae = envelope.pae();
+    let (head, payload) = envelope.pae();
     let mut signers = Vec::with_capacity(envelope.signatures.len());
     for one in &envelope.signatures {
-        let signer = verify_detached(&one.sig, &pae, certs, now)?;
+        let signer = verify_detached(&one.sig, head.as_bytes().chain(payload), certs, now)?;
         if one.keyid != signer.key {
             return Err(Refusal::KeyId {
                 found: one.keyid.chars().take(100).collect(),
@@ -96,7 +98,12 @@ pub fn verify_envelope(envelope: &Envelope, certs: &[Cert], now: u64) -> Result<
 }
 
 /// Verifies one detached signature over `data`, binary or armored. `now` in Unix seconds.
-pub fn verify_detached(sig: &[u8], data: &[u8], certs: &[Cert], now: u64) -> Result<Signer, Refusal> {
+pub fn verify_detached(
+    sig: &[u8],
+    data: impl Read,
+    certs: &[Cert],
+    now: u64,
+) -> Result<Signer, Refusal> {
     let signature = read(sig)?;
     if signature.typ() != Some(SignatureType::Binary) {
         return Err(Refusal::Weak("it is not a signature over binary data".into()));

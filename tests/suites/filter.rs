@@ -84,6 +84,81 @@ fn refused(status: i32, command: &mut Command) -> String {
     told
 }
 
+/// The cells of CSV as RFC 4180 has them, written down again from its grammar: rows end with CR LF, a quoted cell may hold
+/// anything, two quotes in it are one.
+fn cells(text: &str) -> Vec<Vec<String>> {
+    let (mut rows, mut row, mut cell) = (Vec::new(), Vec::new(), String::new());
+    let mut quoted = false;
+    let mut chars = text.chars().peekable();
+    while let Some(char) = chars.next() {
+        match char {
+            '"' if quoted && chars.next_if_eq(&'"').is_some() => cell.push('"'),
+            '"' => quoted = !quoted,
+            ',' if !quoted => row.push(std::mem::take(&mut cell)),
+            '\r' if !quoted => {
+                assert_eq!(chars.next(), Some('\n'));
+                row.push(std::mem::take(&mut cell));
+                rows.push(std::mem::take(&mut row));
+            }
+            other => cell.push(other),
+        }
+    }
+    assert!(!quoted && row.is_empty() && cell.is_empty(), "it ends within a row");
+    rows
+}
+
+#[test]
+fn a_table_has_a_row_for_each_event_and_is_no_log() {
+    let folder = Folder::new();
+    let mut lines = vec![HEADER.to_owned()];
+    let own = [
+        r#","path":"/a,b \"c\"\n","mode":"w","create":true,"dev":"0:4","ino":7,"size":0,"mtime":null,"ret":3"#,
+        r#","path":null,"path_b64":"L/8=","mode":"r","dev":"0:4","ino":8,"size":0,"mtime":null,"ret":-13,"later":{"x":[1]}"#,
+        r#","path":"=1+1","mode":"r","dev":"0:4","ino":9,"size":0,"mtime":null,"ret":4"#,
+    ];
+    for (seq, own) in (1..).zip(own) {
+        lines.push(event(seq, "file.open", 10, "/a", own));
+    }
+    lines.push(event(
+        4,
+        "process.exec",
+        10,
+        "/a",
+        r#","exe":"/x","argv":["a b","c,\"d\""],"cwd":"/","gid":0"#,
+    ));
+    lines.push(r#"{"type":"lost","after":"2026-11-24T12:00:01.000000000Z","before":"2026-11-24T12:00:02.000000000Z","lost":3,"by_type":{"file.open":3}}"#.to_owned());
+    let log = folder.file("log", lines.join("\n") + "\n");
+    let out = folder.0.path().join("out.csv");
+    let mut command = filter(&["--format", "csv", "--cgroup", "/a", "-o"]);
+    let output = run(command.arg(&out).arg(&log));
+    assert!(output.status.success(), "{}", describe(&command, &output));
+    let rows = cells(&std::fs::read_to_string(&out).unwrap());
+    assert!(rows.iter().all(|row| row.len() == rows[0].len()) && rows.len() == 6, "{rows:?}");
+    let column = |name: &str| rows[0].iter().position(|one| one == name).unwrap();
+    let of = |name: &str| rows[1..].iter().map(|row| row[column(name)].as_str()).collect::<Vec<_>>();
+    assert_eq!(rows[0][..3], ["seq", "time", "type"]);
+    assert_eq!(of("seq"), ["1", "2", "3", "4", ""]);
+    assert_eq!(of("type"), ["file.open", "file.open", "file.open", "process.exec", "lost"]);
+    assert_eq!(of("path"), ["/a,b \"c\"\n", "", "=1+1", "", ""]);
+    assert_eq!(of("path_b64"), ["", "L/8=", "", "", ""]);
+    assert_eq!(of("argv")[3], r#"["a b","c,\"d\""]"#);
+    assert_eq!(of("create"), ["true", "", "", "", ""]);
+    assert_eq!(of("ret"), ["3", "-13", "4", "", ""]);
+    assert_eq!(of("other")[1], r#"{"later":{"x":[1]}}"#);
+    assert!(of("other")[4].contains("\"lost\":3") && of("other")[0].is_empty());
+    // Nothing takes it for a log, and a list of builds is none either.
+    refused(2, filter(&["--type", "*"]).arg(&out));
+    assert!(refused(2, filter(&["--build", "list", "--format", "csv"]).arg(&log)).contains("--format"));
+    // The same selection written as a log says nothing of tables.
+    let text = text_of(filter(&["--format", "ndjson", "--cgroup", "/a"]).arg(&log));
+    assert_eq!(text, text_of(filter(&["--cgroup", "/a"]).arg(&log)));
+    let mut closed = Command::new("bash");
+    let script =
+        "set -o pipefail; \"$1\" --format csv --cgroup /a \"$2\" | true; exit \"${PIPESTATUS[0]}\"";
+    let output = run(closed.args(["-c", script, "bash"]).arg(bins::path("blubr-filter")).arg(&log));
+    assert!(output.stderr.is_empty(), "{}", describe(&closed, &output));
+}
+
 fn seqs(log: &Path) -> String {
     jq(".seq // empty", log).replace('\n', " ")
 }

@@ -23,6 +23,10 @@ pub struct Flags {
     #[arg(long, short, value_name = "FILE")]
     pub output: Option<PathBuf>,
 
+    /// Write the events in this form: as a log, or as a table for spreadsheets, which no tool reads back as a log
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t)]
+    pub format: Format,
+
     /// The log; standard input when left out or -
     #[arg(value_name = "LOG")]
     pub log: Option<PathBuf>,
@@ -30,6 +34,16 @@ pub struct Flags {
     /// Flags of every tool.
     #[command(flatten)]
     pub common: Common,
+}
+
+/// What is written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    /// A log, as blubr-record writes it
+    #[default]
+    Ndjson,
+    /// A row for each event and a column for each key (RFC 4180)
+    Csv,
 }
 
 /// What events to pass on. These, and nothing else, decide what a filtered log holds.

@@ -1,12 +1,13 @@
 //! blubr-filter: passes on those events of a log that belong to one build, or that otherwise fit.
 //!
 //! [`cli`] has the flags as typed, `plan` as meant; `select` has a file for each selector; `stream` reads, asks
-//! the selectors and writes; `list` shows the builds; `verify` replays what a filtered log says was done to it.
+//! the selectors and writes, `output` in other forms than the log's; `list` shows the builds; `verify` replays what a filtered log says was done to it.
 //!
 //! It never changes an event, and its output depends on its input and arguments alone.
 
 pub mod cli;
 mod list;
+mod output;
 mod plan;
 mod select;
 mod stream;

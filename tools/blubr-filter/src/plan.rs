@@ -8,7 +8,7 @@ use blubr_log::Filter;
 use clap::Parser as _;
 
 use crate::TOOL;
-use crate::cli::{Command, Flags, Selectors, Verify};
+use crate::cli::{Command, Flags, Format, Selectors, Verify};
 use crate::select::{self, Chosen, Selector};
 
 /// What to do.
@@ -22,6 +22,7 @@ pub(crate) enum Plan {
 pub(crate) struct Filtering {
     pub(crate) log: Option<PathBuf>,
     pub(crate) output: Option<PathBuf>,
+    pub(crate) format: Format,
     pub(crate) what: What,
     pub(crate) common: Common,
 }
@@ -49,16 +50,16 @@ enum BuildWord {
 
 impl Plan {
     pub(crate) fn new(flags: Flags) -> Result<Self, Failure> {
-        let Flags { command, mut selectors, output, mut log, common } = flags;
+        let Flags { command, mut selectors, output, format, mut log, common } = flags;
         if let Some(Command::Verify(verify)) = command {
             return Ok(Plan::Verify(verify));
         }
         match selectors.build.as_deref().map(build_word) {
             Some(BuildWord::List) => {
                 let others = selectors.types.len() + selectors.cgroup.len() + selectors.pid_tree.len();
-                if others > 0 || output.is_some() {
+                if others > 0 || output.is_some() || format != Format::default() {
                     return Err(Failure::new(
-                        "--build list goes with no other selector and no --output",
+                        "--build list goes with no other selector, no --output and no --format",
                     ));
                 }
                 return Ok(Plan::List(Listing { log, common }));
@@ -74,7 +75,7 @@ impl Plan {
             Some(BuildWord::Pick(_)) | None => {}
         }
         let what = What::new(&selectors)?;
-        Ok(Plan::Filter(Filtering { log, output, what, common }))
+        Ok(Plan::Filter(Filtering { log, output, format, what, common }))
     }
 }
 
@@ -132,7 +133,11 @@ impl What {
         let words = std::iter::once(TOOL).chain(args.filter(|arg| !is_shared_argument(arg)));
         let odd = || Failure::new("its header names a filter that this version doesn't know");
         let flags = Flags::try_parse_from(words).map_err(|_| odd())?;
-        if flags.command.is_some() || flags.log.is_some() || flags.output.is_some() {
+        if flags.command.is_some()
+            || flags.log.is_some()
+            || flags.output.is_some()
+            || flags.format != Format::default()
+        {
             return Err(odd());
         }
         What::new(&flags.selectors)

@@ -5,10 +5,12 @@ use std::path::Path;
 
 use blubr_cli::{Exit, Failure, Input, Output};
 use blubr_log::{
-    Compressed, Filter, LineKind, ReadError, ReadErrorKind, Reader, Source, Summary, Time, Writer,
+    Compressed, Filter, LineKind, Lost, ReadError, ReadErrorKind, Reader, Source, Summary, Time, Writer,
 };
 
 use crate::TOOL;
+use crate::cli::Format;
+use crate::output::csv::Table;
 use crate::plan::{Filtering, What};
 use crate::select::{self, Selector};
 
@@ -25,7 +27,7 @@ pub(crate) fn unreadable(name: &str, error: &ReadError) -> Failure {
 
 /// Filters into a file or standard output.
 pub(crate) fn to_output(filtering: Filtering) -> Result<Exit, Failure> {
-    let Filtering { log, output, mut what, common } = filtering;
+    let Filtering { log, output, format, mut what, common } = filtering;
     let input = Input::open(log.as_deref())?;
     let name = input.name().to_owned();
     let summary;
@@ -34,12 +36,12 @@ pub(crate) fn to_output(filtering: Filtering) -> Result<Exit, Failure> {
         let builds = select::find(spooled.rewind()?, &name)?;
         what.choose(select::Chosen::new(&builds, asked, &name)?);
         let output = Destination::create(output.as_deref())?;
-        let written = filter(spooled.rewind()?, &name, &mut what, output)?;
+        let written = write(format, spooled.rewind()?, &name, &mut what, output)?;
         summary = written.summary;
         written.output
     } else {
         let output = Destination::create(output.as_deref())?;
-        let written = filter(input, &name, &mut what, output)?;
+        let written = write(format, input, &name, &mut what, output)?;
         summary = written.summary;
         written.output
     };
@@ -58,6 +60,26 @@ pub(crate) fn to_output(filtering: Filtering) -> Result<Exit, Failure> {
         common.note(TOOL, format_args!("{name}: was cut off, it has no trailer: {held}"));
     }
     Ok(Exit::Done)
+}
+
+/// Writes in the form that was asked for.
+fn write<W: Named>(
+    format: Format,
+    log: impl Read,
+    name: &str,
+    what: &mut What,
+    output: W,
+) -> Result<Written<W>, Failure> {
+    if format == Format::Ndjson {
+        return filter(log, name, what, output);
+    }
+    let place = output.place();
+    let fail = |error: io::Error| Failure::io(&place, &error);
+    let mut reader = Reader::new(log).map_err(|e| unreadable(name, &e))?;
+    let mut table = Table::new(output).map_err(fail)?;
+    pass(&mut reader, name, what, &mut table, fail)?;
+    let output = table.finish().map_err(fail)?;
+    Ok(Written { output, summary: reader.summary() })
 }
 
 /// What filtering has led to.
@@ -155,7 +177,41 @@ pub(crate) fn filter<W: Named>(
     header.filters.push(Filter { tool: TOOL.to_owned(), args: what.args.clone() });
     let mut writer = Writer::new(output, &header).map_err(fail)?;
     writer.at_marks(|output, _, _| output.mark());
-    let mut last = header.started;
+    let last = pass(&mut reader, name, what, &mut writer, fail)?;
+    let summary = reader.summary();
+    let (ended, exit, source) = end(&summary, writer.events(), last);
+    let output = writer.finish(ended, exit, vec![source]).map_err(fail)?;
+    Ok(Written { output, summary })
+}
+
+/// Takes what is passed on.
+pub(crate) trait Taker {
+    /// An event's line, as it was.
+    fn event(&mut self, line: &str, kind: &str) -> io::Result<()>;
+
+    /// That events were lost.
+    fn lost(&mut self, lost: &Lost) -> io::Result<()>;
+}
+
+impl<W: Write> Taker for Writer<W> {
+    fn event(&mut self, line: &str, kind: &str) -> io::Result<()> {
+        self.event_line(line, kind)
+    }
+
+    fn lost(&mut self, lost: &Lost) -> io::Result<()> {
+        Writer::lost(self, lost)
+    }
+}
+
+/// Gives what all selectors select to `taker`; says when the last event of the log was.
+fn pass(
+    reader: &mut Reader<impl Read>,
+    name: &str,
+    what: &mut What,
+    taker: &mut impl Taker,
+    fail: impl Fn(io::Error) -> Failure,
+) -> Result<Time, Failure> {
+    let mut last = reader.header().started;
     while let Some(line) = reader.next_line().map_err(|e| unreadable(name, &e))? {
         match &line.kind {
             LineKind::Event(event) => {
@@ -167,17 +223,14 @@ pub(crate) fn filter<W: Named>(
                 }
                 if selected {
                     let kind = event.head.r#type.lossy();
-                    writer.event_line(line.text, &kind).map_err(fail)?;
+                    taker.event(line.text, &kind).map_err(&fail)?;
                 }
             }
-            LineKind::Lost(lost) => writer.lost(lost).map_err(fail)?,
+            LineKind::Lost(lost) => taker.lost(lost).map_err(&fail)?,
             LineKind::Checkpoint(_) | LineKind::Trailer(_) => {}
         }
     }
-    let summary = reader.summary();
-    let (ended, exit, source) = end(&summary, writer.events(), last);
-    let output = writer.finish(ended, exit, vec![source]).map_err(fail)?;
-    Ok(Written { output, summary })
+    Ok(last)
 }
 
 /// What the trailer says: of the source, and when and how the recording ended.

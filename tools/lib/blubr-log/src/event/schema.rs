@@ -9,6 +9,8 @@ pub struct KeyDoc {
     pub shape: &'static str,
     /// Whether every event of this type has it.
     pub always: bool,
+    /// Whether the value may stand in base64 under the key with `_b64` behind it.
+    pub bytes: bool,
     /// What it says.
     pub doc: &'static str,
 }
@@ -46,6 +48,7 @@ macro_rules! schema {
                     name: crate::event::schema::plain(stringify!($field)),
                     shape: <$Ty as crate::event::field::Field>::SHAPE,
                     always: <$Ty as crate::event::field::Field>::REQUIRED,
+                    bytes: <$Ty as crate::event::field::Field>::BYTES,
                     doc: concat!($($fdoc),*),
                 }, )*
             ];

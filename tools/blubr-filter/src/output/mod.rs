@@ -1,0 +1,3 @@
+//! Forms of what is passed on, beside the log's own.
+
+pub(crate) mod csv;

@@ -137,7 +137,8 @@ impl<W: Write> Drain<W> {
         let now_ns = monotonic_ns();
         let losses = self.losses.read();
         if losses != self.counted {
-            let before_ns = losses.iter().map(|loss| loss.last_ns).max().unwrap_or(now_ns);
+            // Not the table's own times: a probe counts before it notes the time.
+            let before_ns = monotonic_ns();
             let mut by_type = BTreeMap::new();
             for (kind, loss) in losses.iter().enumerate() {
                 let old = self.counted.get(kind).copied().unwrap_or_default();

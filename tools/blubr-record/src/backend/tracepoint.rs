@@ -1,5 +1,7 @@
 //! Loads the probes that hang on BTF tracepoints alone, attaches them, and reads their loss table.
 
+#![expect(unsafe_code, reason = "a call that std does not have")]
+
 use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::os::fd::{AsFd as _, AsRawFd as _};
@@ -116,7 +118,6 @@ pub fn load(options: &Options) -> Result<(Loaded, RingBuf<MapData>, LossTable), 
         .map_max_entries("RING", options.ring_bytes);
     let mut ebpf = loader.load(blubr_probes::TRACEPOINT).map_err(LoadError::Object)?;
     let ring = ebpf.take_map("RING").ok_or(LoadError::Missing("RING"))?;
-    let ring = RingBuf::try_from(ring).map_err(|e| LoadError::Object(e.into()))?;
     let loss = ebpf.take_map("LOSS").ok_or(LoadError::Missing("LOSS"))?;
     let loss = PerCpuArray::try_from(loss).map_err(|e| LoadError::Object(e.into()))?;
     let mut loaded = Loaded { ebpf, attached: Vec::new(), refused: Vec::new() };
@@ -133,6 +134,11 @@ pub fn load(options: &Options) -> Result<(Loaded, RingBuf<MapData>, LossTable), 
     let program: &mut Iter =
         program.try_into().map_err(|e: aya::programs::ProgramError| reason(e.to_string()))?;
     program.load("task", &btf).map_err(|e| reason(last_words(&e)))?;
+    // The kernel's types take as much memory as all that we do later; the ring is mapped when they are gone.
+    drop(loader);
+    drop(btf);
+    give_back_memory();
+    let ring = RingBuf::try_from(ring).map_err(|e| LoadError::Object(e.into()))?;
     Ok((loaded, ring, LossTable(loss)))
 }
 
@@ -231,6 +237,12 @@ fn recursion_misses(program: &BtfTracePoint) -> u64 {
     let text = std::fs::read_to_string(path).unwrap_or_default();
     let line = text.lines().find_map(|line| line.strip_prefix("recursion_misses:"));
     line.and_then(|count| count.trim().parse().ok()).unwrap_or(0)
+}
+
+/// Has the allocator return to the kernel what it holds for no one.
+fn give_back_memory() {
+    // SAFETY: a plain call; it takes only memory that nothing uses.
+    unsafe { libc::malloc_trim(0) };
 }
 
 fn possible_cpus() -> u32 {

@@ -48,8 +48,9 @@ test: ## unit and end-to-end tests; BLUBR_REQUIRE=root,docker,... makes a missin
 
 test-all: lint docs test ## what a reviewer runs before a release
 
-bench: build ## what recording costs
-	@BLUBR_BIN="$(BIN)" tests/bench/run
+bench: build ## what recording costs, against bare and strace; every run goes to target/bench
+	@tests/host/setup test
+	@BLUBR_BIN="$(BIN)" BLUBR_TOOLS="$(TARGET)/tools/bin" BLUBR_BENCH="$(TARGET)/bench" tests/bench/run $(WORK)
 
 man: build ## the manual pages, in target/man
 	@man/generate "$(BIN)" "$(MAN)"

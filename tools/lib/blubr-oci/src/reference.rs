@@ -178,14 +178,27 @@ fn split_tag(text: &str) -> (&str, Option<String>) {
 /// distribution-spec, "Pulling manifests": `[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*` between slashes.
 fn is_repository(name: &str) -> bool {
     const REPOSITORY_BYTES_MAX: usize = 255;
-    name.len() <= REPOSITORY_BYTES_MAX
-        && name.split('/').all(|part| {
-            let word = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
-            part.bytes().all(|b| word(b) || b"._-".contains(&b))
-                && part.bytes().next().is_some_and(word)
-                && part.bytes().next_back().is_some_and(word)
-                && !part.contains("..")
-        })
+    name.len() <= REPOSITORY_BYTES_MAX && name.split('/').all(is_part)
+}
+
+/// One part of a repository's name: words, and between two of them one of the separators.
+fn is_part(part: &str) -> bool {
+    let is_word = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    let mut rest = part;
+    loop {
+        let after = rest.trim_start_matches(is_word);
+        if after.len() == rest.len() {
+            return false;
+        }
+        if after.is_empty() {
+            return true;
+        }
+        rest = after.trim_start_matches(['.', '_', '-']);
+        let separator = after.get(..after.len() - rest.len()).unwrap_or_default();
+        if !matches!(separator, "." | "_" | "__") && !separator.trim_matches('-').is_empty() {
+            return false;
+        }
+    }
 }
 
 /// distribution-spec: `[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}`.
@@ -221,6 +234,7 @@ mod tests {
             "archive:a.tar:app:1",
             "registry.example/app:1",
             "localhost/a/b__c-d",
+            "localhost/a.b_c/d---e",
             "127.0.0.1:5000/app",
             "[::1]:5000/app:1",
             &format!("registry.example:5000/app@{ID}"),
@@ -251,6 +265,11 @@ mod tests {
             "registry.example/app:1\n",
             "registry.example/app@sha256:12",
             "registry.example/app:-x",
+            "registry.example/a.-b",
+            "registry.example/a_-b",
+            "registry.example/a___b",
+            "registry.example/a..b",
+            "registry.example/a-",
             "u:p@h.example/app",
         ] {
             let error =

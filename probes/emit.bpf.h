@@ -48,6 +48,16 @@ struct message {
 	u64 address;
 	u32 address_len;
 	u32 sending;
+	/* MSG_* */
+	u32 flags;
+	/* The address is a copy of the kernel's. */
+	u32 kernel_address;
+};
+
+/* How wide the caller's pointers are, and its words. */
+enum call_layout {
+	LAYOUT_64 = 0,
+	LAYOUT_32 = 1,
 };
 
 struct scratch {
@@ -62,7 +72,8 @@ struct scratch {
 	u64 files[64];
 	/* Bytes of tail in use. */
 	u32 used;
-	u32 pad;
+	/* enum call_layout */
+	u32 layout;
 	/* What goes out. */
 	struct wire_head head;
 	u8 body[WIRE_BODY];
@@ -158,7 +169,7 @@ static __always_inline void fill_head(struct wire_head *head, u32 kind, struct t
 	head->uid = t->cred->euid.val;
 	head->flags = 0;
 	head->nr = 0;
-	head->pad = 0;
+	head->via = WIRE_BY_CALL;
 	head->cgroup_id = set ? set->dfl_cgrp->kn->id : 0;
 	/* Gone in the last moments of a task (exit_task_namespaces). */
 	head->mntns = ns ? ns->mnt_ns->ns.inum : 0;
@@ -211,6 +222,18 @@ static __always_inline void seal_field(struct scratch *s, u32 at, u32 id, u32 fl
 	s->used = at + sizeof(*field) + ((len + 7) & ~7u);
 }
 
+/* A word as a field of its own. */
+static __always_inline void put_word(struct scratch *s, u32 id, u64 value)
+{
+	u32 at = s->used;
+
+	asm volatile("" : "+r"(at));
+	if (at > TAIL_MAX - 16)
+		return;
+	*(u64 *)&s->tail[at + 8] = value;
+	seal_field(s, at, id, 0, sizeof(value));
+}
+
 /* A NUL-terminated string of the caller's memory; up to WIRE_STRING_MAX bytes with the NUL. */
 __noinline int put_user_string(u32 slot, u32 id, u64 address)
 {
@@ -253,6 +276,29 @@ __noinline int put_user_bytes(u32 slot, u32 id, u64 address, u64 len)
 		flags |= WIRE_CUT;
 	CLAMP(len, WIRE_PAYLOAD_MAX);
 	if (bpf_probe_read_user(&s->tail[at + 8], len, (void *)address)) {
+		flags |= WIRE_FAULT;
+		len = 0;
+	}
+	seal_field(s, at, id, flags, len);
+	return 0;
+}
+
+/* `len` bytes of the kernel's, no more than WIRE_PAYLOAD_MAX. */
+__noinline int put_kernel_bytes(u32 slot, u32 id, u64 address, u64 len)
+{
+	struct scratch *s = scratch_at(slot);
+	u32 at, flags = 0;
+
+	if (!s)
+		return 0;
+	at = s->used;
+	asm volatile("" : "+r"(at));
+	if (at > TAIL_MAX - FIELD_ROOM)
+		return 0;
+	if (len > WIRE_PAYLOAD_MAX)
+		flags |= WIRE_CUT;
+	CLAMP(len, WIRE_PAYLOAD_MAX);
+	if (bpf_probe_read_kernel(&s->tail[at + 8], len, (void *)address)) {
 		flags |= WIRE_FAULT;
 		len = 0;
 	}

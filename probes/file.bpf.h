@@ -6,6 +6,20 @@
 #include <asm/unistd_64.h>
 #include "path.bpf.h"
 
+/* Newer than Debian 12's headers. */
+#ifndef __NR_fchmodat2
+#define __NR_fchmodat2 452
+#endif
+#ifndef __NR_setxattrat
+#define __NR_setxattrat 463
+#endif
+#ifndef __NR_removexattrat
+#define __NR_removexattrat 466
+#endif
+#ifndef __NR_open_tree_attr
+#define __NR_open_tree_attr 467
+#endif
+
 /* include/uapi/asm-generic/fcntl.h */
 #define O_ACCMODE 3
 #define O_CREAT_WRONLY_TRUNC (0100 | 01 | 01000)
@@ -34,6 +48,14 @@ enum call_form {
 	FORM_RECV,
 	FORM_RECVMSG,
 	FORM_RECVMMSG,
+	FORM_SENDV,
+	FORM_RECVV,
+	FORM_MOUNT_SETATTR,
+	FORM_SETNS,
+	FORM_GETFD,
+	FORM_PTRACE,
+	FORM_MODULE,
+	FORM_RING_SETUP,
 };
 
 /* The second path is text as it stands (a link's target): no base. */
@@ -115,6 +137,36 @@ static __always_inline void copy_arguments(struct scratch *s)
 		body->args[i] = s->args[i];
 }
 
+/* Times of a 32-bit caller as a 64-bit one would give them: words of four bytes become words of eight. */
+static __always_inline void put_times_32(struct scratch *s, u64 address, u32 words)
+{
+	s32 narrow[4] = {};
+	u32 i, at = s->used;
+
+	asm volatile("" : "+r"(at));
+	if (at > TAIL_MAX - 48)
+		return;
+	if (bpf_probe_read_user(narrow, words == 2 ? 8 : 16, (void *)address))
+		return;
+	for (i = 0; i < 4; i++)
+		*(s64 *)&s->tail[at + 8 + 8 * i] = narrow[i];
+	seal_field(s, at, WIRE_F_TIMES, 0, words == 2 ? 16 : 32);
+}
+
+__noinline int put_times(u32 slot, u64 address, u32 words)
+{
+	struct scratch *s = scratch_at(slot);
+
+	/* None: both times are now. */
+	if (!s || !address)
+		return 0;
+	if (s->layout == LAYOUT_32)
+		put_times_32(s, address, words);
+	else
+		put_user_bytes(slot, WIRE_F_TIMES, address, words == 2 ? 16 : 32);
+	return 0;
+}
+
 __noinline int on_open(u32 slot, u64 flags)
 {
 	struct scratch *s = scratch_at(slot);
@@ -142,10 +194,86 @@ __noinline int on_open(u32 slot, u64 flags)
 	return 0;
 }
 
+/* Bytes of one argument of an exec that failed, and of all of them: MAX_ARG_STRLEN would be a piece of 128 KiB. */
+#define FAILED_ARG_MAX 32768
+#define FAILED_ARGV_MAX (WIRE_ARGV_MAX - FAILED_ARG_MAX)
+/* Arguments of such an exec that are read. */
+#define FAILED_ARGS_MAX 4096
+
+struct argv_context {
+	struct scratch *s;
+	u64 pointers;
+	u32 begin;
+	u32 flags;
+};
+
+static long argv_step(u32 index, struct argv_context *context)
+{
+	struct scratch *s = context->s;
+	u64 pointer = 0;
+	u32 at, wide = s->layout == LAYOUT_32 ? 4 : 8;
+	long n;
+
+	if (bpf_probe_read_user(&pointer, wide == 4 ? 4 : 8, (void *)(context->pointers + (u64)index * wide))) {
+		context->flags |= WIRE_FAULT;
+		return 1;
+	}
+	if (!pointer)
+		return 1;
+	at = s->used;
+	asm volatile("" : "+r"(at));
+	if (at - context->begin > FAILED_ARGV_MAX || at > TAIL_MAX - FAILED_ARG_MAX) {
+		context->flags |= WIRE_CUT;
+		return 1;
+	}
+	n = bpf_probe_read_user_str(&s->tail[at], FAILED_ARG_MAX, (void *)pointer);
+	if (n <= 0) {
+		context->flags |= WIRE_FAULT;
+		return 1;
+	}
+	if (n == FAILED_ARG_MAX)
+		context->flags |= WIRE_CUT;
+	s->used = at + n;
+	return 0;
+}
+
+/* The arguments that an exec which failed was given, out of the caller's memory. */
+__noinline int put_argv_given(u32 slot, u64 pointers)
+{
+	struct scratch *s = scratch_at(slot);
+	struct argv_context context = {};
+	u32 at;
+	long n;
+
+	if (!s || !pointers)
+		return 0;
+	at = s->used;
+	asm volatile("" : "+r"(at));
+	if (at > TAIL_MAX - WIRE_ARGV_MAX - 16)
+		return 0;
+	context.s = s;
+	context.pointers = pointers;
+	context.begin = at + sizeof(struct wire_field);
+	s->used = context.begin;
+	n = bpf_loop(FAILED_ARGS_MAX, argv_step, &context, 0);
+	if (n < 0 || n >= FAILED_ARGS_MAX)
+		context.flags |= WIRE_CUT;
+	seal_field(s, at, WIRE_F_ARGV, context.flags, s->used - context.begin);
+	return 0;
+}
+
+/* struct xattr_args, include/uapi/linux/xattr.h (6.13) */
+struct user_xattr {
+	u64 value;
+	u32 size;
+	u32 flags;
+};
+
 /* What a call sets, where an argument points to it. */
 static __always_inline void put_values(u32 slot, u64 nr)
 {
 	struct scratch *s = scratch_at(slot);
+	struct user_xattr value = {};
 
 	if (!s)
 		return;
@@ -155,26 +283,28 @@ static __always_inline void put_values(u32 slot, u64 nr)
 	case __NR_fsetxattr:
 		put_user_bytes(slot, WIRE_F_VALUE, s->args[2], s->args[3]);
 		break;
+	case __NR_setxattrat:
+		bpf_probe_read_user(&value, sizeof(value), (void *)s->args[4]);
+		put_user_bytes(slot, WIRE_F_VALUE, value.value, value.size);
+		break;
 	/* struct utimbuf: two words. */
 	case __NR_utime:
-		if (s->args[1])
-			put_user_bytes(slot, WIRE_F_TIMES, s->args[1], 16);
+		put_times(slot, s->args[1], 2);
 		break;
 	/* Two struct timeval or timespec: four words. */
 	case __NR_utimes:
-		if (s->args[1])
-			put_user_bytes(slot, WIRE_F_TIMES, s->args[1], 32);
+		put_times(slot, s->args[1], 4);
 		break;
 	/* What process.exec has beside the file. */
 	case __NR_execve:
 	case __NR_execveat:
 		((struct wire_call *)s->body)->args[5] = bpf_get_current_task_btf()->cred->egid.val;
 		put_cwd(slot, WIRE_F_CWD, bpf_get_current_task_btf());
+		put_argv_given(slot, s->args[nr == __NR_execve ? 1 : 2]);
 		break;
 	case __NR_futimesat:
 	case __NR_utimensat:
-		if (s->args[2])
-			put_user_bytes(slot, WIRE_F_TIMES, s->args[2], 32);
+		put_times(slot, s->args[2], 4);
 		break;
 	}
 }

@@ -73,6 +73,7 @@ struct fs_struct {
 
 struct super_block {
 	u32 s_dev;
+	unsigned long s_magic;
 } KERNEL_STRUCT;
 
 struct timespec64 {
@@ -88,6 +89,7 @@ struct inode {
 	struct super_block *i_sb;
 	s64 i_mtime_sec;
 	u32 i_mtime_nsec;
+	void *i_private;
 } KERNEL_STRUCT;
 
 struct inode___66 {
@@ -135,16 +137,37 @@ struct css_set {
 	struct cgroup *dfl_cgrp;
 } KERNEL_STRUCT;
 
+/* Since 6.18 the namespace says itself what it is; before, the operations of its files do. */
+struct proc_ns_operations___old {
+	int type;
+} KERNEL_STRUCT;
+
 struct ns_common {
+	u32 ns_type;
 	u32 inum;
+	const struct proc_ns_operations___old *ops;
 } KERNEL_STRUCT;
 
 struct mnt_namespace {
 	struct ns_common ns;
 } KERNEL_STRUCT;
 
+struct uts_namespace;
+struct ipc_namespace;
+struct pid_namespace;
+struct net;
+struct time_namespace;
+struct cgroup_namespace;
+struct user_namespace;
+
 struct nsproxy {
+	struct uts_namespace *uts_ns;
+	struct ipc_namespace *ipc_ns;
 	struct mnt_namespace *mnt_ns;
+	struct pid_namespace *pid_ns_for_children;
+	struct net *net_ns;
+	struct time_namespace *time_ns_for_children;
+	struct cgroup_namespace *cgroup_ns;
 } KERNEL_STRUCT;
 
 struct cred {
@@ -152,6 +175,7 @@ struct cred {
 	kgid_t gid;
 	kuid_t euid;
 	kgid_t egid;
+	struct user_namespace *user_ns;
 } KERNEL_STRUCT;
 
 struct mm_struct {
@@ -247,6 +271,17 @@ struct bpf_iter__task {
 #define PF_KTHREAD 0x00200000u
 #define SIGNAL_GROUP_EXIT 4u
 #define TS_COMPAT 2u
+/* include/uapi/linux/sched.h */
+#define CLONE_NEWTIME 0x80u
+#define CLONE_NEWNS 0x20000u
+#define CLONE_NEWCGROUP 0x02000000u
+#define CLONE_NEWUTS 0x04000000u
+#define CLONE_NEWIPC 0x08000000u
+#define CLONE_NEWUSER 0x10000000u
+#define CLONE_NEWPID 0x20000000u
+#define CLONE_NEWNET 0x40000000u
+/* include/uapi/linux/magic.h */
+#define NSFS_MAGIC 0x6e736673u
 /* include/linux/socket.h, net/tcp_states.h, in.h */
 #define AF_UNIX 1
 #define AF_INET 2
@@ -254,6 +289,7 @@ struct bpf_iter__task {
 #define TCP_ESTABLISHED 1
 #define TCP_SYN_SENT 2
 #define TCP_CLOSE 7
+#define TCP_LISTEN 10
 #define DNS_PORT 53
 
 #endif

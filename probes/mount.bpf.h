@@ -75,6 +75,52 @@ __noinline int on_fsconfig(u32 slot)
 	return 0;
 }
 
+/* struct mount_attr, include/uapi/linux/mount.h: four words. */
+#define MOUNT_ATTR_BYTES 32
+
+/* mount_setattr(dirfd, path, flags, attributes, size) */
+__noinline int on_mount_setattr(u32 slot)
+{
+	struct scratch *s = scratch_at(slot);
+
+	if (!s)
+		return 0;
+	begin_call(s, WIRE_MOUNT_SETATTR);
+	copy_arguments(s);
+	put_user_string(slot, WIRE_F_PATH, s->args[1]);
+	put_base(slot, WIRE_F_BASE, bpf_get_current_task_btf(), s->args[0]);
+	put_user_bytes(slot, WIRE_F_VALUE, s->args[3], MOUNT_ATTR_BYTES);
+	finish(s);
+	return 0;
+}
+
+/* setns(fd, type): of a namespace's own file the kernel knows the type, whatever the caller said. */
+__noinline int on_setns(u32 slot)
+{
+	struct scratch *s = scratch_at(slot);
+	struct ns_common *ns;
+	struct inode *inode;
+	struct file *file;
+
+	if (!s)
+		return 0;
+	begin_call(s, WIRE_NS_SETNS);
+	copy_arguments(s);
+	file = file_of(bpf_get_current_task_btf(), s->args[0]);
+	if (file) {
+		inode = BPF_CORE_READ(file, f_inode);
+		if (BPF_CORE_READ(inode, i_sb, s_magic) == NSFS_MAGIC) {
+			ns = BPF_CORE_READ(inode, i_private);
+			if (bpf_core_field_exists(ns->ns_type))
+				((struct wire_call *)s->body)->args[1] = BPF_CORE_READ(ns, ns_type);
+			else if (bpf_core_field_exists(((struct proc_ns_operations___old *)0)->type))
+				((struct wire_call *)s->body)->args[1] = BPF_CORE_READ(ns, ops, type);
+		}
+	}
+	finish(s);
+	return 0;
+}
+
 /* A call that its arguments tell whole: unshare, fsmount, setns, listen ... */
 __noinline int on_plain(u32 slot, u32 kind)
 {

@@ -11,6 +11,7 @@
 #define SOCK_DGRAM 2
 #define SOCK_RAW 3
 #define IPPROTO_TCP 6
+#define IPPROTO_MPTCP 262
 /* Connections whose owner is remembered until they close; the least recently used is forgotten. */
 #define OWNERS_MAX 65536
 /* Destinations of unconnected sockets that are remembered as told. */

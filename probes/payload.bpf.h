@@ -5,8 +5,16 @@
 
 #include "net.bpf.h"
 
-/* Messages of one sendmmsg or recvmmsg that are looked at: resolvers send two (A and AAAA). */
-#define MESSAGES_MAX 64
+/* Messages of one sendmmsg or recvmmsg: UIO_MAXIOV, more the kernel does not take (net/socket.c). */
+#define MESSAGES_MAX 1024
+/* include/linux/socket.h */
+#define SOL_SOCKET 1
+#define SCM_RIGHTS 1
+#define MSG_FASTOPEN 0x20000000u
+/* Control messages of one call and their descriptors that are looked at: SCM_MAX_FD (253, include/net/scm.h) come
+ * with one message, and few other things beside them.
+ */
+#define CONTROL_STEPS_MAX 512
 /* A DNS header, RFC 1035 section 4.1.1. */
 #define DNS_HEADER_BYTES 12
 
@@ -27,35 +35,93 @@ struct user_message {
 	u64 flags;
 };
 
-struct user_mmessage {
-	struct user_message message;
-	u32 len;
-	u32 pad;
+/* The same as a 32-bit program lays it out (struct compat_msghdr). */
+struct user_message_32 {
+	u32 name;
+	u32 namelen;
+	u32 iov;
+	u32 iovlen;
+	u32 control;
+	u32 controllen;
+	u32 flags;
 };
 
-static __always_inline bool told_before(u64 ino, u64 address, u32 len)
+/* A struct mmsghdr is a message and its length, padded to the message's alignment. */
+#define MMESSAGE_BYTES (sizeof(struct user_message) + 8)
+#define MMESSAGE_BYTES_32 (sizeof(struct user_message_32) + 4)
+
+static __always_inline long read_message(struct scratch *s, struct user_message *user, u64 address)
+{
+	struct user_message_32 narrow = {};
+	long failed;
+
+	if (s->layout != LAYOUT_32)
+		return bpf_probe_read_user(user, sizeof(*user), (void *)address);
+	failed = bpf_probe_read_user(&narrow, sizeof(narrow), (void *)address);
+	user->name = narrow.name;
+	user->namelen = narrow.namelen;
+	user->iov = narrow.iov;
+	user->iovlen = narrow.iovlen;
+	user->control = narrow.control;
+	user->controllen = narrow.controllen;
+	return failed;
+}
+
+/* Whether a destination of this socket has been told; a datagram that failed does not make it so. */
+static __always_inline bool told_before(struct message *m, u64 ino, bool remember)
 {
 	struct told key = {};
+	u32 len = m->address_len;
 	u8 one = 1;
 
 	key.socket_ino = ino;
 	/* sin6_flowinfo and the scope fit as well: family, port, address lie in the first 24 bytes. */
 	if (len > sizeof(key.address))
 		len = sizeof(key.address);
-	bpf_probe_read_user(key.address, len, (void *)address);
+	if (m->kernel_address)
+		bpf_probe_read_kernel(key.address, len, (void *)m->address);
+	else
+		bpf_probe_read_user(key.address, len, (void *)m->address);
 	if (bpf_map_lookup_elem(&TOLD, &key))
 		return true;
-	bpf_map_update_elem(&TOLD, &key, &one, BPF_ANY);
+	if (remember)
+		bpf_map_update_elem(&TOLD, &key, &one, BPF_ANY);
 	return false;
 }
 
 /* sin_port and sin6_port are at the same place. */
-static __always_inline u16 user_port(u64 address)
+static __always_inline u16 port_of(struct message *m)
 {
 	u16 port = 0;
 
-	bpf_probe_read_user(&port, sizeof(port), (void *)(address + 2));
+	if (m->kernel_address)
+		bpf_probe_read_kernel(&port, sizeof(port), (void *)(m->address + 2));
+	else
+		bpf_probe_read_user(&port, sizeof(port), (void *)(m->address + 2));
 	return host_order(port);
+}
+
+static __always_inline void put_address(u32 slot, struct message *m)
+{
+	if (m->kernel_address)
+		put_kernel_bytes(slot, WIRE_F_ADDRESS, m->address, m->address_len);
+	else
+		put_user_bytes(slot, WIRE_F_ADDRESS, m->address, m->address_len);
+}
+
+/* What a message that names its other end makes of it: nothing for a stream that is connected already, whose
+ * protocol passes the name over.
+ */
+static __always_inline u32 kind_of_send(struct message *m, struct sock *sk, u16 socktype)
+{
+	u16 proto;
+
+	if (socktype != SOCK_STREAM)
+		return WIRE_NET_SEND;
+	if (m->flags & MSG_FASTOPEN)
+		return WIRE_CONNECT;
+	proto = BPF_CORE_READ(sk, sk_protocol);
+	return proto == IPPROTO_TCP || proto == IPPROTO_MPTCP ? WIRE_NONE : WIRE_NET_SEND;
 }
 
 /* The message that s->message describes. */
@@ -67,6 +133,7 @@ __noinline int on_one_message(u32 slot)
 	struct sock *sk;
 	u64 ino = 0;
 	u16 family, socktype, port;
+	u32 kind;
 	bool named;
 
 	if (!s)
@@ -80,15 +147,19 @@ __noinline int on_one_message(u32 slot)
 		return 0;
 	socktype = BPF_CORE_READ(sk, sk_type);
 	named = m->address && m->address_len >= 4;
-	port = named ? user_port(m->address) : 0;
+	port = named ? port_of(m) : 0;
 	if (m->address_len > SOCKADDR_MAX)
 		m->address_len = SOCKADDR_MAX;
-	if (m->sending && named && socktype != SOCK_STREAM && !told_before(ino, m->address, m->address_len)) {
-		begin_call(s, WIRE_NET_SEND);
+	kind = m->sending && named ? kind_of_send(m, sk, socktype) : WIRE_NONE;
+	if (kind != WIRE_NONE && !told_before(m, ino, s->ret >= 0)) {
+		begin_call(s, kind);
+		/* What a connection's first data returns is their number. */
+		if (kind == WIRE_CONNECT && s->ret > 0)
+			s->head.ret = 0;
 		net = (struct wire_net *)s->body;
 		fill_net(net, sk);
 		net->fd = s->args[0];
-		put_user_bytes(slot, WIRE_F_ADDRESS, m->address, m->address_len);
+		put_address(slot, m);
 		finish(s);
 	}
 	if (s->ret < 0 || m->len + m->len2 < DNS_HEADER_BYTES || socktype == SOCK_RAW)
@@ -102,7 +173,7 @@ __noinline int on_one_message(u32 slot)
 	net->fd = s->args[0];
 	net->sending = m->sending;
 	if (named)
-		put_user_bytes(slot, WIRE_F_ADDRESS, m->address, m->address_len);
+		put_address(slot, m);
 	put_user_bytes(slot, WIRE_F_PAYLOAD, m->base, m->len);
 	if (m->len2)
 		put_user_bytes(slot, WIRE_F_PAYLOAD, m->base2, m->len2);
@@ -123,6 +194,8 @@ __noinline int on_transfer(u32 slot, u32 sending, u32 has_address)
 	m->sending = sending;
 	m->address = has_address ? s->args[4] : 0;
 	m->address_len = 0;
+	m->kernel_address = 0;
+	m->flags = has_address ? s->args[3] : 0;
 	if (m->address) {
 		if (sending)
 			len = s->args[5];
@@ -137,24 +210,173 @@ __noinline int on_transfer(u32 slot, u32 sending, u32 has_address)
 	return on_one_message(slot);
 }
 
-static __always_inline void split(struct message *m, struct user_message *user, u64 total, u32 sending)
+/* iov[index] of the caller's */
+static __always_inline void read_iovec(struct scratch *s, u64 vector, u32 index, struct user_iovec *into)
 {
+	u32 narrow[2] = {};
+
+	if (s->layout != LAYOUT_32) {
+		bpf_probe_read_user(into, sizeof(*into), (void *)(vector + index * sizeof(*into)));
+		return;
+	}
+	bpf_probe_read_user(narrow, sizeof(narrow), (void *)(vector + index * sizeof(narrow)));
+	into->base = narrow[0];
+	into->len = narrow[1];
+}
+
+/* The first two pieces of what went through, `total` bytes in all. */
+static __always_inline void split(struct scratch *s, u64 vector, u64 count, u64 total)
+{
+	struct message *m = &s->message;
 	struct user_iovec iov[2] = {};
 	u64 first;
 
-	if (user->iovlen == 1)
-		bpf_probe_read_user(&iov[0], sizeof(iov[0]), (void *)user->iov);
-	else if (user->iovlen > 1)
-		bpf_probe_read_user(iov, sizeof(iov), (void *)user->iov);
+	if (count >= 1)
+		read_iovec(s, vector, 0, &iov[0]);
+	if (count >= 2)
+		read_iovec(s, vector, 1, &iov[1]);
 	first = total < iov[0].len ? total : iov[0].len;
 	total -= first;
 	m->base = iov[0].base;
 	m->len = first;
 	m->base2 = iov[1].base;
 	m->len2 = total < iov[1].len ? total : iov[1].len;
+}
+
+/* readv, writev (fd, vector, count) */
+__noinline int on_vector(u32 slot, u32 sending)
+{
+	struct scratch *s = scratch_at(slot);
+	struct message *m;
+
+	if (!s)
+		return 0;
+	m = &s->message;
+	m->sending = sending;
+	m->address = 0;
+	m->address_len = 0;
+	m->kernel_address = 0;
+	m->flags = 0;
+	split(s, s->args[1], s->args[2], s->ret > 0 ? s->ret : 0);
+	return on_one_message(slot);
+}
+
+/* A descriptor that another process passed on: told as what it gives its receiver, an open file or a connection. */
+__noinline int on_received(u32 slot, u32 fd, u32 via)
+{
+	struct scratch *s = scratch_at(slot);
+	struct wire_file *body;
+	struct sock *sk;
+	struct file *file;
+	u64 ino = 0;
+	u16 family;
+	u8 state;
+
+	if (!s)
+		return 0;
+	file = file_of(bpf_get_current_task_btf(), fd);
+	if (!file)
+		return 0;
+	if ((BPF_CORE_READ(file, f_inode, i_mode) & S_IFMT) == S_IFSOCK) {
+		sk = socket_of(fd, &ino);
+		if (!sk)
+			return 0;
+		family = BPF_CORE_READ(sk, __sk_common.skc_family);
+		if (family != AF_INET && family != AF_INET6)
+			return 0;
+		state = BPF_CORE_READ(sk, __sk_common.skc_state);
+		begin_call(s, state == TCP_LISTEN ? WIRE_NET_LISTEN : WIRE_CONNECT);
+		s->head.via = via;
+		s->head.ret = fd;
+		fill_net((struct wire_net *)s->body, sk);
+		((struct wire_net *)s->body)->fd = fd;
+		finish(s);
+		return 0;
+	}
+	begin_call(s, WIRE_FILE_OPEN);
+	s->head.via = via;
+	s->head.ret = fd;
+	file_state(s, file);
+	body = (struct wire_file *)s->body;
+	body->flags = BPF_CORE_READ(file, f_flags);
+	put_file_path(slot, WIRE_F_PATH, file);
+	finish(s);
+	return 0;
+}
+
+struct control_context {
+	struct scratch *s;
+	/* The next control message, and where they end. */
+	u64 at;
+	u64 end;
+	/* The descriptors of the one in hand that are still to be looked at. */
+	u64 fds;
+	u64 fds_end;
+	u32 slot;
+	u32 pad;
+};
+
+/* One control message, or one descriptor of it: in one loop, since calls nest eight deep at most. A struct cmsghdr is a
+ * length of the caller's word, level, type, data; the next one begins at a multiple of the word.
+ */
+static long control_step(u32 index, struct control_context *context)
+{
+	u32 narrow = context->s->layout == LAYOUT_32;
+	u64 head = narrow ? 12 : 16, len = 0;
+	u32 what[2] = {}, fd = 0;
+
+	if (context->fds + 4 <= context->fds_end) {
+		if (bpf_probe_read_user(&fd, sizeof(fd), (void *)context->fds))
+			return 1;
+		context->fds += 4;
+		on_received(context->slot, fd, WIRE_BY_SCM_RIGHTS);
+		return 0;
+	}
+	if (context->at + head > context->end)
+		return 1;
+	if (bpf_probe_read_user(&len, narrow ? 4 : 8, (void *)context->at) ||
+	    bpf_probe_read_user(what, sizeof(what), (void *)(context->at + head - 8)))
+		return 1;
+	if (len < head || len > context->end - context->at)
+		return 1;
+	if (what[0] == SOL_SOCKET && what[1] == SCM_RIGHTS) {
+		context->fds = context->at + head;
+		context->fds_end = context->at + len;
+	}
+	context->at += narrow ? (len + 3) & ~3ull : (len + 7) & ~7ull;
+	return 0;
+}
+
+/* The descriptors that came with a message (scm_detach_fds, net/core/scm.c): the kernel has written their numbers
+ * behind the message's header.
+ */
+__noinline int on_control(u32 slot, u64 control, u64 len)
+{
+	struct control_context context = {};
+
+	context.s = scratch_at(slot);
+	if (!context.s || !control)
+		return 0;
+	context.at = control;
+	context.end = control + len;
+	context.slot = slot;
+	bpf_loop(CONTROL_STEPS_MAX, control_step, &context, 0);
+	return 0;
+}
+
+/* One message of sendmsg and its like, of which `total` bytes went through. */
+static __always_inline void one_of(u32 slot, struct scratch *s, struct user_message *user, u64 total, u32 sending)
+{
+	struct message *m = &s->message;
+
+	split(s, user->iov, user->iovlen, total);
 	m->address = user->name;
 	m->address_len = user->namelen;
+	m->kernel_address = 0;
 	m->sending = sending;
+	on_one_message(slot);
+	if (!sending && user->controllen >= 16)
+		on_control(slot, user->control, user->controllen);
 }
 
 /* sendmsg, recvmsg (fd, message, flags) */
@@ -165,32 +387,57 @@ __noinline int on_message(u32 slot, u32 sending)
 
 	if (!s)
 		return 0;
-	if (bpf_probe_read_user(&user, sizeof(user), (void *)s->args[1]))
+	if (read_message(s, &user, s->args[1]))
 		return 0;
-	split(&s->message, &user, s->ret > 0 ? s->ret : 0, sending);
-	return on_one_message(slot);
+	s->message.flags = s->args[2];
+	one_of(slot, s, &user, s->ret > 0 ? s->ret : 0, sending);
+	return 0;
+}
+
+struct messages_context {
+	struct scratch *s;
+	s64 count;
+	s64 ret;
+	u32 slot;
+	u32 sending;
+};
+
+static long messages_one(u32 index, struct messages_context *context)
+{
+	struct scratch *s = context->s;
+	struct user_message user = {};
+	u32 narrow = s->layout == LAYOUT_32;
+	u64 at = s->args[1] + (u64)index * (narrow ? MMESSAGE_BYTES_32 : MMESSAGE_BYTES);
+	u32 len = 0;
+
+	/* Of a call that failed the first is told: that one was refused. */
+	if ((s64)index >= context->count && !(index == 0 && context->ret < 0))
+		return 1;
+	if (read_message(s, &user, at))
+		return 1;
+	if (context->ret >= 0)
+		bpf_probe_read_user(&len, sizeof(len),
+				    (void *)(at + (narrow ? sizeof(struct user_message_32) : sizeof(user))));
+	s->ret = context->ret < 0 ? context->ret : len;
+	one_of(context->slot, s, &user, len, context->sending);
+	return 0;
 }
 
 /* sendmmsg, recvmmsg (fd, messages, count, flags): as many as the call returned went through */
 __noinline int on_messages(u32 slot, u32 sending)
 {
+	struct messages_context context = {};
 	struct scratch *s = scratch_at(slot);
-	struct user_mmessage user = {};
-	s64 count;
-	u32 i;
 
-	if (!s)
+	if (!s || (s->ret < 0 && !sending))
 		return 0;
-	count = s->ret;
-	for (i = 0; i < MESSAGES_MAX; i++) {
-		if ((s64)i >= count)
-			break;
-		if (bpf_probe_read_user(&user, sizeof(user), (void *)(s->args[1] + i * sizeof(user))))
-			break;
-		s->ret = user.len;
-		split(&s->message, &user.message, user.len, sending);
-		on_one_message(slot);
-	}
+	context.s = s;
+	context.count = s->ret;
+	context.ret = s->ret;
+	context.slot = slot;
+	context.sending = sending;
+	s->message.flags = s->args[3];
+	bpf_loop(MESSAGES_MAX, messages_one, &context, 0);
 	return 0;
 }
 

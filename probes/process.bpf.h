@@ -21,10 +21,39 @@ struct {
 	__type(value, struct ids);
 } CHANGED_IDS SEC(".maps");
 
+/* The namespaces of `child` that are not those of `t`: what clone(2) was asked for, as the kernel did it. */
+static __always_inline u32 new_namespaces(struct task_struct *t, struct task_struct *child)
+{
+	struct nsproxy *old = t->nsproxy, *new = child->nsproxy;
+	u32 flags = 0;
+
+	if (child->cred->user_ns != t->cred->user_ns)
+		flags |= CLONE_NEWUSER;
+	if (!old || !new || old == new)
+		return flags;
+	if (new->uts_ns != old->uts_ns)
+		flags |= CLONE_NEWUTS;
+	if (new->ipc_ns != old->ipc_ns)
+		flags |= CLONE_NEWIPC;
+	if (new->mnt_ns != old->mnt_ns)
+		flags |= CLONE_NEWNS;
+	if (new->pid_ns_for_children != old->pid_ns_for_children)
+		flags |= CLONE_NEWPID;
+	if (new->net_ns != old->net_ns)
+		flags |= CLONE_NEWNET;
+	if (bpf_core_field_exists(new->time_ns_for_children) &&
+	    new->time_ns_for_children != old->time_ns_for_children)
+		flags |= CLONE_NEWTIME;
+	if (new->cgroup_ns != old->cgroup_ns)
+		flags |= CLONE_NEWCGROUP;
+	return flags;
+}
+
 static __always_inline void process_fork(u32 slot, struct task_struct *t, struct task_struct *child)
 {
 	struct scratch *s = scratch_at(slot);
 	struct wire_fork *body;
+	u32 namespaces;
 
 	/* A new thread is no new process. */
 	if (!s || child->tgid == t->tgid)
@@ -33,6 +62,13 @@ static __always_inline void process_fork(u32 slot, struct task_struct *t, struct
 	body = (struct wire_fork *)s->body;
 	body->child_pid = child->tgid;
 	body->child_start_ns = child->start_boottime;
+	finish(s);
+	namespaces = new_namespaces(t, child);
+	if (!namespaces)
+		return;
+	/* Told of the child: it is in them from its first instruction on. */
+	begin(s, WIRE_NS_UNSHARE, child);
+	((struct wire_call *)s->body)->args[0] = namespaces;
 	finish(s);
 }
 

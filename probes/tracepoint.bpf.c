@@ -5,19 +5,11 @@
 #include "mount.bpf.h"
 #include "net.bpf.h"
 #include "payload.bpf.h"
+#include "io_uring.bpf.h"
+#include "watch.bpf.h"
+#include "compat.bpf.h"
 
 char LICENSE[] SEC("license") = "Dual MIT/GPL";
-
-/* Newer than Debian 12's headers. */
-#ifndef __NR_fchmodat2
-#define __NR_fchmodat2 452
-#endif
-#ifndef __NR_setxattrat
-#define __NR_setxattrat 463
-#endif
-#ifndef __NR_removexattrat
-#define __NR_removexattrat 466
-#endif
 
 /* One more than the highest system call number that we know. */
 #define CALLS_MAX 512
@@ -90,9 +82,12 @@ const volatile struct call CALLS[CALLS_MAX] = {
 	[__NR_fsconfig] = { .form = FORM_FSCONFIG },
 	[__NR_fsmount] = { .kind = WIRE_FSMOUNT, .form = FORM_PLAIN },
 	PATHS(__NR_open_tree, WIRE_OPEN_TREE, .dfd = 1, .path = 2),
+	PATHS(__NR_open_tree_attr, WIRE_OPEN_TREE, .dfd = 1, .path = 2),
+	PATHS(__NR_fspick, WIRE_FSPICK, .dfd = 1, .path = 2),
+	[__NR_mount_setattr] = { .form = FORM_MOUNT_SETATTR },
 	PATHS(__NR_move_mount, WIRE_MOVE_MOUNT, .dfd = 1, .path = 2, .dfd2 = 3, .path2 = 4),
 	[__NR_unshare] = { .kind = WIRE_NS_UNSHARE, .form = FORM_PLAIN },
-	[__NR_setns] = { .kind = WIRE_NS_SETNS, .form = FORM_PLAIN },
+	[__NR_setns] = { .form = FORM_SETNS },
 
 	[__NR_connect] = { .kind = WIRE_CONNECT, .form = FORM_SOCKET },
 	[__NR_bind] = { .kind = WIRE_NET_BIND, .form = FORM_SOCKET },
@@ -107,26 +102,18 @@ const volatile struct call CALLS[CALLS_MAX] = {
 	[__NR_read] = { .form = FORM_RECV },
 	[__NR_recvmsg] = { .form = FORM_RECVMSG },
 	[__NR_recvmmsg] = { .form = FORM_RECVMMSG },
+	[__NR_writev] = { .form = FORM_SENDV },
+	[__NR_readv] = { .form = FORM_RECVV },
+	[__NR_pidfd_getfd] = { .form = FORM_GETFD },
+
+	[__NR_bpf] = { .kind = WIRE_WATCH_BPF, .form = FORM_PLAIN },
+	[__NR_ptrace] = { .form = FORM_PTRACE },
+	[__NR_process_vm_writev] = { .form = FORM_PTRACE },
+	[__NR_init_module] = { .form = FORM_MODULE },
+	[__NR_finit_module] = { .form = FORM_MODULE },
+	[__NR_delete_module] = { .form = FORM_MODULE },
+	[__NR_io_uring_setup] = { .form = FORM_RING_SETUP },
 };
-
-/* A 32-bit program's call: other numbers, other layouts. Not read; the header says so. */
-static __always_inline bool is_compat(void)
-{
-	return bpf_get_current_task_btf()->thread_info.status & TS_COMPAT;
-}
-
-static __always_inline void take_call(struct scratch *s, struct pt_regs *regs, struct call *call, u64 nr, s64 ret)
-{
-	s->args[0] = regs->di;
-	s->args[1] = regs->si;
-	s->args[2] = regs->dx;
-	s->args[3] = regs->r10;
-	s->args[4] = regs->r8;
-	s->args[5] = regs->r9;
-	s->nr = nr;
-	s->ret = ret;
-	s->call = *call;
-}
 
 /* The entry of a call in one load: this is done at every system call of the host. */
 static __always_inline struct call call_of(u64 nr)
@@ -140,31 +127,77 @@ static __always_inline struct call call_of(u64 nr)
 	return entry.call;
 }
 
+/* What the caller's number means to us; form 0 is a call that is not read. */
+static __always_inline struct call resolve(struct abi_call *abi, struct pt_regs *regs)
+{
+	const struct call none = {};
+
+	if (is_compat()) {
+		*abi = compat_call((u32)abi->nr);
+		if (abi->fix == FIX_SOCKETCALL)
+			resolve_socketcall(abi, (u32)regs->bx);
+	} else if (abi->nr & X32_BIT) {
+		*abi = x32_call(abi->nr);
+	}
+	if (abi->nr >= CALLS_MAX)
+		return none;
+	return call_of(abi->nr);
+}
+
+/* The call that is looked at, in the scratch area. */
+static __always_inline struct scratch *take_call(u32 slot, struct pt_regs *regs, struct abi_call *abi,
+						 struct call *call, s64 ret)
+{
+	struct scratch *s = scratch_at(slot);
+
+	if (!s)
+		return 0;
+	if (abi->narrow) {
+		s->args[0] = (u32)regs->bx;
+		s->args[1] = (u32)regs->cx;
+		s->args[2] = (u32)regs->dx;
+		s->args[3] = (u32)regs->si;
+		s->args[4] = (u32)regs->di;
+		s->args[5] = (u32)regs->bp;
+	} else {
+		s->args[0] = regs->di;
+		s->args[1] = regs->si;
+		s->args[2] = regs->dx;
+		s->args[3] = regs->r10;
+		s->args[4] = regs->r8;
+		s->args[5] = regs->r9;
+	}
+	s->nr = abi->nr;
+	s->ret = ret;
+	s->call = *call;
+	s->layout = abi->layout;
+	if (abi->fix)
+		fix_arguments(s, abi->fix);
+	return s;
+}
+
 SEC("tp_btf/sys_exit")
 int BPF_PROG(blubr_sys_exit, struct pt_regs *regs, long ret)
 {
-	u64 nr = regs->orig_ax;
+	struct abi_call abi = { .nr = regs->orig_ax };
 	u32 slot = bpf_get_smp_processor_id();
 	struct scratch *s;
 	struct call call;
 	u64 flags;
 
-	if (nr >= CALLS_MAX)
-		return 0;
-	call = call_of(nr);
+	call = resolve(&abi, regs);
 	if (!call.form || (call.flags & CALL_ENTER_ONLY))
 		return 0;
-	if (is_self() || is_compat())
+	if (is_self())
 		return 0;
 	/* -EINPROGRESS is a connection on its way. */
 	if (NO_FAILED && ret < 0 && ret != -115)
 		return 0;
 	if (call.kind == WIRE_EXEC_FAILED && ret >= 0)
 		return 0;
-	s = scratch_at(slot);
+	s = take_call(slot, regs, &abi, &call, ret);
 	if (!s)
 		return 0;
-	take_call(s, regs, &call, nr, ret);
 	switch (call.form) {
 	case FORM_OPEN:
 		on_open(slot, argument(s, s->call.path + 1));
@@ -209,8 +242,34 @@ int BPF_PROG(blubr_sys_exit, struct pt_regs *regs, long ret)
 		on_message(slot, 1);
 		break;
 	case FORM_RECVMSG:
-		if (ret >= DNS_HEADER_BYTES)
+		if (ret >= 0)
 			on_message(slot, 0);
+		break;
+	case FORM_SENDV:
+		on_vector(slot, 1);
+		break;
+	case FORM_RECVV:
+		if (ret >= DNS_HEADER_BYTES)
+			on_vector(slot, 0);
+		break;
+	case FORM_GETFD:
+		if (ret >= 0)
+			on_received(slot, ret, WIRE_BY_PIDFD_GETFD);
+		break;
+	case FORM_MOUNT_SETATTR:
+		on_mount_setattr(slot);
+		break;
+	case FORM_SETNS:
+		on_setns(slot);
+		break;
+	case FORM_PTRACE:
+		on_ptrace(slot);
+		break;
+	case FORM_MODULE:
+		on_module(slot);
+		break;
+	case FORM_RING_SETUP:
+		on_ring_setup(slot);
 		break;
 	case FORM_SENDMMSG:
 		on_messages(slot, 1);
@@ -225,22 +284,19 @@ int BPF_PROG(blubr_sys_exit, struct pt_regs *regs, long ret)
 SEC("tp_btf/sys_enter")
 int BPF_PROG(blubr_sys_enter, struct pt_regs *regs, long id)
 {
-	u64 nr = id;
+	struct abi_call abi = { .nr = id };
 	u32 slot = bpf_get_smp_processor_id();
 	struct scratch *s;
 	struct call call;
 
-	if (nr >= CALLS_MAX)
-		return 0;
-	call = call_of(nr);
+	call = resolve(&abi, regs);
 	if (!(call.flags & (CALL_ENTRY | CALL_ENTER_ONLY)))
 		return 0;
-	if (is_self() || is_compat())
+	if (is_self())
 		return 0;
-	s = scratch_at(slot);
+	s = take_call(slot, regs, &abi, &call, 0);
 	if (!s)
 		return 0;
-	take_call(s, regs, &call, nr, 0);
 	switch (call.form) {
 	case FORM_CLOSE:
 		on_close(slot, s->args[0]);
@@ -291,33 +347,33 @@ int BPF_PROG(blubr_exit, struct task_struct *t)
 	return 0;
 }
 
-/* The path as a plain number: the verifier won't have it passed on as what it is. */
-static __always_inline u64 second_argument(void *ctx)
+/* An argument as a plain number: the verifier won't have it passed on as what it is. */
+static __always_inline u64 number_of(void *ctx, u32 argument)
 {
 	u64 value = 0;
 
-	bpf_probe_read_kernel(&value, sizeof(value), ctx + sizeof(value));
+	bpf_probe_read_kernel(&value, sizeof(value), ctx + argument * sizeof(value));
 	return value;
 }
 
 SEC("tp_btf/cgroup_mkdir")
 int BPF_PROG(blubr_cgroup_mkdir, struct cgroup *cgroup, const char *path)
 {
-	on_cgroup(bpf_get_smp_processor_id(), WIRE_CGROUP_MKDIR, cgroup, second_argument(ctx));
+	on_cgroup(bpf_get_smp_processor_id(), WIRE_CGROUP_MKDIR, cgroup, number_of(ctx, 1));
 	return 0;
 }
 
 SEC("tp_btf/cgroup_rename")
 int BPF_PROG(blubr_cgroup_rename, struct cgroup *cgroup, const char *path)
 {
-	on_cgroup(bpf_get_smp_processor_id(), WIRE_CGROUP_RENAME, cgroup, second_argument(ctx));
+	on_cgroup(bpf_get_smp_processor_id(), WIRE_CGROUP_RENAME, cgroup, number_of(ctx, 1));
 	return 0;
 }
 
 SEC("tp_btf/cgroup_rmdir")
 int BPF_PROG(blubr_cgroup_rmdir, struct cgroup *cgroup, const char *path)
 {
-	on_cgroup(bpf_get_smp_processor_id(), WIRE_CGROUP_RMDIR, cgroup, second_argument(ctx));
+	on_cgroup(bpf_get_smp_processor_id(), WIRE_CGROUP_RMDIR, cgroup, number_of(ctx, 1));
 	return 0;
 }
 
@@ -326,6 +382,32 @@ int BPF_PROG(blubr_tcp_state, struct sock *sk, int oldstate, int newstate)
 {
 	if (BPF_CORE_READ(sk, sk_protocol) == IPPROTO_TCP)
 		tcp_state(sk, newstate);
+	return 0;
+}
+
+SEC("tp_btf/signal_generate")
+int BPF_PROG(blubr_signal, int signal, void *info, struct task_struct *receiver)
+{
+	on_signal(bpf_get_smp_processor_id(), signal, number_of(ctx, 1), receiver);
+	return 0;
+}
+
+SEC("tp_btf/io_uring_submit_req")
+int BPF_PROG(blubr_ring_submit, struct io_kiocb *req)
+{
+	ring_submit(bpf_get_smp_processor_id(), number_of(ctx, 0));
+	return 0;
+}
+
+SEC("tp_btf/io_uring_complete")
+int BPF_PROG(blubr_ring_complete, struct io_ring_ctx *ring, void *req, struct io_uring_cqe *answer)
+{
+	u64 cqe = number_of(ctx, 2);
+
+	ring_complete(bpf_get_smp_processor_id(), number_of(ctx, 0), number_of(ctx, 1),
+		      BPF_CORE_READ((struct io_uring_cqe *)cqe, user_data),
+		      BPF_CORE_READ((struct io_uring_cqe *)cqe, res),
+		      BPF_CORE_READ((struct io_uring_cqe *)cqe, flags));
 	return 0;
 }
 

@@ -80,13 +80,39 @@ enum wire_kind {
 	WIRE_CGROUP_RMDIR = 40,
 	/* execve(2) came back; args[5] of its body is the effective group id. */
 	WIRE_EXEC_FAILED = 41,
-	WIRE_KIND_COUNT = 42,
+	WIRE_MOUNT_SETATTR = 42,
+	WIRE_FSPICK = 43,
+	WIRE_WATCH_BPF = 44,
+	WIRE_WATCH_PTRACE = 45,
+	WIRE_WATCH_MODULE = 46,
+	WIRE_WATCH_KILL = 47,
+	WIRE_WATCH_IOURING = 48,
+	/* An operation of a ring came back: joined with the record of its submission. Its body is that of the
+	 * operation's kind where the kernel's own answer is told: an open's file, a connection's ends.
+	 */
+	WIRE_RING_DONE = 49,
+	WIRE_KIND_COUNT = 50,
 };
 
 /* head.flags */
 #define WIRE_HAS_RET 1u
 #define WIRE_NO_MNTNS 2u
 #define WIRE_NO_CGROUP 4u
+/* An operation that a ring has taken on: what became of it follows as WIRE_RING_DONE; ret is the request. */
+#define WIRE_PENDING 8u
+/* Of a WIRE_RING_DONE: the request goes on, and more of it will come. */
+#define WIRE_MORE 16u
+/* Of a WIRE_RING_DONE: the body holds what the kernel knows of the file or the socket. */
+#define WIRE_RESOLVED 32u
+/* Of a WIRE_RING_DONE: it failed, and failures are not asked for. */
+#define WIRE_UNWANTED 64u
+
+/* head.via: how it was asked for. */
+#define WIRE_BY_CALL 0u
+#define WIRE_BY_RING 1u
+/* A descriptor that came over a socket, or out of another process. */
+#define WIRE_BY_SCM_RIGHTS 2u
+#define WIRE_BY_PIDFD_GETFD 3u
 
 /* Who, where, when: the same for every record. */
 struct wire_head {
@@ -109,9 +135,10 @@ struct wire_head {
 	__u32 uid;
 	__u32 mntns;
 	__u32 flags;
-	/* The system call's number (x86-64), for kinds that several calls share. */
+	/* The system call's number (x86-64, whatever the caller's own), for kinds that several calls share. */
 	__u32 nr;
-	__u32 pad;
+	/* WIRE_BY_* */
+	__u32 via;
 	__u8 comm[WIRE_COMM_LEN];
 };
 
@@ -136,7 +163,9 @@ enum wire_field_id {
 	WIRE_F_PAYLOAD = 15,
 	WIRE_F_ADDRESS = 16,
 	WIRE_F_TIMES = 17,
-	WIRE_F_COUNT = 18,
+	/* Of a WIRE_RING_DONE: the request that it ends, 8 bytes. */
+	WIRE_F_REQUEST = 18,
+	WIRE_F_COUNT = 19,
 };
 
 /* field.flags */
@@ -238,6 +267,23 @@ struct wire_net_close {
 	__u64 duration_ns;
 };
 
+/* A signal that was sent to the recorder. */
+struct wire_signal {
+	__u32 signal;
+	/* si_code */
+	__s32 code;
+	/* Of the receiving thread. */
+	__u32 target;
+	__u32 pad[9];
+};
+
+/* io_uring_setup(2), and what io_uring_params asked for. */
+struct wire_ring {
+	__u32 entries;
+	__u32 flags;
+	__u32 pad[10];
+};
+
 struct wire_cgroup {
 	__u64 id;
 	__u64 pad[5];
@@ -259,6 +305,8 @@ _Static_assert(sizeof(struct wire_exists) == WIRE_BODY, "wire_exists");
 _Static_assert(sizeof(struct wire_file) == WIRE_BODY, "wire_file");
 _Static_assert(sizeof(struct wire_call) == WIRE_BODY, "wire_call");
 _Static_assert(sizeof(struct wire_net) == WIRE_BODY, "wire_net");
+_Static_assert(sizeof(struct wire_signal) == WIRE_BODY, "wire_signal");
+_Static_assert(sizeof(struct wire_ring) == WIRE_BODY, "wire_ring");
 _Static_assert(sizeof(struct wire_cgroup) == WIRE_BODY, "wire_cgroup");
 _Static_assert(sizeof(struct wire_net_close) == WIRE_BODY + 24, "wire_net_close");
 _Static_assert(sizeof(struct wire_loss) == 16, "wire_loss");

@@ -17,6 +17,12 @@ pub enum Prerequisite {
     Buildah,
     /// gpg and gpgconf.
     Gpg,
+    /// A C compiler (cc).
+    Compiler,
+    /// An assembler and a linker that make 32-bit programs (as --32, ld -m elf_i386), and a kernel that runs them.
+    I386,
+    /// strace.
+    Strace,
     /// A registry without the referrers API (docker-registry), one with it (ferro-oci-server), and skopeo.
     Registry,
 }
@@ -30,6 +36,9 @@ impl Prerequisite {
             Self::Docker => "docker",
             Self::Buildah => "buildah",
             Self::Gpg => "gpg",
+            Self::Compiler => "compiler",
+            Self::I386 => "i386",
+            Self::Strace => "strace",
             Self::Registry => "registry",
         }
     }
@@ -50,6 +59,9 @@ impl Prerequisite {
             }),
             Self::Buildah => lacks(&["buildah", "runc"]),
             Self::Gpg => lacks(&["gpg", "gpgconf"]),
+            Self::Compiler => lacks(&["cc"]),
+            Self::I386 => lacks(&["as", "ld"]).or_else(i386_missing),
+            Self::Strace => lacks(&["strace"]),
             Self::Registry => lacks(&["docker-registry", "skopeo"]).or_else(|| {
                 tool("ferro-oci-server")
                     .is_none()
@@ -106,6 +118,21 @@ pub fn host_script(name: &str) -> PathBuf {
 pub fn tool(name: &str) -> Option<PathBuf> {
     let own = std::env::var_os("BLUBR_TOOLS").map(|folder| PathBuf::from(folder).join(name));
     own.filter(|path| path.is_file()).or_else(|| crate::program::find(name))
+}
+
+/// What keeps a 32-bit program from being made and run here, if anything.
+fn i386_missing() -> Option<String> {
+    const EXIT: &[u8] = b".globl _start\n_start: movl $1, %eax\n xorl %ebx, %ebx\n int $0x80\n";
+    let folder = tempfile::tempdir().ok()?;
+    let at = |name: &str| folder.path().join(name);
+    let made = crate::program::run_on(Command::new("as").args(["--32", "-o"]).arg(at("o")), EXIT);
+    let linked = Command::new("ld").args(["-m", "elf_i386", "-o"]).arg(at("x")).arg(at("o")).output();
+    if !made.status.success() || !linked.is_ok_and(|output| output.status.success()) {
+        return Some("as and ld here make no 32-bit programs".to_owned());
+    }
+    let ran = Command::new(at("x")).status();
+    (!ran.is_ok_and(|status| status.success()))
+        .then(|| "this kernel runs no 32-bit programs (CONFIG_IA32_EMULATION)".to_owned())
 }
 
 /// The effective uid, from the kernel's own words.

@@ -2,8 +2,12 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that can't go on fails")]
 
+#[path = "events/compat.rs"]
+mod compat;
 #[path = "events/file.rs"]
 mod file;
+#[path = "events/io_uring.rs"]
+mod io_uring;
 #[path = "events/log.rs"]
 mod log;
 #[path = "events/mount.rs"]
@@ -12,7 +16,13 @@ mod mount;
 mod net;
 #[path = "events/oracle.rs"]
 mod oracle;
+#[path = "events/passing.rs"]
+mod passing;
 #[path = "events/process.rs"]
 mod process;
+#[path = "events/programs.rs"]
+mod programs;
 #[path = "events/recording.rs"]
 mod recording;
+#[path = "events/watch.rs"]
+mod watch;

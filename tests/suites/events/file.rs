@@ -224,3 +224,18 @@ fn a_deep_path_keeps_its_tail() {
     assert_eq!(leaf[0]["truncated"], json!(["path"]));
     assert!(leaf[0]["path"].as_str().unwrap().len() > 3500);
 }
+
+#[test]
+fn the_newest_calls_are_told() {
+    require!(Root, Compiler);
+    let program = crate::programs::compiled("calls");
+    let r = script(&format!("echo x > f; {} newer f > results", program.path.display()));
+    let said = std::fs::read_to_string(r.path("results")).unwrap();
+    let said = crate::programs::results(&said);
+    // Kernels before 6.13 and 6.6 say ENOSYS: then that is told.
+    let attribute = r.one("file.setxattr", "path", "f");
+    assert_eq!((&attribute["name"], &attribute["value"]), (&json!("user.at"), &json!("v2")));
+    assert_eq!(attribute["ret"], said["setxattrat"][0]);
+    let chmod = r.one("file.chmod", "path", "f");
+    assert_eq!((&chmod["mode"], &chmod["ret"]), (&json!("0604"), &json!(said["fchmodat2"][0])));
+}

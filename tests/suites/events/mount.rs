@@ -6,6 +6,7 @@ use blubr_tests::workload::busybox_path;
 use serde_json::json;
 use std::process::Command;
 
+use crate::programs::{compiled, results};
 use crate::recording::{Monitor, command, script};
 
 #[test]
@@ -126,4 +127,51 @@ fn a_namespace_that_is_entered_is_named() {
     ]));
     let setns = r.of("ns.setns");
     assert!(setns.iter().any(|e| e["comm"] == "nsenter" && e["ret"] == 0), "{setns:#?}");
+}
+
+#[test]
+fn a_mount_that_is_changed_or_refused_by_the_new_calls_is_told() {
+    require!(Root, Compiler);
+    let program = compiled("calls");
+    let calls = program.path.display();
+    let r = script(&format!("mkdir m; mount -t tmpfs none m; {calls} mounts m > results; umount m"));
+    let mine: Vec<_> = r.of("mount.mount").into_iter().filter(|e| e["comm"] == "calls").collect();
+    let said = std::fs::read_to_string(r.path("results")).unwrap();
+    let said = results(&said);
+    assert_eq!(mine.len(), 7, "{mine:#?}");
+    assert_eq!(mine[0]["flags"], json!(["remount", "bind", "ro", "nosuid"]));
+    assert_eq!(mine[1]["flags"], json!(["remount", "bind", "rw"]));
+    assert_eq!((&mine[2]["flags"], &mine[2]["options"]), (&json!(["remount"]), &json!("size=2m")));
+    assert!(mine[..3].iter().all(|e| e["target"] == r.path("m") && e["ret"] == 0), "{mine:#?}");
+    for (event, call) in [(3, "fsopen"), (4, "create"), (5, "fsmount"), (6, "open_tree")] {
+        assert_eq!(
+            (&mine[event]["target"], &mine[event]["ret"]),
+            (&json!(null), &json!(said[call][0])),
+            "{call}"
+        );
+    }
+    assert_eq!(mine[3]["fstype"], "no-such-fs");
+    assert_eq!((&mine[4]["fstype"], &mine[4]["source"]), (&json!("ext4"), &json!("/no/such/device")));
+    assert_eq!((&mine[6]["source"], &mine[6]["flags"]), (&json!(r.path("not-there")), &json!(["bind"])));
+}
+
+#[test]
+fn namespaces_that_a_child_is_born_into_are_told_as_its_own() {
+    require!(Root, Compiler);
+    let program = compiled("calls");
+    let r = script(&format!(
+        "{} born > results; {} namespaces",
+        program.path.display(),
+        program.path.display()
+    ));
+    let said = std::fs::read_to_string(r.path("results")).unwrap();
+    let child = results(&said)["clone"][0];
+    let unshare: Vec<_> = r.of("ns.unshare").into_iter().filter(|e| e["pid"] == child).collect();
+    assert_eq!(unshare.len(), 1);
+    assert_eq!(unshare[0]["namespaces"], json!(["uts", "ipc"]));
+    let fork = r.of("process.fork").into_iter().find(|e| e["child_pid"] == child).unwrap();
+    assert_eq!((&unshare[0]["ppid"], &unshare[0]["start"]), (&fork["pid"], &fork["child_start"]));
+    // setns(fd, 0) of /proc/self/ns/uts
+    let setns: Vec<_> = r.of("ns.setns").into_iter().filter(|e| e["comm"] == "calls").collect();
+    assert_eq!((setns.len(), &setns[0]["namespaces"]), (1, &json!(["uts"])));
 }

@@ -165,3 +165,26 @@ fn a_unix_socket_is_told_by_its_path() {
     let connect = mine(&r, "unix.connect", "path", &json!(path.display().to_string()));
     assert_eq!((connect.len(), &connect[0]["ret"]), (1, &json!(0)));
 }
+
+#[test]
+fn each_destination_of_one_sendmmsg_is_told_and_what_was_refused_is_told_again() {
+    require!(Root, Compiler);
+    let program = crate::programs::compiled("calls");
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    drop(listener);
+    let r = crate::recording::command(
+        std::process::Command::new(&program.path).arg("datagrams").arg(port.to_string()),
+    );
+    let sends: Vec<_> = r.of("net.send").into_iter().filter(|e| e["comm"] == "calls").collect();
+    let ports: Vec<_> = sends[..70].iter().map(|e| e["dport"].as_u64().unwrap()).collect();
+    assert!(ports.iter().copied().eq(20_000..20_070), "{ports:?}");
+    let broadcast: Vec<_> =
+        sends.iter().filter(|e| e["daddr"] == "255.255.255.255").map(|e| e["ret"].as_i64()).collect();
+    assert_eq!(broadcast, [Some(-13), Some(1)]);
+    let raw = sends.last().unwrap();
+    assert_eq!((&raw["proto"], &raw["daddr"]), (&json!("253"), &json!("127.0.0.1")));
+    // sendto with MSG_FASTOPEN on a socket of TCP connects.
+    let connect: Vec<_> = r.of("net.connect").into_iter().filter(|e| e["dport"] == port).collect();
+    assert_eq!((connect.len(), &connect[0]["ret"]), (1, &json!(-111)));
+}

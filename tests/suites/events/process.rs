@@ -99,9 +99,10 @@ fn a_script_names_itself_and_its_interpreter() {
 #[test]
 fn a_program_that_cannot_start_is_told_with_its_errno() {
     require!(Root);
-    let r = script("./not-there || true; : > plain; ./plain || true");
+    let r = script("./not-there one 'two words' || true; : > plain; ./plain || true");
     let missing = r.of("process.exec").into_iter().find(|e| e["exe"] == r.path("not-there")).unwrap();
-    assert_eq!((missing["ret"].as_i64(), &missing["argv"]), (Some(-2), &json!(null)));
+    let argv = json!(["./not-there", "one", "two words"]);
+    assert_eq!((missing["ret"].as_i64(), &missing["argv"]), (Some(-2), &argv));
     assert_eq!(missing["path_from"], "user");
     let plain = r.of("process.exec").into_iter().find(|e| e["exe"] == r.path("plain")).unwrap();
     assert_eq!(plain["ret"], -13);

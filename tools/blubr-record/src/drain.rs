@@ -99,6 +99,7 @@ impl<W: Write> Drain<W> {
             let listed = self.rotation.as_ref().is_some_and(|rotation| rotation.listing.is_listed());
             self.empty()?;
             if last {
+                self.decoder.end(&mut self.log)?;
                 self.count_losses()?;
                 return Ok(self.log);
             }
@@ -203,7 +204,7 @@ fn type_of(kind: usize) -> Option<&'static str> {
         WIRE_FILE_SETXATTR => "file.setxattr",
         WIRE_FILE_UTIMES => "file.utimes",
         WIRE_MOUNT_MOUNT | WIRE_FSOPEN | WIRE_FSCONFIG | WIRE_FSMOUNT | WIRE_OPEN_TREE
-        | WIRE_MOVE_MOUNT => "mount.mount",
+        | WIRE_MOVE_MOUNT | WIRE_MOUNT_SETATTR | WIRE_FSPICK => "mount.mount",
         WIRE_MOUNT_UMOUNT => "mount.umount",
         WIRE_MOUNT_PIVOT_ROOT => "mount.pivot_root",
         WIRE_FS_CHROOT => "fs.chroot",
@@ -216,5 +217,12 @@ fn type_of(kind: usize) -> Option<&'static str> {
         WIRE_NET_SEND => "net.send",
         WIRE_NET_CLOSE => "net.close",
         WIRE_DNS_PAYLOAD => "net.dns",
+        WIRE_WATCH_BPF => "watch.bpf",
+        WIRE_WATCH_PTRACE => "watch.ptrace",
+        WIRE_WATCH_MODULE => "watch.module",
+        WIRE_WATCH_KILL => "watch.kill",
+        WIRE_WATCH_IOURING => "watch.iouring",
+        // Of whatever kind it was: its event goes without a result.
+        WIRE_RING_DONE => "io_uring",
     })
 }

@@ -55,28 +55,36 @@ pub fn uname() -> (String, String) {
 }
 
 /// What this recorder does not see on any host, and why.
-const NEVER: [(&str, &str); 16] = [
-    ("io_uring", "operations of a ring are not read by this version"),
-    ("i386", "system calls of 32-bit programs are not read by this version"),
-    ("x32", "system calls with the x32 bit are not read by this version"),
+const NEVER: [(&str, &str); 15] = [
     ("mmap", "writes through shared memory mappings leave no event but the file's open and close"),
     ("write", "single reads and writes are not recorded: open, close and their sizes are"),
+    ("process.fork", "that failed: no process was made"),
     (
-        "fd-passing",
-        "a descriptor received over a socket (SCM_RIGHTS) or taken by pidfd_getfd has no file.open",
+        "net.connect of another family",
+        "what packet, vsock, Bluetooth and other sockets that are neither inet nor unix reach is not recorded",
     ),
-    ("process.exec argv", "of a call that failed"),
-    ("net.connect", "by sendto with MSG_FASTOPEN: the connection shows in its net.close"),
-    ("net.send", "to what only the 65th and later messages of one sendmmsg name"),
+    ("net.accept", "that failed: nobody was let in"),
     ("net.close", "of anything but TCP"),
     (
         "net.dns",
-        "over TLS or HTTPS, over TCP in more than one read, and what read(2) gets in more than two pieces",
+        "over TLS or HTTPS, over TCP in more than one read, in more than two pieces of memory, and through io_uring",
     ),
     ("net.tls", "not in this version"),
     ("net.http", "not in this version"),
-    ("watch", "not in this version"),
-    ("ns.clone", "namespaces made by clone(2) show in mntns only"),
+    ("file.close by io_uring", "of a ring's own (direct) descriptors: their opens are recorded"),
+    (
+        "fd-passing by io_uring",
+        "a descriptor that a ring gets by MSG_RING or by one recvmsg for many messages has no event",
+    ),
+    (
+        "net.accept by io_uring",
+        "into a ring's own descriptors on kernels before 6.13, or where the ring was asked not to tell of success",
+    ),
+    (
+        "watch.ptrace",
+        "requests to a process that is traced already, and tracing that a process asks for itself",
+    ),
+    ("watch.kill", "signals that were refused: they reach nobody"),
     ("kernel", "what the kernel does on its own behalf (NFS server, loop devices)"),
 ];
 
@@ -98,6 +106,8 @@ pub fn not_covered(
         let what = match *hook {
             "inet_sock_set_state" => "net.close",
             "sched_prepare_exec" => "file.close at exec, and the ids before a setuid exec",
+            "signal_generate" => "watch.kill",
+            "io_uring_submit_req" | "io_uring_complete" => "io_uring",
             other => other,
         };
         list.push(entry(what, &format!("no tracepoint {hook}: {why}")));

@@ -89,6 +89,17 @@ impl<'r> Record<'r> {
         self.field(id).filter(|field| !field.has(wire::WIRE_FAULT))
     }
 
+    /// The same record with another head, and with another's body: what is known by the time that it came back.
+    pub fn completed(&self, head: &'r wire_head, body: Option<&Record<'r>>) -> Record<'r> {
+        Record {
+            head,
+            kind: self.kind,
+            body: body.map_or(self.body, |other| other.body),
+            fields: self.fields,
+            more_payload: self.more_payload,
+        }
+    }
+
     /// What the call returned, where one did.
     pub fn ret(&self) -> Option<i64> {
         (self.head.flags & wire::WIRE_HAS_RET != 0).then_some(self.head.ret)

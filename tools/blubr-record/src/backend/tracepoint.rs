@@ -1,6 +1,6 @@
 //! Loads the probes that hang on BTF tracepoints alone, attaches them, and reads their loss table.
 
-#![expect(unsafe_code, reason = "a call that std does not have")]
+#![expect(unsafe_code, reason = "calls that std does not have")]
 
 use std::collections::BTreeMap;
 use std::io::Read as _;
@@ -12,7 +12,7 @@ use aya::{Btf, Ebpf, EbpfLoader};
 use blubr_probes::wire;
 
 /// The probes: program, tracepoint, and whether the recording is worth nothing without it.
-pub const HOOKS: [(&str, &str, bool); 10] = [
+pub const HOOKS: [(&str, &str, bool); 13] = [
     ("blubr_sys_exit", "sys_exit", true),
     ("blubr_sys_enter", "sys_enter", true),
     ("blubr_fork", "sched_process_fork", true),
@@ -23,7 +23,13 @@ pub const HOOKS: [(&str, &str, bool); 10] = [
     ("blubr_cgroup_rmdir", "cgroup_rmdir", false),
     ("blubr_tcp_state", "inet_sock_set_state", false),
     ("blubr_prepare_exec", "sched_prepare_exec", false),
+    ("blubr_signal", "signal_generate", false),
+    (RING_HOOKS[0], "io_uring_submit_req", false),
+    (RING_HOOKS[1], "io_uring_complete", false),
 ];
+
+/// What a ring was asked and what came of it: one without the other is of no use.
+const RING_HOOKS: [&str; 2] = ["blubr_ring_submit", "blubr_ring_complete"];
 
 /// What is fixed before the programs are verified.
 #[derive(Debug, Clone, Copy)]
@@ -107,12 +113,14 @@ pub fn load(options: &Options) -> Result<(Loaded, RingBuf<MapData>, LossTable), 
     let cpus = possible_cpus();
     let wake_bytes = u64::from(options.ring_bytes) / 4;
     let no_failed = u32::from(options.no_failed);
+    let x32 = u32::from(takes_x32());
     let mut loader = EbpfLoader::new();
     loader
         .btf(Some(&btf))
         .override_global("SELF_TGID", &options.own_pid, true)
         .override_global("ITERATOR_SLOT", &cpus, true)
         .override_global("NO_FAILED", &no_failed, true)
+        .override_global("X32_ABI", &x32, true)
         .override_global("WAKE_BYTES", &wake_bytes, true)
         .map_max_entries("SCRATCH", cpus + 1)
         .map_max_entries("RING", options.ring_bytes);
@@ -129,6 +137,7 @@ pub fn load(options: &Options) -> Result<(Loaded, RingBuf<MapData>, LossTable), 
             loaded.refused.push((tracepoint, reason));
         }
     }
+    loaded.refuse_half_a_ring();
     let reason = |reason| LoadError::Program { name: EACH_TASK, tracepoint: "iter/task", reason };
     let program = loaded.ebpf.program_mut(EACH_TASK).ok_or(LoadError::Missing(EACH_TASK))?;
     let program: &mut Iter =
@@ -152,6 +161,20 @@ impl Loaded {
 
     fn verify(&mut self, name: &str, tracepoint: &str, btf: &Btf) -> Result<(), String> {
         self.program(name)?.load(tracepoint, btf).map_err(|e| last_words(&e))
+    }
+
+    /// Where one of the two was refused the other is not used.
+    fn refuse_half_a_ring(&mut self) {
+        let of_rings = |tracepoint: &str| {
+            HOOKS.iter().any(|(name, at, _)| *at == tracepoint && RING_HOOKS.contains(name))
+        };
+        let Some((_, reason)) = self.refused.iter().find(|(refused, _)| of_rings(refused)) else {
+            return;
+        };
+        let reason = reason.clone();
+        self.refused.retain(|(refused, _)| !of_rings(refused));
+        let both = HOOKS.iter().filter(|(name, _, _)| RING_HOOKS.contains(name));
+        self.refused.extend(both.map(|(_, tracepoint, _)| (*tracepoint, reason.clone())));
     }
 
     /// Attaches everything that was verified: from here on events arrive.
@@ -243,6 +266,13 @@ fn recursion_misses(program: &BtfTracePoint) -> u64 {
 fn give_back_memory() {
     // SAFETY: a plain call; it takes only memory that nothing uses.
     unsafe { libc::malloc_trim(0) };
+}
+
+/// Whether the kernel takes system calls with the x32 bit (`__X32_SYSCALL_BIT`): getpid with it answers.
+fn takes_x32() -> bool {
+    const X32_BIT: libc::c_long = 0x4000_0000;
+    // SAFETY: getpid takes nothing and changes nothing; where the bit is not known the kernel returns ENOSYS.
+    unsafe { libc::syscall(X32_BIT | libc::SYS_getpid) > 0 }
 }
 
 fn possible_cpus() -> u32 {

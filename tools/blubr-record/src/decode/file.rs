@@ -9,12 +9,12 @@ use blubr_log::event::{
 };
 use blubr_log::{Body, Name, NameList, Seen, Time};
 use blubr_probes::wire::wire_kind::*;
-use blubr_probes::wire::{wire_call, wire_field_id::*, wire_file};
+use blubr_probes::wire::{WIRE_BY_CALL, WIRE_BY_RING, wire_call, wire_field_id::*, wire_file};
 
 use super::{DecodeError, Decoder, Origin, Paths, USER};
 use crate::log::{Cut, Log, seen};
-use crate::path::{absolute, walked};
-use crate::record::Record;
+use crate::path::{Told, absolute, walked};
+use crate::record::{Field, Record};
 
 const AT_REMOVEDIR: u64 = libc::AT_REMOVEDIR as u64;
 const PERM_BITS: u32 = 0o7777;
@@ -47,6 +47,13 @@ fn mode(flags: u32) -> OpenMode {
     }
 }
 
+/// What was told of a file's path, but of a file that lies nowhere and has no name either (a pidfd, a namespace's file):
+/// of these the kernel says `/`, which no other file than a directory can be.
+fn of_inode(file: &wire_file, told: Told, path: &[u8]) -> Told {
+    let nameless = told.outside && path == b"/" && file.mode & libc::S_IFMT != libc::S_IFDIR;
+    Told { known: told.known && !nameless, ..told }
+}
+
 impl Decoder {
     pub(super) fn open<W: Write>(
         &mut self,
@@ -54,12 +61,28 @@ impl Decoder {
         log: &mut Log<W>,
     ) -> Result<(), DecodeError> {
         let file: &wire_file = r.body()?;
-        let mut cut = Cut::none();
         // Every file has an inode with a type; none means that the call failed.
+        let found = if file.mode != 0 { r.field(WIRE_F_PATH) } else { None };
+        self.opened(r, found, file, log)
+    }
+
+    /// An open whose file the kernel has told (`found`: its path), or of which only the caller's string is known.
+    pub(super) fn opened<W: Write>(
+        &mut self,
+        r: &Record<'_>,
+        found: Option<Field<'_>>,
+        file: &wire_file,
+        log: &mut Log<W>,
+    ) -> Result<(), DecodeError> {
         let opened = file.mode != 0;
+        let mut cut = Cut::none();
         let (path, tail);
         if opened {
-            path = walked(r.field(WIRE_F_PATH), &mut self.path);
+            path = of_inode(file, walked(found, &mut self.path), &self.path);
+            // A pipe or another thing without a name that somebody passed on.
+            if !path.known && r.head.via != WIRE_BY_CALL {
+                return Ok(());
+            }
             cut.note("path", path.cut);
             tail = super::tail(r, Origin::Kernel, &[path], &cut);
         } else {
@@ -89,14 +112,16 @@ impl Decoder {
     ) -> Result<(), DecodeError> {
         let file: &wire_file = r.body()?;
         let mut cut = Cut::none();
-        let path = walked(r.field(WIRE_F_PATH), &mut self.path);
+        let path = of_inode(file, walked(r.field(WIRE_F_PATH), &mut self.path), &self.path);
         cut.note("path", path.cut);
+        // A ring may come to it later than it was asked to: what the file is then is not seen.
+        let now = r.head.via != WIRE_BY_RING;
         let close = FileClose {
             path: seen(path.known, &self.path),
             dev: Some(kernel_dev(file.dev)),
             ino: Some(file.ino),
-            size: Some(file.size),
-            mtime: mtime(file),
+            size: now.then_some(file.size),
+            mtime: mtime(file).filter(|_| now),
         };
         Ok(log.event(r.head, close.into(), super::tail(r, Origin::Kernel, &[path], &cut))?)
     }

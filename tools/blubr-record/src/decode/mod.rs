@@ -4,13 +4,15 @@ mod file;
 mod mount;
 mod net;
 mod process;
+mod ring;
+mod watch;
 
 use std::collections::HashMap;
 use std::io::{self, Write};
 
 use blubr_log::{Name, Tail};
 use blubr_probes::wire::wire_kind::*;
-use blubr_probes::wire::{wire_cgroup, wire_field_id::*};
+use blubr_probes::wire::{self, wire_cgroup, wire_field_id::*};
 
 use crate::log::{Cut, Log};
 use crate::path::{Told, absolute};
@@ -36,11 +38,27 @@ pub struct Decoder {
     entries: Entries,
     mounts: mount::Calls,
     existing: process::Existing,
+    requests: ring::Requests,
     namespaces: crate::mounts::Namespaces,
     known: crate::overlay::Known,
     path: Vec<u8>,
     to: Vec<u8>,
     more: Vec<u8>,
+}
+
+/// A copy of a record, aligned as the ring's are.
+fn words_of(bytes: &[u8]) -> Vec<u64> {
+    let mut copy = Vec::with_capacity(bytes.len().div_ceil(8));
+    copy_words(bytes, &mut copy);
+    copy
+}
+
+fn copy_words(bytes: &[u8], into: &mut Vec<u64>) {
+    into.extend(bytes.chunks(8).map(|chunk| {
+        let mut word = [0u8; 8];
+        word.iter_mut().zip(chunk).for_each(|(to, from)| *to = *from);
+        u64::from_ne_bytes(word)
+    }));
 }
 
 /// What path arguments held when a call began, by thread.
@@ -57,12 +75,7 @@ impl Entries {
         }
         let mut copy = self.spare.pop().unwrap_or_default();
         copy.clear();
-        let words = bytes.chunks(8).map(|chunk| {
-            let mut word = [0u8; 8];
-            word.iter_mut().zip(chunk).for_each(|(to, from)| *to = *from);
-            u64::from_ne_bytes(word)
-        });
-        copy.extend(words);
+        copy_words(bytes, &mut copy);
         if let Some(old) = self.by_thread.insert(tid, copy) {
             self.give_back(old);
         }
@@ -87,16 +100,30 @@ impl Decoder {
     pub fn record<W: Write>(&mut self, bytes: &[u8], log: &mut Log<W>) -> Result<(), DecodeError> {
         let record = Record::parse(bytes)?;
         match record.kind {
-            WIRE_NONE | WIRE_KIND_COUNT => return Err(Malformed("kind").into()),
-            WIRE_PROCESS_FORK => self.fork(&record, log)?,
-            WIRE_PROCESS_EXEC => self.exec(&record, log)?,
-            WIRE_EXEC_FAILED => self.exec_failed(&record, log)?,
-            WIRE_PROCESS_EXIT => self.exit(&record, log)?,
-            WIRE_PROCESS_EXISTS => self.exists(&record, log)?,
-            WIRE_EXISTS_FILE => self.exists_file(&record)?,
-            WIRE_FILE_OPEN => self.open(&record, log)?,
-            WIRE_FILE_CLOSE => self.close(&record, log)?,
-            WIRE_ENTRY => self.entries.keep(record.head.tid, bytes),
+            WIRE_ENTRY => {
+                self.entries.keep(record.head.tid, bytes);
+                Ok(())
+            }
+            WIRE_RING_DONE => self.answered(&record, log),
+            _ if record.head.flags & wire::WIRE_PENDING != 0 => self.asked(&record, bytes, log),
+            _ => self.event(&record, log),
+        }
+    }
+
+    /// Writes the event of one record that needs no other, but for what was kept of the call's entry.
+    fn event<W: Write>(&mut self, record: &Record<'_>, log: &mut Log<W>) -> Result<(), DecodeError> {
+        match record.kind {
+            WIRE_NONE | WIRE_ENTRY | WIRE_RING_DONE | WIRE_KIND_COUNT => {
+                return Err(Malformed("kind").into());
+            }
+            WIRE_PROCESS_FORK => self.fork(record, log)?,
+            WIRE_PROCESS_EXEC => self.exec(record, log)?,
+            WIRE_EXEC_FAILED => self.exec_failed(record, log)?,
+            WIRE_PROCESS_EXIT => self.exit(record, log)?,
+            WIRE_PROCESS_EXISTS => self.exists(record, log)?,
+            WIRE_EXISTS_FILE => self.exists_file(record)?,
+            WIRE_FILE_OPEN => self.open(record, log)?,
+            WIRE_FILE_CLOSE => self.close(record, log)?,
             WIRE_FILE_MKDIR
             | WIRE_FILE_MKNOD
             | WIRE_FILE_UNLINK
@@ -110,22 +137,29 @@ impl Decoder {
             | WIRE_FILE_UTIMES
             | WIRE_MOUNT_UMOUNT
             | WIRE_MOUNT_PIVOT_ROOT
-            | WIRE_FS_CHROOT => self.with_entry(&record, log)?,
-            WIRE_MOUNT_MOUNT => self.mount(&record, log)?,
-            WIRE_FSOPEN => self.mounts.fsopen(&record)?,
-            WIRE_FSCONFIG => self.mounts.fsconfig(&record)?,
-            WIRE_FSMOUNT => self.mounts.fsmount(&record)?,
-            WIRE_OPEN_TREE => self.mounts.open_tree(&record)?,
-            WIRE_MOVE_MOUNT => self.move_mount(&record, log)?,
-            WIRE_NS_UNSHARE => self.unshare(&record, log)?,
-            WIRE_NS_SETNS => self.setns(&record, log)?,
-            WIRE_CONNECT => self.connect(&record, log)?,
-            WIRE_NET_ACCEPT => self.accept(&record, log)?,
-            WIRE_NET_BIND => self.bind(&record, log)?,
-            WIRE_NET_LISTEN => self.listen(&record, log)?,
-            WIRE_NET_SEND => self.send(&record, log)?,
-            WIRE_NET_CLOSE => self.net_close(&record, log)?,
-            WIRE_DNS_PAYLOAD => self.dns(&record, log)?,
+            | WIRE_FS_CHROOT => self.with_entry(record, log)?,
+            WIRE_MOUNT_MOUNT => self.mount(record, log)?,
+            WIRE_MOUNT_SETATTR => self.mount_setattr(record, log)?,
+            WIRE_FSOPEN => self.fsopen(record, log)?,
+            WIRE_FSPICK => self.mounts.fspick(record)?,
+            WIRE_FSCONFIG => self.fsconfig(record, log)?,
+            WIRE_FSMOUNT => self.fsmount(record, log)?,
+            WIRE_OPEN_TREE => self.open_tree(record, log)?,
+            WIRE_MOVE_MOUNT => self.move_mount(record, log)?,
+            WIRE_NS_UNSHARE => self.unshare(record, log)?,
+            WIRE_NS_SETNS => self.setns(record, log)?,
+            WIRE_CONNECT => self.connect(record, log)?,
+            WIRE_NET_ACCEPT => self.accept(record, log)?,
+            WIRE_NET_BIND => self.bind(record, log)?,
+            WIRE_NET_LISTEN => self.listen(record, log)?,
+            WIRE_NET_SEND => self.send(record, log)?,
+            WIRE_NET_CLOSE => self.net_close(record, log)?,
+            WIRE_DNS_PAYLOAD => self.dns(record, log)?,
+            WIRE_WATCH_BPF => self.watch_bpf(record, log)?,
+            WIRE_WATCH_PTRACE => self.watch_ptrace(record, log)?,
+            WIRE_WATCH_MODULE => self.watch_module(record, log)?,
+            WIRE_WATCH_KILL => self.watch_kill(record, log)?,
+            WIRE_WATCH_IOURING => self.watch_iouring(record, log)?,
             WIRE_CGROUP_MKDIR | WIRE_CGROUP_RENAME => {
                 let body: &wire_cgroup = record.body()?;
                 if let Some(path) = record.text(WIRE_F_PATH) {
@@ -148,7 +182,9 @@ impl Decoder {
         log: &mut Log<W>,
     ) -> Result<(), DecodeError> {
         use zerocopy::IntoBytes as _;
-        let kept = self.entries.take(record.head.tid);
+        // A ring's names are copies of the kernel's: they can't have changed.
+        let by_call = record.head.via == wire::WIRE_BY_CALL;
+        let kept = if by_call { self.entries.take(record.head.tid) } else { None };
         let entry = match &kept {
             Some(words) => Record::parse(words.as_bytes()).ok(),
             None => None,
@@ -200,7 +236,18 @@ fn tail(record: &Record<'_>, from: Origin, told: &[Told], cut: &Cut) -> Tail<'st
         Origin::User { raced: false } => Some("user"),
         Origin::Kernel => None,
     };
-    Tail { path_from: path_from.map(Name::from), via: None, truncated: cut.list(), ret: record.ret() }
+    let via = match record.head.via {
+        wire::WIRE_BY_RING => Some("io_uring"),
+        wire::WIRE_BY_SCM_RIGHTS => Some("scm_rights"),
+        wire::WIRE_BY_PIDFD_GETFD => Some("pidfd_getfd"),
+        _ => None,
+    };
+    Tail {
+        path_from: path_from.map(Name::from),
+        via: via.map(Name::from),
+        truncated: cut.list(),
+        ret: record.ret(),
+    }
 }
 
 /// The tail of an event without paths.

@@ -4,10 +4,10 @@ use std::collections::HashMap;
 use std::io::Write;
 
 use blubr_log::event::{MountMount, NsSetns, NsUnshare};
-use blubr_log::{Name, NameList};
+use blubr_log::{Name, NameList, Seen};
 use blubr_probes::wire::{wire_call, wire_field_id::*};
 
-use super::{DecodeError, Decoder, USER, tail};
+use super::{DecodeError, Decoder, Origin, USER, tail};
 use crate::log::{Cut, Log, seen};
 use crate::overlay::{Known, Options, Overlay, View};
 use crate::path::{absolute, walked};
@@ -49,8 +49,17 @@ const MAGIC: u64 = 0xc0ed_0000;
 const MAGIC_MASK: u64 = 0xffff_0000;
 
 /// MOUNT_ATTR_* of fsmount(2).
-const ATTRIBUTES: [(u64, &str); 6] =
-    [(1, "ro"), (2, "nosuid"), (4, "nodev"), (8, "noexec"), (0x10, "noatime"), (0x20, "strictatime")];
+const ATTRIBUTES: [(u64, &str); 9] = [
+    (1, "ro"),
+    (2, "nosuid"),
+    (4, "nodev"),
+    (8, "noexec"),
+    (0x10, "noatime"),
+    (0x20, "strictatime"),
+    (0x80, "nodiratime"),
+    (0x0010_0000, "idmap"),
+    (0x0020_0000, "nosymfollow"),
+];
 
 /// CLONE_NEW*, include/uapi/linux/sched.h.
 const NAMESPACES: [(u64, &str); 8] = [
@@ -63,6 +72,17 @@ const NAMESPACES: [(u64, &str); 8] = [
     (0x0200_0000, "cgroup"),
     (0x80, "time"),
 ];
+
+/// What clearing an attribute by mount_setattr gives.
+const CLEARED: [(u64, &str); 5] =
+    [(1, "rw"), (2, "suid"), (4, "dev"), (8, "exec"), (0x0020_0000, "symfollow")];
+/// MOUNT_ATTR__ATIME: of mount_setattr these three bits are one value.
+const ATIME_MASK: u64 = 0x70;
+
+/// fsconfig(2) commands that make or change a file system, include/uapi/linux/mount.h.
+const FSCONFIG_CMD_CREATE: u64 = 6;
+const FSCONFIG_CMD_RECONFIGURE: u64 = 7;
+const FSCONFIG_CMD_CREATE_EXCL: u64 = 8;
 
 const OPEN_TREE_CLONE: u64 = 1;
 const AT_RECURSIVE: u64 = 0x8000;
@@ -84,6 +104,8 @@ struct Context {
     overlay: Options,
     flags: Vec<&'static str>,
     cwd: Vec<u8>,
+    /// Of a mount that is there already (fspick): where.
+    target: Option<Vec<u8>>,
 }
 
 /// File-system contexts and detached mounts by process and descriptor.
@@ -100,20 +122,19 @@ impl Calls {
         self.contexts.insert((pid, fd), context);
     }
 
-    pub(super) fn fsopen(&mut self, r: &Record<'_>) -> Result<(), Malformed> {
+    pub(super) fn fspick(&mut self, r: &Record<'_>) -> Result<(), Malformed> {
         if r.head.ret >= 0 {
-            let fstype = r.text(WIRE_F_FSTYPE).map(|field| field.bytes.to_vec());
-            self.keep(r.head.pid, r.head.ret, Context { fstype, ..Context::default() });
+            let mut target = Vec::new();
+            let told = absolute(r.field(WIRE_F_PATH), r.field(WIRE_F_BASE), &mut target);
+            let target = told.known.then_some(target);
+            self.keep(r.head.pid, r.head.ret, Context { target, ..Context::default() });
         }
         Ok(())
     }
 
-    pub(super) fn fsconfig(&mut self, r: &Record<'_>) -> Result<(), Malformed> {
+    fn set(&mut self, r: &Record<'_>) -> Result<(), Malformed> {
         let call: &wire_call = r.body()?;
         let fd = i64::from(call.args[0] as i32);
-        if r.head.ret < 0 {
-            return Ok(());
-        }
         let (Some(context), Some(key)) = (self.contexts.get_mut(&(r.head.pid, fd)), r.text(WIRE_F_KEY))
         else {
             return Ok(());
@@ -151,36 +172,6 @@ impl Calls {
         }
         Ok(())
     }
-
-    pub(super) fn fsmount(&mut self, r: &Record<'_>) -> Result<(), Malformed> {
-        let call: &wire_call = r.body()?;
-        let from = i64::from(call.args[0] as i32);
-        if r.head.ret < 0 {
-            return Ok(());
-        }
-        if let Some(mut context) = self.contexts.remove(&(r.head.pid, from)) {
-            let given = ATTRIBUTES.iter().filter(|(bit, _)| call.args[2] & bit != 0);
-            context.flags = given.map(|(_, name)| *name).collect();
-            self.keep(r.head.pid, r.head.ret, context);
-        }
-        Ok(())
-    }
-
-    pub(super) fn open_tree(&mut self, r: &Record<'_>) -> Result<(), Malformed> {
-        let call: &wire_call = r.body()?;
-        if r.head.ret < 0 || call.args[2] & OPEN_TREE_CLONE == 0 {
-            return Ok(());
-        }
-        let mut source = Vec::new();
-        let told = absolute(r.field(WIRE_F_PATH), r.field(WIRE_F_BASE), &mut source);
-        let mut flags = vec!["bind"];
-        if call.args[2] & AT_RECURSIVE != 0 {
-            flags.push("rec");
-        }
-        let source = told.known.then_some(source);
-        self.keep(r.head.pid, r.head.ret, Context { source, flags, ..Context::default() });
-        Ok(())
-    }
 }
 
 fn resolve(r: &Record<'_>, options: &Options, cwd: &[u8], known: &mut Known) -> Overlay {
@@ -190,7 +181,167 @@ fn resolve(r: &Record<'_>, options: &Options, cwd: &[u8], known: &mut Known) -> 
         .unwrap_or_default()
 }
 
+/// The words of a caller's struct mount_attr: set, cleared, propagation, user namespace.
+fn attributes(r: &Record<'_>) -> Option<[u64; 4]> {
+    let bytes: &[u8; 32] = r.text(WIRE_F_VALUE)?.bytes.first_chunk()?;
+    let mut words = [0; 4];
+    for (word, chunk) in words.iter_mut().zip(bytes.chunks_exact(8)) {
+        *word = chunk.iter().rev().fold(0, |sum, b| sum << 8 | u64::from(*b));
+    }
+    Some(words)
+}
+
+/// As mount(8) would name what mount_setattr was asked for.
+fn setattr_flags(words: [u64; 4], at_flags: u64) -> Vec<&'static str> {
+    let [set, cleared, propagation, _] = words;
+    let mut flags = vec!["remount", "bind"];
+    if at_flags & AT_RECURSIVE != 0 {
+        flags.push("rec");
+    }
+    let given = |bits: u64, table: &[(u64, &'static str)]| {
+        table.iter().filter(|(bit, _)| bits & bit != 0).map(|(_, name)| *name).collect::<Vec<_>>()
+    };
+    if cleared & ATIME_MASK != 0 && set & ATIME_MASK == 0 {
+        flags.push("relatime");
+    }
+    flags.extend(given(set, &ATTRIBUTES));
+    flags.extend(given(cleared & !set, &CLEARED));
+    let kinds = MOUNT_FLAGS.iter().filter(|(bit, _)| (1 << 17..=1 << 20).contains(bit));
+    flags.extend(kinds.filter(|(bit, _)| propagation & bit != 0).map(|(_, name)| *name));
+    flags
+}
+
 impl Decoder {
+    pub(super) fn mount_setattr<W: Write>(
+        &mut self,
+        r: &Record<'_>,
+        log: &mut Log<W>,
+    ) -> Result<(), DecodeError> {
+        let call: &wire_call = r.body()?;
+        let mut cut = Cut::none();
+        let target = absolute(r.field(WIRE_F_PATH), r.field(WIRE_F_BASE), &mut self.path);
+        cut.note("target", target.cut);
+        let flags = attributes(r).map(|words| setattr_flags(words, call.args[2]));
+        let mount = MountMount {
+            source: Seen(None),
+            target: seen(target.known, &self.path),
+            cwd: None,
+            fstype: None,
+            flags: NameList::from_names(&flags.unwrap_or_else(|| vec!["remount", "bind"])),
+            options: None,
+            lower: None,
+            upper: None,
+            work: None,
+        };
+        Ok(log.event(r.head, mount.into(), tail(r, USER, &[target], &cut))?)
+    }
+
+    /// A mount of the new interface that did not come about, or one that was changed.
+    fn unplaced<W: Write>(
+        &mut self,
+        r: &Record<'_>,
+        context: &Context,
+        log: &mut Log<W>,
+    ) -> Result<(), DecodeError> {
+        let from = if context.target.is_some() { USER } else { Origin::Kernel };
+        let mount = MountMount {
+            source: seen(context.source.is_some(), context.source.as_deref().unwrap_or_default()),
+            target: seen(context.target.is_some(), context.target.as_deref().unwrap_or_default()),
+            cwd: (!context.cwd.is_empty()).then(|| Name::from(context.cwd.as_slice())),
+            fstype: context.fstype.as_deref().map(Name::from),
+            flags: NameList::from_names(&context.flags),
+            options: (!context.options.is_empty()).then(|| Name::from(context.options.as_slice())),
+            lower: None,
+            upper: None,
+            work: None,
+        };
+        Ok(log.event(r.head, mount.into(), tail(r, from, &[], &Cut::none()))?)
+    }
+
+    pub(super) fn fsopen<W: Write>(
+        &mut self,
+        r: &Record<'_>,
+        log: &mut Log<W>,
+    ) -> Result<(), DecodeError> {
+        let fstype = r.text(WIRE_F_FSTYPE).map(|field| field.bytes.to_vec());
+        let context = Context { fstype, ..Context::default() };
+        if r.head.ret < 0 {
+            return self.unplaced(r, &context, log);
+        }
+        self.mounts.keep(r.head.pid, r.head.ret, context);
+        Ok(())
+    }
+
+    pub(super) fn fsconfig<W: Write>(
+        &mut self,
+        r: &Record<'_>,
+        log: &mut Log<W>,
+    ) -> Result<(), DecodeError> {
+        let call: &wire_call = r.body()?;
+        let at = (r.head.pid, i64::from(call.args[0] as i32));
+        let ends = match call.args[1] as u32 as u64 {
+            FSCONFIG_CMD_RECONFIGURE => true,
+            FSCONFIG_CMD_CREATE | FSCONFIG_CMD_CREATE_EXCL => r.head.ret < 0,
+            _ if r.head.ret < 0 => return Ok(()),
+            _ => {
+                self.mounts.set(r)?;
+                false
+            }
+        };
+        if !ends {
+            return Ok(());
+        }
+        // One whose beginning we did not see is told with what is known: that it was asked for.
+        let mut context = self.mounts.contexts.get(&at).cloned().unwrap_or_default();
+        if call.args[1] == FSCONFIG_CMD_RECONFIGURE {
+            context.flags = vec!["remount"];
+        }
+        self.unplaced(r, &context, log)
+    }
+
+    pub(super) fn fsmount<W: Write>(
+        &mut self,
+        r: &Record<'_>,
+        log: &mut Log<W>,
+    ) -> Result<(), DecodeError> {
+        let call: &wire_call = r.body()?;
+        let at = (r.head.pid, i64::from(call.args[0] as i32));
+        let mut context = self.mounts.contexts.get(&at).cloned().unwrap_or_default();
+        let given = ATTRIBUTES.iter().filter(|(bit, _)| call.args[2] & bit != 0);
+        context.flags = given.map(|(_, name)| *name).collect();
+        if r.head.ret < 0 {
+            return self.unplaced(r, &context, log);
+        }
+        if self.mounts.contexts.remove(&at).is_some() {
+            self.mounts.keep(r.head.pid, r.head.ret, context);
+        }
+        Ok(())
+    }
+
+    pub(super) fn open_tree<W: Write>(
+        &mut self,
+        r: &Record<'_>,
+        log: &mut Log<W>,
+    ) -> Result<(), DecodeError> {
+        let call: &wire_call = r.body()?;
+        if call.args[2] & OPEN_TREE_CLONE == 0 {
+            return Ok(());
+        }
+        let mut source = Vec::new();
+        let told = absolute(r.field(WIRE_F_PATH), r.field(WIRE_F_BASE), &mut source);
+        let mut flags = vec!["bind"];
+        if call.args[2] & AT_RECURSIVE != 0 {
+            flags.push("rec");
+        }
+        let source = told.known.then_some(source);
+        let context = Context { source, flags, ..Context::default() };
+        if r.head.ret < 0 {
+            return self.unplaced(r, &context, log);
+        }
+        self.mounts.keep(r.head.pid, r.head.ret, context);
+        Ok(())
+    }
+
     pub(super) fn mount<W: Write>(
         &mut self,
         r: &Record<'_>,

@@ -78,11 +78,19 @@ impl Decoder {
         log: &mut Log<W>,
     ) -> Result<(), DecodeError> {
         let net: &wire_net = r.body()?;
-        if net.family == AF_UNIX {
+        let given = r.text(WIRE_F_ADDRESS);
+        let family = given.and_then(|field| field.bytes.first_chunk()).map(|b| u16::from_ne_bytes(*b));
+        if net.family == AF_UNIX || (net.family == 0 && family == Some(AF_UNIX)) {
             return self.unix_connect(r, log);
         }
         // connect(AF_UNSPEC) takes a connection back: nobody is reached.
-        let Some((daddr, dport)) = sockaddr(r.text(WIRE_F_ADDRESS)) else { return Ok(()) };
+        let by_name = sockaddr(given);
+        if given.is_some() && by_name.is_none() {
+            return Ok(());
+        }
+        // Where it came about the kernel says with whom: the caller's memory may hold something else by now.
+        let through = r.head.ret >= 0 || r.head.ret == -i64::from(libc::EINPROGRESS);
+        let Some((daddr, dport)) = peer(net).filter(|_| through).or(by_name) else { return Ok(()) };
         let (saddr, sport) = own(net);
         let connect = NetConnect {
             proto: Proto(net.proto),
@@ -171,6 +179,12 @@ impl Decoder {
         log: &mut Log<W>,
     ) -> Result<(), DecodeError> {
         let net: &wire_net = r.body()?;
+        // Found out only after a ring had taken it on: TCP passes a name over.
+        let stream = i32::from(net.socktype) == libc::SOCK_STREAM
+            && matches!(i32::from(net.proto), libc::IPPROTO_TCP | libc::IPPROTO_MPTCP);
+        if stream {
+            return Ok(());
+        }
         let Some((daddr, dport)) = sockaddr(r.text(WIRE_F_ADDRESS)) else { return Ok(()) };
         let (saddr, sport) = own(net);
         let send = NetSend {

@@ -44,10 +44,12 @@ impl Decoder {
         let cwd = walked(r.field(WIRE_F_CWD), &mut self.to);
         cut.note("exe", exe.cut);
         cut.note("cwd", cwd.cut);
+        let argv = r.text(WIRE_F_ARGV);
+        cut.note("argv", argv.is_some_and(|argv| argv.has(wire::WIRE_CUT)));
         let body: &wire_call = r.body()?;
         let exec = ProcessExec {
             exe: seen(exe.known, &self.path),
-            argv: Seen(None),
+            argv: Seen(argv.map(|argv| NameList::from_block(argv.bytes))),
             cwd: seen(cwd.known, &self.to),
             gid: body.args[5] as u32,
             uid_before: None,

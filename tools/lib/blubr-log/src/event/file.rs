@@ -5,7 +5,7 @@ use super::schema::schema;
 use crate::{Name, Seen, Time};
 
 schema! {
-    /// A file was opened (open, openat, openat2, creat, open_by_handle_at), or with a negative `ret` could not be.
+    /// A file was opened (open, openat, openat2, creat, open_by_handle_at), or with a negative `ret` could not be; or an open file came from another process (`via`).
     struct FileOpen<'a> {
         /// The file.
         path: Seen<Name<'a>>,
@@ -29,7 +29,7 @@ schema! {
 }
 
 schema! {
-    /// A file that was open for writing was closed: the last descriptor of a process for it (close, dup2, exec, exit).
+    /// A file that was open for writing was closed: the last descriptor of a process for it (close, dup2, exec, exit). A ring may close it later than it is asked to: then size and mtime are not told.
     struct FileClose<'a> {
         /// The file.
         path: Seen<Name<'a>>,

@@ -9,6 +9,7 @@ mod net;
 mod process;
 mod read;
 mod schema;
+mod watch;
 
 pub use field::{Addr, Dev, Flag, OpenMode, Perm, Proto};
 pub use file::*;
@@ -16,6 +17,7 @@ pub use mount::*;
 pub use net::*;
 pub use process::*;
 pub use schema::{KeyDoc, TypeDoc};
+pub use watch::*;
 
 pub(crate) use read::parse;
 
@@ -58,11 +60,11 @@ schema! {
     struct Tail<'a> {
         /// Where the paths come from: no key when the kernel resolved them; `user` when it is the caller's string made absolute by cwd or dirfd (symlinks not followed); `user-raced` when two readings of that string differ; `outside` when the path does not begin at the process's root but at that of its file system (a descriptor from outside a container), or is a file that lies nowhere (memfd).
         path_from: Option<Name<'a>>,
-        /// How it was asked for, when not by a system call: `io_uring`.
+        /// How it came about, when not by a system call of its name: `io_uring`: asked of a ring; `scm_rights`, `pidfd_getfd`: the descriptor (`ret`) of an open file or of a connected socket came from another process, over a socket or by that call.
         via: Option<Name<'a>>,
         /// The fields that were cut at a limit.
         truncated: Option<NameList<'a>>,
-        /// What the call returned: 0 or the new descriptor on success, -errno on failure.
+        /// What the call returned: 0 or the new descriptor on success, -errno on failure. Of an operation of a ring it is missing where the ring was asked not to tell of success, or never told.
         ret: Option<i64>,
     }
 }
@@ -100,6 +102,11 @@ schema::bodies! {
     "net.close" NetClose<'a>,
     "net.dns" NetDns<'a>,
     "unix.connect" UnixConnect<'a>,
+    "watch.bpf" WatchBpf<'a>,
+    "watch.ptrace" WatchPtrace<'a>,
+    "watch.module" WatchModule<'a>,
+    "watch.kill" WatchKill,
+    "watch.iouring" WatchIouring<'a>,
 }
 
 /// One event.

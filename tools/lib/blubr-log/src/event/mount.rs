@@ -4,7 +4,7 @@ use super::schema::schema;
 use crate::{Name, NameList, Seen};
 
 schema! {
-    /// Something was mounted, by mount(2) or by fsopen, fsconfig, fsmount and move_mount.
+    /// Something was mounted, by mount(2) or by fsopen, fsconfig, fsmount and move_mount, or what a mount allows was changed (mount_setattr; fspick and fsconfig: `remount` is among the flags). Of a call of the new interface that failed there is no target yet.
     struct MountMount<'a> {
         /// What was mounted, as the caller named it: a device, a directory (bind), or any word.
         source: Seen<Name<'a>>,
@@ -14,7 +14,7 @@ schema! {
         cwd: Option<Name<'a>>,
         /// Type of the file system, where a new one was mounted.
         fstype: Option<Name<'a>>,
-        /// The flags that were given, as mount(8) names them: `bind`, `rec`, `ro`, `remount`, `move`, `private` ...
+        /// The flags that were given, as mount(8) names them: `bind`, `rec`, `ro`, `remount`, `move`, `private` ... Of mount_setattr those that were cleared too: `rw`, `suid`, `dev`, `exec`.
         flags: NameList<'a>,
         /// The options, as the caller gave them.
         options: Option<Name<'a>>,
@@ -78,7 +78,7 @@ schema! {
 }
 
 schema! {
-    /// A process left namespaces that it shared.
+    /// A process left namespaces that it shared (unshare), or, without `ret`, was born into namespaces of its own (clone, clone3).
     struct NsUnshare<'a> {
         /// Which: `mnt`, `net`, `pid`, `user`, `uts`, `ipc`, `cgroup`, `time`.
         namespaces: NameList<'a>,
@@ -88,7 +88,7 @@ schema! {
 schema! {
     /// A process entered namespaces of another.
     struct NsSetns<'a> {
-        /// Which: as of `ns.unshare`; empty where the caller left it to the descriptor.
+        /// Which: as of `ns.unshare`; empty where neither the caller nor the descriptor says.
         namespaces: NameList<'a>,
     }
 }

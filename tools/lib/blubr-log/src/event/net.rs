@@ -10,7 +10,7 @@ use super::schema::schema;
 use crate::{Name, Seen, json};
 
 schema! {
-    /// A socket was connected to an address, or with a negative `ret` could not be (-EINPROGRESS: it goes on without waiting).
+    /// A socket was connected to an address (connect; a send with MSG_FASTOPEN), or with a negative `ret` could not be (-EINPROGRESS: it goes on without waiting); or a connected socket came from another process (`via`).
     struct NetConnect<'a> {
         /// Protocol.
         proto: Proto,

@@ -14,7 +14,7 @@ schema! {
 }
 
 schema! {
-    /// A program was started (execve, execveat), or with a negative `ret` could not be.
+    /// A program was started (execve, execveat), or with a negative `ret` could not be: then exe and argv are the caller's.
     struct ProcessExec<'a> {
         /// The file that runs, as the kernel resolved it; of a failed call the caller's string.
         exe: Seen<Name<'a>>,

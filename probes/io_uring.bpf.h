@@ -1,0 +1,631 @@
+/* SPDX-License-Identifier: MIT OR GPL-2.0-only */
+/* What a ring was asked to do, and what came of it. A submission is told with everything that the kernel has copied of
+ * it by then (names, addresses), as the system call of the same name would be; its completion follows as a record of
+ * its own, and the two are joined in user space.
+ */
+#ifndef BLUBR_IO_URING_BPF_H
+#define BLUBR_IO_URING_BPF_H
+
+#include "payload.bpf.h"
+
+/* enum io_uring_op, include/uapi/linux/io_uring.h */
+enum ring_op {
+	RING_SENDMSG = 9,
+	RING_RECVMSG = 10,
+	RING_ACCEPT = 13,
+	RING_CONNECT = 16,
+	RING_FALLOCATE = 17,
+	RING_OPENAT = 18,
+	RING_CLOSE = 19,
+	RING_SEND = 26,
+	RING_OPENAT2 = 28,
+	RING_RENAMEAT = 35,
+	RING_UNLINKAT = 36,
+	RING_MKDIRAT = 37,
+	RING_SYMLINKAT = 38,
+	RING_LINKAT = 39,
+	RING_FSETXATTR = 41,
+	RING_SETXATTR = 42,
+	RING_SEND_ZC = 47,
+	RING_SENDMSG_ZC = 48,
+	RING_FTRUNCATE = 55,
+	RING_BIND = 56,
+	RING_LISTEN = 57,
+	RING_OPS = 64,
+};
+
+/* The first request flags are those of the submission: io_uring_types.h, REQ_F_FIXED_FILE_BIT and its like. */
+#define REQ_FIXED_FILE 1u
+#define REQ_CQE_SKIP (1u << 6)
+#define IORING_CQE_F_MORE 2u
+#define IORING_ACCEPT_MULTISHOT 1u
+/* file_slot is one more than the slot; all ones let the kernel choose, and the result is the slot. */
+#define SLOT_ALLOC 0xffffffffu
+/* The low bits of a fixed file's pointer are flags: io_uring/filetable.h, FFS_MASK. */
+#define FIXED_FILE_MASK (~7ull)
+/* Multishot accepts under way that are remembered. */
+#define MULTISHOTS_MAX 4096
+
+struct io_cqe {
+	u64 user_data;
+	int fd;
+} KERNEL_STRUCT;
+
+struct io_rsrc_node {
+	unsigned long file_ptr;
+} KERNEL_STRUCT;
+
+struct io_rsrc_data {
+	u32 nr;
+	struct io_rsrc_node **nodes;
+} KERNEL_STRUCT;
+
+struct io_file_table {
+	struct io_rsrc_data data;
+} KERNEL_STRUCT;
+
+struct io_ring_ctx {
+	struct io_file_table file_table;
+} KERNEL_STRUCT;
+
+struct io_uring_task {
+	struct task_struct *task;
+} KERNEL_STRUCT;
+
+struct io_kiocb {
+	struct file *file;
+	u8 opcode;
+	u32 flags;
+	struct io_cqe cqe;
+	struct io_ring_ctx *ctx;
+	struct io_uring_task *tctx;
+	void *async_data;
+} KERNEL_STRUCT;
+
+/* Before 6.13 (f03baece0805) the request has the task itself. */
+struct io_kiocb___old {
+	struct task_struct *task;
+} KERNEL_STRUCT;
+
+struct io_uring_cqe {
+	u64 user_data;
+	s32 res;
+	u32 flags;
+} KERNEL_STRUCT;
+
+struct filename {
+	const char *name;
+} KERNEL_STRUCT;
+
+struct open_how {
+	u64 flags;
+} KERNEL_STRUCT;
+
+/* What the operations keep at the beginning of their request (io_kiocb_to_cmd). */
+struct io_open {
+	int dfd;
+	u32 file_slot;
+	struct filename *filename;
+	struct open_how how;
+} KERNEL_STRUCT;
+
+struct io_close {
+	int fd;
+	u32 file_slot;
+} KERNEL_STRUCT;
+
+struct io_accept {
+	int iou_flags;
+	u32 file_slot;
+} KERNEL_STRUCT;
+
+struct io_connect {
+	void *addr;
+	int addr_len;
+} KERNEL_STRUCT;
+
+struct io_rename {
+	int old_dfd;
+	int new_dfd;
+	struct filename *oldpath;
+	struct filename *newpath;
+	int flags;
+} KERNEL_STRUCT;
+
+struct io_unlink {
+	int dfd;
+	int flags;
+	struct filename *filename;
+} KERNEL_STRUCT;
+
+struct io_mkdir {
+	int dfd;
+	u16 mode;
+	struct filename *filename;
+} KERNEL_STRUCT;
+
+struct io_link {
+	int old_dfd;
+	int new_dfd;
+	struct filename *oldpath;
+	struct filename *newpath;
+	int flags;
+} KERNEL_STRUCT;
+
+struct io_ftrunc {
+	s64 len;
+} KERNEL_STRUCT;
+
+struct io_sync {
+	s64 len;
+	s64 off;
+} KERNEL_STRUCT;
+
+struct kernel_xattr_ctx {
+	void *kvalue;
+	unsigned long size;
+	void *kname;
+} KERNEL_STRUCT;
+
+struct io_xattr {
+	struct kernel_xattr_ctx ctx;
+	struct filename *filename;
+} KERNEL_STRUCT;
+
+struct io_listen {
+	int backlog;
+} KERNEL_STRUCT;
+
+struct io_bind {
+	int addr_len;
+} KERNEL_STRUCT;
+
+struct io_sr_msg {
+	void *umsg;
+	u32 msg_flags;
+} KERNEL_STRUCT;
+
+struct msghdr {
+	void *msg_name;
+	int msg_namelen;
+} KERNEL_STRUCT;
+
+struct sockaddr_storage___kernel;
+
+struct io_async_msghdr {
+	struct msghdr msg;
+	struct {
+		u16 ss_family;
+	} addr;
+} KERNEL_STRUCT;
+
+struct multishot {
+	u64 ctx;
+	u64 user_data;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, MULTISHOTS_MAX);
+	__type(key, struct multishot);
+	__type(value, u64);
+} MULTISHOTS SEC(".maps");
+
+/* A file of the ring's own table, or 0. Before 6.13 (b54a14041ee6) the table was another: 0. */
+static __always_inline struct file *fixed_file(struct io_ring_ctx *ctx, u32 index)
+{
+	struct io_rsrc_node **nodes, *node = 0;
+
+	if (!bpf_core_field_exists(ctx->file_table.data.nodes) ||
+	    !bpf_core_field_exists(((struct io_rsrc_node *)0)->file_ptr))
+		return 0;
+	if (index >= BPF_CORE_READ(ctx, file_table.data.nr))
+		return 0;
+	nodes = BPF_CORE_READ(ctx, file_table.data.nodes);
+	bpf_probe_read_kernel(&node, sizeof(node), &nodes[index]);
+	if (!node)
+		return 0;
+	return (struct file *)(BPF_CORE_READ(node, file_ptr) & FIXED_FILE_MASK);
+}
+
+/* The file that a request names: by a descriptor, or by its place in the ring's table. */
+static __always_inline struct file *request_file(struct io_kiocb *req)
+{
+	s32 fd = BPF_CORE_READ(req, cqe.fd);
+
+	if (BPF_CORE_READ(req, flags) & REQ_FIXED_FILE)
+		return fixed_file(BPF_CORE_READ(req, ctx), fd);
+	return file_of(bpf_get_current_task_btf(), fd);
+}
+
+static __always_inline u32 request_tgid(struct io_kiocb *req)
+{
+	if (bpf_core_field_exists(req->tctx) && bpf_core_field_exists(((struct io_uring_task *)0)->task))
+		return BPF_CORE_READ(req, tctx, task, tgid);
+	if (bpf_core_field_exists(((struct io_kiocb___old *)req)->task))
+		return BPF_CORE_READ((struct io_kiocb___old *)req, task, tgid);
+	return 0;
+}
+
+static __always_inline struct sock *socket_in(struct file *file)
+{
+	struct socket *socket;
+
+	if (!file || (BPF_CORE_READ(file, f_inode, i_mode) & S_IFMT) != S_IFSOCK)
+		return 0;
+	socket = BPF_CORE_READ(file, private_data);
+	return BPF_CORE_READ(socket, sk);
+}
+
+/* A name that the kernel has copied, and where it begins if it is relative. */
+static __always_inline void put_name(u32 slot, u32 id, u32 base, struct filename *name, s32 dfd)
+{
+	put_kernel_string(slot, id, (u64)BPF_CORE_READ(name, name));
+	if (base)
+		put_base(slot, base, bpf_get_current_task_btf(), dfd);
+}
+
+static __always_inline void begin_request(struct scratch *s, struct io_kiocb *req, u32 kind, u32 nr)
+{
+	begin(s, kind, bpf_get_current_task_btf());
+	s->head.nr = nr;
+	s->head.via = WIRE_BY_RING;
+	/* Its success is not told: what was asked for is all there will be. */
+	if (BPF_CORE_READ(req, flags) & REQ_CQE_SKIP)
+		return;
+	s->head.flags |= WIRE_PENDING;
+	s->head.ret = (u64)req;
+}
+
+static __always_inline void set_argument(struct scratch *s, u32 index, u64 value)
+{
+	((struct wire_call *)s->body)->args[index] = value;
+}
+
+/* Operations on names. */
+__noinline int on_ring_names(u32 slot, u64 request, u32 op)
+{
+	struct scratch *s = scratch_at(slot);
+	struct io_kiocb *req = (struct io_kiocb *)request;
+
+	if (!s)
+		return 0;
+	if (op == RING_OPENAT || op == RING_OPENAT2) {
+		struct io_open *open = (struct io_open *)request;
+
+		begin_request(s, req, WIRE_FILE_OPEN, __NR_openat);
+		((struct wire_file *)s->body)->flags = BPF_CORE_READ(open, how.flags);
+		put_name(slot, WIRE_F_PATH, WIRE_F_BASE, BPF_CORE_READ(open, filename), BPF_CORE_READ(open, dfd));
+	} else if (op == RING_RENAMEAT) {
+		struct io_rename *rename = (struct io_rename *)request;
+
+		begin_request(s, req, WIRE_FILE_RENAME, __NR_renameat2);
+		set_argument(s, 4, BPF_CORE_READ(rename, flags));
+		put_name(slot, WIRE_F_PATH, WIRE_F_BASE, BPF_CORE_READ(rename, oldpath),
+			 BPF_CORE_READ(rename, old_dfd));
+		put_name(slot, WIRE_F_TO, WIRE_F_TO_BASE, BPF_CORE_READ(rename, newpath),
+			 BPF_CORE_READ(rename, new_dfd));
+	} else if (op == RING_UNLINKAT) {
+		struct io_unlink *unlink = (struct io_unlink *)request;
+
+		begin_request(s, req, WIRE_FILE_UNLINK, __NR_unlinkat);
+		set_argument(s, 2, BPF_CORE_READ(unlink, flags));
+		put_name(slot, WIRE_F_PATH, WIRE_F_BASE, BPF_CORE_READ(unlink, filename),
+			 BPF_CORE_READ(unlink, dfd));
+	} else if (op == RING_MKDIRAT) {
+		struct io_mkdir *mkdir = (struct io_mkdir *)request;
+
+		begin_request(s, req, WIRE_FILE_MKDIR, __NR_mkdirat);
+		set_argument(s, 2, BPF_CORE_READ(mkdir, mode));
+		put_name(slot, WIRE_F_PATH, WIRE_F_BASE, BPF_CORE_READ(mkdir, filename),
+			 BPF_CORE_READ(mkdir, dfd));
+	} else if (op == RING_SYMLINKAT) {
+		struct io_link *link = (struct io_link *)request;
+
+		begin_request(s, req, WIRE_FILE_SYMLINK, __NR_symlinkat);
+		put_name(slot, WIRE_F_PATH, WIRE_F_BASE, BPF_CORE_READ(link, newpath),
+			 BPF_CORE_READ(link, new_dfd));
+		put_name(slot, WIRE_F_TO, 0, BPF_CORE_READ(link, oldpath), 0);
+	} else {
+		struct io_link *link = (struct io_link *)request;
+
+		begin_request(s, req, WIRE_FILE_LINK, __NR_linkat);
+		set_argument(s, 4, BPF_CORE_READ(link, flags));
+		put_name(slot, WIRE_F_PATH, WIRE_F_BASE, BPF_CORE_READ(link, oldpath),
+			 BPF_CORE_READ(link, old_dfd));
+		put_name(slot, WIRE_F_TO, WIRE_F_TO_BASE, BPF_CORE_READ(link, newpath),
+			 BPF_CORE_READ(link, new_dfd));
+	}
+	finish(s);
+	return 0;
+}
+
+/* Operations on a file that is open, and on attributes. */
+__noinline int on_ring_file(u32 slot, u64 request, u32 op)
+{
+	struct scratch *s = scratch_at(slot);
+	struct io_kiocb *req = (struct io_kiocb *)request;
+	struct io_xattr *xattr = (struct io_xattr *)request;
+	struct file *file;
+
+	if (!s)
+		return 0;
+	if (op == RING_FTRUNCATE) {
+		begin_request(s, req, WIRE_FILE_TRUNCATE, __NR_ftruncate);
+		set_argument(s, 1, BPF_CORE_READ((struct io_ftrunc *)request, len));
+	} else if (op == RING_FALLOCATE) {
+		begin_request(s, req, WIRE_FILE_TRUNCATE, __NR_fallocate);
+		set_argument(s, 2, BPF_CORE_READ((struct io_sync *)request, off));
+		set_argument(s, 3, BPF_CORE_READ((struct io_sync *)request, len));
+	} else {
+		begin_request(s, req, WIRE_FILE_SETXATTR, op == RING_SETXATTR ? __NR_setxattr : __NR_fsetxattr);
+		/* struct xattr_name is the text alone. */
+		put_kernel_string(slot, WIRE_F_TO, (u64)BPF_CORE_READ(xattr, ctx.kname));
+		put_kernel_bytes(slot, WIRE_F_VALUE, (u64)BPF_CORE_READ(xattr, ctx.kvalue),
+				 BPF_CORE_READ(xattr, ctx.size));
+	}
+	if (op == RING_SETXATTR) {
+		put_name(slot, WIRE_F_PATH, WIRE_F_BASE, BPF_CORE_READ(xattr, filename), -100 /* AT_FDCWD */);
+	} else {
+		file = request_file(req);
+		if (file)
+			put_file_path(slot, WIRE_F_PATH, file);
+	}
+	finish(s);
+	return 0;
+}
+
+/* close: as of close(2), told when it is asked for. */
+__noinline int on_ring_close(u32 slot, u64 request)
+{
+	struct scratch *s = scratch_at(slot);
+	struct io_close *close = (struct io_close *)request;
+	struct files_struct *files = bpf_get_current_task_btf()->files;
+	struct file *file;
+	u32 fd;
+
+	if (!s || !files || BPF_CORE_READ(close, file_slot))
+		return 0;
+	fd = BPF_CORE_READ(close, fd);
+	file = file_of(bpf_get_current_task_btf(), fd);
+	if (!is_for_writing(file) || held_elsewhere(s, files->fdt, file, fd, 0))
+		return 0;
+	begin(s, WIRE_FILE_CLOSE, bpf_get_current_task_btf());
+	s->head.nr = __NR_close;
+	s->head.via = WIRE_BY_RING;
+	file_for_writing(s, slot, file, fd);
+	return 0;
+}
+
+/* Where the kernel's copy of an address lies. connect and bind have kept it alone, in a struct of their own; within a
+ * message's (6.10); and alone again. A message begins with a pointer, which is no family: pointers are aligned.
+ */
+static __always_inline u64 address_in(struct io_async_msghdr *async, u32 op)
+{
+	u16 family = 0;
+
+	if (op == RING_CONNECT || op == RING_BIND) {
+		bpf_probe_read_kernel(&family, sizeof(family), async);
+		if (family == AF_UNIX || family == AF_INET || family == AF_INET6)
+			return (u64)async;
+	}
+	return (u64)async + bpf_core_field_offset(struct io_async_msghdr, addr);
+}
+
+/* Operations on sockets. The other end's address is a copy of the kernel's since it is read when the request is
+ * prepared (io_connect_prep, io_bind_prep, io_sendmsg_prep).
+ */
+__noinline int on_ring_socket(u32 slot, u64 request, u32 op)
+{
+	struct scratch *s = scratch_at(slot);
+	struct io_kiocb *req = (struct io_kiocb *)request;
+	struct io_async_msghdr *async;
+	struct sock *sk;
+	u32 kind, len = 0;
+	u64 address = 0;
+
+	if (!s)
+		return 0;
+	async = (struct io_async_msghdr *)BPF_CORE_READ(req, async_data);
+	if (op == RING_CONNECT) {
+		kind = WIRE_CONNECT;
+		len = BPF_CORE_READ((struct io_connect *)request, addr_len);
+	} else if (op == RING_BIND) {
+		kind = WIRE_NET_BIND;
+		len = BPF_CORE_READ((struct io_bind *)request, addr_len);
+	} else if (op == RING_LISTEN) {
+		kind = WIRE_NET_LISTEN;
+	} else if (op == RING_ACCEPT) {
+		kind = WIRE_NET_ACCEPT;
+	} else {
+		/* Without a name of its own it goes where the socket is connected to. */
+		if (!async || !BPF_CORE_READ(async, msg.msg_name))
+			return 0;
+		kind = BPF_CORE_READ((struct io_sr_msg *)request, msg_flags) & MSG_FASTOPEN ? WIRE_CONNECT :
+											      WIRE_NET_SEND;
+		len = BPF_CORE_READ(async, msg.msg_namelen);
+	}
+	if (op != RING_LISTEN && op != RING_ACCEPT) {
+		if (!async)
+			return 0;
+		address = address_in(async, op);
+		if (len > SOCKADDR_MAX)
+			len = SOCKADDR_MAX;
+	}
+	begin_request(s, req, kind, 0);
+	sk = socket_in(request_file(req));
+	if (sk)
+		fill_net((struct wire_net *)s->body, sk);
+	if (address) {
+		put_kernel_bytes(slot, WIRE_F_ADDRESS, address, len);
+		put_cwd(slot, WIRE_F_BASE, bpf_get_current_task_btf());
+	}
+	finish(s);
+	if (op == RING_ACCEPT && (BPF_CORE_READ((struct io_accept *)request, iou_flags) & IORING_ACCEPT_MULTISHOT)) {
+		struct multishot key = {};
+
+		key.ctx = (u64)BPF_CORE_READ(req, ctx);
+		key.user_data = BPF_CORE_READ(req, cqe.user_data);
+		bpf_map_update_elem(&MULTISHOTS, &key, &request, BPF_ANY);
+	}
+	return 0;
+}
+
+static __always_inline void ring_submit(u32 slot, u64 request)
+{
+	u32 op = BPF_CORE_READ((struct io_kiocb *)request, opcode);
+
+	switch (op) {
+	case RING_OPENAT:
+	case RING_OPENAT2:
+	case RING_RENAMEAT:
+	case RING_UNLINKAT:
+	case RING_MKDIRAT:
+	case RING_SYMLINKAT:
+	case RING_LINKAT:
+		on_ring_names(slot, request, op);
+		break;
+	case RING_FTRUNCATE:
+	case RING_FALLOCATE:
+	case RING_FSETXATTR:
+	case RING_SETXATTR:
+		on_ring_file(slot, request, op);
+		break;
+	case RING_CLOSE:
+		on_ring_close(slot, request);
+		break;
+	case RING_CONNECT:
+	case RING_BIND:
+	case RING_LISTEN:
+	case RING_ACCEPT:
+	case RING_SEND:
+	case RING_SENDMSG:
+	case RING_SEND_ZC:
+	case RING_SENDMSG_ZC:
+		on_ring_socket(slot, request, op);
+		break;
+	}
+}
+
+/* The descriptors that a recvmsg of a ring brought, by the header in its caller's memory. */
+__noinline int on_ring_received(u32 slot, u64 request)
+{
+	struct scratch *s = scratch_at(slot);
+	struct user_message user = {};
+
+	if (!s)
+		return 0;
+	s->layout = LAYOUT_64;
+	s->nr = __NR_recvmsg;
+	s->ret = 0;
+	if (read_message(s, &user, (u64)BPF_CORE_READ((struct io_sr_msg *)request, umsg)))
+		return 0;
+	if (user.controllen >= 16)
+		on_control(slot, user.control, user.controllen);
+	return 0;
+}
+
+/* What became of a request. */
+__noinline int on_ring_done(u32 slot, u64 request, s32 result, u32 more)
+{
+	struct scratch *s = scratch_at(slot);
+	struct io_kiocb *req = (struct io_kiocb *)request;
+	struct file *file = 0;
+	struct sock *sk;
+	u32 op, fixed = 0;
+	bool own;
+
+	if (!s)
+		return 0;
+	op = BPF_CORE_READ(req, opcode);
+	/* In another's context (a kernel worker's) its descriptors are not ours to look up. */
+	own = (u32)bpf_get_current_task_btf()->tgid == request_tgid(req);
+	if (op == RING_RECVMSG) {
+		if (own && result >= 0)
+			on_ring_received(slot, request);
+		return 0;
+	}
+	begin(s, WIRE_RING_DONE, bpf_get_current_task_btf());
+	s->head.ret = result;
+	s->head.flags |= WIRE_HAS_RET;
+	if (more)
+		s->head.flags |= WIRE_MORE;
+	if (NO_FAILED && result < 0 && result != -115)
+		s->head.flags |= WIRE_UNWANTED;
+	put_word(s, WIRE_F_REQUEST, request);
+	if (op == RING_OPENAT || op == RING_OPENAT2)
+		fixed = BPF_CORE_READ((struct io_open *)request, file_slot);
+	else if (op == RING_ACCEPT)
+		fixed = BPF_CORE_READ((struct io_accept *)request, file_slot);
+	if (op == RING_OPENAT || op == RING_OPENAT2 || op == RING_ACCEPT) {
+		if (result >= 0 && fixed)
+			file = fixed_file(BPF_CORE_READ(req, ctx), fixed == SLOT_ALLOC ? result : fixed - 1);
+		else if (result >= 0 && own)
+			file = file_of(bpf_get_current_task_btf(), result);
+	} else if (op == RING_CONNECT || op == RING_BIND || op == RING_LISTEN || op == RING_SEND ||
+		   op == RING_SENDMSG || op == RING_SEND_ZC || op == RING_SENDMSG_ZC) {
+		file = BPF_CORE_READ(req, file);
+	}
+	if (file && (op == RING_OPENAT || op == RING_OPENAT2)) {
+		s->head.flags |= WIRE_RESOLVED;
+		file_state(s, file);
+		put_file_path(slot, WIRE_F_PATH, file);
+	} else if (file) {
+		sk = socket_in(file);
+		if (sk) {
+			s->head.flags |= WIRE_RESOLVED;
+			fill_net((struct wire_net *)s->body, sk);
+		}
+	}
+	finish(s);
+	return 0;
+}
+
+static __always_inline bool is_told(u32 op)
+{
+	switch (op) {
+	case RING_SENDMSG:
+	case RING_RECVMSG:
+	case RING_ACCEPT:
+	case RING_CONNECT:
+	case RING_FALLOCATE:
+	case RING_OPENAT:
+	case RING_SEND:
+	case RING_OPENAT2:
+	case RING_RENAMEAT:
+	case RING_UNLINKAT:
+	case RING_MKDIRAT:
+	case RING_SYMLINKAT:
+	case RING_LINKAT:
+	case RING_FSETXATTR:
+	case RING_SETXATTR:
+	case RING_SEND_ZC:
+	case RING_SENDMSG_ZC:
+	case RING_FTRUNCATE:
+	case RING_BIND:
+	case RING_LISTEN:
+		return true;
+	}
+	return false;
+}
+
+static __always_inline void ring_complete(u32 slot, u64 ctx, u64 request, u64 user_data, s32 result,
+					  u32 flags)
+{
+	struct multishot key = {};
+	u64 *accepting;
+
+	if (request) {
+		if (is_told(BPF_CORE_READ((struct io_kiocb *)request, opcode)))
+			on_ring_done(slot, request, result, 0);
+		return;
+	}
+	/* One of several answers to a request: of these only accepted connections are told. */
+	key.ctx = ctx;
+	key.user_data = user_data;
+	accepting = bpf_map_lookup_elem(&MULTISHOTS, &key);
+	if (accepting && BPF_CORE_READ((struct io_kiocb *)*accepting, opcode) == RING_ACCEPT)
+		on_ring_done(slot, *accepting, result, flags & IORING_CQE_F_MORE);
+}
+
+#endif

@@ -1,0 +1,61 @@
+//! Descriptors that come from another process: the receiver has an open file, or a connection, without a call for it.
+
+use std::net::TcpListener;
+use std::process::Command;
+
+use blubr_tests::require;
+use serde_json::json;
+
+use crate::programs::{compiled, results};
+use crate::recording::script;
+
+#[test]
+fn what_a_received_descriptor_names_is_told() {
+    require!(Root, Compiler);
+    let program = compiled("calls");
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let r =
+        script(&format!("echo hello > file; {} passing file {port} > results", program.path.display()));
+    let text = std::fs::read_to_string(r.path("results")).unwrap();
+    let said = results(&text);
+    let received: Vec<_> =
+        r.all("file.open", "file").into_iter().filter(|e| e["via"] == "scm_rights").collect();
+    assert_eq!(received.len(), 1);
+    let received = received[0];
+    assert_eq!((&received["mode"], &received["size"]), (&json!("rw"), &json!(6)));
+    assert_eq!(received["ret"], said["file"][0]);
+    let opener =
+        r.all("file.open", "file").into_iter().find(|e| e.get("via").is_none() && e["mode"] == "rw");
+    assert_ne!(received["pid"], opener.unwrap()["pid"]);
+    let connects: Vec<_> = r.of("net.connect").into_iter().filter(|e| e["dport"] == port).collect();
+    assert_eq!(connects.len(), 2);
+    assert_eq!((connects[0].get("via"), &connects[1]["via"]), (None, &json!("scm_rights")));
+    assert_eq!((&connects[1]["pid"], &connects[1]["sport"]), (&received["pid"], &connects[0]["sport"]));
+    assert_eq!(connects[1]["ret"], said["socket"][0]);
+    // And back, by pidfd_getfd.
+    let taken: Vec<_> =
+        r.all("file.open", "file").into_iter().filter(|e| e["via"] == "pidfd_getfd").collect();
+    assert_eq!((taken.len(), &taken[0]["ret"]), (1, &json!(said["pidfd_getfd"][0])));
+    assert_eq!((&taken[0]["ino"], &taken[0]["pid"]), (&received["ino"], &connects[0]["pid"]));
+}
+
+#[test]
+fn strace_names_the_same_descriptors() {
+    require!(Root, Compiler, Strace);
+    let program = compiled("calls");
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let script = format!(
+        "echo hello > file; strace -f -y -qq -e trace=recvmsg,pidfd_getfd -o strace.out {} passing file {port}",
+        program.path.display()
+    );
+    let r = crate::recording::command(Command::new("sh").args(["-ec", &script]));
+    let text = std::fs::read_to_string(r.path("strace.out")).unwrap();
+    // cmsg_data=[3</.../file>, 7<TCP:[...]>]
+    let data = text.split_once("cmsg_data=[").and_then(|(_, rest)| rest.split_once(']')).unwrap().0;
+    let fd: i64 = data.split_once('<').unwrap().0.parse().unwrap();
+    assert!(data.contains(&format!("<{}>", r.path("file"))), "{text}");
+    let received = r.all("file.open", "file").into_iter().find(|e| e["via"] == "scm_rights").unwrap();
+    assert_eq!(received["ret"], fd);
+}

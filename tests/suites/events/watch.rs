@@ -1,0 +1,56 @@
+//! watch.*: what could blind or alter the record.
+
+use std::process::Command;
+
+use blubr_tests::program::run;
+use blubr_tests::require;
+use serde_json::{Value, json};
+
+use crate::programs::{compiled, results};
+use crate::recording::Monitor;
+
+#[test]
+fn what_could_blind_the_record_is_told() {
+    require!(Root, Compiler);
+    let program = compiled("calls");
+    let monitor = Monitor::start();
+    let recorder = monitor.pid();
+    let file = monitor.path().join("module");
+    std::fs::write(&file, "no module").unwrap();
+    let output = run(Command::new(&program.path).arg("watched").arg(&file).arg(recorder.to_string()));
+    assert!(output.status.success());
+    let r = monitor.stop();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let said = results(&text);
+    let mine = |kind: &str| -> Vec<&Value> {
+        r.of(kind).into_iter().filter(|e| e["comm"] == "calls").collect()
+    };
+    let bpf = mine("watch.bpf");
+    assert_eq!((bpf.len(), &bpf[0]["command"]), (1, &json!("prog_get_next_id")));
+    assert_eq!(bpf[0]["ret"], said["bpf"][0]);
+    let ptrace = mine("watch.ptrace");
+    let told: Vec<_> =
+        ptrace.iter().map(|e| (e["request"].as_str().unwrap(), e["target"].as_i64())).collect();
+    let child = Some(said["child"][0]);
+    assert_eq!(told, [("attach", child), ("process_vm_writev", child)]);
+    assert_eq!(
+        (&ptrace[0]["ret"], &ptrace[1]["ret"]),
+        (&json!(0), &json!(said["process_vm_writev"][0]))
+    );
+    let modules = mine("watch.module");
+    assert_eq!(
+        (&modules[0]["action"], &modules[0]["name"]),
+        (&json!("remove"), &json!("no_such_module"))
+    );
+    assert_eq!(
+        (&modules[1]["action"], &modules[1]["path"]),
+        (&json!("load"), &json!(file.display().to_string()))
+    );
+    assert_eq!(
+        (&modules[2]["path"], &modules[2]["ret"]),
+        (&json!(null), &json!(said["init_module"][0]))
+    );
+    let kill = mine("watch.kill");
+    // SIGURG, which does nothing.
+    assert_eq!((kill.len(), &kill[0]["signal"], &kill[0]["target"]), (1, &json!(23), &json!(recorder)));
+}

@@ -8,7 +8,6 @@
 
 /* From here on i386 and x86-64 count alike (arch/x86/entry/syscalls/syscall_32.tbl), but for nothing that we read. */
 #define COMMON_NUMBERS 424
-#define COMPAT_CALLS_MAX 424
 #define NO_CALL 0xffffffffu
 
 /* What else must be done to the arguments. */
@@ -32,91 +31,93 @@ enum compat_fix {
 #define AS(nr) ((nr) + 1)
 #define AS_FIX(nr, fix) (((nr) + 1) | (fix) << 16)
 
-const volatile u32 COMPAT_CALLS[COMPAT_CALLS_MAX] = {
-	[3] = AS(__NR_read),
-	[4] = AS(__NR_write),
-	[5] = AS(__NR_open),
-	[6] = AS(__NR_close),
-	[8] = AS(__NR_creat),
-	[9] = AS(__NR_link),
-	[10] = AS(__NR_unlink),
-	[11] = AS(__NR_execve),
-	[14] = AS(__NR_mknod),
-	[15] = AS(__NR_chmod),
-	[16] = AS_FIX(__NR_lchown, FIX_IDS_1),
-	[21] = AS(__NR_mount),
-	[22] = AS_FIX(__NR_umount2, FIX_UMOUNT),
-	[26] = AS(__NR_ptrace),
-	[30] = AS(__NR_utime),
-	[38] = AS(__NR_rename),
-	[39] = AS(__NR_mkdir),
-	[40] = AS(__NR_rmdir),
-	[52] = AS(__NR_umount2),
-	[61] = AS(__NR_chroot),
-	[63] = AS(__NR_dup2),
-	[83] = AS(__NR_symlink),
-	[92] = AS(__NR_truncate),
-	[93] = AS(__NR_ftruncate),
-	[94] = AS(__NR_fchmod),
-	[95] = AS_FIX(__NR_fchown, FIX_IDS_1),
-	[102] = AS_FIX(0, FIX_SOCKETCALL),
-	[128] = AS(__NR_init_module),
-	[129] = AS(__NR_delete_module),
-	[145] = AS(__NR_readv),
-	[146] = AS(__NR_writev),
-	[182] = AS_FIX(__NR_chown, FIX_IDS_1),
-	[193] = AS_FIX(__NR_truncate, FIX_WIDE_1),
-	[194] = AS_FIX(__NR_ftruncate, FIX_WIDE_1),
-	[198] = AS(__NR_lchown),
-	[207] = AS(__NR_fchown),
-	[212] = AS(__NR_chown),
-	[217] = AS(__NR_pivot_root),
-	[226] = AS(__NR_setxattr),
-	[227] = AS(__NR_lsetxattr),
-	[228] = AS(__NR_fsetxattr),
-	[235] = AS(__NR_removexattr),
-	[236] = AS(__NR_lremovexattr),
-	[237] = AS(__NR_fremovexattr),
-	[271] = AS(__NR_utimes),
-	[295] = AS(__NR_openat),
-	[296] = AS(__NR_mkdirat),
-	[297] = AS(__NR_mknodat),
-	[298] = AS(__NR_fchownat),
-	[299] = AS(__NR_futimesat),
-	[301] = AS(__NR_unlinkat),
-	[302] = AS(__NR_renameat),
-	[303] = AS(__NR_linkat),
-	[304] = AS(__NR_symlinkat),
-	[306] = AS(__NR_fchmodat),
-	[310] = AS(__NR_unshare),
-	[320] = AS(__NR_utimensat),
-	[324] = AS_FIX(__NR_fallocate, FIX_WIDE_2_4),
-	[330] = AS(__NR_dup3),
-	[337] = AS(__NR_recvmmsg),
-	[342] = AS(__NR_open_by_handle_at),
-	[345] = AS(__NR_sendmmsg),
-	[346] = AS(__NR_setns),
-	[348] = AS(__NR_process_vm_writev),
-	[350] = AS(__NR_finit_module),
-	[353] = AS(__NR_renameat2),
-	[357] = AS(__NR_bpf),
-	[358] = AS(__NR_execveat),
-	[361] = AS(__NR_bind),
-	[362] = AS(__NR_connect),
-	[363] = AS(__NR_listen),
-	[364] = AS(__NR_accept4),
-	[369] = AS(__NR_sendto),
-	[370] = AS(__NR_sendmsg),
-	[371] = AS(__NR_recvfrom),
-	[372] = AS(__NR_recvmsg),
-	[412] = AS_FIX(__NR_utimensat, FIX_TIME64),
-	[417] = AS(__NR_recvmmsg),
-};
+/* The i386 numbers, to stand in the table of calls: whatever its interface, a call costs one look there. */
+#define COMPAT_CALLS \
+	[3].compat = AS(__NR_read), \
+	[4].compat = AS(__NR_write), \
+	[5].compat = AS(__NR_open), \
+	[6].compat = AS(__NR_close), \
+	[8].compat = AS(__NR_creat), \
+	[9].compat = AS(__NR_link), \
+	[10].compat = AS(__NR_unlink), \
+	[11].compat = AS(__NR_execve), \
+	[14].compat = AS(__NR_mknod), \
+	[15].compat = AS(__NR_chmod), \
+	[16].compat = AS_FIX(__NR_lchown, FIX_IDS_1), \
+	[21].compat = AS(__NR_mount), \
+	[22].compat = AS_FIX(__NR_umount2, FIX_UMOUNT), \
+	[26].compat = AS(__NR_ptrace), \
+	[30].compat = AS(__NR_utime), \
+	[38].compat = AS(__NR_rename), \
+	[39].compat = AS(__NR_mkdir), \
+	[40].compat = AS(__NR_rmdir), \
+	[52].compat = AS(__NR_umount2), \
+	[61].compat = AS(__NR_chroot), \
+	[63].compat = AS(__NR_dup2), \
+	[83].compat = AS(__NR_symlink), \
+	[92].compat = AS(__NR_truncate), \
+	[93].compat = AS(__NR_ftruncate), \
+	[94].compat = AS(__NR_fchmod), \
+	[95].compat = AS_FIX(__NR_fchown, FIX_IDS_1), \
+	[102].compat = AS_FIX(0, FIX_SOCKETCALL), \
+	[128].compat = AS(__NR_init_module), \
+	[129].compat = AS(__NR_delete_module), \
+	[145].compat = AS(__NR_readv), \
+	[146].compat = AS(__NR_writev), \
+	[182].compat = AS_FIX(__NR_chown, FIX_IDS_1), \
+	[193].compat = AS_FIX(__NR_truncate, FIX_WIDE_1), \
+	[194].compat = AS_FIX(__NR_ftruncate, FIX_WIDE_1), \
+	[198].compat = AS(__NR_lchown), \
+	[207].compat = AS(__NR_fchown), \
+	[212].compat = AS(__NR_chown), \
+	[217].compat = AS(__NR_pivot_root), \
+	[226].compat = AS(__NR_setxattr), \
+	[227].compat = AS(__NR_lsetxattr), \
+	[228].compat = AS(__NR_fsetxattr), \
+	[235].compat = AS(__NR_removexattr), \
+	[236].compat = AS(__NR_lremovexattr), \
+	[237].compat = AS(__NR_fremovexattr), \
+	[271].compat = AS(__NR_utimes), \
+	[295].compat = AS(__NR_openat), \
+	[296].compat = AS(__NR_mkdirat), \
+	[297].compat = AS(__NR_mknodat), \
+	[298].compat = AS(__NR_fchownat), \
+	[299].compat = AS(__NR_futimesat), \
+	[301].compat = AS(__NR_unlinkat), \
+	[302].compat = AS(__NR_renameat), \
+	[303].compat = AS(__NR_linkat), \
+	[304].compat = AS(__NR_symlinkat), \
+	[306].compat = AS(__NR_fchmodat), \
+	[310].compat = AS(__NR_unshare), \
+	[320].compat = AS(__NR_utimensat), \
+	[324].compat = AS_FIX(__NR_fallocate, FIX_WIDE_2_4), \
+	[330].compat = AS(__NR_dup3), \
+	[337].compat = AS(__NR_recvmmsg), \
+	[342].compat = AS(__NR_open_by_handle_at), \
+	[345].compat = AS(__NR_sendmmsg), \
+	[346].compat = AS(__NR_setns), \
+	[348].compat = AS(__NR_process_vm_writev), \
+	[350].compat = AS(__NR_finit_module), \
+	[353].compat = AS(__NR_renameat2), \
+	[357].compat = AS(__NR_bpf), \
+	[358].compat = AS(__NR_execveat), \
+	[359].compat = AS(__NR_socket), \
+	[361].compat = AS(__NR_bind), \
+	[362].compat = AS(__NR_connect), \
+	[363].compat = AS(__NR_listen), \
+	[364].compat = AS(__NR_accept4), \
+	[369].compat = AS(__NR_sendto), \
+	[370].compat = AS(__NR_sendmsg), \
+	[371].compat = AS(__NR_recvfrom), \
+	[372].compat = AS(__NR_recvmsg), \
+	[412].compat = AS_FIX(__NR_utimensat, FIX_TIME64), \
+	[417].compat = AS(__NR_recvmmsg)
 
 /* The calls of socketcall(2), include/uapi/linux/net.h; accept of i386 has no number of its own. */
 #define SOCKETCALLS 21
 
 const volatile u16 SOCKET_CALLS[SOCKETCALLS] = {
+	[1] = AS(__NR_socket),
 	[2] = AS(__NR_bind),
 	[3] = AS(__NR_connect),
 	[4] = AS(__NR_listen),
@@ -168,24 +169,17 @@ struct abi_call {
 	u8 pad;
 };
 
-/* The call of a 32-bit program. */
-static __always_inline struct abi_call compat_call(u64 nr)
+/* The call of a 32-bit program, of which the table says `entry`. */
+static __always_inline struct abi_call compat_call(u64 nr, u32 entry)
 {
 	struct abi_call call = { .nr = NO_CALL, .layout = LAYOUT_32, .narrow = 1 };
-	u32 entry;
 
 	if (nr >= COMMON_NUMBERS) {
 		call.nr = nr;
-		return call;
+	} else if (entry) {
+		call.nr = (entry & 0xffff) - 1;
+		call.fix = entry >> 16;
 	}
-	asm volatile("" : "+r"(nr));
-	if (nr >= COMPAT_CALLS_MAX)
-		return call;
-	entry = COMPAT_CALLS[nr];
-	if (!entry)
-		return call;
-	call.nr = (entry & 0xffff) - 1;
-	call.fix = entry >> 16;
 	return call;
 }
 

@@ -56,6 +56,7 @@ enum call_form {
 	FORM_PTRACE,
 	FORM_MODULE,
 	FORM_RING_SETUP,
+	FORM_NEW_SOCKET,
 };
 
 /* The second path is text as it stands (a link's target): no base. */

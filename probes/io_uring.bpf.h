@@ -26,6 +26,7 @@ enum ring_op {
 	RING_LINKAT = 39,
 	RING_FSETXATTR = 41,
 	RING_SETXATTR = 42,
+	RING_SOCKET = 45,
 	RING_SEND_ZC = 47,
 	RING_SENDMSG_ZC = 48,
 	RING_FTRUNCATE = 55,
@@ -174,6 +175,11 @@ struct io_xattr {
 
 struct io_listen {
 	int backlog;
+} KERNEL_STRUCT;
+
+struct io_socket {
+	int domain;
+	int type;
 } KERNEL_STRUCT;
 
 struct io_bind {
@@ -471,6 +477,25 @@ __noinline int on_ring_socket(u32 slot, u64 request, u32 op)
 	return 0;
 }
 
+/* socket: as of socket(2). */
+__noinline int on_ring_new_socket(u32 slot, u64 request)
+{
+	struct scratch *s = scratch_at(slot);
+	struct io_socket *socket = (struct io_socket *)request;
+	u32 family;
+
+	if (!s)
+		return 0;
+	family = BPF_CORE_READ(socket, domain);
+	if (is_known_family(family))
+		return 0;
+	begin_request(s, (struct io_kiocb *)request, WIRE_WATCH_SOCKET, __NR_socket);
+	set_argument(s, 0, family);
+	set_argument(s, 1, BPF_CORE_READ(socket, type));
+	finish(s);
+	return 0;
+}
+
 static __always_inline void ring_submit(u32 slot, u64 request)
 {
 	u32 op = BPF_CORE_READ((struct io_kiocb *)request, opcode);
@@ -493,6 +518,9 @@ static __always_inline void ring_submit(u32 slot, u64 request)
 		break;
 	case RING_CLOSE:
 		on_ring_close(slot, request);
+		break;
+	case RING_SOCKET:
+		on_ring_new_socket(slot, request);
 		break;
 	case RING_CONNECT:
 	case RING_BIND:
@@ -599,6 +627,7 @@ static __always_inline bool is_told(u32 op)
 	case RING_LINKAT:
 	case RING_FSETXATTR:
 	case RING_SETXATTR:
+	case RING_SOCKET:
 	case RING_SEND_ZC:
 	case RING_SENDMSG_ZC:
 	case RING_FTRUNCATE:

@@ -86,6 +86,25 @@ static __always_inline struct sock *socket_of(u32 fd, u64 *ino)
 	return BPF_CORE_READ(socket, sk);
 }
 
+/* Whether what goes through a socket of this family is recorded, or goes to this kernel alone. */
+static __always_inline bool is_known_family(u32 family)
+{
+	return family == AF_UNIX || family == AF_INET || family == AF_INET6 || family == AF_NETLINK;
+}
+
+/* socket(family, type, protocol) */
+__noinline int on_new_socket(u32 slot)
+{
+	struct scratch *s = scratch_at(slot);
+
+	if (!s || is_known_family(s->args[0]))
+		return 0;
+	begin_call(s, WIRE_WATCH_SOCKET);
+	copy_arguments(s);
+	finish(s);
+	return 0;
+}
+
 /* connect, bind (fd, address, length) and listen (fd, backlog) */
 __noinline int on_socket(u32 slot, u32 kind)
 {

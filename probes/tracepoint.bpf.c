@@ -14,20 +14,27 @@ char LICENSE[] SEC("license") = "Dual MIT/GPL";
 /* One more than the highest system call number that we know. */
 #define CALLS_MAX 512
 
-#define PATHS(nr, k, ...) [nr] = { .kind = k, .form = FORM_PATHS, __VA_ARGS__ }
+#define PATHS(nr, k, ...) [nr].call = { .kind = k, .form = FORM_PATHS, __VA_ARGS__ }
 #define ENTRY .flags = CALL_ENTRY
 
-const volatile struct call CALLS[CALLS_MAX] = {
-	[__NR_open] = { .form = FORM_OPEN, .path = 1 },
-	[__NR_openat] = { .form = FORM_OPEN, .dfd = 1, .path = 2 },
-	[__NR_openat2] = { .form = FORM_OPENAT2, .dfd = 1, .path = 2 },
-	[__NR_creat] = { .form = FORM_CREAT, .path = 1 },
+struct entry {
+	struct call call;
+	/* What the same number is to a 32-bit program: compat.bpf.h. */
+	u32 compat;
+	u32 pad;
+};
+
+const volatile struct entry CALLS[CALLS_MAX] = {
+	[__NR_open].call = { .form = FORM_OPEN, .path = 1 },
+	[__NR_openat].call = { .form = FORM_OPEN, .dfd = 1, .path = 2 },
+	[__NR_openat2].call = { .form = FORM_OPENAT2, .dfd = 1, .path = 2 },
+	[__NR_creat].call = { .form = FORM_CREAT, .path = 1 },
 	/* Named by a handle: there is a path only where the kernel found one. */
-	[__NR_open_by_handle_at] = { .form = FORM_OPEN, .path = 2 },
-	[__NR_close] = { .form = FORM_CLOSE, .flags = CALL_ENTER_ONLY },
-	[__NR_dup2] = { .form = FORM_DUP2, .flags = CALL_ENTER_ONLY },
-	[__NR_dup3] = { .form = FORM_DUP2, .flags = CALL_ENTER_ONLY },
-	[__NR_close_range] = { .form = FORM_CLOSE_RANGE, .flags = CALL_ENTER_ONLY },
+	[__NR_open_by_handle_at].call = { .form = FORM_OPEN, .path = 2 },
+	[__NR_close].call = { .form = FORM_CLOSE, .flags = CALL_ENTER_ONLY },
+	[__NR_dup2].call = { .form = FORM_DUP2, .flags = CALL_ENTER_ONLY },
+	[__NR_dup3].call = { .form = FORM_DUP2, .flags = CALL_ENTER_ONLY },
+	[__NR_close_range].call = { .form = FORM_CLOSE_RANGE, .flags = CALL_ENTER_ONLY },
 
 	PATHS(__NR_mkdir, WIRE_FILE_MKDIR, .path = 1, ENTRY),
 	PATHS(__NR_mkdirat, WIRE_FILE_MKDIR, .dfd = 1, .path = 2, ENTRY),
@@ -73,46 +80,49 @@ const volatile struct call CALLS[CALLS_MAX] = {
 	PATHS(__NR_execve, WIRE_EXEC_FAILED, .path = 1),
 	PATHS(__NR_execveat, WIRE_EXEC_FAILED, .dfd = 1, .path = 2),
 
-	[__NR_mount] = { .form = FORM_MOUNT },
+	[__NR_mount].call = { .form = FORM_MOUNT },
 	PATHS(__NR_umount2, WIRE_MOUNT_UMOUNT, .path = 1, .flags = CALL_ENTRY | CALL_ENTRY_BASE),
 	/* Both move the process's root: what the names meant is known at the entry. */
 	PATHS(__NR_pivot_root, WIRE_MOUNT_PIVOT_ROOT, .path = 1, .path2 = 2, .flags = CALL_ENTRY | CALL_ENTRY_BASE),
 	PATHS(__NR_chroot, WIRE_FS_CHROOT, .path = 1, .flags = CALL_ENTRY | CALL_ENTRY_BASE),
-	[__NR_fsopen] = { .form = FORM_FSOPEN },
-	[__NR_fsconfig] = { .form = FORM_FSCONFIG },
-	[__NR_fsmount] = { .kind = WIRE_FSMOUNT, .form = FORM_PLAIN },
+	[__NR_fsopen].call = { .form = FORM_FSOPEN },
+	[__NR_fsconfig].call = { .form = FORM_FSCONFIG },
+	[__NR_fsmount].call = { .kind = WIRE_FSMOUNT, .form = FORM_PLAIN },
 	PATHS(__NR_open_tree, WIRE_OPEN_TREE, .dfd = 1, .path = 2),
 	PATHS(__NR_open_tree_attr, WIRE_OPEN_TREE, .dfd = 1, .path = 2),
 	PATHS(__NR_fspick, WIRE_FSPICK, .dfd = 1, .path = 2),
-	[__NR_mount_setattr] = { .form = FORM_MOUNT_SETATTR },
+	[__NR_mount_setattr].call = { .form = FORM_MOUNT_SETATTR },
 	PATHS(__NR_move_mount, WIRE_MOVE_MOUNT, .dfd = 1, .path = 2, .dfd2 = 3, .path2 = 4),
-	[__NR_unshare] = { .kind = WIRE_NS_UNSHARE, .form = FORM_PLAIN },
-	[__NR_setns] = { .form = FORM_SETNS },
+	[__NR_unshare].call = { .kind = WIRE_NS_UNSHARE, .form = FORM_PLAIN },
+	[__NR_setns].call = { .form = FORM_SETNS },
 
-	[__NR_connect] = { .kind = WIRE_CONNECT, .form = FORM_SOCKET },
-	[__NR_bind] = { .kind = WIRE_NET_BIND, .form = FORM_SOCKET },
-	[__NR_listen] = { .kind = WIRE_NET_LISTEN, .form = FORM_SOCKET },
-	[__NR_accept] = { .form = FORM_ACCEPT },
-	[__NR_accept4] = { .form = FORM_ACCEPT },
-	[__NR_sendto] = { .form = FORM_SEND, .path = 1 },
-	[__NR_write] = { .form = FORM_SEND },
-	[__NR_sendmsg] = { .form = FORM_SENDMSG },
-	[__NR_sendmmsg] = { .form = FORM_SENDMMSG },
-	[__NR_recvfrom] = { .form = FORM_RECV, .path = 1 },
-	[__NR_read] = { .form = FORM_RECV },
-	[__NR_recvmsg] = { .form = FORM_RECVMSG },
-	[__NR_recvmmsg] = { .form = FORM_RECVMMSG },
-	[__NR_writev] = { .form = FORM_SENDV },
-	[__NR_readv] = { .form = FORM_RECVV },
-	[__NR_pidfd_getfd] = { .form = FORM_GETFD },
+	[__NR_socket].call = { .form = FORM_NEW_SOCKET },
+	[__NR_connect].call = { .kind = WIRE_CONNECT, .form = FORM_SOCKET },
+	[__NR_bind].call = { .kind = WIRE_NET_BIND, .form = FORM_SOCKET },
+	[__NR_listen].call = { .kind = WIRE_NET_LISTEN, .form = FORM_SOCKET },
+	[__NR_accept].call = { .form = FORM_ACCEPT },
+	[__NR_accept4].call = { .form = FORM_ACCEPT },
+	[__NR_sendto].call = { .form = FORM_SEND, .path = 1 },
+	[__NR_write].call = { .form = FORM_SEND },
+	[__NR_sendmsg].call = { .form = FORM_SENDMSG },
+	[__NR_sendmmsg].call = { .form = FORM_SENDMMSG },
+	[__NR_recvfrom].call = { .form = FORM_RECV, .path = 1 },
+	[__NR_read].call = { .form = FORM_RECV },
+	[__NR_recvmsg].call = { .form = FORM_RECVMSG },
+	[__NR_recvmmsg].call = { .form = FORM_RECVMMSG },
+	[__NR_writev].call = { .form = FORM_SENDV },
+	[__NR_readv].call = { .form = FORM_RECVV },
+	[__NR_pidfd_getfd].call = { .form = FORM_GETFD },
 
-	[__NR_bpf] = { .kind = WIRE_WATCH_BPF, .form = FORM_PLAIN },
-	[__NR_ptrace] = { .form = FORM_PTRACE },
-	[__NR_process_vm_writev] = { .form = FORM_PTRACE },
-	[__NR_init_module] = { .form = FORM_MODULE },
-	[__NR_finit_module] = { .form = FORM_MODULE },
-	[__NR_delete_module] = { .form = FORM_MODULE },
-	[__NR_io_uring_setup] = { .form = FORM_RING_SETUP },
+	[__NR_bpf].call = { .kind = WIRE_WATCH_BPF, .form = FORM_PLAIN },
+	[__NR_ptrace].call = { .form = FORM_PTRACE },
+	[__NR_process_vm_writev].call = { .form = FORM_PTRACE },
+	[__NR_init_module].call = { .form = FORM_MODULE },
+	[__NR_finit_module].call = { .form = FORM_MODULE },
+	[__NR_delete_module].call = { .form = FORM_MODULE },
+	[__NR_io_uring_setup].call = { .form = FORM_RING_SETUP },
+
+	COMPAT_CALLS
 };
 
 /* The entry of a call in one load: this is done at every system call of the host. */
@@ -123,25 +133,62 @@ static __always_inline struct call call_of(u64 nr)
 		struct call call;
 	} entry;
 
-	entry.word = *(const volatile u64 *)&CALLS[nr];
+	entry.word = *(const volatile u64 *)&CALLS[nr].call;
 	return entry.call;
 }
 
-/* What the caller's number means to us; form 0 is a call that is not read. */
-static __always_inline struct call resolve(struct abi_call *abi, struct pt_regs *regs)
+/* A call of another interface, as the x86-64 call that it is; its form is 0 where it is not read. */
+static __noinline u64 foreign_call(struct abi_call *abi, u64 nr, u32 bx, u32 compat)
 {
-	const struct call none = {};
+	union {
+		u64 word;
+		struct call call;
+	} entry = {};
 
-	if (is_compat()) {
-		*abi = compat_call((u32)abi->nr);
+	if (nr >= X32_BIT) {
+		*abi = x32_call(nr);
+	} else {
+		*abi = compat_call((u32)nr, compat);
 		if (abi->fix == FIX_SOCKETCALL)
-			resolve_socketcall(abi, (u32)regs->bx);
-	} else if (abi->nr & X32_BIT) {
-		*abi = x32_call(abi->nr);
+			resolve_socketcall(abi, bx);
 	}
-	if (abi->nr >= CALLS_MAX)
-		return none;
-	return call_of(abi->nr);
+	nr = abi->nr;
+	asm volatile("" : "+r"(nr));
+	if (nr < CALLS_MAX)
+		entry.call = call_of(nr);
+	return entry.word;
+}
+
+static __always_inline bool is_wanted(const struct call *call, bool at_entry)
+{
+	if (at_entry)
+		return call->flags & (CALL_ENTRY | CALL_ENTER_ONLY);
+	return call->form && !(call->flags & CALL_ENTER_ONLY);
+}
+
+/* What the call is: a look at what its number may be to anybody ends most. Form 0 is a call that is not looked at. */
+static __always_inline struct call look_up(struct abi_call *abi, struct pt_regs *regs, u64 nr, bool at_entry)
+{
+	union {
+		u64 word;
+		struct call call;
+	} entry = {};
+	u32 compat = 0;
+
+	if (nr < CALLS_MAX) {
+		entry.call = call_of(nr);
+		compat = CALLS[nr].compat;
+		if (!is_wanted(&entry.call, at_entry) && !compat)
+			return entry.call;
+		if (!is_compat()) {
+			abi->nr = nr;
+			return entry.call;
+		}
+	} else if (!X32_ABI || !(nr & X32_BIT)) {
+		return entry.call;
+	}
+	entry.word = foreign_call(abi, nr, regs->bx, compat);
+	return entry.call;
 }
 
 /* The call that is looked at, in the scratch area. */
@@ -152,25 +199,25 @@ static __always_inline struct scratch *take_call(u32 slot, struct pt_regs *regs,
 
 	if (!s)
 		return 0;
-	if (abi->narrow) {
-		s->args[0] = (u32)regs->bx;
-		s->args[1] = (u32)regs->cx;
-		s->args[2] = (u32)regs->dx;
-		s->args[3] = (u32)regs->si;
-		s->args[4] = (u32)regs->di;
-		s->args[5] = (u32)regs->bp;
-	} else {
+	s->nr = abi->nr;
+	s->ret = ret;
+	s->call = *call;
+	s->layout = abi->layout;
+	if (!abi->narrow) {
 		s->args[0] = regs->di;
 		s->args[1] = regs->si;
 		s->args[2] = regs->dx;
 		s->args[3] = regs->r10;
 		s->args[4] = regs->r8;
 		s->args[5] = regs->r9;
+	} else {
+		s->args[0] = (u32)regs->bx;
+		s->args[1] = (u32)regs->cx;
+		s->args[2] = (u32)regs->dx;
+		s->args[3] = (u32)regs->si;
+		s->args[4] = (u32)regs->di;
+		s->args[5] = (u32)regs->bp;
 	}
-	s->nr = abi->nr;
-	s->ret = ret;
-	s->call = *call;
-	s->layout = abi->layout;
 	if (abi->fix)
 		fix_arguments(s, abi->fix);
 	return s;
@@ -179,14 +226,14 @@ static __always_inline struct scratch *take_call(u32 slot, struct pt_regs *regs,
 SEC("tp_btf/sys_exit")
 int BPF_PROG(blubr_sys_exit, struct pt_regs *regs, long ret)
 {
-	struct abi_call abi = { .nr = regs->orig_ax };
-	u32 slot = bpf_get_smp_processor_id();
+	struct abi_call abi = {};
 	struct scratch *s;
 	struct call call;
 	u64 flags;
+	u32 slot;
 
-	call = resolve(&abi, regs);
-	if (!call.form || (call.flags & CALL_ENTER_ONLY))
+	call = look_up(&abi, regs, regs->orig_ax, false);
+	if (!is_wanted(&call, false))
 		return 0;
 	if (is_self())
 		return 0;
@@ -195,6 +242,7 @@ int BPF_PROG(blubr_sys_exit, struct pt_regs *regs, long ret)
 		return 0;
 	if (call.kind == WIRE_EXEC_FAILED && ret >= 0)
 		return 0;
+	slot = bpf_get_smp_processor_id();
 	s = take_call(slot, regs, &abi, &call, ret);
 	if (!s)
 		return 0;
@@ -268,6 +316,9 @@ int BPF_PROG(blubr_sys_exit, struct pt_regs *regs, long ret)
 	case FORM_MODULE:
 		on_module(slot);
 		break;
+	case FORM_NEW_SOCKET:
+		on_new_socket(slot);
+		break;
 	case FORM_RING_SETUP:
 		on_ring_setup(slot);
 		break;
@@ -284,16 +335,17 @@ int BPF_PROG(blubr_sys_exit, struct pt_regs *regs, long ret)
 SEC("tp_btf/sys_enter")
 int BPF_PROG(blubr_sys_enter, struct pt_regs *regs, long id)
 {
-	struct abi_call abi = { .nr = id };
-	u32 slot = bpf_get_smp_processor_id();
+	struct abi_call abi = {};
 	struct scratch *s;
 	struct call call;
+	u32 slot;
 
-	call = resolve(&abi, regs);
-	if (!(call.flags & (CALL_ENTRY | CALL_ENTER_ONLY)))
+	call = look_up(&abi, regs, id, true);
+	if (!is_wanted(&call, true))
 		return 0;
 	if (is_self())
 		return 0;
+	slot = bpf_get_smp_processor_id();
 	s = take_call(slot, regs, &abi, &call, 0);
 	if (!s)
 		return 0;

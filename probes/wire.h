@@ -91,7 +91,9 @@ enum wire_kind {
 	 * operation's kind where the kernel's own answer is told: an open's file, a connection's ends.
 	 */
 	WIRE_RING_DONE = 49,
-	WIRE_KIND_COUNT = 50,
+	/* socket(2) of a family whose traffic is not recorded. */
+	WIRE_WATCH_SOCKET = 50,
+	WIRE_KIND_COUNT = 51,
 };
 
 /* head.flags */

@@ -54,3 +54,29 @@ fn what_could_blind_the_record_is_told() {
     // SIGURG, which does nothing.
     assert_eq!((kill.len(), &kill[0]["signal"], &kill[0]["target"]), (1, &json!(23), &json!(recorder)));
 }
+
+#[test]
+fn a_socket_whose_traffic_is_not_recorded_is_told() {
+    require!(Root, Compiler);
+    let program = compiled("calls");
+    let ring = compiled("ring");
+    let r = crate::recording::script(&format!(
+        "{} sockets > results; {} socket packet 1",
+        program.path.display(),
+        ring.path.display()
+    ));
+    let said = std::fs::read_to_string(r.path("results")).unwrap();
+    let said = results(&said);
+    let told: Vec<_> = r
+        .of("watch.socket")
+        .into_iter()
+        .filter(|e| e["comm"] == "calls" || e["comm"] == "ring")
+        .map(|e| (e["family"].clone(), e["socktype"].clone(), e["via"].clone(), e["ret"].as_i64()))
+        .collect();
+    let packet = |via: Value, ret| (json!("packet"), json!("raw"), via, ret);
+    assert_eq!(told[0], packet(json!(null), Some(said["packet"][0])));
+    assert_eq!(told[1], (json!("77"), json!("stream"), json!(null), Some(-97)));
+    assert_eq!(told[2].2, "io_uring");
+    // Netlink goes to this kernel alone.
+    assert_eq!(told.len(), 3);
+}

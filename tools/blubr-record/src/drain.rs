@@ -222,6 +222,7 @@ fn type_of(kind: usize) -> Option<&'static str> {
         WIRE_WATCH_MODULE => "watch.module",
         WIRE_WATCH_KILL => "watch.kill",
         WIRE_WATCH_IOURING => "watch.iouring",
+        WIRE_WATCH_SOCKET => "watch.socket",
         // Of whatever kind it was: its event goes without a result.
         WIRE_RING_DONE => "io_uring",
     })

@@ -55,15 +55,14 @@ pub fn uname() -> (String, String) {
 }
 
 /// What this recorder does not see on any host, and why.
-const NEVER: [(&str, &str); 15] = [
+const NEVER: [(&str, &str); 14] = [
     ("mmap", "writes through shared memory mappings leave no event but the file's open and close"),
     ("write", "single reads and writes are not recorded: open, close and their sizes are"),
     ("process.fork", "that failed: no process was made"),
     (
-        "net.connect of another family",
-        "what packet, vsock, Bluetooth and other sockets that are neither inet nor unix reach is not recorded",
+        "net.connect by other sockets",
+        "what packet, vsock, Bluetooth and other sockets reach: that there is one is told by watch.socket",
     ),
-    ("net.accept", "that failed: nobody was let in"),
     ("net.close", "of anything but TCP"),
     (
         "net.dns",

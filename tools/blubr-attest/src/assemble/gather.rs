@@ -74,6 +74,10 @@ pub struct Gathered {
     pub taken: Taken,
     /// Where the log shows that a file was written whose name holds the image's digest (`seq`).
     pub digest_seen: Option<u64>,
+    /// Whether the build made a ring of io_uring, or got one: some of what a ring can do is not recorded.
+    pub has_rings: bool,
+    /// Whether it made or got a socket whose traffic is not recorded.
+    pub has_other_sockets: bool,
     /// What may be missing.
     pub recording: Recording,
     /// Events lost in the interval.
@@ -81,6 +85,9 @@ pub struct Gathered {
     /// The interval in events of the log.
     pub interval: (u64, u64),
 }
+
+/// What the kernel calls a ring's file (io_uring_get_file).
+const RING_FILE: &[u8] = b"/[io_uring]";
 
 /// How many events are named as evidence at most.
 const EVIDENCE_MAX: usize = 8;
@@ -191,6 +198,8 @@ impl<'a> Pass<'a> {
             foreign_count: 0,
             taken: Taken::NotSeen,
             digest_seen: None,
+            has_rings: false,
+            has_other_sockets: false,
             recording: Recording::Cut,
             lost: 0,
             interval: (0, 0),
@@ -215,6 +224,9 @@ impl<'a> Pass<'a> {
     fn event(&mut self, event: &Event<'_>) {
         let place = self.membership.classify(event);
         self.digest(event);
+        if !matches!(place, Place::Outside) {
+            self.blinding(event);
+        }
         let actor = |part| Actor { key: key_of(event), head: &event.head, part };
         match place {
             Place::Outside => {}
@@ -234,6 +246,24 @@ impl<'a> Pass<'a> {
                 self.engine(actor(Part::Engine), event, run);
             }
             Place::Foreign { run } => self.foreign(actor(Part::Foreign), event, run),
+        }
+    }
+
+    /// What the record can't follow is there.
+    fn blinding(&mut self, event: &Event<'_>) {
+        // Where the result is not known it may be there.
+        if event.failed() {
+            return;
+        }
+        match &event.body {
+            Body::WatchIouring(_) => self.out.has_rings = true,
+            Body::WatchSocket(_) => self.out.has_other_sockets = true,
+            // One that another process made and passed on.
+            Body::FileOpen(open) => {
+                let ring = open.path.get().is_some_and(|path| path.bytes() == RING_FILE);
+                self.out.has_rings |= event.tail.via.is_some() && ring;
+            }
+            _ => {}
         }
     }
 

@@ -160,6 +160,7 @@ impl Decoder {
             WIRE_WATCH_MODULE => self.watch_module(record, log)?,
             WIRE_WATCH_KILL => self.watch_kill(record, log)?,
             WIRE_WATCH_IOURING => self.watch_iouring(record, log)?,
+            WIRE_WATCH_SOCKET => self.watch_socket(record, log)?,
             WIRE_CGROUP_MKDIR | WIRE_CGROUP_RENAME => {
                 let body: &wire_cgroup = record.body()?;
                 if let Some(path) = record.text(WIRE_F_PATH) {

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use blubr_log::event::{WatchBpf, WatchIouring, WatchKill, WatchModule, WatchPtrace};
+use blubr_log::event::{WatchBpf, WatchIouring, WatchKill, WatchModule, WatchPtrace, WatchSocket};
 use blubr_log::{Name, NameList};
 use blubr_probes::wire::{wire_call, wire_field_id::*, wire_ring, wire_signal};
 
@@ -76,6 +76,35 @@ const RING_FLAGS: [&str; 19] = [
     "hybrid_iopoll",
     "cqe_mixed",
 ];
+
+/// AF_*, include/linux/socket.h, of those that are told.
+const FAMILIES: [(u64, &str); 15] = [
+    (3, "ax25"),
+    (4, "ipx"),
+    (5, "appletalk"),
+    (15, "key"),
+    (17, "packet"),
+    (21, "rds"),
+    (24, "pppox"),
+    (29, "can"),
+    (30, "tipc"),
+    (31, "bluetooth"),
+    (38, "alg"),
+    (40, "vsock"),
+    (42, "qipcrtr"),
+    (43, "smc"),
+    (44, "xdp"),
+];
+/// SOCK_*, include/linux/net.h.
+const SOCKET_TYPES: [(u64, &str); 6] =
+    [(1, "stream"), (2, "dgram"), (3, "raw"), (4, "rdm"), (5, "seqpacket"), (10, "packet")];
+/// SOCK_TYPE_MASK: the rest of socket(2)'s type are flags.
+const SOCKET_TYPE_MASK: u64 = 0xf;
+
+fn named(number: u64, table: &[(u64, &str)]) -> Name<'static> {
+    let known = table.iter().find(|(one, _)| *one == number).map(|(_, name)| (*name).to_owned());
+    Name(known.unwrap_or_else(|| number.to_string()).into_bytes().into())
+}
 
 fn ring_flags(flags: u32) -> NameList<'static> {
     let given = (0..32usize).filter(|bit| flags >> bit & 1 == 1);
@@ -152,6 +181,19 @@ impl Decoder {
     ) -> Result<(), DecodeError> {
         let ring: &wire_ring = r.body()?;
         let body = WatchIouring { entries: ring.entries, flags: ring_flags(ring.flags) };
+        Ok(log.event(r.head, body.into(), plain(r, &Cut::none()))?)
+    }
+
+    pub(super) fn watch_socket<W: Write>(
+        &mut self,
+        r: &Record<'_>,
+        log: &mut Log<W>,
+    ) -> Result<(), DecodeError> {
+        let call: &wire_call = r.body()?;
+        let body = WatchSocket {
+            family: named(call.args[0] & 0xffff_ffff, &FAMILIES),
+            socktype: named(call.args[1] & SOCKET_TYPE_MASK, &SOCKET_TYPES),
+        };
         Ok(log.event(r.head, body.into(), plain(r, &Cut::none()))?)
     }
 }

@@ -107,6 +107,7 @@ schema::bodies! {
     "watch.module" WatchModule<'a>,
     "watch.kill" WatchKill,
     "watch.iouring" WatchIouring<'a>,
+    "watch.socket" WatchSocket<'a>,
 }
 
 /// One event.

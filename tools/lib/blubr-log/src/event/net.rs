@@ -28,7 +28,7 @@ schema! {
 }
 
 schema! {
-    /// A connection was accepted.
+    /// A connection was accepted. One that failed let nobody in and is not told.
     struct NetAccept<'a> {
         /// Protocol.
         proto: Proto,

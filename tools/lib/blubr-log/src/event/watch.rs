@@ -52,3 +52,13 @@ schema! {
         flags: NameList<'a>,
     }
 }
+
+schema! {
+    /// A socket was made, or came from another process (`via`), that is neither an internet socket nor one of this kernel's own (unix, netlink): what it sends and receives is not recorded.
+    struct WatchSocket<'a> {
+        /// `packet`, `vsock`, `bluetooth`, `xdp`, `smc` ... or the family's number.
+        family: Name<'a>,
+        /// `stream`, `dgram`, `raw`, `seqpacket` ... or the type's number.
+        socktype: Name<'a>,
+    }
+}

@@ -227,7 +227,7 @@ impl Decoder {
             target: seen(target.known, &self.path),
             cwd: None,
             fstype: None,
-            flags: NameList::from_names(&flags.unwrap_or_else(|| vec!["remount", "bind"])),
+            flags: NameList::from_names(flags.unwrap_or_else(|| vec!["remount", "bind"])),
             options: None,
             lower: None,
             upper: None,

@@ -112,7 +112,7 @@ fn ring_flags(flags: u32) -> NameList<'static> {
         Some(name) => (*name).to_owned(),
         None => bit.to_string(),
     });
-    NameList::from_names(&names.collect::<Vec<String>>())
+    NameList::from_names(names.collect::<Vec<String>>())
 }
 
 impl Decoder {

@@ -32,15 +32,19 @@ fn app() -> Context {
 
 const RUNS: usize = 5;
 
+/// Another, which has no step in common with it: BuildKit would carry out equal steps of the two once.
 fn decoy() -> Context {
-    Context::of_dockerfile(
-        "FROM scratch\n\
-         COPY busybox /bin/busybox\n\
-         RUN [\"/bin/busybox\", \"ln\", \"-s\", \"busybox\", \"/bin/sh\"]\n\
-         RUN echo decoy-1 > /decoy-m4; /bin/busybox sleep 0.2\n\
-         RUN echo decoy-2 > /decoy-m5; /bin/busybox sleep 0.2\n\
-         RUN echo decoy-3 > /decoy-m6; /bin/busybox sleep 0.2\n",
-    )
+    let run = |n: u32| {
+        format!(
+            "RUN [\"/decoy/busybox\", \"sh\", \"-c\", \"echo {n} > /decoy-m{n}; /decoy/busybox sleep 0.2\"]\n"
+        )
+    };
+    Context::of_dockerfile(&format!(
+        "FROM scratch\nCOPY busybox /decoy/busybox\n{}{}{}",
+        run(3),
+        run(4),
+        run(5)
+    ))
 }
 
 fn filter(args: &[&str], log: &Path) -> Command {
@@ -116,19 +120,19 @@ fn holds_the_app_alone(filtered: &Path, log: &Path) {
     assert!(missing.is_empty(), "events of the build's containers that were left out: {missing:?}");
     // `app-m4` as a word of a shell's argv is no open: only the files that the containers opened count.
     assert_eq!(markers("app", filtered), markers("app", log));
-    // Steps that nothing tells from another build's are in both, and the header says so (blubr-filter(1), --shared).
-    let shared =
-        jq("select(.type == \"header\") | .filters[-1].args | tostring | test(\"--shared\")", filtered);
-    if shared == "true" {
-        println!("steps that both builds may have had are said to be shared");
-        return;
-    }
+    assert!(!says_shared(filtered), "steps that both builds may have had");
     assert_eq!(markers("decoy", filtered), "");
     let decoys = jq("select(.argv // [] | join(\" \") | test(\"decoy-m\")) | .seq", filtered);
     assert_eq!(decoys, "", "programs of the decoy's containers");
     // The same build is found in what was filtered.
     let again = list(filtered);
     assert_eq!(again.len(), 1, "{again:?}");
+}
+
+/// Whether a filtered log says in its header that some of its steps may be another build's too.
+fn says_shared(filtered: &Path) -> bool {
+    let args = "select(.type == \"header\") | .filters[-1].args | tostring | test(\"--shared\")";
+    jq(args, filtered) == "true"
 }
 
 fn kinds(log: &Path) -> Vec<(String, String)> {
@@ -164,6 +168,41 @@ fn a_build_alone_on_each_engine() {
         holds_the_app_alone(&filtered, &log);
         assert_eq!(kinds(&filtered), [(kind.to_owned(), format!("{steps} ({RUNS} run)"))], "{nth}");
         assert_eq!(jq("select(.type == \"trailer\") | .sources[0].complete", &filtered), "true");
+    }
+}
+
+/// A build whose first RUN line does not say whose it is, and whose second does.
+fn sharing(owner: &str) -> Context {
+    Context::of_dockerfile(&format!(
+        "FROM scratch\n\
+         COPY busybox /bin/busybox\n\
+         RUN [\"/bin/busybox\", \"sh\", \"-c\", \"echo both > /common-m3; /bin/busybox sleep 2\"]\n\
+         RUN [\"/bin/busybox\", \"sh\", \"-c\", \"echo {owner} > /{owner}-m4; /bin/busybox sleep 0.{}\"]\n",
+        if owner == "app" { 7 } else { 1 },
+    ))
+}
+
+#[test]
+fn an_equal_first_step_of_two_buildkit_builds_is_in_both_and_the_rest_is_not() {
+    require!(Root, Docker);
+    let folder = tempfile::tempdir().unwrap();
+    let (app, decoy) = (sharing("app"), sharing("decoy"));
+    let engine = Engine::shared();
+    let log = folder.path().join("log.ndjson");
+    let both = at_once(&[
+        engine.build_command(Builder::BuildKit, decoy.path(), "equal-decoy", &[]),
+        engine.build_command(Builder::BuildKit, app.path(), "equal-app", &[]),
+    ]);
+    drop(record(&log, &both));
+    assert_eq!(markers("common", &log), "common-m3", "BuildKit carries it out once");
+    for (own, other) in [("app", "decoy"), ("decoy", "app")] {
+        let filtered = one_build(Some(&number_of(&format!("equal-{own}"), &log)), &log);
+        assert_eq!(markers("common", &filtered), "common-m3", "{own}");
+        assert_eq!(markers(own, &filtered), format!("{own}-m4"));
+        assert_eq!(markers(other, &filtered), "", "{own} has a step of {other}");
+        assert!(says_shared(&filtered), "{own}: the common steps are said to be");
+        // The same steps are shared when only the filtered log is left: two of the three.
+        assert_eq!(kinds(&filtered), [("buildkit".to_owned(), "3 (2 run, 2 shared)".to_owned())], "{own}");
     }
 }
 

@@ -15,31 +15,13 @@ fn both(check: impl Fn(&'static Recorded)) {
 
 const DECOY: &str = "select([.. | strings | test(\"/decoy[1-4]$|touch /decoy[1-4]\")] | any) | .seq";
 
-/// Whether a filtered log says in its header that some steps may be either build's. Two builds that begin together in
-/// one engine can leave a record that does not tell them apart; then that has to be said.
-fn says_shared(log: &std::path::Path) -> bool {
-    jq(
-        "select(.type == \"header\") | [.filters[].args[] | select(startswith(\"--shared=\"))] | length",
-        log,
-    ) != "0"
-}
-
 #[test]
 fn nothing_of_the_decoy_is_in_the_filtered_log() {
     require!(Root, Docker, Gpg);
     both(|recorded| {
         assert_ne!(jq(DECOY, &recorded.file("build.ndjson")), "", "the decoy must be in the whole log");
-        let filtered = recorded.file("filtered.ndjson");
-        let events = jq(DECOY, &filtered);
-        assert!(events.is_empty() || says_shared(&filtered), "{:?}: {events}", recorded.builder);
-        if says_shared(&filtered) {
-            let shared = "[.predicate.monitorLog.process[] | select(.shared)] | length";
-            assert_ne!(
-                jq(shared, &recorded.file("app.statement.json")),
-                "0",
-                "the attestation marks them"
-            );
-        }
+        let events = jq(DECOY, &recorded.file("filtered.ndjson"));
+        assert_eq!(events, "", "{:?}", recorded.builder);
     });
 }
 
@@ -91,9 +73,7 @@ fn each_build_can_be_asked_for_by_number() {
         let ours = number_of(recorded, &recorded.tag);
         let decoy = number_of(recorded, &recorded.tag.replace("slice", "decoy"));
         assert!(has(&ours, "m8") && has(&decoy, "decoy1"), "{:?}", recorded.builder);
-        if !says_shared(&recorded.file("filtered.ndjson")) {
-            assert!(!has(&ours, "decoy1") && !has(&decoy, "m8"), "{:?}", recorded.builder);
-        }
+        assert!(!has(&ours, "decoy1") && !has(&decoy, "m8"), "{:?}", recorded.builder);
     });
 }
 

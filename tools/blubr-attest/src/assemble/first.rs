@@ -55,10 +55,14 @@ pub fn read(log: &mut Spooled) -> Result<First, Failure> {
     let mut finder = Finder::new(&header);
     let (mut first, mut last) = (None, None);
     while let Some(line) = reader.next_line().map_err(failed)? {
-        if let LineKind::Event(event) = &line.kind {
-            first.get_or_insert(event.head.time);
-            last = Some(event.head.time);
-            finder.observe(event);
+        match &line.kind {
+            LineKind::Event(event) => {
+                first.get_or_insert(event.head.time);
+                last = Some(event.head.time);
+                finder.observe(event);
+            }
+            LineKind::Lost(lost) => finder.lost(lost),
+            LineKind::Checkpoint(_) | LineKind::Trailer(_) => {}
         }
     }
     let summary = reader.summary();

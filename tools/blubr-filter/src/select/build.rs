@@ -14,8 +14,10 @@ pub(crate) fn find(log: impl Read, name: &str) -> Result<Builds, Failure> {
     let mut reader = Reader::new(log).map_err(|e| unreadable(name, &e))?;
     let mut finder = Finder::new(reader.header());
     while let Some(line) = reader.next_line().map_err(|e| unreadable(name, &e))? {
-        if let LineKind::Event(event) = &line.kind {
-            finder.observe(event);
+        match &line.kind {
+            LineKind::Event(event) => finder.observe(event),
+            LineKind::Lost(lost) => finder.lost(lost),
+            LineKind::Checkpoint(_) | LineKind::Trailer(_) => {}
         }
     }
     finder.finish().map_err(|e: FindError| Failure::new(e).at(name))

@@ -6,10 +6,12 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use blubr_log::event::{FileClose, FileOpen, MountMount, MountUmount};
-use blubr_log::{Body, Event, Header, Name, NameList};
+use blubr_log::{Body, Event, Header, Lost, Name, NameList};
 
 use crate::build::{Builds, Ended, FirstExec, Moment, MountPoint, ProcessKey};
 use crate::context::{Clients, ContextFile};
+use crate::export::Export;
+use crate::gaps::Gaps;
 use crate::mounts::Mounts;
 use crate::path::{base, parent, upwards};
 use crate::process::{Tree, key_of, moment_of};
@@ -32,6 +34,8 @@ const BINDS_MAX: usize = 256;
 const HELPERS_MAX: usize = 1 << 12;
 /// Mount points of one container.
 const MOUNT_POINTS_MAX: usize = 4096;
+/// The shortest name of a control group that counts as a container's id; Docker's have 64 digits.
+const CONTAINER_ID_MIN: usize = 12;
 /// Threads whose latest read is remembered.
 const READS_MAX: usize = 1 << 14;
 
@@ -61,12 +65,23 @@ pub(crate) struct Overlay {
     pub(crate) last: Moment,
     /// Mounted again later: the classic builder does so to read what a step changed.
     pub(crate) mounted_again: Option<u64>,
+    /// When its mount was last undone, since it was last made.
+    pub(crate) unmounted: Option<u64>,
+    /// When the engine last removed something of it: its upper directory, or notes on its container. The classic
+    /// builder does so before it begins the next step.
+    pub(crate) removed: Option<u64>,
     /// Writes into it by the engine and its helpers: first and last, by the gaps between containers.
     pub(crate) writes: Vec<Span>,
     pub(crate) containers: Vec<usize>,
     pub(crate) mounts: Vec<(u32, MountPoint)>,
     pub(crate) sources: HashSet<Source>,
     pub(crate) exported: Vec<u64>,
+    /// As of [`Dir`].
+    pub(crate) read_back: Option<u64>,
+    /// When it was registered as a layer of an image.
+    pub(crate) registered: Option<u64>,
+    /// What was mounted into its containers (RUN --mount=from).
+    pub(crate) mounted: HashSet<Source>,
     /// Names (without directories) and sizes of the files that the engine read out of it.
     pub(crate) export_names: Vec<(Vec<u8>, u64)>,
     /// As of [`Dir`].
@@ -79,6 +94,7 @@ pub(crate) struct Overlay {
 
 impl Overlay {
     fn wrote(&mut self, span: Span) {
+        self.read_back = None;
         self.last = self.last.max(span.last);
         match self.writes.last_mut().filter(|known| known.after == span.after) {
             Some(known) => {
@@ -125,6 +141,11 @@ pub(crate) struct Dir {
     pub(crate) binds: Vec<Vec<u8>>,
     pub(crate) sources: HashSet<Source>,
     pub(crate) exported: Vec<u64>,
+    /// When the engine first read in it after whoever made it what it is was done: an engine reads so what it puts
+    /// into an image, or looks for in its cache.
+    pub(crate) read_back: Option<u64>,
+    /// When the engine removed it.
+    pub(crate) removed: Option<u64>,
     pub(crate) votes: HashMap<ProcessKey, u64>,
     /// Processes of the engine that put their root directory into it.
     pub(crate) helpers: Vec<ProcessKey>,
@@ -165,7 +186,6 @@ struct Entered {
 }
 
 /// An engine, as far as it is one: a process that made layers or mounted overlays.
-#[derive(Debug, Clone)]
 pub(crate) struct Maker {
     pub(crate) uid: u32,
     pub(crate) argv: Vec<Vec<u8>>,
@@ -179,6 +199,8 @@ pub(crate) struct Maker {
     /// It has only started itself again in a directory of its own, as the classic builder does to unpack a context;
     /// so do others.
     pub(crate) provisional: bool,
+    /// What it puts into images.
+    pub(crate) export: Export,
     /// Events that show it at work, such as a bind of a layer: the first of each stretch.
     pub(crate) seen: Vec<u64>,
 }
@@ -202,6 +224,8 @@ pub struct Finder {
     by_dir: HashMap<Vec<u8>, usize>,
     pub(crate) containers: Vec<Container>,
     by_init: HashMap<ProcessKey, usize>,
+    /// Overlays by the name of the control group of a container in it, which is the container's id.
+    by_group: HashMap<Vec<u8>, usize>,
     entered: HashMap<ProcessKey, Entered>,
     pub(crate) makers: HashMap<ProcessKey, Maker>,
     /// Children of engines that have put their root into a directory of it.
@@ -218,6 +242,8 @@ pub struct Finder {
     pub(crate) last: Option<Moment>,
     /// First events of steps that a filter found to be shared with a build that it left out.
     pub(crate) shared: HashSet<u64>,
+    /// Where events are missing: there, that something was not seen says nothing.
+    pub(crate) gaps: Gaps,
     full: bool,
 }
 
@@ -233,6 +259,7 @@ impl Finder {
             by_dir: HashMap::new(),
             containers: Vec::new(),
             by_init: HashMap::new(),
+            by_group: HashMap::new(),
             entered: HashMap::new(),
             makers: HashMap::new(),
             helpers: HashMap::new(),
@@ -244,6 +271,7 @@ impl Finder {
             command: None,
             last: None,
             shared: shared_before(header),
+            gaps: Gaps::of(header),
             full: false,
         }
     }
@@ -295,21 +323,35 @@ impl Finder {
             Body::FileMkdir(mkdir) => {
                 if let Some(path) = mkdir.path.get() {
                     self.snapshot_made(key, now, path.bytes());
+                    if let Some(maker) = self.makers.get_mut(&key) {
+                        maker.export.made(event.head.tid, path.bytes());
+                    }
                 }
                 self.touched(key, now, event.head.tid, mkdir.path.get(), false);
             }
             Body::FileRename(rename) => {
                 if let (Some(from), Some(to)) = (rename.path.get(), rename.to.get()) {
                     self.snapshot_renamed(key, from.bytes(), to.bytes());
+                    if let Some(maker) = self.makers.get_mut(&key) {
+                        maker.export.renamed(to.bytes(), now.seq);
+                    }
                 }
                 self.touched(key, now, event.head.tid, rename.to.get(), true);
             }
             Body::FileOpen(open) => self.open(key, now, event.head.tid, open),
             Body::FileClose(close) => self.close(key, now, close),
+            Body::FileUnlink(unlink) if unlink.directory.0 => {
+                self.removed(key, now, unlink.path.get())
+            }
             Body::FileMknod(mknod) => self.touched(key, now, event.head.tid, mknod.path.get(), true),
             Body::FileLink(link) => self.touched(key, now, event.head.tid, link.to.get(), true),
             _ => {}
         }
+    }
+
+    /// Takes note that events were lost.
+    pub fn lost(&mut self, lost: &Lost) {
+        self.gaps.add(lost);
     }
 
     /// The builds, once every event has been taken in.
@@ -383,6 +425,11 @@ impl Finder {
             setup_began = setup_began.min(forked);
         }
         let cgroup = event.head.cgroup.get().map(|path| (event.head.cgroup_id, path.bytes().to_vec()));
+        if let Some((_, path)) = &cgroup
+            && base(path).len() >= CONTAINER_ID_MIN
+        {
+            self.by_group.insert(base(path).to_vec(), entered.overlay);
+        }
         let container = Container {
             overlay: entered.overlay,
             init: key,
@@ -401,6 +448,7 @@ impl Finder {
         self.inside.insert(key);
         let overlay = &mut self.overlays[entered.overlay];
         overlay.containers.push(index);
+        overlay.read_back = None;
         overlay.last = now;
     }
 
@@ -409,6 +457,7 @@ impl Finder {
             let container = &mut self.containers[container];
             container.ended = Some((now, ended));
             let overlay = &mut self.overlays[container.overlay];
+            overlay.read_back = None;
             overlay.last = overlay.last.max(now);
         }
         self.by_init.remove(&key);
@@ -478,6 +527,7 @@ impl Finder {
             store,
             of_command,
             provisional: false,
+            export: Export::default(),
             seen: Vec::new(),
         };
         self.makers.insert(key, maker);
@@ -502,6 +552,15 @@ impl Finder {
             return;
         }
         let source = self.host(key, mount.source.get());
+        if target.starts_with(b"/proc/self/fd/") {
+            // runc names by descriptor where it mounts; it stands in the container's tree then.
+            if let Some(cwd) = self.host(key, mount.cwd.as_ref())
+                && let Some(within) = self.mounts.within(&cwd)
+            {
+                self.mounted_into(within.overlay, source.filter(|_| bind).as_deref());
+            }
+            return;
+        }
         if let Some(within) = self.mounts.within(&target)
             && !within.rest.is_empty()
         {
@@ -511,9 +570,10 @@ impl Finder {
                 fstype: mount.fstype.as_ref().map(|fstype| fstype.bytes().to_vec()),
                 source: mount.source.get().map(|source| source.bytes().to_vec()),
             };
-            let overlay = &mut self.overlays[overlay];
-            if overlay.mounts.len() < MOUNT_POINTS_MAX {
-                overlay.mounts.push((mntns, point));
+            self.mounted_into(overlay, source.filter(|_| bind).as_deref());
+            let of = &mut self.overlays[overlay];
+            if of.mounts.len() < MOUNT_POINTS_MAX {
+                of.mounts.push((mntns, point));
             }
             return;
         }
@@ -545,6 +605,13 @@ impl Finder {
         self.mounts.bind(source, target, mntns);
     }
 
+    /// What another step left is mounted into a container.
+    fn mounted_into(&mut self, overlay: usize, source: Option<&[u8]>) {
+        let from = source.and_then(|source| self.source_at(source));
+        let from = from.filter(|from| *from != Source::Overlay(overlay));
+        self.overlays[overlay].mounted.extend(from);
+    }
+
     fn mount_overlay(
         &mut self,
         key: ProcessKey,
@@ -572,6 +639,7 @@ impl Finder {
         if let Some(&known) = self.by_upper.get(&upper) {
             let overlay = &mut self.overlays[known];
             overlay.mounted_again = Some(now.seq);
+            overlay.unmounted = None;
             overlay.last = now;
             if overlay.target != target {
                 add_bind(&mut overlay.binds, &target);
@@ -597,11 +665,16 @@ impl Finder {
             began: now,
             last: now,
             mounted_again: None,
+            unmounted: None,
+            removed: None,
             writes: Vec::new(),
             containers: Vec::new(),
             mounts: Vec::new(),
             sources: HashSet::new(),
             exported: Vec::new(),
+            read_back: None,
+            registered: None,
+            mounted: HashSet::new(),
             export_names: Vec::new(),
             copied: Vec::new(),
             written: Vec::new(),
@@ -615,6 +688,7 @@ impl Finder {
         if let Some(overlay) = self.mounts.umount(&target, mntns) {
             let overlay = &mut self.overlays[overlay];
             overlay.last = overlay.last.max(now);
+            overlay.unmounted = Some(now.seq);
         }
     }
 
@@ -741,10 +815,32 @@ impl Finder {
             binds: Vec::new(),
             sources: HashSet::new(),
             exported: Vec::new(),
+            read_back: None,
+            removed: None,
             votes: HashMap::new(),
             helpers: Vec::new(),
             former: None,
         });
+    }
+
+    /// The classic builder removes each step's container before it begins the next one, and the context after the
+    /// last, before it names the image.
+    fn removed(&mut self, key: ProcessKey, now: Moment, path: Option<&Name<'_>>) {
+        if self.works_for(key).is_none() {
+            return;
+        }
+        let Some(path) = self.host(key, path) else { return };
+        if let Some(layer) = self.makers.get_mut(&key).and_then(|maker| maker.export.removed(&path))
+            && let Some(&overlay) = self.by_upper.get([&layer[..], b"/diff"].concat().as_slice())
+        {
+            self.overlays[overlay].registered.get_or_insert(now.seq);
+        }
+        if let Some(&dir) = self.by_dir.get(&path) {
+            self.dirs[dir].removed = Some(now.seq);
+        }
+        if let Some(&overlay) = self.by_upper.get(&path).or_else(|| self.by_group.get(base(&path))) {
+            self.overlays[overlay].removed = Some(now.seq);
+        }
     }
 
     fn dir_above(&self, path: &[u8]) -> Option<usize> {
@@ -816,6 +912,7 @@ impl Finder {
                 let dir = &mut self.dirs[dir];
                 dir.first_write.get_or_insert(now);
                 dir.last_write = Some(now);
+                dir.read_back = None;
                 if let Some((_, source, name)) = read.filter(|(seq, ..)| *seq > dir.began.seq) {
                     dir.sources.insert(*source);
                     note_copy(&mut dir.copied, *source, name);
@@ -837,6 +934,9 @@ impl Finder {
             return;
         }
         let Some(path) = self.host(key, open.path.get()) else { return };
+        if let Some(maker) = self.makers.get_mut(&key) {
+            maker.export.opened(tid, &path);
+        }
         if !(open.mode.writes() || open.create.0 || open.truncate.0) {
             self.engine_read(now, tid, &path, open.size);
             return;
@@ -863,6 +963,7 @@ impl Finder {
                     Source::Overlay(overlay) => {
                         let overlay = &mut self.overlays[overlay];
                         note(&mut overlay.exported, now.seq);
+                        overlay.read_back.get_or_insert(now.seq);
                         if let Some(size) = size
                             && overlay.export_names.len() < EXPORTS_MAX
                         {
@@ -872,6 +973,7 @@ impl Finder {
                     Source::Dir(dir) => {
                         let dir = &mut self.dirs[dir];
                         note(&mut dir.exported, now.seq);
+                        dir.read_back.get_or_insert(now.seq);
                         if let Some(size) = size
                             && dir.reads.len() < CONTEXT_READS_MAX
                             && !name.is_empty()
@@ -883,13 +985,26 @@ impl Finder {
                 (place, name)
             }
             None => match self.viewed(path) {
-                Some(source) => (source, Vec::new()),
+                Some(source) => {
+                    match source {
+                        Source::Overlay(at) => self.overlays[at].read_back.get_or_insert(now.seq),
+                        Source::Dir(at) => self.dirs[at].read_back.get_or_insert(now.seq),
+                    };
+                    (source, Vec::new())
+                }
                 None => return,
             },
         };
         if self.reads.len() < READS_MAX || self.reads.contains_key(&tid) {
             self.reads.insert(tid, (now.seq, source, name));
         }
+    }
+
+    /// Whose tree a path lies in, also through binds and read-only views.
+    fn source_at(&self, path: &[u8]) -> Option<Source> {
+        let real = self.mounts.unbound(path);
+        let path = real.as_deref().unwrap_or(path);
+        self.place(path).map(|(place, _)| place).or_else(|| self.viewed(path))
     }
 
     /// What lies behind a read-only view (COPY --from mounts a stage's layers so).
@@ -920,6 +1035,7 @@ impl Finder {
         let Source::Dir(index) = place else { return };
         let dir = &mut self.dirs[index];
         dir.last_write = Some(now);
+        dir.read_back = None;
         let (Some(file), Some(size)) = (dir.files.get_mut(name), close.size) else { return };
         file.size = size;
         // BuildKit makes the file and then asks the client for its content; the classic client sends without

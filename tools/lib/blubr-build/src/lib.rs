@@ -9,9 +9,17 @@
 //!
 //! This crate never opens a file, prints, or decides between two answers that both fit.
 
+mod askers;
 mod build;
+mod chains;
+#[cfg(test)]
+mod concurrent_tests;
 mod context;
+mod decide;
+mod export;
 mod finder;
+mod fits;
+mod gaps;
 mod membership;
 mod mounts;
 mod owner;
@@ -21,6 +29,7 @@ mod steps;
 #[cfg(test)]
 mod tests;
 mod tie;
+mod worlds;
 
 pub use build::{
     Build, Builds, Context, Ended, Engine, Evidence, FirstExec, Layer, Moment, MountPoint, NoBuild,

@@ -4,11 +4,16 @@
 //! its kind; and only for a chain of steps that copies nothing but what its own context holds. A chain that one
 //! client alone can have asked for is that client's; what still fits two is in both, and marked `shared`.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
+use crate::askers::{Asker, askers};
 use crate::build::{Build, Builds, Context, Engine, Evidence, Layer, ProcessKey, RunKind, StepRun};
+use crate::chains::Chains;
 use crate::context::{Client, says_build};
-use crate::finder::{Dir, Finder, Store};
+use crate::decide::{Case, Decided, Fits};
+use crate::finder::{Dir, Finder, Maker, Store};
+use crate::fits::{can_ask, foreign_container};
+use crate::gaps::Gaps;
 use crate::steps::{Piece, Work, link, pieces};
 
 pub(crate) fn assign(finder: Finder) -> Builds {
@@ -17,7 +22,7 @@ pub(crate) fn assign(finder: Finder) -> Builds {
     work.helpers = helpers(&finder);
     work.former = former_names(&finder);
     let of_command = finder.command;
-    let Finder { dirs, makers, clients, shared, .. } = finder;
+    let Finder { dirs, makers, clients, shared, gaps, .. } = finder;
     let clients = clients.into_sorted();
     let mut builds = Vec::new();
     let mut orphans = 0;
@@ -31,7 +36,7 @@ pub(crate) fn assign(finder: Finder) -> Builds {
             builds.extend(own_build(key, maker, &work, &dirs));
             continue;
         }
-        let found = of_daemon(key, maker, &work, &dirs, &clients);
+        let found = of_daemon(key, maker, &work, &dirs, &clients, &gaps);
         orphans += found.1;
         builds.extend(found.0);
     }
@@ -91,7 +96,7 @@ fn complete(build: &mut Build, work: &Work) {
 /// The build of a client that makes its own mounts.
 fn own_build(
     key: ProcessKey,
-    maker: &crate::finder::Maker,
+    maker: &Maker,
     work: &Work,
     dirs: &[Dir],
 ) -> Option<(Build, bool)> {
@@ -158,32 +163,13 @@ fn contexts<'a>(
 
 // ---- daemons
 
-/// A client that asked this engine for a build.
-struct Asker<'c> {
-    client: &'c Client,
-    /// Contexts that are its, and no one else's.
-    contexts: Vec<usize>,
-    kind: Option<Engine>,
-    /// When the first of what it sent had arrived.
-    ready: u64,
-}
-
-impl Asker<'_> {
-    fn there(&self, seq: u64) -> bool {
-        self.client.connected.seq < seq && self.client.ended.is_none_or(|(ended, _)| seq < ended.seq)
-    }
-
-    fn succeeded(&self) -> bool {
-        self.client.ended.is_some_and(|(_, ended)| ended.code == Some(0))
-    }
-}
-
 fn of_daemon(
     key: ProcessKey,
-    maker: &crate::finder::Maker,
+    maker: &Maker,
     work: &Work,
     dirs: &[Dir],
     clients: &[Client],
+    gaps: &Gaps,
 ) -> (Vec<(Build, bool)>, u32) {
     let mine: Vec<usize> = (0..work.pieces.len()).filter(|at| work.pieces[*at].maker == key).collect();
     let my_contexts: Vec<usize> =
@@ -191,8 +177,8 @@ fn of_daemon(
     let allowed: Vec<&Client> =
         clients.iter().filter(|client| maker.uid == 0 || maker.uid == client.uid).collect();
     let askers = askers(key, maker, &mine, &my_contexts, work, dirs, &allowed);
-    let leaves = Leaves::of(&mine, work);
-    let mut fits: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+    let chains = Chains::new(&mine, work);
+    let mut fits = Fits::new();
     for &at in &mine {
         let can = (0..askers.len())
             .filter(|asker| can_ask(&askers[*asker], at, work, dirs, &askers))
@@ -204,364 +190,25 @@ fn of_daemon(
             fits.insert(at, Vec::new());
         }
     }
-    let eliminated = eliminate(&leaves, &mut fits, &askers, work);
-    let eliminated: HashSet<usize> =
-        eliminated.iter().flat_map(|leaf| &leaves.chains[leaf]).copied().collect();
-    let mut owners: BTreeMap<usize, BTreeSet<usize>> =
-        mine.iter().map(|at| (*at, BTreeSet::new())).collect();
-    for (&leaf, chain) in &leaves.chains {
-        for &asker in &fits[&leaf] {
-            for &at in chain {
-                // What was there before the client is in its cache, not in its build.
-                if askers[asker].there(work.pieces[at].run.began.seq) && can_be(&fits, at, asker) {
-                    owners.entry(at).or_default().insert(asker);
-                }
-            }
-        }
-    }
+    let case = Case { chains: &chains, fits: &fits, askers: &askers, work, gaps };
+    let decided = case.decide();
     let orphans = mine
         .iter()
-        .filter(|at| work.pieces[**at].run.kind == RunKind::Run && owners[*at].is_empty())
+        .filter(|at| {
+            work.pieces[**at].run.kind == RunKind::Run && decided.owners[*at].is_empty()
+        })
         .count();
     let builds = (0..askers.len())
-        .filter_map(|asker| daemon_build(key, asker, &askers, &owners, &eliminated, work, dirs))
+        .filter_map(|asker| daemon_build(key, asker, &askers, &decided, work, dirs))
         .collect();
     (builds, u32::try_from(orphans).unwrap_or(u32::MAX))
-}
-
-fn can_be(fits: &BTreeMap<usize, Vec<usize>>, at: usize, asker: usize) -> bool {
-    fits.get(&at).is_some_and(|can| can.contains(&asker))
-}
-
-/// Who asked this engine for builds.
-fn askers<'c>(
-    key: ProcessKey,
-    maker: &crate::finder::Maker,
-    mine: &[usize],
-    contexts: &[usize],
-    work: &Work,
-    dirs: &[Dir],
-    clients: &[&'c Client],
-) -> Vec<Asker<'c>> {
-    // Whose context it is: of those that read its files when the engine wrote them, who read the most of them.
-    let mut sent: HashMap<ProcessKey, Vec<usize>> = HashMap::new();
-    let mut voted: HashSet<ProcessKey> = HashSet::new();
-    for &at in contexts {
-        let most = dirs[at].votes.values().copied().max().unwrap_or(0);
-        let best: Vec<ProcessKey> = dirs[at]
-            .votes
-            .iter()
-            .filter(|(_, votes)| **votes == most)
-            .map(|(client, _)| *client)
-            .collect();
-        voted.extend(&best);
-        if let [only] = best.as_slice() {
-            sent.entry(*only).or_default().push(at);
-        }
-    }
-    let elsewhere: HashSet<ProcessKey> = dirs
-        .iter()
-        .filter(|dir| dir.maker != key)
-        .flat_map(|dir| dir.votes.keys().copied())
-        .filter(|client| !voted.contains(client))
-        .collect();
-    // Sockets at which clients are known to have reached this engine.
-    let sockets: HashSet<&[u8]> = clients
-        .iter()
-        .filter(|client| voted.contains(&client.key))
-        .flat_map(|client| client.sockets.iter().map(Vec::as_slice))
-        .collect();
-    let listens = |socket: &[u8]| {
-        maker.argv.iter().any(|word| {
-            let word = word.strip_prefix(b"--host=").unwrap_or(word);
-            word.strip_prefix(b"unix://") == Some(socket)
-        })
-    };
-    let says_where = maker
-        .argv
-        .iter()
-        .any(|word| word.starts_with(b"unix://") || word.starts_with(b"--host=unix://"));
-    let reached = |client: &Client| {
-        client.is_ghost()
-            || client.sockets.iter().any(|socket| {
-                sockets.contains(socket.as_slice()) || if says_where { listens(socket) } else { true }
-            })
-    };
-    let mut activity: Vec<u64> = mine.iter().map(|at| work.pieces[*at].run.began.seq).collect();
-    activity.extend(dirs.iter().filter(|dir| dir.maker == key).map(|dir| dir.began.seq));
-    activity.extend(&maker.seen);
-    activity.sort_unstable();
-    let mut found: Vec<Asker<'c>> = Vec::new();
-    for client in clients {
-        let has_sent = voted.contains(&client.key);
-        let asks = client.asks_for_build() && !elsewhere.contains(&client.key) && reached(client);
-        let from = activity.partition_point(|seq| *seq <= client.connected.seq);
-        let during =
-            activity.get(from).is_some_and(|seq| client.ended.is_none_or(|(ended, _)| *seq < ended.seq));
-        if !(has_sent || asks) || !during {
-            continue;
-        }
-        let contexts = sent.remove(&client.key).unwrap_or_default();
-        let kind = contexts
-            .first()
-            .map(|at| if dirs[*at].in_store { Engine::BuildKit } else { Engine::Classic });
-        let ready = contexts
-            .iter()
-            .map(|at| dirs[*at].last_write.unwrap_or(dirs[*at].began).seq)
-            .min()
-            .unwrap_or(client.connected.seq);
-        found.push(Asker { client, contexts, kind, ready });
-    }
-    merge_plugins(found)
-}
-
-/// `docker build` may start `docker buildx`, and both connect: the outer one is the client.
-fn merge_plugins(mut found: Vec<Asker<'_>>) -> Vec<Asker<'_>> {
-    let mut at = 0;
-    while at < found.len() {
-        let parent = found[at].client.parent;
-        let outer = found.iter().position(|other| {
-            Some(other.client.key) == parent
-                && other.client.asks_for_build()
-                && other.client.uid == found[at].client.uid
-                && other.client.connected < found[at].client.connected
-        });
-        match outer {
-            Some(outer) => {
-                let inner = found.remove(at);
-                let outer = if outer > at { outer - 1 } else { outer };
-                let into = &mut found[outer];
-                into.ready =
-                    if into.contexts.is_empty() { inner.ready } else { into.ready.min(inner.ready) };
-                into.contexts.extend(inner.contexts);
-                into.kind = into.kind.or(inner.kind);
-            }
-            None => at += 1,
-        }
-    }
-    found
-}
-
-/// Whether this client can have asked for this step.
-fn can_ask(asker: &Asker<'_>, at: usize, work: &Work, dirs: &[Dir], askers: &[Asker<'_>]) -> bool {
-    let piece = &work.pieces[at];
-    if !asker.there(piece.run.began.seq) || piece.run.began.seq < asker.ready {
-        return false;
-    }
-    if let (Some(kind), Some(shape)) = (asker.kind, piece.shape)
-        && kind != shape
-    {
-        return false;
-    }
-    // A client that succeeded has seen its steps through.
-    if asker.succeeded()
-        && let (Some((ended, _)), Some(done)) = (asker.client.ended, piece.done)
-        && done.seq > ended.seq
-    {
-        return false;
-    }
-    if asker.contexts.is_empty() {
-        return true;
-    }
-    // What the chain copied from another's context this one must have sent as well, and before.
-    let chain = std::iter::once(at).chain(piece.run.below.iter().map(|id| *id as usize));
-    for step in chain {
-        for &(context, size) in &work.pieces[step].copied {
-            if asker.contexts.contains(&context) {
-                continue;
-            }
-            let of_other = askers.iter().any(|other| other.contexts.contains(&context));
-            if !of_other {
-                continue;
-            }
-            let too = asker.contexts.iter().any(|own| {
-                let dir = &dirs[*own];
-                let arrived = dir.last_write.is_some_and(|last| last.seq < piece.run.began.seq);
-                (arrived || step == at) && dir.files.values().any(|file| file.size == size)
-            });
-            if !too {
-                return false;
-            }
-        }
-    }
-    true
-}
-
-/// A container that some other client ran at the same engine (`docker run`): the classic builder's look the same,
-/// but the builder reads what a container changed once it has ended.
-fn foreign_container(
-    at: usize,
-    work: &Work,
-    askers: &[Asker<'_>],
-    fits: &BTreeMap<usize, Vec<usize>>,
-    clients: &[&Client],
-) -> bool {
-    let piece = &work.pieces[at];
-    if piece.run.kind != RunKind::Run || piece.shape != Some(Engine::Classic) || piece.committed {
-        return false;
-    }
-    let seq = piece.run.began.seq;
-    let sockets: HashSet<&Vec<u8>> = askers.iter().flat_map(|asker| &asker.client.sockets).collect();
-    let others = clients.iter().any(|client| {
-        client.connected.seq < seq
-            && client.sockets.iter().any(|socket| sockets.contains(socket))
-            && client.ended.is_none_or(|(ended, _)| seq < ended.seq)
-            && !client.asks_for_build()
-            && !askers.iter().any(|asker| asker.client.key == client.key)
-    });
-    // The last step of a build that failed is not read either.
-    let may_have_failed = fits[&at].iter().any(|asker| !askers[*asker].succeeded());
-    others && !may_have_failed
-}
-
-/// The ends of the chains, each with all steps below it.
-struct Leaves {
-    chains: BTreeMap<usize, Vec<usize>>,
-}
-
-impl Leaves {
-    fn of(mine: &[usize], work: &Work) -> Self {
-        let below = |at: usize| {
-            let run = &work.pieces[at].run;
-            let known = run.below.iter().chain(&run.reads_runs).map(|id| *id as usize);
-            known.chain(work.pieces[at].maybe_below.iter().copied())
-        };
-        let used: HashSet<usize> = mine.iter().flat_map(|at| below(*at)).collect();
-        let mut chains = BTreeMap::new();
-        for &at in mine {
-            if used.contains(&at) {
-                continue;
-            }
-            let mut seen = BTreeSet::new();
-            let mut open = vec![at];
-            while let Some(next) = open.pop() {
-                if seen.insert(next) {
-                    open.extend(below(next));
-                }
-            }
-            chains.insert(at, seen.into_iter().collect());
-        }
-        Leaves { chains }
-    }
-
-    /// For each chain the clients whose contexts were copied in it, and in no other chain.
-    fn certain(&self, askers: &[Asker<'_>], work: &Work) -> BTreeMap<usize, HashSet<usize>> {
-        let mut count: HashMap<usize, usize> = HashMap::new();
-        for step in self.chains.values().flatten() {
-            *count.entry(*step).or_default() += 1;
-        }
-        let of_chain = |chain: &[usize]| {
-            let own = chain.iter().filter(|step| count[*step] == 1);
-            let contexts: HashSet<usize> = own
-                .flat_map(|step| work.pieces[*step].copied.iter().map(|(context, _)| *context))
-                .collect();
-            let sent = |asker: &usize| askers[*asker].contexts.iter().any(|at| contexts.contains(at));
-            (0..askers.len()).filter(sent).collect::<HashSet<usize>>()
-        };
-        let all = self.chains.iter().map(|(leaf, chain)| (*leaf, of_chain(chain)));
-        all.filter(|(_, sure)| !sure.is_empty()).collect()
-    }
-}
-
-/// Where several clients fit a chain, leaves it to those that have no other.
-///
-/// A client whose context was copied within a chain (and in no other chain) has that chain. An engine makes one chain
-/// for a client, with all that it needs below its end; so a chain that fits clients of which all but some have a chain
-/// already is of those. Returns the ends of chains that were decided so.
-fn eliminate(
-    leaves: &Leaves,
-    fits: &mut BTreeMap<usize, Vec<usize>>,
-    askers: &[Asker<'_>],
-    work: &Work,
-) -> HashSet<usize> {
-    let certain = leaves.certain(askers, work);
-    let ghosts = without_ghosts(leaves, fits, askers);
-    // A copy alone may be the beginning of a chain of which the rest could not be linked to it.
-    let ran = |leaf: &&usize| {
-        leaves.chains[*leaf].iter().any(|step| work.pieces[*step].run.kind == RunKind::Run)
-    };
-    let mut decided = HashSet::new();
-    loop {
-        let settled: HashSet<usize> = leaves
-            .chains
-            .keys()
-            .filter(ran)
-            .flat_map(|leaf| match (fits[leaf].as_slice(), certain.get(leaf)) {
-                ([only], _) => vec![*only],
-                (_, Some(sure)) => sure.iter().copied().collect(),
-                _ => Vec::new(),
-            })
-            .collect();
-        let mut changed = None;
-        for leaf in leaves.chains.keys() {
-            let can = &fits[leaf];
-            if can.len() < 2 {
-                continue;
-            }
-            let sure = certain.get(leaf);
-            let keep = |asker: &usize| {
-                sure.is_some_and(|sure| sure.contains(asker))
-                    || (!settled.contains(asker)
-                        && (sure.is_none() || !askers[*asker].client.is_ghost()))
-            };
-            let kept: Vec<usize> = can.iter().copied().filter(keep).collect();
-            if !kept.is_empty() && kept.len() < can.len() {
-                changed = Some((*leaf, kept));
-                break;
-            }
-        }
-        let Some((leaf, kept)) = changed else { break };
-        fits.insert(leaf, kept);
-        decided.insert(leaf);
-    }
-    // A client that seems to have several chains may have those that show nothing of it from one that was there before.
-    let mut of_client: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
-    for leaf in leaves.chains.keys().filter(ran) {
-        for asker in &fits[leaf] {
-            of_client.entry(*asker).or_default().push(*leaf);
-        }
-    }
-    for (asker, chains) in of_client.into_iter().filter(|(_, chains)| chains.len() > 1) {
-        let sure = |leaf: &usize| certain.get(leaf).is_some_and(|sure| sure.contains(&asker));
-        let has_one = chains.iter().any(sure);
-        for leaf in chains.iter().filter(|leaf| !sure(leaf)) {
-            let Some(others) = ghosts.get(leaf).filter(|others| !others.is_empty()) else { continue };
-            let can = fits.entry(*leaf).or_default();
-            if has_one {
-                can.retain(|other| *other != asker);
-            }
-            can.extend(others.iter().copied().filter(|other| !can.contains(other)).collect::<Vec<_>>());
-            decided.insert(*leaf);
-        }
-    }
-    decided
-}
-
-/// Takes those that were never seen to connect out of every chain that someone else fits, and says where they were.
-fn without_ghosts(
-    leaves: &Leaves,
-    fits: &mut BTreeMap<usize, Vec<usize>>,
-    askers: &[Asker<'_>],
-) -> BTreeMap<usize, Vec<usize>> {
-    let mut ghosts = BTreeMap::new();
-    for leaf in leaves.chains.keys() {
-        let can = fits.entry(*leaf).or_default();
-        let (unseen, seen): (Vec<usize>, Vec<usize>) =
-            can.iter().partition(|asker| askers[**asker].client.is_ghost());
-        if !seen.is_empty() {
-            *can = seen;
-        }
-        ghosts.insert(*leaf, unseen);
-    }
-    ghosts
 }
 
 fn daemon_build(
     key: ProcessKey,
     asker: usize,
     askers: &[Asker<'_>],
-    owners: &BTreeMap<usize, BTreeSet<usize>>,
-    eliminated: &HashSet<usize>,
+    decided: &Decided,
     work: &Work,
     dirs: &[Dir],
 ) -> Option<(Build, bool)> {
@@ -571,15 +218,18 @@ fn daemon_build(
     }
     let mut runs = Vec::new();
     let mut shapes = Vec::new();
-    for (at, owned) in owners.iter().filter(|(_, owned)| owned.contains(&asker)) {
+    for (at, owned) in decided.owners.iter().filter(|(_, owned)| owned.contains(&asker)) {
         let piece = &work.pieces[*at];
         let mut run = piece.run.clone();
         run.shared = owned.len() > 1;
-        run.evidence = evidence(*at, piece, asker, askers, owned, eliminated);
+        run.evidence = evidence(*at, piece, asker, askers, owned, &decided.eliminated);
         shapes.extend(piece.shape);
         runs.push(run);
     }
     let ids: HashSet<u32> = runs.iter().map(|run| run.id).collect();
+    for run in &mut runs {
+        run.below = settled_below(run, &ids, work);
+    }
     let layers = work
         .layers
         .iter()
@@ -615,6 +265,32 @@ fn daemon_build(
     let mut build = build;
     complete(&mut build, work);
     Some((build, client.of_command))
+}
+
+/// The steps below, nearest first, where a layer that may be of several builds' steps is of the one that this build has.
+fn settled_below(run: &StepRun, mine: &HashSet<u32>, work: &Work) -> Vec<u32> {
+    if !run.lowers.iter().any(|lower| work.maybe.contains_key(lower)) {
+        return run.below.clone();
+    }
+    let id = |at: usize| work.pieces[at].run.id;
+    let mut below: Vec<u32> =
+        run.below.iter().copied().filter(|of| !has_result_among(*of, &run.lowers, work)).collect();
+    for lower in &run.lowers {
+        let of = match work.maybe.get(lower) {
+            None => work.result.get(lower).map(|at| id(*at)),
+            Some(either) => {
+                let mut mine = either.iter().map(|at| id(*at)).filter(|of| mine.contains(of));
+                mine.next().filter(|_| mine.next().is_none())
+            }
+        };
+        below.extend(of.filter(|of| *of != run.id && !below.contains(of)));
+    }
+    below
+}
+
+/// Whether a step left one of these layers.
+fn has_result_among(id: u32, lowers: &[Vec<u8>], work: &Work) -> bool {
+    lowers.iter().any(|lower| work.result.get(lower).is_some_and(|at| *at == id as usize))
 }
 
 fn evidence(

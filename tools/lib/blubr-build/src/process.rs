@@ -86,6 +86,12 @@ impl Tree {
     pub(crate) fn observe(&mut self, event: &Event<'_>) {
         self.forget_ended();
         let key = key_of(&event.head);
+        if let Body::NsUnshare(unshare) = &event.body
+            && !event.failed()
+            && unshare.namespaces.iter().any(|namespace| namespace == b"mnt")
+        {
+            self.forget_namespace(event.head.mntns);
+        }
         self.meet(key, &event.head);
         match &event.body {
             Body::ProcessFork(fork) => {
@@ -216,6 +222,16 @@ impl Tree {
             self.end(before);
         }
         self.all.insert(key, process);
+    }
+
+    /// A namespace with this number has just been made: whatever had the number before is gone, though a process may
+    /// still live that had a thread in it (unshare(2) moves one thread, and that one may have ended).
+    fn forget_namespace(&mut self, mntns: u32) {
+        if self.namespaces.remove(&mntns).is_some() {
+            for process in self.all.values_mut().filter(|process| process.mntns == mntns) {
+                process.mntns = 0;
+            }
+        }
     }
 
     fn leave(&mut self, mntns: u32) {

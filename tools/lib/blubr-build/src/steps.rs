@@ -15,14 +15,34 @@ pub(crate) struct Piece {
     pub(crate) shape: Option<Engine>,
     /// A container whose changes the engine read after it had ended, or none at all.
     pub(crate) committed: bool,
+    /// When the engine had its tree mounted again, after its container had ended, to register what it changed.
+    pub(crate) registering: Option<(u64, Option<u64>)>,
     /// Sizes of the files that were copied from contexts, with the context's index.
     pub(crate) copied: Vec<(usize, u64)>,
     pub(crate) sources: BTreeSet<Source>,
-    /// Steps of which one or the other is below it.
+    /// Steps that may have left one of its lowers.
     pub(crate) maybe_below: Vec<usize>,
+    /// When the engine removed what it ran in.
+    pub(crate) cleared: Option<u64>,
     pub(crate) exported: Option<u64>,
-    /// When what it did was done.
+    /// When the engine first read in its result, after it was done.
+    pub(crate) read_back: Option<u64>,
+    /// When its result was registered as a layer of an image (by BuildKit).
+    pub(crate) registered: Option<u64>,
+    /// What was mounted into its container.
+    pub(crate) mounted: BTreeSet<Source>,
+    /// Steps whose results were mounted into its container.
+    pub(crate) mounts_runs: Vec<usize>,
+    /// When what it did was done, and registered where the engine registers it.
     pub(crate) done: Option<Moment>,
+}
+
+impl Piece {
+    /// Its container ended by itself, and said that it had failed.
+    pub(crate) fn failed(&self) -> bool {
+        self.run.kind == RunKind::Run
+            && self.run.exit.is_some_and(|exit| exit.code.is_some_and(|code| code != 0))
+    }
 }
 
 /// Everything of one log, ready to be given out.
@@ -169,10 +189,16 @@ fn daemon_piece(finder: &Finder, overlay: &Overlay, shape: Option<Engine>, span:
         maker: overlay.maker,
         shape,
         committed: true,
+        registering: None,
         copied: copied(finder, &copy),
         sources: overlay.sources.iter().copied().collect(),
         maybe_below: Vec::new(),
+        cleared: overlay.removed,
         exported: overlay.exported.first().copied(),
+        read_back: overlay.read_back,
+        registered: overlay.registered,
+        mounted: overlay.mounted.iter().copied().collect(),
+        mounts_runs: Vec::new(),
     }
 }
 
@@ -224,16 +250,28 @@ fn run_piece(
         (Some(again), Some((ended, _))) => again > ended.seq,
         _ => false,
     };
+    let registering = match (overlay.mounted_again, container.ended) {
+        (Some(again), Some((ended, _))) if shape == Some(Engine::Classic) && again > ended.seq => {
+            Some((again, overlay.unmounted))
+        }
+        _ => None,
+    };
     Piece {
         done: run.ended,
         run,
         maker: overlay.maker,
         shape,
         committed,
+        registering,
         copied: Vec::new(),
         sources: BTreeSet::new(),
         maybe_below: Vec::new(),
+        cleared: overlay.removed,
         exported: overlay.exported.first().copied(),
+        read_back: overlay.read_back,
+        registered: overlay.registered,
+        mounted: overlay.mounted.iter().copied().collect(),
+        mounts_runs: Vec::new(),
     }
 }
 
@@ -320,10 +358,16 @@ fn layer_piece(finder: &Finder, dir: &Dir) -> Piece {
         maker: dir.maker,
         shape: None,
         committed: true,
+        registering: None,
         copied: copied(finder, &copy),
         sources: dir.sources.iter().copied().collect(),
         maybe_below: Vec::new(),
+        cleared: None,
         exported: dir.exported.first().copied(),
+        read_back: dir.read_back,
+        registered: None,
+        mounted: BTreeSet::new(),
+        mounts_runs: Vec::new(),
     }
 }
 
@@ -377,6 +421,7 @@ pub(crate) fn link(finder: &Finder, work: &mut Work) {
         let mut below = Vec::new();
         for lower in &work.pieces[at].run.lowers {
             if let Some(&under) = work.result.get(lower)
+                && !work.maybe.contains_key(lower)
                 && under != at
                 && !below.contains(&work.pieces[under].run.id)
             {
@@ -392,10 +437,7 @@ pub(crate) fn link(finder: &Finder, work: &mut Work) {
         let mut contexts = Vec::new();
         let mut runs = Vec::new();
         for source in &work.pieces[at].sources {
-            let dir = match source {
-                Source::Dir(dir) => &finder.dirs[*dir].path,
-                Source::Overlay(overlay) => &finder.overlays[*overlay].upper,
-            };
+            let dir = directory_of(finder, *source);
             if let Source::Dir(index) = source
                 && work.contexts.contains(index)
             {
@@ -407,6 +449,13 @@ pub(crate) fn link(finder: &Finder, work: &mut Work) {
                 runs.push(work.pieces[from].run.id);
             }
         }
+        let mounts_runs: Vec<usize> = work.pieces[at]
+            .mounted
+            .iter()
+            .filter_map(|source| work.result.get(directory_of(finder, *source)).copied())
+            .filter(|from| *from < at)
+            .collect();
+        work.pieces[at].mounts_runs = mounts_runs;
         for (context, _) in &work.pieces[at].copied {
             let dir = &finder.dirs[*context].path;
             if work.contexts.contains(context) && !contexts.contains(dir) {
@@ -427,6 +476,13 @@ pub(crate) fn link(finder: &Finder, work: &mut Work) {
     }
 }
 
+fn directory_of(finder: &Finder, source: Source) -> &Vec<u8> {
+    match source {
+        Source::Dir(dir) => &finder.dirs[dir].path,
+        Source::Overlay(overlay) => &finder.overlays[overlay].upper,
+    }
+}
+
 /// Which step's result each registered layer holds: the engine read the step's changes before it wrote the layer.
 fn register(finder: &Finder, work: &mut Work) {
     let mut taken = HashSet::new();
@@ -443,6 +499,9 @@ fn register(finder: &Finder, work: &mut Work) {
                 piece.maker == *maker
                     && piece.exported.is_some_and(|seq| seq < written)
                     && piece.done.is_some_and(|done| done.seq < dir.began.seq)
+                    && piece.registering.is_none_or(|(from, to)| {
+                        from < dir.began.seq && to.is_none_or(|to| to > written)
+                    })
                     && !taken.contains(&piece.run.upper)
                     && lowers.as_ref().is_none_or(|lowers| same_base(&piece.run.lowers, lowers))
             })
@@ -461,10 +520,13 @@ fn register(finder: &Finder, work: &mut Work) {
         if let Some(&at) = fits.last() {
             taken.insert(work.pieces[at].run.upper.clone());
             work.pieces[at].committed = true;
+            let registered = dir.last_write.unwrap_or(dir.began);
+            work.pieces[at].done = work.pieces[at].done.max(Some(registered));
             layer.of = Some(work.pieces[at].run.id);
             work.result.insert(dir.path.clone(), at);
         }
     }
+    twins(finder, work, &layers, &mut maybe);
     // What a container's own -init layer belongs to.
     for (_, layer, dir) in &mut layers {
         if dir.is_none() {
@@ -473,6 +535,45 @@ fn register(finder: &Finder, work: &mut Work) {
         }
     }
     (work.layers, work.maybe) = (layers, maybe);
+}
+
+/// Docker keeps equal layers once: what a step registered anew is thrown away where the same is there, and who builds
+/// upon it builds upon the other's. Such a layer is the result of either step.
+fn twins(
+    finder: &Finder,
+    work: &Work,
+    layers: &[(ProcessKey, Layer, Option<usize>)],
+    maybe: &mut HashMap<Vec<u8>, Vec<usize>>,
+) {
+    let known = |layer: &Layer| layer.of.map(|of| of as usize);
+    let contents = |dir: usize| {
+        let mut written = finder.dirs[dir].written.clone();
+        written.sort_unstable();
+        written
+    };
+    for (maker, layer, dir) in layers {
+        let (Some(dir), Some(of)) = (*dir, known(layer)) else { continue };
+        if finder.dirs[dir].removed.is_none() {
+            continue;
+        }
+        for (other_maker, other, other_dir) in layers {
+            let (Some(other_dir), Some(other_of)) = (*other_dir, known(other)) else { continue };
+            let kept = finder.dirs[other_dir].removed.is_none() && other_dir != dir;
+            let bases = [of, other_of].map(|at| &work.pieces[at].run.lowers);
+            if kept
+                && maker == other_maker
+                && same_base(bases[0], without_init(bases[1]))
+                && contents(dir) == contents(other_dir)
+            {
+                let either = maybe.entry(other.dir.clone()).or_default();
+                for at in [other_of, of] {
+                    if !either.contains(&at) {
+                        either.push(at);
+                    }
+                }
+            }
+        }
+    }
 }
 
 /// Of several steps those from which the engine read all that it then wrote into the layer, by name and size.

@@ -8,25 +8,39 @@ use crate::{Area, Builds, Engine, Finder, Membership, NoBuild, Place, RunKind, T
 const HEADER: &str = r#"{"type":"header","schema":"blubr.log/1","tool":{"name":"t","version":"0"},"started":"2026-11-24T12:00:00.000000000Z","host":{"kernel":"6","arch":"x86_64","boot_id":"b","machine_id_hash":null,"cgroup":"v2","resolvers":[]},"backend":"t","hooks":[],"not_covered":[],"scope":"host"}"#;
 
 /// A log that grows by an event a line.
-struct Log {
+pub(crate) struct Log {
     text: String,
     seq: u64,
 }
 
 /// Who an event is of: pid, parent, user id, control group, mount namespace.
 #[derive(Clone, Copy)]
-struct Who(u32, u32, u32, u64, u32);
+pub(crate) struct Who(
+    pub(crate) u32,
+    pub(crate) u32,
+    pub(crate) u32,
+    pub(crate) u64,
+    pub(crate) u32,
+);
 
-const DAEMON: Who = Who(10, 1, 0, 1, 1);
+pub(crate) const DAEMON: Who = Who(10, 1, 0, 1, 1);
 const CLIENT: Who = Who(20, 5, 1000, 1, 1);
 const STRANGER: Who = Who(30, 5, 1000, 1, 1);
 
+/// How a RUN goes.
+#[derive(Default)]
+struct Run {
+    code: u32,
+    mounted: Option<u32>,
+    unshares: bool,
+}
+
 impl Log {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Log { text: format!("{HEADER}\n"), seq: 0 }
     }
 
-    fn add(&mut self, who: Who, kind: &str, own: &str) -> u64 {
+    pub(crate) fn add(&mut self, who: Who, kind: &str, own: &str) -> u64 {
         let Who(pid, ppid, uid, cgroup, mntns) = who;
         self.seq += 1;
         let comma = if own.is_empty() { "" } else { "," };
@@ -38,7 +52,7 @@ impl Log {
         self.seq
     }
 
-    fn exec(&mut self, who: Who, argv: &[&str]) -> u64 {
+    pub(crate) fn exec(&mut self, who: Who, argv: &[&str]) -> u64 {
         let argv: Vec<String> = argv.iter().map(|word| format!("{word:?}")).collect();
         self.add(
             who,
@@ -47,12 +61,45 @@ impl Log {
         )
     }
 
-    fn fork(&mut self, who: Who, child: Who) {
+    pub(crate) fn fork(&mut self, who: Who, child: Who) {
         self.add(who, "process.fork", &format!(r#""child_pid":{},"child_start":{}0"#, child.0, child.0));
     }
 
     /// One RUN as BuildKit does it, in a container with control group and namespace `n`.
-    fn run(&mut self, daemon: Who, n: u32, lowers: &[u32], argv: &[&str]) {
+    pub(crate) fn run(&mut self, daemon: Who, n: u32, lowers: &[u32], argv: &[&str]) {
+        self.run_as(daemon, n, lowers, argv, &Run::default());
+    }
+
+    /// One that fails.
+    pub(crate) fn run_ending(
+        &mut self,
+        daemon: Who,
+        n: u32,
+        lowers: &[u32],
+        argv: &[&str],
+        code: u32,
+    ) {
+        self.run_as(daemon, n, lowers, argv, &Run { code, ..Run::default() });
+    }
+
+    /// One with what another step left mounted into it.
+    pub(crate) fn run_with(
+        &mut self,
+        daemon: Who,
+        n: u32,
+        lowers: &[u32],
+        argv: &[&str],
+        mounted: Option<u32>,
+    ) {
+        self.run_as(daemon, n, lowers, argv, &Run { mounted, ..Run::default() });
+    }
+
+    /// One whose runtime makes the mount namespace before it enters the tree.
+    pub(crate) fn run_unsharing(&mut self, daemon: Who, n: u32, lowers: &[u32], argv: &[&str]) {
+        self.run_as(daemon, n, lowers, argv, &Run { unshares: true, ..Run::default() });
+    }
+
+    fn overlay(&mut self, daemon: Who, n: u32, lowers: &[u32]) {
         let dir = |n: u32| format!("/s/overlay2/{n}/diff");
         let lowers: Vec<String> = lowers.iter().map(|n| format!("\"{}\"", dir(*n))).collect();
         self.add(
@@ -64,6 +111,10 @@ impl Log {
                 dir(n)
             ),
         );
+    }
+
+    fn run_as(&mut self, daemon: Who, n: u32, lowers: &[u32], argv: &[&str], how: &Run) {
+        self.overlay(daemon, n, lowers);
         self.add(
             daemon,
             "mount.mount",
@@ -76,10 +127,20 @@ impl Log {
         self.fork(daemon, runtime);
         self.exec(runtime, &["runc", "run"]);
         self.fork(runtime, init);
+        if how.unshares {
+            self.add(init, "ns.unshare", r#""namespaces":["mnt"],"ret":0"#);
+        }
+        if let Some(other) = how.mounted {
+            self.overlay(daemon, other, &[40]);
+            let own = format!(
+                r#""source":"/s/overlay2/{other}/merged","target":"/proc/self/fd/6","cwd":"/x/{n}/rootfs","flags":["bind"],"ret":0"#
+            );
+            self.add(init, "mount.mount", &own);
+        }
         self.add(init, "mount.pivot_root", &format!(r#""path":"/x/{n}/rootfs","put_old":".","ret":0"#));
         self.exec(init, argv);
         self.add(init, "file.open", r#""path":"/m","mode":"w","create":true,"ret":3"#);
-        self.add(init, "process.exit", r#""code":0"#);
+        self.add(init, "process.exit", &format!(r#""code":{}"#, how.code));
         self.add(
             daemon,
             "mount.umount",
@@ -92,7 +153,7 @@ impl Log {
         self.add(CLIENT, "unix.connect", r#""path":"/run/docker.sock","ret":0"#);
     }
 
-    fn end(&mut self, who: Who) {
+    pub(crate) fn end(&mut self, who: Who) {
         self.add(who, "process.exit", r#""code":0"#);
     }
 
@@ -105,9 +166,14 @@ impl Log {
         }
     }
 
-    fn builds(&self) -> Builds {
+    pub(crate) fn builds(&self) -> Builds {
+        self.builds_with(&[])
+    }
+
+    pub(crate) fn builds_with(&self, lost: &[blubr_log::Lost]) -> Builds {
         let mut finder = Finder::new(Reader::new(self.text.as_bytes()).unwrap().header());
         self.each(|event| finder.observe(event));
+        lost.iter().for_each(|lost| finder.lost(lost));
         finder.finish().unwrap()
     }
 }

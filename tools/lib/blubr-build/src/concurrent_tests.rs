@@ -1,0 +1,292 @@
+//! Builds at the same time at one engine, made of synthetic events: whose steps are whose, and what stays open.
+
+use blubr_log::{Lost, Time};
+
+use crate::tests::{DAEMON, Log, Who};
+use crate::{Build, Builds};
+
+const ONE: Who = Who(20, 5, 1000, 1, 1);
+const OTHER: Who = Who(21, 5, 1000, 1, 1);
+const THIRD: Who = Who(22, 5, 1000, 1, 1);
+
+fn begun(clients: &[Who]) -> Log {
+    let mut log = Log::new();
+    log.add(DAEMON, "process.exists", r#""exe":"/usr/sbin/anything","argv":["anything"],"cwd":"/""#);
+    for who in clients {
+        connect(&mut log, *who);
+    }
+    log
+}
+
+fn connect(log: &mut Log, who: Who) {
+    log.exec(who, &["docker", "build", "."]);
+    log.add(who, "unix.connect", r#""path":"/run/docker.sock","ret":0"#);
+}
+
+/// The engine reads what steps left, as it does to put it into an image.
+fn read(log: &mut Log, steps: &[u32]) {
+    for n in steps {
+        let own = format!(r#""path":"/s/overlay2/{n}/diff","mode":"r","size":4096,"ret":7"#);
+        log.add(DAEMON, "file.open", &own);
+    }
+}
+
+fn image(log: &mut Log, id: &str) {
+    let own = format!(
+        r#""path":"/s/image/overlay2/imagedb/content/sha256/.tmp-{id}","to":"/s/image/overlay2/imagedb/content/sha256/{id}","ret":0"#
+    );
+    log.add(DAEMON, "file.rename", &own);
+}
+
+fn told(log: &mut Log, id: &str) {
+    let dir = format!("/s/image/overlay2/imagedb/metadata/sha256/{id}");
+    let own = format!(r#""path":"{dir}/.tmp-lastUpdated1","to":"{dir}/lastUpdated","ret":0"#);
+    log.add(DAEMON, "file.rename", &own);
+}
+
+fn fail(log: &mut Log, who: Who) {
+    log.add(who, "process.exit", r#""code":1"#);
+}
+
+/// The build of a client.
+fn of(builds: &Builds, who: Who) -> &Build {
+    builds.builds.iter().find(|build| build.client.pid == who.0).unwrap()
+}
+
+/// Its steps by the number in their directories, a `*` behind those that are shared.
+fn steps(builds: &Builds, who: Who) -> Vec<String> {
+    let name = |upper: &[u8]| {
+        let text = String::from_utf8(upper.to_vec()).unwrap();
+        text.split('/').nth(3).unwrap().to_owned()
+    };
+    let runs = of(builds, who).runs.iter();
+    runs.map(|run| name(&run.upper) + if run.shared { "*" } else { "" }).collect()
+}
+
+fn run(log: &mut Log, n: u32, lowers: &[u32]) {
+    log.run(DAEMON, n, lowers, &["/bin/sh", "-c", "make"]);
+}
+
+#[test]
+fn the_first_to_end_has_the_chain_that_was_read_by_then() {
+    let mut log = begun(&[ONE, OTHER]);
+    run(&mut log, 41, &[40]);
+    run(&mut log, 51, &[40]);
+    run(&mut log, 42, &[41, 40]);
+    run(&mut log, 52, &[51, 40]);
+    read(&mut log, &[52, 51]);
+    log.end(OTHER);
+    read(&mut log, &[42, 41]);
+    log.end(ONE);
+    let builds = log.builds();
+    assert_eq!(steps(&builds, ONE), ["41", "42"]);
+    assert_eq!(steps(&builds, OTHER), ["51", "52"]);
+}
+
+#[test]
+fn what_was_all_read_before_either_ended_is_in_both() {
+    let mut log = begun(&[ONE, OTHER]);
+    run(&mut log, 41, &[40]);
+    run(&mut log, 51, &[40]);
+    read(&mut log, &[41, 51]);
+    log.end(OTHER);
+    log.end(ONE);
+    let builds = log.builds();
+    assert_eq!((steps(&builds, ONE), steps(&builds, OTHER)), two(["41*", "51*"]));
+}
+
+fn two(steps: [&str; 2]) -> (Vec<String>, Vec<String>) {
+    let steps: Vec<String> = steps.iter().map(|&step| step.to_owned()).collect();
+    (steps.clone(), steps)
+}
+
+#[test]
+fn nothing_is_concluded_from_what_is_missing_where_events_were_lost() {
+    let mut log = begun(&[ONE, OTHER]);
+    run(&mut log, 41, &[40]);
+    run(&mut log, 51, &[40]);
+    read(&mut log, &[51]);
+    log.end(OTHER);
+    read(&mut log, &[41]);
+    log.end(ONE);
+    let lost = |after: u64, before: u64| Lost {
+        r#type: "lost".to_owned(),
+        after: Time(after),
+        before: Time(before),
+        lost: 1,
+        by_type: Default::default(),
+    };
+    assert_eq!(steps(&log.builds(), OTHER), ["51"]);
+    let within = of(&log.builds(), ONE).runs[0].began.time.0;
+    let builds = log.builds_with(&[lost(within, within)]);
+    assert_eq!((steps(&builds, ONE), steps(&builds, OTHER)), two(["41*", "51*"]));
+    let builds = log.builds_with(&[lost(0, 1)]);
+    assert_eq!(steps(&builds, OTHER), ["51"], "long before them");
+}
+
+#[test]
+fn an_image_that_a_client_was_told_of_has_its_layers_registered() {
+    let register = |log: &mut Log, n: u32, between: &mut dyn FnMut(&mut Log)| {
+        let scratch = format!("/s/tmp/docker-tarsplit{n}");
+        log.add(DAEMON, "file.mkdir", &format!(r#""path":"{scratch}","mode":"0700","ret":0"#));
+        let notes = format!(r#""path":"/s/overlay2/{n}/lower","mode":"r","size":28,"ret":7"#);
+        log.add(DAEMON, "file.open", &notes);
+        let split = format!(r#""path":"{scratch}/tar-split","mode":"rw","create":true,"ret":7"#);
+        log.add(DAEMON, "file.open", &split);
+        read(log, &[n]);
+        between(log);
+        let own = format!(r#""path":"{scratch}","directory":true,"ret":0"#);
+        log.add(DAEMON, "file.unlink", &own);
+    };
+    let mut log = begun(&[ONE, OTHER]);
+    run(&mut log, 41, &[40]);
+    run(&mut log, 51, &[40]);
+    register(&mut log, 41, &mut |log| {
+        register(log, 51, &mut |_| {});
+        image(log, "bb");
+        told(log, "bb");
+    });
+    image(&mut log, "aa");
+    log.end(OTHER);
+    told(&mut log, "aa");
+    log.end(ONE);
+    let builds = log.builds();
+    assert_eq!(steps(&builds, ONE), ["41"]);
+    assert_eq!(steps(&builds, OTHER), ["51"]);
+}
+
+#[test]
+fn a_step_that_failed_is_of_no_build_that_succeeded() {
+    let mut log = begun(&[ONE, OTHER]);
+    run(&mut log, 41, &[40]);
+    log.run_ending(DAEMON, 51, &[40], &["/bin/sh", "-c", "make"], 2);
+    read(&mut log, &[51, 41]);
+    fail(&mut log, OTHER);
+    log.end(ONE);
+    let builds = log.builds();
+    assert_eq!(steps(&builds, ONE), ["41"]);
+    assert_eq!(steps(&builds, OTHER), ["51"]);
+}
+
+#[test]
+fn a_build_that_ends_in_the_middle_of_anothers_chain_shares_what_is_below() {
+    let mut log = begun(&[ONE, OTHER]);
+    run(&mut log, 41, &[40]);
+    run(&mut log, 42, &[41, 40]);
+    read(&mut log, &[42, 41]);
+    run(&mut log, 43, &[42, 41, 40]);
+    log.end(OTHER);
+    read(&mut log, &[43]);
+    log.end(ONE);
+    let builds = log.builds();
+    assert_eq!(steps(&builds, ONE), ["41*", "42*", "43"]);
+    assert_eq!(steps(&builds, OTHER), ["41*", "42*"]);
+}
+
+#[test]
+fn an_equal_first_step_is_shared_and_what_is_built_upon_it_is_not() {
+    let mut log = begun(&[ONE, OTHER]);
+    run(&mut log, 41, &[40]);
+    run(&mut log, 42, &[41, 40]);
+    run(&mut log, 52, &[41, 40]);
+    read(&mut log, &[52, 41]);
+    log.end(OTHER);
+    read(&mut log, &[42]);
+    log.end(ONE);
+    let builds = log.builds();
+    assert_eq!(steps(&builds, ONE), ["41*", "42"]);
+    assert_eq!(steps(&builds, OTHER), ["41*", "52"]);
+}
+
+#[test]
+fn a_stage_that_is_mounted_into_a_step_is_of_its_build() {
+    let mut log = begun(&[ONE, OTHER]);
+    run(&mut log, 41, &[40]);
+    run(&mut log, 51, &[40]);
+    // Read while it is mounted, to look it up in the cache; not put into any image.
+    log.run_with(DAEMON, 42, &[40], &["/bin/sh", "-c", "make"], Some(41));
+    read(&mut log, &[42]);
+    log.end(OTHER);
+    read(&mut log, &[51]);
+    log.end(ONE);
+    let builds = log.builds();
+    assert_eq!(steps(&builds, OTHER), ["41", "42"]);
+    assert_eq!(steps(&builds, ONE), ["51"]);
+}
+
+#[test]
+fn a_client_that_had_all_in_the_cache_leaves_the_others_undecided_at_most() {
+    let mut log = begun(&[ONE, OTHER, THIRD]);
+    // The third ends before anything is read.
+    run(&mut log, 41, &[40]);
+    run(&mut log, 51, &[40]);
+    log.end(THIRD);
+    read(&mut log, &[51]);
+    log.end(OTHER);
+    read(&mut log, &[41]);
+    log.end(ONE);
+    let builds = log.builds();
+    assert_eq!(steps(&builds, ONE), ["41"]);
+    assert_eq!(steps(&builds, OTHER), ["51"]);
+    assert_eq!(steps(&builds, THIRD), Vec::<String>::new());
+    // If it ends last, a chain may be its.
+    let mut log = begun(&[ONE, OTHER, THIRD]);
+    run(&mut log, 41, &[40]);
+    run(&mut log, 51, &[40]);
+    read(&mut log, &[51]);
+    log.end(OTHER);
+    read(&mut log, &[41]);
+    log.end(ONE);
+    log.end(THIRD);
+    let builds = log.builds();
+    assert!(steps(&builds, THIRD).contains(&"41*".to_owned()), "{:?}", steps(&builds, THIRD));
+    assert!(steps(&builds, ONE).contains(&"41*".to_owned()));
+}
+
+#[test]
+fn a_word_of_another_program_makes_no_rival() {
+    let mut log = Log::new();
+    log.add(DAEMON, "process.exists", r#""exe":"/usr/sbin/anything","argv":["anything"],"cwd":"/""#);
+    log.add(OTHER, "process.exists", r#""exe":"/usr/bin/make","argv":["make","build"],"cwd":"/""#);
+    connect(&mut log, ONE);
+    run(&mut log, 41, &[40]);
+    read(&mut log, &[41]);
+    log.end(ONE);
+    assert_eq!(steps(&log.builds(), ONE), ["41"]);
+}
+
+#[test]
+fn a_client_from_before_the_recording_is_a_rival_where_its_program_is_the_clients() {
+    let mut log = Log::new();
+    log.add(DAEMON, "process.exists", r#""exe":"/usr/sbin/anything","argv":["anything"],"cwd":"/""#);
+    log.add(
+        OTHER,
+        "process.exists",
+        r#""exe":"/usr/bin/docker","argv":["docker","build","."],"cwd":"/""#,
+    );
+    connect(&mut log, ONE);
+    run(&mut log, 41, &[40]);
+    run(&mut log, 51, &[40]);
+    read(&mut log, &[41]);
+    log.end(ONE);
+    read(&mut log, &[51]);
+    log.end(OTHER);
+    let builds = log.builds();
+    assert_eq!(steps(&builds, ONE), ["41"], "the other chain was not read in its time");
+}
+
+#[test]
+fn the_number_of_a_namespace_that_is_gone_says_nothing() {
+    let mut log = begun(&[ONE]);
+    // A helper of the engine: one thread of it has a mount namespace, ends, and the number is given out again
+    // before the helper's last thread has ended.
+    let helper = Who(600, DAEMON.0, 0, 1, 1);
+    log.fork(DAEMON, helper);
+    let inside = Who(600, DAEMON.0, 0, 1, 41);
+    log.add(inside, "ns.unshare", r#""namespaces":["mnt"],"ret":0"#);
+    log.add(inside, "mount.pivot_root", r#""path":"/s/overlay2/9/diff","put_old":".","ret":0"#);
+    log.run_unsharing(DAEMON, 41, &[40], &["/bin/sh", "-c", "make"]);
+    log.end(helper);
+    log.end(ONE);
+    assert_eq!(steps(&log.builds(), ONE), ["41"], "the container is seen to enter its own tree");
+}

@@ -1,0 +1,223 @@
+//! Decides which clients have which chain, where more than one can have asked for it.
+//!
+//! What time and contexts leave open is decided by how builders work: a build of BuildKit that succeeds ends in one
+//! step, whose result the engine has read; the classic builder carries out one step after the other. All ways to give
+//! out the chains that keep to that are looked at together; what they agree on is known. Where there is no such way
+//! (then something was not seen, or a builder works otherwise) nothing is decided.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+
+use crate::askers::Asker;
+use crate::build::Engine;
+use crate::chains::{Chains, closure};
+use crate::fits::{cleared_in_time, ends_in_time};
+use crate::gaps::Gaps;
+use crate::steps::Work;
+use crate::worlds::{Puzzle, groups};
+
+/// For each step the clients that can have asked for it.
+pub(crate) type Fits = BTreeMap<usize, Vec<usize>>;
+
+/// What has been decided.
+pub(crate) struct Decided {
+    /// For each step the clients that have it, or may have it.
+    pub(crate) owners: BTreeMap<usize, BTreeSet<usize>>,
+    /// Steps of chains of which more was known than time and contexts say.
+    pub(crate) eliminated: HashSet<usize>,
+}
+
+/// One engine's chains and clients.
+pub(crate) struct Case<'a> {
+    pub(crate) chains: &'a Chains,
+    pub(crate) fits: &'a Fits,
+    pub(crate) askers: &'a [Asker<'a>],
+    pub(crate) work: &'a Work,
+    pub(crate) gaps: &'a Gaps,
+}
+
+impl Case<'_> {
+    pub(crate) fn decide(&self) -> Decided {
+        let ends: Vec<usize> = self.chains.of.keys().copied().collect();
+        let hard: Vec<Vec<usize>> = ends.iter().map(|end| self.fits[end].clone()).collect();
+        let mut given: Vec<Vec<usize>> = vec![Vec::new(); ends.len()];
+        let mut whole: BTreeSet<usize> = (0..self.askers.len()).collect();
+        for group in groups(&hard) {
+            let found = self.decide_group(&ends, &hard, &group);
+            if found.is_none() {
+                // Who may have lost a chain in it.
+                for at in &group {
+                    hard[*at].iter().for_each(|client| {
+                        whole.remove(client);
+                    });
+                }
+            }
+            let clients =
+                found.unwrap_or_else(|| group.iter().map(|at| self.seen(&hard[*at])).collect());
+            for (at, clients) in group.into_iter().zip(clients) {
+                given[at] = clients;
+            }
+        }
+        self.owners(&ends, &hard, &given, &whole)
+    }
+
+    /// Of several clients those that were seen to connect, if there are such.
+    fn seen(&self, clients: &[usize]) -> Vec<usize> {
+        let seen: Vec<usize> =
+            clients.iter().copied().filter(|client| !self.is_faint(*client)).collect();
+        if seen.is_empty() { clients.to_vec() } else { seen }
+    }
+
+    /// It was there before the recording, and nothing but a word of its command line makes it a client.
+    fn is_faint(&self, client: usize) -> bool {
+        self.askers[client].client.is_ghost() && !self.askers[client].like_another
+    }
+
+    /// The clients of each chain of a group; `None` where nothing can be decided.
+    fn decide_group(
+        &self,
+        ends: &[usize],
+        hard: &[Vec<usize>],
+        group: &[usize],
+    ) -> Option<Vec<Vec<usize>>> {
+        if self.is_incomplete(ends, hard, group) {
+            return None;
+        }
+        let certain = self.chains.certain(self.askers, self.work);
+        let likely = |with_faint: bool| {
+            let one = |at: usize| {
+                let sure = certain.get(&ends[at]).filter(|_| group.contains(&at));
+                let keep = |client: &usize| {
+                    self.may_end_in(*client, ends[at])
+                        && sure.is_none_or(|sure| sure.contains(client))
+                        && (with_faint || !self.is_faint(*client))
+                };
+                hard[at].iter().copied().filter(keep).collect::<Vec<usize>>()
+            };
+            (0..ends.len()).map(one).collect::<Vec<_>>()
+        };
+        let apart = |one: usize, other: usize, client: usize| self.apart(ends[one], ends[other], client);
+        let everyone: BTreeSet<usize> = group
+            .iter()
+            .flat_map(|at| hard[*at].iter().copied())
+            .filter(|client| !self.askers[*client].client.is_ghost())
+            .collect();
+        let nobody = BTreeSet::new();
+        let (seen, all) = (likely(false), likely(true));
+        [(&seen, &everyone), (&all, &everyone), (&seen, &nobody), (&all, &nobody)]
+            .into_iter()
+            .find_map(|(fits, needs)| Puzzle { fits, apart: &apart, needs }.solve(group))
+    }
+
+    /// Whether events may be missing in the time of these chains and their clients.
+    fn is_incomplete(&self, ends: &[usize], hard: &[Vec<usize>], group: &[usize]) -> bool {
+        let pieces = group.iter().flat_map(|at| &self.chains.of[&ends[*at]]);
+        let pieces = pieces.map(|step| &self.work.pieces[*step].run);
+        let times = pieces.flat_map(|run| [Some(run.began), run.ended]).flatten();
+        let clients = group.iter().flat_map(|at| &hard[*at]).map(|client| self.askers[*client].client);
+        let lives = clients.flat_map(|client| [Some(client.began), client.ended.map(|(at, _)| at)]);
+        let all: Vec<_> = times.chain(lives.flatten()).map(|moment| moment.time).collect();
+        match (all.iter().min(), all.iter().max()) {
+            (Some(from), Some(to)) => self.gaps.within(*from, *to),
+            _ => false,
+        }
+    }
+
+    /// Whether the build of this client can have ended in this chain's last step.
+    fn may_end_in(&self, client: usize, end: usize) -> bool {
+        let asker = &self.askers[client];
+        match self.chains.shape(end, self.work) {
+            Some(Engine::BuildKit) => ends_in_time(asker, end, self.work),
+            Some(Engine::Classic) => cleared_in_time(asker, end, self.work),
+            _ => true,
+        }
+    }
+
+    /// Whether one client can't have asked for both chains.
+    fn apart(&self, one: usize, other: usize, client: usize) -> bool {
+        let asker = &self.askers[client];
+        let shapes = [one, other].map(|end| self.chains.shape(end, self.work).or(asker.kind));
+        match shapes {
+            [Some(Engine::BuildKit), Some(Engine::BuildKit)] => {
+                asker.succeeded() && !asker.asks_for_other_results()
+            }
+            [Some(Engine::Classic), Some(Engine::Classic)] => {
+                self.chains.overlap(one, other, asker.clears_up(), self.work)
+            }
+            [Some(one), Some(other)] => one != other,
+            _ => false,
+        }
+    }
+
+    /// Who has each step.
+    fn owners(
+        &self,
+        ends: &[usize],
+        hard: &[Vec<usize>],
+        given: &[Vec<usize>],
+        whole: &BTreeSet<usize>,
+    ) -> Decided {
+        let mut decided = Decided {
+            owners: self.fits.keys().map(|at| (*at, BTreeSet::new())).collect(),
+            eliminated: HashSet::new(),
+        };
+        for ((end, clients), hard) in ends.iter().zip(given).zip(hard) {
+            let chain = &self.chains.of[end];
+            for client in clients {
+                self.give(*client, chain, &mut decided);
+            }
+            if clients.len() < hard.len() {
+                decided.eliminated.extend(chain);
+            }
+        }
+        // A client without a chain of its own had all in the cache; or it had a part of another's, where its build
+        // ends in the middle of that one's chain.
+        for client in 0..self.askers.len() {
+            let without = !given.iter().any(|clients| clients.contains(&client));
+            if !without || self.askers[client].client.is_ghost() || !whole.contains(&client) {
+                continue;
+            }
+            for at in self.joined(client, ends, hard) {
+                self.give(client, &closure(at, self.work), &mut decided);
+            }
+        }
+        decided
+    }
+
+    fn give(&self, client: usize, steps: &[usize], decided: &mut Decided) {
+        for at in steps {
+            let fits = self.fits.get(at).is_some_and(|fits| fits.contains(&client));
+            // What was there before the client is in its cache, not in its build.
+            let there = self.askers[client].there(self.work.pieces[*at].run.began.seq);
+            if (fits && there) || self.joins(client, *at) {
+                decided.owners.entry(*at).or_default().insert(client);
+            }
+        }
+    }
+
+    /// Whether a step of BuildKit below this client's end was at work when the client could first ask for it, having
+    /// begun for another: equal steps of builds at the same time are one.
+    fn joins(&self, client: usize, at: usize) -> bool {
+        let (piece, asker) = (&self.work.pieces[at], &self.askers[client]);
+        piece.shape == Some(Engine::BuildKit)
+            && piece.run.began.seq > asker.client.began.seq
+            && piece.run.began.seq < asker.ready.max(asker.client.connected.seq)
+            && piece.done.is_some_and(|done| done.seq > asker.ready)
+            && !piece.failed()
+    }
+
+    /// Steps in which the build of a client without a chain may have ended: of BuildKit, where equal steps of two
+    /// builds are one; of the classic builder only whole chains that it may have asked for.
+    fn joined(&self, client: usize, ends: &[usize], hard: &[Vec<usize>]) -> Vec<usize> {
+        let chains = ends.iter().zip(hard).filter(|(_, hard)| hard.contains(&client));
+        let mut steps: Vec<usize> = chains
+            .map(|(end, _)| *end)
+            .filter(|end| self.chains.shape(*end, self.work) == Some(Engine::Classic))
+            .collect();
+        let of_buildkit = self.fits.iter().filter(|(_, fits)| fits.contains(&client)).map(|(at, _)| *at);
+        steps.extend(of_buildkit.filter(|at| {
+            self.work.pieces[*at].shape.or(self.askers[client].kind) == Some(Engine::BuildKit)
+                && ends_in_time(&self.askers[client], *at, self.work)
+        }));
+        steps
+    }
+}

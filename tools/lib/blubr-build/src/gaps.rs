@@ -1,0 +1,62 @@
+//! Where a log is not whole: lost events, and filters that passed on only some kinds.
+
+use blubr_log::{Header, Lost, Time};
+
+/// Stretches of loss that are told apart; with more the whole log counts as one.
+const STRETCHES_MAX: usize = 1 << 12;
+
+/// Stretches of a log in which events are missing.
+#[derive(Debug, Default)]
+pub(crate) struct Gaps {
+    stretches: Vec<(Time, Time)>,
+    everywhere: bool,
+}
+
+impl Gaps {
+    /// What a header says: a filter other than by build has taken out more than other builds' events.
+    pub(crate) fn of(header: &Header) -> Self {
+        let mut args = header.filters.iter().flat_map(|filter| &filter.args);
+        let everywhere = args.any(|arg| {
+            arg.starts_with("--") && arg != "--build" && !crate::finder::is_shared_argument(arg)
+        });
+        Gaps { stretches: Vec::new(), everywhere }
+    }
+
+    pub(crate) fn add(&mut self, lost: &Lost) {
+        if self.stretches.len() < STRETCHES_MAX {
+            self.stretches.push((lost.after, lost.before));
+        } else {
+            self.everywhere = true;
+        }
+    }
+
+    /// Whether something may be missing between the two times.
+    pub(crate) fn within(&self, from: Time, to: Time) -> bool {
+        self.everywhere || self.stretches.iter().any(|(after, before)| *after <= to && *before >= from)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stretch_of_loss_counts_where_it_touches() {
+        let mut gaps = Gaps::default();
+        assert!(!gaps.within(Time(0), Time(100)));
+        let lost = Lost {
+            r#type: "lost".to_owned(),
+            after: Time(10),
+            before: Time(20),
+            lost: 1,
+            by_type: Default::default(),
+        };
+        gaps.add(&lost);
+        assert!(gaps.within(Time(20), Time(30)) && gaps.within(Time(0), Time(10)));
+        assert!(!gaps.within(Time(21), Time(30)) && !gaps.within(Time(0), Time(9)));
+        for _ in 0..STRETCHES_MAX {
+            gaps.add(&lost);
+        }
+        assert!(gaps.within(Time(50), Time(60)), "with too many to tell apart, everywhere");
+    }
+}

@@ -202,7 +202,11 @@ fn an_equal_first_step_of_two_buildkit_builds_is_in_both_and_the_rest_is_not() {
         assert_eq!(markers(other, &filtered), "", "{own} has a step of {other}");
         assert!(says_shared(&filtered), "{own}: the common steps are said to be");
         // The same steps are shared when only the filtered log is left: two of the three.
-        assert_eq!(kinds(&filtered), [("buildkit".to_owned(), "3 (2 run, 2 shared)".to_owned())], "{own}");
+        assert_eq!(
+            kinds(&filtered),
+            [("buildkit".to_owned(), "3 (2 run, 2 shared)".to_owned())],
+            "{own}"
+        );
     }
 }
 

@@ -70,7 +70,11 @@ pub(crate) fn askers<'c>(
         .filter(|dir| dir.maker != key)
         .flat_map(|dir| {
             let only = dir.votes.len() == 1;
-            dir.votes.keys().copied().filter(|client| only || !voted.contains(client)).collect::<Vec<_>>()
+            dir.votes
+                .keys()
+                .copied()
+                .filter(|client| only || !voted.contains(client))
+                .collect::<Vec<_>>()
         })
         .filter(|client| !by_client.contains_key(client))
         .collect();
@@ -104,8 +108,7 @@ pub(crate) fn askers<'c>(
         .filter_map(|asker| asker.client.argv.first().map(|word| base(word).to_vec()))
         .collect();
     for asker in &mut found {
-        asker.like_another =
-            asker.client.argv.first().is_some_and(|word| programs.contains(base(word)));
+        asker.like_another = asker.client.argv.first().is_some_and(|word| programs.contains(base(word)));
     }
     found
 }
@@ -234,9 +237,10 @@ impl<'c> Reached<'c> {
     fn new(maker: &'c Maker, clients: &[&'c Client], voted: &HashSet<ProcessKey>) -> Self {
         let known = clients.iter().filter(|client| voted.contains(&client.key));
         let sockets = known.flat_map(|client| client.sockets.iter().map(Vec::as_slice)).collect();
-        let told = maker.argv.iter().filter_map(|word| {
-            word.strip_prefix(b"--host=").unwrap_or(word).strip_prefix(b"unix://")
-        });
+        let told = maker
+            .argv
+            .iter()
+            .filter_map(|word| word.strip_prefix(b"--host=").unwrap_or(word).strip_prefix(b"unix://"));
         Reached { sockets, told: told.collect() }
     }
 

@@ -32,11 +32,7 @@ impl Chains {
     }
 
     /// For each chain the clients whose contexts were copied in it, and in no other chain.
-    pub(crate) fn certain(
-        &self,
-        askers: &[Asker<'_>],
-        work: &Work,
-    ) -> BTreeMap<usize, BTreeSet<usize>> {
+    pub(crate) fn certain(&self, askers: &[Asker<'_>], work: &Work) -> BTreeMap<usize, BTreeSet<usize>> {
         let of_chain = |end: usize| {
             let contexts: HashSet<usize> = self
                 .own(end)

@@ -105,7 +105,8 @@ fn image_of(path: &[u8]) -> Option<(&[u8], Kind)> {
     let above = parent(path)?;
     if base(path) == b"lastUpdated" {
         let algorithm = parent(above)?;
-        let named = base(parent(algorithm)?) == b"metadata" && base(parent(parent(algorithm)?)?) == b"imagedb";
+        let named =
+            base(parent(algorithm)?) == b"metadata" && base(parent(parent(algorithm)?)?) == b"imagedb";
         return named.then(|| (base(above), Kind::LastUpdated));
     }
     let content = parent(above)?;

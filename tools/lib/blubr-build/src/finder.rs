@@ -340,9 +340,7 @@ impl Finder {
             }
             Body::FileOpen(open) => self.open(key, now, event.head.tid, open),
             Body::FileClose(close) => self.close(key, now, close),
-            Body::FileUnlink(unlink) if unlink.directory.0 => {
-                self.removed(key, now, unlink.path.get())
-            }
+            Body::FileUnlink(unlink) if unlink.directory.0 => self.removed(key, now, unlink.path.get()),
             Body::FileMknod(mknod) => self.touched(key, now, event.head.tid, mknod.path.get(), true),
             Body::FileLink(link) => self.touched(key, now, event.head.tid, link.to.get(), true),
             _ => {}

@@ -94,12 +94,7 @@ fn complete(build: &mut Build, work: &Work) {
 // ---- buildah and podman
 
 /// The build of a client that makes its own mounts.
-fn own_build(
-    key: ProcessKey,
-    maker: &Maker,
-    work: &Work,
-    dirs: &[Dir],
-) -> Option<(Build, bool)> {
+fn own_build(key: ProcessKey, maker: &Maker, work: &Work, dirs: &[Dir]) -> Option<(Build, bool)> {
     let runs: Vec<StepRun> = work
         .pieces
         .iter()
@@ -194,9 +189,7 @@ fn of_daemon(
     let decided = case.decide();
     let orphans = mine
         .iter()
-        .filter(|at| {
-            work.pieces[**at].run.kind == RunKind::Run && decided.owners[*at].is_empty()
-        })
+        .filter(|at| work.pieces[**at].run.kind == RunKind::Run && decided.owners[*at].is_empty())
         .count();
     let builds = (0..askers.len())
         .filter_map(|asker| daemon_build(key, asker, &askers, &decided, work, dirs))

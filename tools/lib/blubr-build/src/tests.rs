@@ -15,13 +15,7 @@ pub(crate) struct Log {
 
 /// Who an event is of: pid, parent, user id, control group, mount namespace.
 #[derive(Clone, Copy)]
-pub(crate) struct Who(
-    pub(crate) u32,
-    pub(crate) u32,
-    pub(crate) u32,
-    pub(crate) u64,
-    pub(crate) u32,
-);
+pub(crate) struct Who(pub(crate) u32, pub(crate) u32, pub(crate) u32, pub(crate) u64, pub(crate) u32);
 
 pub(crate) const DAEMON: Who = Who(10, 1, 0, 1, 1);
 const CLIENT: Who = Who(20, 5, 1000, 1, 1);
@@ -71,14 +65,7 @@ impl Log {
     }
 
     /// One that fails.
-    pub(crate) fn run_ending(
-        &mut self,
-        daemon: Who,
-        n: u32,
-        lowers: &[u32],
-        argv: &[&str],
-        code: u32,
-    ) {
+    pub(crate) fn run_ending(&mut self, daemon: Who, n: u32, lowers: &[u32], argv: &[&str], code: u32) {
         self.run_as(daemon, n, lowers, argv, &Run { code, ..Run::default() });
     }
 

@@ -88,7 +88,8 @@ impl Puzzle<'_> {
         if needs.iter().any(|client| starved(&client)) {
             return Some(false);
         }
-        let Some((at, choices)) = open.into_iter().min_by_key(|(at, choices)| (choices.len(), *at)) else {
+        let Some((at, choices)) = open.into_iter().min_by_key(|(at, choices)| (choices.len(), *at))
+        else {
             return Some(true);
         };
         for client in choices {

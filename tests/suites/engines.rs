@@ -210,6 +210,49 @@ fn an_equal_first_step_of_two_buildkit_builds_is_in_both_and_the_rest_is_not() {
     }
 }
 
+#[test]
+fn one_step_can_be_looked_at_by_its_line() {
+    require!(Root, Docker);
+    let folder = tempfile::tempdir().unwrap();
+    let context = app();
+    let engine = Engine::shared();
+    for builder in [Builder::Classic, Builder::BuildKit] {
+        let log = folder.path().join(format!("{builder:?}.ndjson"));
+        drop(record(&log, &engine.build_command(builder, context.path(), "looked-at", &[])));
+        let step = |line: &str| {
+            let out = folder.path().join(format!("{builder:?}-{line}.ndjson"));
+            let mut command = bins::command("blubr-filter");
+            command.arg("--dockerfile").arg(context.file("Dockerfile")).args(["--step", line, "-o"]);
+            let output = run(command.arg(&out).arg(&log));
+            (out, output)
+        };
+        // The two lines with the same text write the same file, and each is a step of its own.
+        for (line, wrote) in [("4", "app-m4"), ("5", "app-m5"), ("6", "app-m5"), ("9", "app-m9 app-m9e")]
+        {
+            let (out, output) = step(line);
+            assert!(output.status.success(), "{builder:?} {line}: {output:?}");
+            assert_eq!(markers("app", &out), wrote, "{builder:?} {line}");
+            let mut verify = bins::command("blubr-filter");
+            verify.arg("verify").arg("--source").arg(&log).arg(&out);
+            let output = run(&mut verify);
+            assert!(output.status.success(), "{}", describe(&verify, &output));
+        }
+        let numbers = |out: &Path| jq(".seq // empty", out);
+        assert_ne!(numbers(&step("5").0), numbers(&step("6").0));
+        let (_, output) = step("1");
+        assert_eq!(output.status.code(), Some(1), "FROM scratch makes no step");
+        assert!(String::from_utf8_lossy(&output.stderr).contains("Dockerfile:1: no step"));
+        // Another Dockerfile than the filter was given is no ground to verify upon.
+        let other = folder.path().join("Dockerfile");
+        std::fs::write(&other, "FROM scratch\n").unwrap();
+        let mut verify = bins::command("blubr-filter");
+        verify.arg("verify").arg("--source").arg(&log).arg("--dockerfile").arg(&other);
+        let output = run(verify.arg(step("4").0));
+        assert_eq!(output.status.code(), Some(2), "{}", describe(&verify, &output));
+        assert!(String::from_utf8_lossy(&output.stderr).contains("another SHA-256"));
+    }
+}
+
 /// A shell that runs all of them at once and waits for them.
 fn at_once(commands: &[Command]) -> Command {
     let word = |text: &std::ffi::OsStr| format!("'{}'", text.to_str().unwrap().replace('\'', "'\\''"));

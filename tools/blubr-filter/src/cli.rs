@@ -54,6 +54,18 @@ pub struct Selectors {
     #[arg(long, value_name = "N|list", num_args = 0..=1, default_missing_value = "")]
     pub build: Option<String>,
 
+    /// With --build: the build's Dockerfile. Of builds at the same time it gets no steps that no RUN of FILE gives
+    #[arg(long, value_name = "FILE")]
+    pub dockerfile: Option<PathBuf>,
+
+    /// With --dockerfile: only the events of the step that is at this line of it
+    #[arg(long, value_name = "LINE", requires = "dockerfile")]
+    pub step: Option<usize>,
+
+    /// What FILE was when a log was filtered; only in headers, for verify.
+    #[arg(long, value_name = "HEX", hide = true)]
+    pub dockerfile_sha256: Option<String>,
+
     /// Events of these types, such as file.open or 'net.*'
     #[arg(long = "type", value_name = "GLOB")]
     pub types: Vec<String>,
@@ -85,6 +97,10 @@ pub struct Verify {
     /// LOG must have the checkpoints in FILE, which blubr-record --checkpoints-to wrote
     #[arg(long, value_name = "FILE", conflicts_with = "source")]
     pub checkpoints: Option<PathBuf>,
+
+    /// The Dockerfile that the filter was given, where it is no longer at the place that LOG names
+    #[arg(long, value_name = "FILE", requires = "source")]
+    pub dockerfile: Option<PathBuf>,
 
     /// The log: with --source a filtered one; standard input for -
     #[arg(value_name = "LOG")]

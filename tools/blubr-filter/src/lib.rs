@@ -6,6 +6,7 @@
 //! It never changes an event, and its output depends on its input and arguments alone.
 
 pub mod cli;
+mod dockerfile;
 mod list;
 mod output;
 mod plan;

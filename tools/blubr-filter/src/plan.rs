@@ -1,6 +1,6 @@
 //! The flags as they are meant: all is decided before work starts.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use blubr_build::is_shared_argument;
 use blubr_cli::{Common, Failure};
@@ -9,6 +9,7 @@ use clap::Parser as _;
 
 use crate::TOOL;
 use crate::cli::{Command, Flags, Format, Selectors, Verify};
+use crate::dockerfile::Told;
 use crate::select::{self, Chosen, Selector};
 
 /// What to do.
@@ -31,6 +32,10 @@ pub(crate) struct Filtering {
 pub(crate) struct What {
     /// Which build, where one is asked for: a number, or the one that is meant.
     pub(crate) build: Option<Option<u32>>,
+    /// The Dockerfile of that build, where it is given.
+    pub(crate) dockerfile: Option<Told>,
+    /// Of which line of it the step is, where only one is asked for.
+    pub(crate) step: Option<usize>,
     /// The other selectors, which see an event once.
     pub(crate) streaming: Vec<Box<dyn Selector>>,
     pub(crate) args: Vec<String>,
@@ -56,7 +61,10 @@ impl Plan {
         }
         match selectors.build.as_deref().map(build_word) {
             Some(BuildWord::List) => {
-                let others = selectors.types.len() + selectors.cgroup.len() + selectors.pid_tree.len();
+                let others = usize::from(selectors.dockerfile.is_some())
+                    + selectors.types.len()
+                    + selectors.cgroup.len()
+                    + selectors.pid_tree.len();
                 if others > 0 || output.is_some() || format != Format::default() {
                     return Err(Failure::new(
                         "--build list goes with no other selector, no --output and no --format",
@@ -74,7 +82,15 @@ impl Plan {
             }
             Some(BuildWord::Pick(_)) | None => {}
         }
-        let what = What::new(&selectors)?;
+        if selectors.dockerfile_sha256.is_some() {
+            return Err(Failure::new("--dockerfile-sha256 stands in headers only"));
+        }
+        // A Dockerfile is one build's: the one that is meant.
+        if selectors.dockerfile.is_some() {
+            selectors.build.get_or_insert_default();
+        }
+        let told = selectors.dockerfile.as_deref().map(Told::read).transpose()?;
+        let what = What::new(&selectors, told)?;
         Ok(Plan::Filter(Filtering { log, output, format, what, common }))
     }
 }
@@ -94,7 +110,7 @@ impl What {
         self.streaming.insert(0, Box::new(chosen));
     }
 
-    fn new(selectors: &Selectors) -> Result<Self, Failure> {
+    fn new(selectors: &Selectors, dockerfile: Option<Told>) -> Result<Self, Failure> {
         let build = match selectors.build.as_deref().map(build_word) {
             None => None,
             Some(BuildWord::Pick(number)) => Some(number),
@@ -107,6 +123,8 @@ impl What {
             args.push("--build".to_owned());
             args.extend(number.map(|number| number.to_string()));
         }
+        args.extend(dockerfile.iter().flat_map(Told::args));
+        args.extend(selectors.step.map(|line| format!("--step={line}")));
         let mut spell = |flag: &str, values: &[String]| {
             for value in values {
                 args.push(format!("{flag}={value}"));
@@ -120,11 +138,14 @@ impl What {
                 Failure::new("nothing to select by").advise("--build, --type, --cgroup or --pid-tree")
             );
         }
-        Ok(What { build, streaming: select::all(selectors)?, args })
+        let step = selectors.step;
+        Ok(What { build, dockerfile, step, streaming: select::all(selectors)?, args })
     }
 
     /// The selection that a header says was made.
-    pub(crate) fn recorded(filter: &Filter) -> Result<Self, Failure> {
+    ///
+    /// `dockerfile` is where the Dockerfile now is that the filter was given.
+    pub(crate) fn recorded(filter: &Filter, dockerfile: Option<&Path>) -> Result<Self, Failure> {
         if filter.tool != TOOL {
             let what = format!("was filtered by `{}`, which this can't replay", filter.tool);
             return Err(Failure::new(what));
@@ -140,7 +161,14 @@ impl What {
         {
             return Err(odd());
         }
-        What::new(&flags.selectors)
+        let named =
+            (flags.selectors.dockerfile.as_deref(), flags.selectors.dockerfile_sha256.as_deref());
+        let told = match named {
+            (None, None) => None,
+            (Some(path), Some(sha256)) => Some(Told::recorded(path, sha256, dockerfile)?),
+            _ => return Err(odd()),
+        };
+        What::new(&flags.selectors, told)
     }
 }
 
@@ -175,12 +203,12 @@ mod tests {
             panic!()
         };
         let recorded = Filter { tool: TOOL.to_owned(), args: filter.what.args.clone() };
-        let again = What::recorded(&recorded).unwrap();
+        let again = What::recorded(&recorded, None).unwrap();
         assert_eq!((again.build, again.args), (filter.what.build, filter.what.args));
         assert!(
-            What::recorded(&Filter { tool: TOOL.to_owned(), args: vec!["-o".into(), "x".into()] })
+            What::recorded(&Filter { tool: TOOL.to_owned(), args: vec!["-o".into(), "x".into()] }, None)
                 .is_err()
         );
-        assert!(What::recorded(&Filter { tool: "sed".to_owned(), args: vec![] }).is_err());
+        assert!(What::recorded(&Filter { tool: "sed".to_owned(), args: vec![] }, None).is_err());
     }
 }

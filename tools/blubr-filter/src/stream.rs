@@ -1,9 +1,10 @@
 //! Reads a log, asks the selectors, writes what they pass on.
 
+use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::Path;
 
-use blubr_cli::{Exit, Failure, Input, Output};
+use blubr_cli::{Exit, Failure, Input, Output, Spooled};
 use blubr_log::{
     Compressed, Filter, LineKind, Lost, ReadError, ReadErrorKind, Reader, Source, Summary, Time, Writer,
 };
@@ -33,8 +34,8 @@ pub(crate) fn to_output(filtering: Filtering) -> Result<Exit, Failure> {
     let summary;
     let output = if let Some(asked) = what.build {
         let mut spooled = input.spool()?;
-        let builds = select::find(spooled.rewind()?, &name)?;
-        what.choose(select::Chosen::new(&builds, asked, &name)?);
+        let chosen = select::choose(asked, &what, &name, &mut spooled)?;
+        what.choose(chosen);
         let output = Destination::create(output.as_deref())?;
         let written = write(format, spooled.rewind()?, &name, &mut what, output)?;
         summary = written.summary;
@@ -80,6 +81,17 @@ fn write<W: Named>(
     pass(&mut reader, name, what, &mut table, fail)?;
     let output = table.finish().map_err(fail)?;
     Ok(Written { output, summary: reader.summary() })
+}
+
+/// A log that can be read again from its beginning.
+pub(crate) trait Rewind {
+    fn rewind(&mut self) -> Result<&mut File, Failure>;
+}
+
+impl Rewind for Spooled {
+    fn rewind(&mut self) -> Result<&mut File, Failure> {
+        Spooled::rewind(self)
+    }
 }
 
 /// What filtering has led to.

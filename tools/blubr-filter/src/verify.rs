@@ -11,7 +11,7 @@ use blubr_log::{Kept, KeptError, LineKind, Plain, ReadErrorKind, Reader, Verdict
 use crate::cli::Verify;
 use crate::plan::What;
 use crate::select;
-use crate::stream::{Named, filter, unreadable};
+use crate::stream::{Named, Rewind, filter, unreadable};
 
 /// Bytes compared at a time.
 const CHUNK: usize = 1 << 16;
@@ -104,10 +104,11 @@ fn replay(source: &Path, filtered: &Path) -> Result<Exit, Failure> {
         );
     }
     for (at, recorded) in header.filters.iter().enumerate().skip(done) {
-        let mut what = What::recorded(recorded).map_err(|e| e.at(&name))?;
+        let mut what =
+            What::recorded(recorded, verify.dockerfile.as_deref()).map_err(|e| e.at(&name))?;
         if let Some(asked) = what.build {
-            let builds = select::find(stage.rewind()?, &source_name)?;
-            what.choose(select::Chosen::new(&builds, asked, &source_name)?);
+            let chosen = select::choose(asked, &what, &source_name, &mut stage)?;
+            what.choose(chosen);
         }
         if at + 1 < header.filters.len() {
             let aside = tempfile::tempfile().map_err(|e| Failure::io("a temporary file", &e))?;
@@ -142,7 +143,7 @@ enum Stage {
     Between(File),
 }
 
-impl Stage {
+impl Rewind for Stage {
     fn rewind(&mut self) -> Result<&mut File, Failure> {
         match self {
             Stage::Source(source) => source.rewind(),

@@ -9,7 +9,7 @@ use blubr_cli::Failure;
 use blubr_log::Event;
 use globset::{Glob, GlobSet, GlobSetBuilder};
 
-pub(crate) use build::{Chosen, find};
+pub(crate) use build::{Chosen, choose, find};
 
 use crate::cli::Selectors;
 

@@ -1,5 +1,6 @@
 //! Builds at the same time at one engine, made of synthetic events: whose steps are whose, and what stays open.
 
+use blubr_dockerfile::Dockerfile;
 use blubr_log::{Lost, Time};
 
 use crate::tests::{DAEMON, Log, Who};
@@ -98,6 +99,33 @@ fn what_was_all_read_before_either_ended_is_in_both() {
 fn two(steps: [&str; 2]) -> (Vec<String>, Vec<String>) {
     let steps: Vec<String> = steps.iter().map(|&step| step.to_owned()).collect();
     (steps.clone(), steps)
+}
+
+#[test]
+fn a_dockerfile_decides_where_nothing_else_does() {
+    let mut log = begun(&[ONE, OTHER]);
+    log.run(DAEMON, 41, &[40], &["/bin/sh", "-c", "make"]);
+    log.run(DAEMON, 51, &[40], &["/bin/sh", "-c", "make other"]);
+    read(&mut log, &[41, 51]);
+    log.end(OTHER);
+    log.end(ONE);
+    let told = |who: Who, text: &str| {
+        let client = of(&log.builds(), who).client;
+        log.builds_told(client, Dockerfile::parse(text.as_bytes()).unwrap())
+    };
+    let builds = told(ONE, "FROM base\nRUN make\n");
+    assert_eq!(steps(&builds, ONE), ["41"]);
+    assert_eq!(steps(&builds, OTHER), ["51"]);
+    let builds = told(OTHER, "FROM base\nRUN make\n");
+    assert_eq!(steps(&builds, OTHER), ["41"]);
+    // A Dockerfile that gives neither tells nothing.
+    let builds = told(ONE, "FROM base\nRUN something else\n");
+    assert_eq!((steps(&builds, ONE), steps(&builds, OTHER)), two(["41*", "51*"]));
+    let lines = |line: usize| {
+        let file = Dockerfile::parse(b"FROM base\nRUN make \\\n  all\nRUN make\n").unwrap();
+        crate::steps_at(of(&told(ONE, "FROM base\nRUN make\n"), ONE), &file, line)
+    };
+    assert_eq!((lines(2), lines(3), lines(4)), (Ok(vec![]), Ok(vec![]), Ok(vec![0])));
 }
 
 #[test]

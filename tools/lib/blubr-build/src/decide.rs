@@ -7,12 +7,15 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
+use blubr_dockerfile::Dockerfile;
+
 use crate::askers::Asker;
-use crate::build::Engine;
+use crate::build::{Engine, ProcessKey, RunKind};
 use crate::chains::{Chains, closure};
 use crate::fits::{cleared_in_time, ends_in_time};
 use crate::gaps::Gaps;
 use crate::steps::Work;
+use crate::tie::can_give;
 use crate::worlds::{Puzzle, groups};
 
 /// For each step the clients that can have asked for it.
@@ -33,6 +36,8 @@ pub(crate) struct Case<'a> {
     pub(crate) askers: &'a [Asker<'a>],
     pub(crate) work: &'a Work,
     pub(crate) gaps: &'a Gaps,
+    /// The Dockerfile of one client, where the user says it.
+    pub(crate) dockerfile: Option<&'a (ProcessKey, Dockerfile)>,
 }
 
 impl Case<'_> {
@@ -125,11 +130,28 @@ impl Case<'_> {
     /// Whether the build of this client can have ended in this chain's last step.
     fn may_end_in(&self, client: usize, end: usize) -> bool {
         let asker = &self.askers[client];
+        if self
+            .dockerfile
+            .is_some_and(|(of, dockerfile)| *of == asker.client.key && !self.may_be_of(end, dockerfile))
+        {
+            return false;
+        }
         match self.chains.shape(end, self.work) {
             Some(Engine::BuildKit) => ends_in_time(asker, end, self.work),
             Some(Engine::Classic) => cleared_in_time(asker, end, self.work),
             _ => true,
         }
+    }
+
+    /// Whether the Dockerfile may have given this chain: its last container ran what one of its RUNs says. (Those below
+    /// may have been given by the base's ONBUILD triggers.)
+    fn may_be_of(&self, end: usize, dockerfile: &Dockerfile) -> bool {
+        let pieces = self.chains.of[&end].iter().map(|at| &self.work.pieces[*at]);
+        let containers = pieces.filter(|piece| piece.run.kind == RunKind::Run);
+        let last = containers.max_by_key(|piece| piece.run.began);
+        last.is_none_or(|piece| {
+            piece.shape.is_none_or(|engine| can_give(dockerfile, engine, &piece.run))
+        })
     }
 
     /// Whether one client can't have asked for both chains.

@@ -5,6 +5,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use blubr_dockerfile::Dockerfile;
 use blubr_log::event::{FileClose, FileOpen, MountMount, MountUmount};
 use blubr_log::{Body, Event, Header, Lost, Name, NameList};
 
@@ -242,6 +243,8 @@ pub struct Finder {
     pub(crate) last: Option<Moment>,
     /// First events of steps that a filter found to be shared with a build that it left out.
     pub(crate) shared: HashSet<u64>,
+    /// What a client's Dockerfile is, where the user says it.
+    pub(crate) dockerfile: Option<(ProcessKey, Dockerfile)>,
     /// Where events are missing: there, that something was not seen says nothing.
     pub(crate) gaps: Gaps,
     full: bool,
@@ -271,6 +274,7 @@ impl Finder {
             command: None,
             last: None,
             shared: shared_before(header),
+            dockerfile: None,
             gaps: Gaps::of(header),
             full: false,
         }
@@ -345,6 +349,11 @@ impl Finder {
             Body::FileLink(link) => self.touched(key, now, event.head.tid, link.to.get(), true),
             _ => {}
         }
+    }
+
+    /// Takes it from the user what the Dockerfile of this client's build is.
+    pub fn told(&mut self, client: ProcessKey, dockerfile: Dockerfile) {
+        self.dockerfile = Some((client, dockerfile));
     }
 
     /// Takes note that events were lost.

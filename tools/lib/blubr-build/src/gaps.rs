@@ -17,7 +17,10 @@ impl Gaps {
     pub(crate) fn of(header: &Header) -> Self {
         let mut args = header.filters.iter().flat_map(|filter| &filter.args);
         let everywhere = args.any(|arg| {
-            arg.starts_with("--") && arg != "--build" && !crate::finder::is_shared_argument(arg)
+            arg.starts_with("--")
+                && arg != "--build"
+                && !arg.starts_with("--dockerfile")
+                && !crate::finder::is_shared_argument(arg)
         });
         Gaps { stretches: Vec::new(), everywhere }
     }

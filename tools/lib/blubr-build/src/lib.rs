@@ -31,13 +31,14 @@ mod tests;
 mod tie;
 mod worlds;
 
+pub use blubr_dockerfile::Dockerfile;
 pub use build::{
     Build, Builds, Context, Ended, Engine, Evidence, FirstExec, Layer, Moment, MountPoint, NoBuild,
     ProcessKey, RunKind, StepRun,
 };
 pub use finder::{FindError, Finder, is_shared_argument, shared_argument};
 pub use membership::{Area, Membership, Place, Spot, names_outside};
-pub use tie::{Tie, TieEvidence, Tied, tie};
+pub use tie::{Tie, TieEvidence, Tied, steps_at, tie};
 
 /// The most processes that may live at once in a log, as a bound on memory; Linux itself allows
 /// 4,194,304 (`PID_MAX_LIMIT`), no build host comes near this.

@@ -6,6 +6,8 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
+use blubr_dockerfile::Dockerfile;
+
 use crate::askers::{Asker, askers};
 use crate::build::{Build, Builds, Context, Engine, Evidence, Layer, ProcessKey, RunKind, StepRun};
 use crate::chains::Chains;
@@ -22,7 +24,7 @@ pub(crate) fn assign(finder: Finder) -> Builds {
     work.helpers = helpers(&finder);
     work.former = former_names(&finder);
     let of_command = finder.command;
-    let Finder { dirs, makers, clients, shared, gaps, .. } = finder;
+    let Finder { dirs, makers, clients, shared, gaps, dockerfile, .. } = finder;
     let clients = clients.into_sorted();
     let mut builds = Vec::new();
     let mut orphans = 0;
@@ -36,7 +38,7 @@ pub(crate) fn assign(finder: Finder) -> Builds {
             builds.extend(own_build(key, maker, &work, &dirs));
             continue;
         }
-        let found = of_daemon(key, maker, &work, &dirs, &clients, &gaps);
+        let found = of_daemon(key, maker, &work, &dirs, &clients, &gaps, dockerfile.as_ref());
         orphans += found.1;
         builds.extend(found.0);
     }
@@ -165,6 +167,7 @@ fn of_daemon(
     dirs: &[Dir],
     clients: &[Client],
     gaps: &Gaps,
+    dockerfile: Option<&(ProcessKey, Dockerfile)>,
 ) -> (Vec<(Build, bool)>, u32) {
     let mine: Vec<usize> = (0..work.pieces.len()).filter(|at| work.pieces[*at].maker == key).collect();
     let my_contexts: Vec<usize> =
@@ -185,7 +188,7 @@ fn of_daemon(
             fits.insert(at, Vec::new());
         }
     }
-    let case = Case { chains: &chains, fits: &fits, askers: &askers, work, gaps };
+    let case = Case { chains: &chains, fits: &fits, askers: &askers, work, gaps, dockerfile };
     let decided = case.decide();
     let orphans = mine
         .iter()

@@ -157,6 +157,13 @@ impl Log {
         self.builds_with(&[])
     }
 
+    pub(crate) fn builds_told(&self, client: crate::ProcessKey, dockerfile: Dockerfile) -> Builds {
+        let mut finder = Finder::new(Reader::new(self.text.as_bytes()).unwrap().header());
+        finder.told(client, dockerfile);
+        self.each(|event| finder.observe(event));
+        finder.finish().unwrap()
+    }
+
     pub(crate) fn builds_with(&self, lost: &[blubr_log::Lost]) -> Builds {
         let mut finder = Finder::new(Reader::new(self.text.as_bytes()).unwrap().header());
         self.each(|event| finder.observe(event));

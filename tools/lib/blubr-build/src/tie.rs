@@ -122,6 +122,68 @@ enum Fit {
     OtherShell,
 }
 
+fn fit_text(
+    dockerfile: &Dockerfile,
+    engine: Engine,
+    run: &StepRun,
+    at: usize,
+    instruction: &Instruction,
+) -> Fit {
+    use blubr_dockerfile::Engine as Of;
+    // A container whose program was not seen to start may be any RUN.
+    let Some(exec) = &run.first_exec else { return Fit::Yes };
+    let shell = dockerfile.shell_at(at).map_or_else(default_shell, <[String]>::to_vec);
+    let mine = |of: &Of| match engine {
+        Engine::Classic => *of == Of::Classic,
+        Engine::BuildKit => *of == Of::BuildKit,
+        Engine::Buildah => matches!(of, Of::BuildahOci | Of::BuildahDocker),
+    };
+    let mut fit = Fit::No;
+    for command in instruction.shell_commands(&shell) {
+        if !command.engines.iter().any(mine) {
+            continue;
+        }
+        if same_argv(&exec.argv, &command.argv, exec.truncated) {
+            return Fit::Yes;
+        }
+        let texts = (exec.argv.last(), command.argv.last());
+        if let (Some(ran), Some(text)) = texts
+            && !instruction.json_form
+            && dockerfile.shell_at(at).is_none()
+            && ran == text.as_bytes()
+        {
+            fit = Fit::OtherShell;
+        }
+    }
+    fit
+}
+
+/// Whether some RUN of the Dockerfile gives this container's first program its arguments.
+pub(crate) fn can_give(dockerfile: &Dockerfile, engine: Engine, run: &StepRun) -> bool {
+    dockerfile.instructions.iter().enumerate().any(|(at, instruction)| {
+        instruction.keyword == "run"
+            && instruction.stage.is_some()
+            && fit_text(dockerfile, engine, run, at, instruction) != Fit::No
+    })
+}
+
+/// The steps of the build whose instruction, and no other, is at this line (from 1) of the Dockerfile; `Err` with those
+/// that may be of it, where there are only such.
+pub fn steps_at(build: &Build, dockerfile: &Dockerfile, line: usize) -> Result<Vec<u32>, Vec<u32>> {
+    let at_line = |at: &usize| {
+        dockerfile.instructions.get(*at).is_some_and(|of| of.lines.0 <= line && line <= of.lines.1)
+    };
+    let (mut sure, mut maybe) = (Vec::new(), Vec::new());
+    for tie in tie(build, dockerfile) {
+        match &tie.instruction {
+            Tied::One(at) if at_line(at) => sure.push(tie.run),
+            Tied::Candidates(several) if several.iter().any(at_line) => maybe.push(tie.run),
+            _ => {}
+        }
+    }
+    if sure.is_empty() && !maybe.is_empty() { Err(maybe) } else { Ok(sure) }
+}
+
 /// Which instruction can be which run.
 struct Table<'d> {
     dockerfile: &'d Dockerfile,
@@ -171,33 +233,7 @@ impl<'d> Table<'d> {
     }
 
     fn fit_text(&self, run: &StepRun, at: usize, instruction: &Instruction) -> Fit {
-        use blubr_dockerfile::Engine as Of;
-        // A container whose program was not seen to start may be any RUN.
-        let Some(exec) = &run.first_exec else { return Fit::Yes };
-        let shell = self.dockerfile.shell_at(at).map_or_else(default_shell, <[String]>::to_vec);
-        let mine = |engine: &Of| match self.engine {
-            Engine::Classic => *engine == Of::Classic,
-            Engine::BuildKit => *engine == Of::BuildKit,
-            Engine::Buildah => matches!(engine, Of::BuildahOci | Of::BuildahDocker),
-        };
-        let mut fit = Fit::No;
-        for command in instruction.shell_commands(&shell) {
-            if !command.engines.iter().any(mine) {
-                continue;
-            }
-            if same_argv(&exec.argv, &command.argv, exec.truncated) {
-                return Fit::Yes;
-            }
-            let texts = (exec.argv.last(), command.argv.last());
-            if let (Some(ran), Some(text)) = texts
-                && !instruction.json_form
-                && self.dockerfile.shell_at(at).is_none()
-                && ran == text.as_bytes()
-            {
-                fit = Fit::OtherShell;
-            }
-        }
-        fit
+        fit_text(self.dockerfile, self.engine, run, at, instruction)
     }
 
     /// What each run of a chain can be, by the layouts of the chain.

@@ -33,7 +33,7 @@ pub(crate) struct What {
     /// Which build, where one is asked for: a number, or the one that is meant.
     pub(crate) build: Option<Option<u32>>,
     /// The Dockerfile of that build, where it is given.
-    pub(crate) dockerfile: Option<Told>,
+    pub(crate) dockerfile: Option<Box<Told>>,
     /// Of which line of it the step is, where only one is asked for.
     pub(crate) step: Option<usize>,
     /// The other selectors, which see an event once.
@@ -123,7 +123,7 @@ impl What {
             args.push("--build".to_owned());
             args.extend(number.map(|number| number.to_string()));
         }
-        args.extend(dockerfile.iter().flat_map(Told::args));
+        args.extend(dockerfile.iter().flat_map(|told| told.args()));
         args.extend(selectors.step.map(|line| format!("--step={line}")));
         let mut spell = |flag: &str, values: &[String]| {
             for value in values {
@@ -139,7 +139,7 @@ impl What {
             );
         }
         let step = selectors.step;
-        Ok(What { build, dockerfile, step, streaming: select::all(selectors)?, args })
+        Ok(What { build, dockerfile: dockerfile.map(Box::new), step, streaming: select::all(selectors)?, args })
     }
 
     /// The selection that a header says was made.

@@ -231,7 +231,11 @@ fn one_step_can_be_looked_at_by_its_line() {
         {
             let (out, output) = step(line);
             assert!(output.status.success(), "{builder:?} {line}: {output:?}");
-            assert_eq!(markers("app", &out), wrote, "{builder:?} {line}");
+            // The classic builder writes what a container wrote once more, into the layer.
+            let all = markers("app", &out);
+            let mut wrote_here: Vec<&str> = all.split(' ').collect();
+            wrote_here.dedup();
+            assert_eq!(wrote_here.join(" "), wrote, "{builder:?} {line}");
             let mut verify = bins::command("blubr-filter");
             verify.arg("verify").arg("--source").arg(&log).arg(&out);
             let output = run(&mut verify);
@@ -308,7 +312,8 @@ fn two_builds_at_one_engine_and_a_busy_host() {
             engine.build_command(builder, app.path(), "two-app", &[]),
         ]);
         drop(record(&log, &both));
-        assert_eq!(list(&log).len(), 2, "{builder:?}");
+        let ours = list(&log).into_iter().filter(|build| build[6].contains(" two-"));
+        assert_eq!(ours.count(), 2, "{builder:?}");
         let number = number_of("two-app", &log);
         holds_the_app_alone(&one_build(Some(&number), &log), &log);
         assert_ne!(number_of("two-decoy", &log), number);

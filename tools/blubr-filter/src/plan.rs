@@ -139,7 +139,13 @@ impl What {
             );
         }
         let step = selectors.step;
-        Ok(What { build, dockerfile: dockerfile.map(Box::new), step, streaming: select::all(selectors)?, args })
+        Ok(What {
+            build,
+            dockerfile: dockerfile.map(Box::new),
+            step,
+            streaming: select::all(selectors)?,
+            args,
+        })
     }
 
     /// The selection that a header says was made.

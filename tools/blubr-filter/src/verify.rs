@@ -21,7 +21,7 @@ const FILTERS_MAX: usize = 64;
 /// Exit 0 if it holds, else 1.
 pub(crate) fn run(verify: &Verify) -> Result<Exit, Failure> {
     match (&verify.source, &verify.checkpoints) {
-        (Some(source), _) => replay(source, &verify.log),
+        (Some(source), _) => replay(source, &verify.log, verify.dockerfile.as_deref()),
         (None, Some(kept)) => compare(kept, &verify.log),
         (None, None) => {
             Err(Failure::new("nothing to verify against").advise("--source or --checkpoints"))
@@ -80,7 +80,7 @@ fn compare(kept: &Path, log: &Path) -> Result<Exit, Failure> {
 }
 
 /// Exit 0 if the filtered log is exactly what its filters make of the source; else 1.
-fn replay(source: &Path, filtered: &Path) -> Result<Exit, Failure> {
+fn replay(source: &Path, filtered: &Path, dockerfile: Option<&Path>) -> Result<Exit, Failure> {
     let mut filtered = Input::open(Some(filtered))?.spool()?;
     let name = filtered.name().to_owned();
     let header = Reader::new(filtered.rewind()?).map_err(|e| unreadable(&name, &e))?.header().clone();
@@ -104,8 +104,7 @@ fn replay(source: &Path, filtered: &Path) -> Result<Exit, Failure> {
         );
     }
     for (at, recorded) in header.filters.iter().enumerate().skip(done) {
-        let mut what =
-            What::recorded(recorded, verify.dockerfile.as_deref()).map_err(|e| e.at(&name))?;
+        let mut what = What::recorded(recorded, dockerfile).map_err(|e| e.at(&name))?;
         if let Some(asked) = what.build {
             let chosen = select::choose(asked, &what, &source_name, &mut stage)?;
             what.choose(chosen);

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use aya::maps::{MapData, RingBuf};
-use blubr_log::CHECKPOINT_SECONDS;
+use blubr_log::{CHECKPOINT_LINES, CHECKPOINT_SECONDS};
 use blubr_probes::wire::wire_kind::{self, *};
 use zerocopy::TryFromBytes as _;
 
@@ -23,6 +23,11 @@ use crate::rotation::Rotation;
 const POLL_MS: i32 = 5;
 /// Records after which losses and the clock are looked at, however full the ring is.
 const BATCH: usize = 8192;
+/// How often the table of losses is read, besides before each checkpoint: a system call for each kind of record.
+const COUNT_EVERY: Duration = Duration::from_millis(100);
+/// Lines after which a checkpoint is set here, before the writer does it by itself: what was lost must be told first, so
+/// that it lies in the interval in which it was lost. A record makes fewer lines than lie between.
+const CHECKPOINT_DUE: u64 = CHECKPOINT_LINES - 1000;
 
 /// The ring, the log, and what lies between.
 pub struct Drain<W: Write> {
@@ -30,6 +35,7 @@ pub struct Drain<W: Write> {
     losses: LossTable,
     counted: Vec<Loss>,
     counted_at_ns: u64,
+    counted_at: Instant,
     decoder: Decoder,
     log: Log<W>,
     checkpoint: Instant,
@@ -50,6 +56,7 @@ impl<W: Write> Drain<W> {
             losses,
             counted: Vec::new(),
             counted_at_ns: monotonic_ns(),
+            counted_at: Instant::now(),
             decoder: Decoder::default(),
             log,
             checkpoint: Instant::now(),
@@ -81,11 +88,16 @@ impl<W: Write> Drain<W> {
             self.write_mounts()?;
             self.dirty = true;
         }
-        let Some(rotation) = &mut self.rotation else { return Ok(()) };
-        if listed {
+        if let (true, Some(rotation)) = (listed, &self.rotation) {
             rotation.listing.done();
         }
-        rotation.turn(monotonic_ns(), &mut self.log)
+        if !self.rotation.as_ref().is_some_and(Rotation::is_due) {
+            return Ok(());
+        }
+        // The part's last checkpoint comes now.
+        self.count_losses()?;
+        let now_ns = monotonic_ns();
+        self.rotation.as_mut().map_or(Ok(()), |rotation| rotation.turn(now_ns, &mut self.log))
     }
 
     /// Drains until `stop` is set and the ring is empty; gives the log back, without its trailer.
@@ -119,14 +131,20 @@ impl<W: Write> Drain<W> {
                 let Some(record) = self.ring.next() else { break };
                 self.decoder.record(&record, &mut self.log)?;
                 taken += 1;
+                if self.log.writer().since_checkpoint() >= CHECKPOINT_DUE {
+                    break;
+                }
             }
             self.dirty |= taken > 0;
-            self.count_losses()?;
-            if self.checkpoint.elapsed() >= Duration::from_secs(CHECKPOINT_SECONDS) {
+            let due = self.log.writer().since_checkpoint() >= CHECKPOINT_DUE;
+            if due || self.checkpoint.elapsed() >= Duration::from_secs(CHECKPOINT_SECONDS) {
+                self.count_losses()?;
                 self.log.writer().checkpoint()?;
                 self.checkpoint = Instant::now();
+            } else if self.counted_at.elapsed() >= COUNT_EVERY {
+                self.count_losses()?;
             }
-            if taken < BATCH {
+            if taken < BATCH && !due {
                 return Ok(());
             }
             // A ring that never runs empty must not make a part endless.
@@ -155,6 +173,7 @@ impl<W: Write> Drain<W> {
             self.counted = losses;
         }
         self.counted_at_ns = now_ns;
+        self.counted_at = Instant::now();
         Ok(())
     }
 }

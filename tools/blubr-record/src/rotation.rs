@@ -67,17 +67,18 @@ pub struct Rotation {
 }
 
 impl Rotation {
-    /// Ends the part if its file is large enough, and it has its own list. The writing thread is behind: what it says of a
+    /// Whether the part's file is large enough, and it has its own list. The writing thread is behind: what it says of a
     /// part that it has not ended yet counts for nothing.
+    pub fn is_due(&self) -> bool {
+        let behind = self.progress.parts.load(Ordering::Acquire) < self.ended;
+        !behind && self.listing.is_idle() && self.progress.bytes.load(Ordering::Acquire) >= self.bytes
+    }
+
+    /// Ends the part.
     ///
     /// # Errors
     /// What the log returns.
     pub fn turn<W: Write>(&mut self, now_ns: u64, log: &mut Log<W>) -> io::Result<()> {
-        let behind = self.progress.parts.load(Ordering::Acquire) < self.ended;
-        if behind || !self.listing.is_idle() || self.progress.bytes.load(Ordering::Acquire) < self.bytes
-        {
-            return Ok(());
-        }
         self.header.started = log.time(now_ns);
         let ended = self.header.started;
         log.writer().next_part(ended, &mut self.header)?;

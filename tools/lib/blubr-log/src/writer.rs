@@ -137,6 +137,12 @@ impl<W: Write> Writer<W> {
         self.json(header)
     }
 
+    /// Lines since the last checkpoint. At [`CHECKPOINT_LINES`] one comes by itself; who has something to say before a
+    /// checkpoint, such as losses, sets it earlier.
+    pub fn since_checkpoint(&self) -> u64 {
+        self.since_checkpoint
+    }
+
     /// Events written so far.
     pub fn events(&self) -> u64 {
         self.events

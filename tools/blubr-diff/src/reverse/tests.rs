@@ -109,6 +109,35 @@ fn buildkit() {
     );
 }
 
+/// As BuildKit keeps triggers that have heredocs: their bodies behind the line, the end without the tabs of a `<<-`.
+#[test]
+fn onbuild_with_heredocs() {
+    let triggers = [
+        "RUN <<E cat > /x\n\tbody\nE",
+        "COPY <<-one <<'two' /d/\n\t$A\none\n$B\ntwo",
+        "RUN [\"/bin/x\", \"<<no\"]",
+        "ENV A=1 B=\"two words\"",
+    ];
+    let c = config(
+        &[("CMD [\"x\"]", "buildkit.dockerfile.v0", true)],
+        json!({"OnBuild": triggers, "Cmd": ["x"]}),
+    );
+    let reversed = reverse(&c, None);
+    let wanted: Vec<String> = triggers.iter().map(|t| format!("ONBUILD {t}")).collect();
+    assert_eq!(
+        sources(&reversed).get(1..),
+        Some(wanted.iter().map(String::as_str).collect::<Vec<_>>().as_slice())
+    );
+    // The printed lines give the same triggers again.
+    let again = Dockerfile::parse(format!("FROM scratch\n{}\n", wanted.join("\n")).as_bytes()).unwrap();
+    let again: Vec<String> = again.instructions.iter().skip(1).map(|i| i.onbuild_expression()).collect();
+    assert_eq!(again, triggers);
+    // One that ends too early, or takes in what stands behind it, is not printed as it stands.
+    let c = config(&[], json!({"OnBuild": ["RUN <<E\nx", "RUN a\nRUN b", "RUN a \\"]}));
+    let reversed = reverse(&c, None);
+    assert!(sources(&reversed).iter().all(|s| !s.starts_with("ONBUILD")), "{:?}", sources(&reversed));
+}
+
 /// Docker 26 and 28 wrote these lines for heredocs, a shebang, and ports.
 #[test]
 fn newer_buildkit() {

@@ -3,18 +3,17 @@
 /// The parser to follow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Dialect {
-    /// BuildKit as it is today (Docker 27 and later, and `# syntax=docker/dockerfile:1`): heredocs, also with spaces between
-    /// `<<` and the name; an escape character that is itself escaped at the end of a line does not continue it.
+    /// BuildKit since 0.22, which is also `# syntax=docker/dockerfile:1`: heredocs, also with spaces between `<<` and the
+    /// name; an escape character that is itself escaped at the end of a line does not continue it.
     #[default]
     BuildKit,
-    /// BuildKit from 0.9 to 0.12 (Docker 23 and 24): `<< NAME` with spaces opens no heredoc, so that `$((1 << 2))` can stand
-    /// in a RUN; in flags `\` escapes whatever the file chose.
+    /// BuildKit from 0.9 on: `<< NAME` with spaces opens no heredoc, so that `$((1 << 2))` can stand in a RUN; in flags `\`
+    /// escapes whatever the file chose (until 0.21).
     BuildKit09,
-    /// The parser that Docker 20.10 has built in, for its classic builder and its BuildKit alike: no heredocs, and any
-    /// escape character at the end of a line continues it.
+    /// The parser that Docker 20.10 has built in, for its classic builder and its BuildKit alike: no heredocs.
     Docker20,
-    /// imagebuilder as buildah 1.28 has it: as [`Dialect::Docker20`], and `escape` is the only directive it knows, so that
-    /// a `syntax` line before it hides it.
+    /// imagebuilder as buildah 1.28 has it: no heredocs, any escape character at the end of a line continues it, and
+    /// `escape` is the only directive it knows, so that a `syntax` line before it hides it.
     Buildah,
 }
 
@@ -31,7 +30,7 @@ impl Dialect {
     }
 
     pub(crate) fn escaped_escape_ends_line(self) -> bool {
-        matches!(self, Self::BuildKit | Self::BuildKit09)
+        self != Self::Buildah
     }
 
     pub(crate) fn chooses_flag_escape(self) -> bool {

@@ -3,6 +3,7 @@
 use crate::duration::nanoseconds;
 use crate::error::{Flaw, Weight, excerpt};
 use crate::instruction::Instruction;
+use crate::mount::is_bool;
 
 /// What a flag takes.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -110,7 +111,10 @@ fn check_value(name: &str, value: &str) -> Result<(), (String, &'static str)> {
                         && from.find('$').is_some_and(|at| at + 1 < from.len())
                 })
             };
-            match fields.iter().find(variable).filter(|_| name == "mount") {
+            if name == "device" {
+                return check_device(&fields);
+            }
+            match fields.iter().find(variable) {
                 Some(_) => Err((
                     "--mount takes no variable for from".to_owned(),
                     "give the image a stage of its own, and name that",
@@ -132,6 +136,26 @@ fn check_value(name: &str, value: &str) -> Result<(), (String, &'static str)> {
         }
         _ => Ok(()),
     }
+}
+
+/// What a device must look like: a name, and whether it is required (`ParseDevice`).
+fn check_device(fields: &[String]) -> Result<(), (String, &'static str)> {
+    let advice = "write it as NAME, or NAME,required";
+    let mut named = false;
+    for field in fields {
+        let (key, value) = match field.split_once('=') {
+            Some((key, value)) => (key.to_lowercase(), Some(value)),
+            None => (field.to_lowercase(), None),
+        };
+        match (key.as_str(), value) {
+            ("required", None) => {}
+            ("required", Some(value)) if is_bool(value) => {}
+            ("name", Some(_)) | (_, None) if !named => named = true,
+            (other, _) if other != "required" && !named => named = true,
+            _ => return Err((format!("no device: \"{}\"", excerpt(field)), advice)),
+        }
+    }
+    Ok(())
 }
 
 /// One line of comma-separated values, as `encoding/csv` reads it; nothing where it refuses.
@@ -183,6 +207,16 @@ pub(crate) fn fields(line: &str) -> Option<Vec<String>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn devices() {
+        for good in ["a.example/b=c", "a.example/b,required", "name=a,required=true", "required"] {
+            assert_eq!(check_value("device", good), Ok(()), "{good}");
+        }
+        for bad in ["a,b", "a=b,name=c", "a,required=maybe", "a,b=c"] {
+            assert!(check_value("device", bad).is_err(), "{bad}");
+        }
+    }
 
     #[test]
     fn lists() {

@@ -32,7 +32,7 @@ impl Heredoc {
 }
 
 /// The heredocs that a joined line opens, with empty bodies, in order. `spaced` takes `<< NAME` too, as BuildKit does since
-/// 0.13. `\` escapes here whatever the file chose.
+/// 0.22. `\` escapes here whatever the file chose.
 pub(crate) fn heredocs_of(line: &str, spaced: bool) -> Result<Vec<Heredoc>, String> {
     let rules = Rules {
         raw_quotes: true,

@@ -15,7 +15,7 @@ struct Mount {
 }
 
 /// `strconv.ParseBool`.
-fn is_bool(text: &str) -> bool {
+pub(crate) fn is_bool(text: &str) -> bool {
     matches!(
         text,
         "1" | "t" | "T" | "TRUE" | "true" | "True" | "0" | "f" | "F" | "FALSE" | "false" | "False"

@@ -45,8 +45,10 @@ fn backtick_as_escape() {
 fn the_dialects_differ_on_an_escaped_escape() {
     let file = "FROM a\nRUN x \\\\\nRUN y\n";
     assert_eq!(parse(file).instructions.len(), 3);
-    let old = Dockerfile::parse_as(file.as_bytes(), Dialect::Docker20).unwrap();
-    assert_eq!(old.instructions[1].args, ["x \\RUN y"]);
+    // As docker 20.10.24 and buildah 1.28.2 built it.
+    assert_eq!(Dockerfile::parse_as(file.as_bytes(), Dialect::Docker20).unwrap().instructions.len(), 3);
+    let buildah = Dockerfile::parse_as(file.as_bytes(), Dialect::Buildah).unwrap();
+    assert_eq!(buildah.instructions[1].args, ["x \\RUN y"]);
 }
 
 #[test]

@@ -114,7 +114,7 @@ const volatile struct entry CALLS[CALLS_MAX] = {
 	[__NR_readv].call = { .form = FORM_RECVV },
 	[__NR_pidfd_getfd].call = { .form = FORM_GETFD },
 
-	[__NR_bpf].call = { .kind = WIRE_WATCH_BPF, .form = FORM_PLAIN },
+	[__NR_bpf].call = { .form = FORM_BPF },
 	[__NR_ptrace].call = { .form = FORM_PTRACE },
 	[__NR_process_vm_writev].call = { .form = FORM_PTRACE },
 	[__NR_init_module].call = { .form = FORM_MODULE },
@@ -309,6 +309,9 @@ int BPF_PROG(blubr_sys_exit, struct pt_regs *regs, long ret)
 		break;
 	case FORM_SETNS:
 		on_setns(slot);
+		break;
+	case FORM_BPF:
+		on_bpf(slot);
 		break;
 	case FORM_PTRACE:
 		on_ptrace(slot);

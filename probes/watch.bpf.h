@@ -19,6 +19,31 @@ struct kernel_siginfo {
 	int si_code;
 } KERNEL_STRUCT;
 
+/* enum bpf_cmd, include/uapi/linux/bpf.h, by bit: what reads or writes single elements of a map that its caller holds, or
+ * only asks what there is. Others' maps are reached by a call that is told (map_get_fd_by_id, obj_get), and programs that
+ * count by maps make tens of thousands of these calls a second.
+ */
+#define BPF_UNTOLD ((1ull << 1) | (1ull << 2) | (1ull << 3) | (1ull << 4) | (1ull << 11) | (1ull << 12) | \
+		    (1ull << 15) | (1ull << 16) | (1ull << 20) | (1ull << 21) | (1ull << 23) | (1ull << 24) | \
+		    (1ull << 25) | (1ull << 26) | (1ull << 27) | (1ull << 31))
+
+/* bpf(command, attributes, size) */
+__noinline int on_bpf(u32 slot)
+{
+	struct scratch *s = scratch_at(slot);
+	u32 command;
+
+	if (!s)
+		return 0;
+	command = s->args[0];
+	if (command < 64 && (BPF_UNTOLD >> command & 1))
+		return 0;
+	begin_call(s, WIRE_WATCH_BPF);
+	copy_arguments(s);
+	finish(s);
+	return 0;
+}
+
 /* ptrace(request, pid, ...), process_vm_writev(pid, ...) */
 __noinline int on_ptrace(u32 slot)
 {

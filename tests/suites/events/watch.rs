@@ -26,7 +26,7 @@ fn what_could_blind_the_record_is_told() {
         r.of(kind).into_iter().filter(|e| e["comm"] == "calls").collect()
     };
     let bpf = mine("watch.bpf");
-    assert_eq!((bpf.len(), &bpf[0]["command"]), (1, &json!("prog_get_next_id")));
+    assert_eq!((bpf.len(), &bpf[0]["command"]), (1, &json!("map_get_fd_by_id")));
     assert_eq!(bpf[0]["ret"], said["bpf"][0]);
     let ptrace = mine("watch.ptrace");
     let told: Vec<_> =

@@ -55,7 +55,7 @@ pub fn uname() -> (String, String) {
 }
 
 /// What this recorder does not see on any host, and why.
-const NEVER: [(&str, &str); 14] = [
+const NEVER: [(&str, &str); 15] = [
     ("mmap", "writes through shared memory mappings leave no event but the file's open and close"),
     ("write", "single reads and writes are not recorded: open, close and their sizes are"),
     ("process.fork", "that failed: no process was made"),
@@ -83,6 +83,7 @@ const NEVER: [(&str, &str); 14] = [
         "watch.ptrace",
         "requests to a process that is traced already, and tracing that a process asks for itself",
     ),
+    ("watch.bpf", "single elements of maps that a process holds already, and lists of what there is"),
     ("watch.kill", "signals that were refused: they reach nobody"),
     ("kernel", "what the kernel does on its own behalf (NFS server, loop devices)"),
 ];

@@ -4,9 +4,9 @@ use super::schema::schema;
 use crate::{Name, NameList, Seen};
 
 schema! {
-    /// bpf(2) was called by somebody else than the recorder: programs and maps could alter or read the record.
+    /// bpf(2) was called by somebody else than the recorder: programs and maps could alter or read the record. Not told are calls that read or write elements of a map which the caller holds already, or only list what there is.
     struct WatchBpf<'a> {
-        /// What was asked for: `map_create`, `prog_load`, `prog_attach`, `link_create` ... or the command's number.
+        /// What was asked for: `map_create`, `prog_load`, `prog_attach`, `link_create`, `map_get_fd_by_id` ... or the command's number.
         command: Name<'a>,
     }
 }

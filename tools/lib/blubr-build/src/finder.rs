@@ -548,6 +548,11 @@ impl Finder {
         if has(b"remount") {
             return;
         }
+        // Below what, is not known: the recorder was too late to look. A step of it is not seen.
+        let overlay = mount.fstype.as_ref().is_some_and(|fstype| fstype.bytes() == b"overlay");
+        if overlay && mount.lower.is_none() {
+            self.gaps.unclear(now.time);
+        }
         if let Some(lowers) = &mount.lower {
             self.mount_overlay(key, now, mntns, target, mount, lowers);
             return;

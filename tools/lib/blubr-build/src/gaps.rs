@@ -33,6 +33,15 @@ impl Gaps {
         }
     }
 
+    /// Something was recorded, but not what it says: as good as lost.
+    pub(crate) fn unclear(&mut self, at: Time) {
+        if self.stretches.len() < STRETCHES_MAX {
+            self.stretches.push((at, at));
+        } else {
+            self.everywhere = true;
+        }
+    }
+
     /// Whether something may be missing between the two times.
     pub(crate) fn within(&self, from: Time, to: Time) -> bool {
         self.everywhere || self.stretches.iter().any(|(after, before)| *after <= to && *before >= from)
@@ -57,6 +66,8 @@ mod tests {
         gaps.add(&lost);
         assert!(gaps.within(Time(20), Time(30)) && gaps.within(Time(0), Time(10)));
         assert!(!gaps.within(Time(21), Time(30)) && !gaps.within(Time(0), Time(9)));
+        gaps.unclear(Time(40));
+        assert!(gaps.within(Time(30), Time(40)) && !gaps.within(Time(41), Time(50)));
         for _ in 0..STRETCHES_MAX {
             gaps.add(&lost);
         }

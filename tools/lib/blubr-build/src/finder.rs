@@ -2,12 +2,12 @@
 //!
 //! What an engine does for one step, and why these traces of it are enough, stands with each kind of trace.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use blubr_dockerfile::Dockerfile;
-use blubr_log::event::{FileClose, FileOpen, MountMount, MountUmount};
-use blubr_log::{Body, Event, Header, Lost, Name, NameList};
+use blubr_log::event::{FileClose, FileOpen, MountMount, MountUmount, OpenMode};
+use blubr_log::{Body, Event, Header, Lost, Name};
 
 use crate::build::{Builds, Ended, FirstExec, Moment, MountPoint, ProcessKey};
 use crate::context::{Clients, ContextFile};
@@ -35,6 +35,8 @@ const BINDS_MAX: usize = 256;
 const HELPERS_MAX: usize = 1 << 12;
 /// Mount points of one container.
 const MOUNT_POINTS_MAX: usize = 4096;
+/// Descriptors of one process that only name a file.
+const NAMED_MAX: usize = 64;
 /// The shortest name of a control group that counts as a container's id; Docker's have 64 digits.
 const CONTAINER_ID_MIN: usize = 12;
 /// Threads whose latest read is remembered.
@@ -91,6 +93,8 @@ pub(crate) struct Overlay {
     pub(crate) written: Vec<(Vec<u8>, u64)>,
     /// Processes of the engine that put their root directory into it.
     pub(crate) helpers: Vec<ProcessKey>,
+    /// As of [`Dir`].
+    pub(crate) unpacked: bool,
 }
 
 impl Overlay {
@@ -152,6 +156,10 @@ pub(crate) struct Dir {
     pub(crate) helpers: Vec<ProcessKey>,
     /// The name it had before the engine renamed it.
     pub(crate) former: Option<Vec<u8>>,
+    /// An engine has mounted it.
+    pub(crate) mounted: bool,
+    /// A snapshotter unpacked a finished layer into it.
+    pub(crate) unpacked: bool,
 }
 
 /// Where a copy was read from.
@@ -204,6 +212,8 @@ pub(crate) struct Maker {
     pub(crate) export: Export,
     /// Events that show it at work, such as a bind of a layer: the first of each stretch.
     pub(crate) seen: Vec<u64>,
+    /// Processes that make directories for it.
+    pub(crate) servants: Vec<ProcessKey>,
 }
 
 /// Whose layout the directories have that it makes.
@@ -229,15 +239,21 @@ pub struct Finder {
     by_group: HashMap<Vec<u8>, usize>,
     entered: HashMap<ProcessKey, Entered>,
     pub(crate) makers: HashMap<ProcessKey, Maker>,
+    /// For each process that made directories: the engines that mounted them.
+    masters: BTreeMap<ProcessKey, BTreeSet<ProcessKey>>,
     /// Children of engines that have put their root into a directory of it.
     helpers: HashMap<ProcessKey, ProcessKey>,
     /// Processes of containers: each first one and whatever descends from it.
     inside: HashSet<ProcessKey>,
     pub(crate) clients: Clients,
+    /// What the short names of layers stand for.
+    short_names: HashMap<Vec<u8>, Vec<u8>>,
     /// Read-only overlays (COPY --from): the topmost lower of each.
     views: HashMap<Vec<u8>, Vec<u8>>,
     /// What each thread of an engine read last.
     reads: HashMap<u32, (u64, Source, Vec<u8>)>,
+    /// What descriptors of a process that only name a file (O_PATH) were opened on: runtimes mount upon those.
+    named: HashMap<ProcessKey, Vec<(i64, Vec<u8>)>>,
     command_pid: Option<u32>,
     pub(crate) command: Option<ProcessKey>,
     pub(crate) last: Option<Moment>,
@@ -265,11 +281,14 @@ impl Finder {
             by_group: HashMap::new(),
             entered: HashMap::new(),
             makers: HashMap::new(),
+            masters: BTreeMap::new(),
             helpers: HashMap::new(),
             inside: HashSet::new(),
             clients: Clients::default(),
+            short_names: HashMap::new(),
             views: HashMap::new(),
             reads: HashMap::new(),
+            named: HashMap::new(),
             command_pid: header.command_pid,
             command: None,
             last: None,
@@ -342,7 +361,12 @@ impl Finder {
                 }
                 self.touched(key, now, event.head.tid, rename.to.get(), true);
             }
-            Body::FileOpen(open) => self.open(key, now, event.head.tid, open),
+            Body::FileOpen(open) => {
+                if open.mode == OpenMode::Path {
+                    self.named(key, event.tail.ret, open);
+                }
+                self.open(key, now, event.head.tid, open);
+            }
             Body::FileClose(close) => self.close(key, now, close),
             Body::FileUnlink(unlink) if unlink.directory.0 => self.removed(key, now, unlink.path.get()),
             Body::FileMknod(mknod) => self.touched(key, now, event.head.tid, mknod.path.get(), true),
@@ -365,13 +389,14 @@ impl Finder {
     ///
     /// # Errors
     /// When the log holds more than can be held in memory.
-    pub fn finish(self) -> Result<Builds, FindError> {
+    pub fn finish(mut self) -> Result<Builds, FindError> {
         if self.tree.overflowed {
             return Err(FindError::Processes);
         }
         if self.full {
             return Err(FindError::Traces);
         }
+        self.adopt();
         Ok(crate::owner::assign(self))
     }
 
@@ -469,6 +494,7 @@ impl Finder {
         }
         self.by_init.remove(&key);
         self.inside.remove(&key);
+        self.named.remove(&key);
         if let Some(entered) = self.entered.remove(&key)
             && let Some(span) = entered.wrote
         {
@@ -536,24 +562,90 @@ impl Finder {
             provisional: false,
             export: Export::default(),
             seen: Vec::new(),
+            servants: Vec::new(),
         };
         self.makers.insert(key, maker);
     }
 
+    // ---- engines in two processes
+
+    /// Takes note that an engine mounts a directory which another process made for it: a snapshotter, as containerd is.
+    fn serves(&mut self, dir: usize, engine: ProcessKey) {
+        self.dirs[dir].mounted = true;
+        let made_by = self.dirs[dir].maker;
+        if made_by != engine && !self.helpers.contains_key(&engine) && self.makers.contains_key(&engine)
+        {
+            self.masters.entry(made_by).or_default().insert(engine);
+        }
+    }
+
+    /// What a snapshotter made for one engine alone is that engine's. Where it serves two, whose a directory is that
+    /// nobody mounted is not known, and it stays the snapshotter's.
+    fn adopt(&mut self) {
+        let mut adopted: Vec<(ProcessKey, ProcessKey)> = Vec::new();
+        for (servant, masters) in &self.masters {
+            let only = masters.iter().next().filter(|_| masters.len() == 1);
+            let Some(&engine) = only.filter(|engine| !self.masters.contains_key(engine)) else {
+                continue;
+            };
+            adopted.push((*servant, engine));
+        }
+        for (servant, engine) in adopted {
+            // What it fills itself is a finished layer that it unpacks: the engine's steps are written by the engine.
+            for dir in self.dirs.iter_mut().filter(|dir| dir.maker == servant) {
+                (dir.maker, dir.unpacked) = (engine, !dir.mounted);
+            }
+            for overlay in self.overlays.iter_mut().filter(|overlay| overlay.maker == servant) {
+                (overlay.maker, overlay.unpacked) = (engine, true);
+            }
+            self.makers.remove(&servant);
+            if let Some(maker) = self.makers.get_mut(&engine) {
+                maker.servants.push(servant);
+            }
+        }
+    }
+
     // ---- mounts
+
+    /// Keeps what a descriptor names.
+    fn named(&mut self, key: ProcessKey, ret: Option<i64>, open: &FileOpen<'_>) {
+        let (Some(fd), Some(path)) = (ret, self.host(key, open.path.get())) else { return };
+        if self.named.len() >= READS_MAX && !self.named.contains_key(&key) {
+            return;
+        }
+        let named = self.named.entry(key).or_default();
+        named.retain(|(known, _)| *known != fd);
+        if named.len() >= NAMED_MAX {
+            named.remove(0);
+        }
+        named.push((fd, path));
+    }
+
+    /// Where something is mounted. runc opens the place inside the container's tree and mounts upon the descriptor, by a
+    /// name below /proc.
+    fn mount_target(&self, key: ProcessKey, target: &[u8]) -> Vec<u8> {
+        let fd = [&b"/proc/self/fd/"[..], b"/proc/thread-self/fd/"]
+            .into_iter()
+            .find_map(|proc| std::str::from_utf8(target.strip_prefix(proc)?).ok()?.parse::<i64>().ok());
+        let named = fd.and_then(|fd| self.named.get(&key)?.iter().find(|(known, _)| *known == fd));
+        named.map_or_else(|| self.tree.host_path(key, target), |(_, path)| path.clone())
+    }
 
     fn mount(&mut self, key: ProcessKey, now: Moment, mntns: u32, mount: &MountMount<'_>) {
         let has = |flag: &[u8]| mount.flags.iter().any(|given| given == flag);
-        let Some(target) = self.host(key, mount.target.get()) else { return };
+        let Some(target) = mount.target.get().map(|target| self.mount_target(key, target.bytes()))
+        else {
+            return;
+        };
         if has(b"remount") {
             return;
         }
-        // Below what, is not known: the recorder was too late to look. A step of it is not seen.
+        // Below what, the recorder was too late to see; the log's own links may not say it all.
         let overlay = mount.fstype.as_ref().is_some_and(|fstype| fstype.bytes() == b"overlay");
         if overlay && mount.lower.is_none() {
             self.gaps.unclear(now.time);
         }
-        if let Some(lowers) = &mount.lower {
+        if let Some(lowers) = self.lowers(key, mount) {
             self.mount_overlay(key, now, mntns, target, mount, lowers);
             return;
         }
@@ -613,8 +705,29 @@ impl Finder {
             && source != target
         {
             add_bind(&mut self.dirs[dir].binds, &target);
+            self.serves(dir, key);
         }
         self.mounts.bind(source, target, mntns);
+    }
+
+    /// The directories below an overlay: as the recorder found them, or, where the engine had removed the short names
+    /// before the recorder could look, as the log says what those stood for.
+    fn lowers(&self, key: ProcessKey, mount: &MountMount<'_>) -> Option<Vec<Vec<u8>>> {
+        if let Some(lowers) = &mount.lower {
+            return Some(lowers.iter().map(|lower| self.tree.host_path(key, lower)).collect());
+        }
+        let is_overlay = mount.fstype.as_ref().is_some_and(|fstype| fstype.bytes() == b"overlay");
+        let options = mount.options.as_ref().filter(|_| is_overlay)?.bytes();
+        let given =
+            options.split(|byte| *byte == b',').find_map(|one| one.strip_prefix(b"lowerdir="))?;
+        let cwd = mount.cwd.as_ref().map(Name::bytes).unwrap_or_default();
+        let named = given.split(|byte| *byte == b':').map(|lower| {
+            let whole =
+                if lower.first() == Some(&b'/') { lower.to_vec() } else { [cwd, b"/", lower].concat() };
+            let path = self.tree.host_path(key, &whole);
+            self.short_names.get(&path).cloned().unwrap_or(path)
+        });
+        Some(named.collect())
     }
 
     /// What another step left is mounted into a container.
@@ -631,9 +744,8 @@ impl Finder {
         mntns: u32,
         target: Vec<u8>,
         mount: &MountMount<'_>,
-        lowers: &NameList<'_>,
+        lowers: Vec<Vec<u8>>,
     ) {
-        let lowers: Vec<Vec<u8>> = lowers.iter().map(|lower| self.tree.host_path(key, lower)).collect();
         let Some(upper) = self.host(key, mount.upper.as_ref()) else {
             if let Some(top) = lowers.into_iter().next()
                 && self.views.len() < TRACES_MAX
@@ -664,6 +776,9 @@ impl Finder {
             return;
         }
         self.make(key, now, store);
+        if let Some(&dir) = self.by_dir.get(&upper) {
+            self.serves(dir, key);
+        }
         let index = self.overlays.len();
         self.mounts.overlay(target.clone(), index, mntns);
         self.by_upper.insert(upper.clone(), index);
@@ -691,6 +806,7 @@ impl Finder {
             copied: Vec::new(),
             written: Vec::new(),
             helpers: Vec::new(),
+            unpacked: false,
         });
     }
 
@@ -773,7 +889,11 @@ impl Finder {
     /// `<store>/l/<short name>` -> `../<id>/diff`: how Docker's overlay2 and containers/storage begin a layer.
     fn layer_link(&mut self, key: ProcessKey, now: Moment, path: &[u8], target: &[u8]) {
         if let Some(layer) = link_names(path, target) {
-            self.layer_made(key, now, self.tree.host_path(key, &layer));
+            let layer = self.tree.host_path(key, &layer);
+            if self.short_names.len() < TRACES_MAX {
+                self.short_names.insert(self.tree.host_path(key, path), layer.clone());
+            }
+            self.layer_made(key, now, layer);
         }
     }
 
@@ -832,6 +952,8 @@ impl Finder {
             votes: HashMap::new(),
             helpers: Vec::new(),
             former: None,
+            mounted: false,
+            unpacked: false,
         });
     }
 

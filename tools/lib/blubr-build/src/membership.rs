@@ -1,14 +1,14 @@
 //! Where each event of a log belongs, once its builds are known: the second time over the same events.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use blubr_log::{Body, Event, Name};
 
 use crate::build::{Build, Builds, MountPoint, ProcessKey};
 use crate::finder::{link_names, store_of};
-use crate::path::{below, parent, upwards};
-use crate::process::{Tree, key_of};
+use crate::path::{base, below, parent, upwards};
+use crate::process::{ENDED_KEPT, Tree, key_of};
 
 /// Where an event belongs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -90,7 +90,10 @@ pub struct Membership {
     /// When each run's first program began, by `seq`: from then on its container is set up.
     set_up: HashMap<u32, u64>,
     mounts: HashMap<u32, Vec<MountPoint>>,
-    ending: Option<ProcessKey>,
+    /// Processes that ended last: their last files are closed after that.
+    ended: VecDeque<ProcessKey>,
+    /// Where the build begins.
+    from: u64,
     /// Events on the build's directories after this one are no part of it: layers stay, others build upon them.
     until: u64,
 }
@@ -115,14 +118,17 @@ impl Membership {
                 .filter_map(|run| Some((run.id, run.first_exec.as_ref()?.seq)))
                 .collect(),
             mounts: build.runs.iter().map(|run| (run.id, run.mounts.clone())).collect(),
-            ending: None,
+            ended: VecDeque::new(),
+            from: build.began.seq,
             until: build.ended.map_or(u64::MAX, |ended| ended.seq.max(last_run.unwrap_or(0))),
         })
     }
 
     /// Where the next event belongs.
     pub fn classify(&mut self, event: &Event<'_>) -> Place {
-        if let Some(key) = self.ending.take() {
+        if self.ended.len() > ENDED_KEPT
+            && let Some(key) = self.ended.pop_front()
+        {
             self.roles.remove(&key);
         }
         let key = key_of(&event.head);
@@ -133,7 +139,7 @@ impl Membership {
             self.move_root(key, event);
         }
         if let Body::ProcessExit(_) = event.body {
-            self.ending = Some(key);
+            self.ended.push_back(key);
         }
         place
     }
@@ -258,6 +264,14 @@ impl Membership {
                 Some(Role::Engine),
                 Body::ProcessExists(_) | Body::ProcessExec(_) | Body::ProcessExit(_),
             ) => Place::Engine { run: None },
+            // How an engine stores what it made: an image, a layer, a blob.
+            (Some(Role::Engine), Body::FileRename(rename))
+                if in_time
+                    && event.head.seq >= self.from
+                    && rename.to.get().is_some_and(|to| is_digest(base(to.bytes()))) =>
+            {
+                Place::Engine { run: None }
+            }
             _ => Place::Outside,
         }
     }
@@ -353,6 +367,11 @@ impl Membership {
         let root = self.tree.host_path(key, path.bytes());
         self.tree.set_root(key, Arc::from(root.as_slice()), whole_namespace);
     }
+}
+
+/// Whether a name is a sha256 in hexadecimal.
+fn is_digest(name: &[u8]) -> bool {
+    name.len() == 64 && name.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 /// Whether the event's paths lie outside its process's root directory (an inherited descriptor, a detached mount): they

@@ -196,6 +196,10 @@ fn of_daemon(
         .count();
     let builds = (0..askers.len())
         .filter_map(|asker| daemon_build(key, asker, &askers, &decided, work, dirs))
+        .map(|(mut build, of_command)| {
+            build.engine_pids.extend(&maker.servants);
+            (build, of_command)
+        })
         .collect();
     (builds, u32::try_from(orphans).unwrap_or(u32::MAX))
 }

@@ -1,6 +1,6 @@
 //! The processes that live at a point of the log: who began whom, and where the paths of each begin.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use blubr_log::{Body, Event, Head};
@@ -10,6 +10,10 @@ use crate::{PROCESSES_MAX, path};
 
 /// Bytes of argv that are kept of a living process: enough to list it.
 const ARGV_KEPT: usize = 4096;
+
+/// Processes that have ended and are still known: the kernel closes what they had open after it has said that they end, and
+/// others' events come between.
+pub(crate) const ENDED_KEPT: usize = 4096;
 
 /// Ancestors that are followed; deeper trees do not occur (a shell needs one level a nesting).
 pub(crate) const ANCESTORS_MAX: usize = 256;
@@ -48,6 +52,8 @@ pub(crate) struct Tree {
     namespaces: HashMap<u32, Namespace>,
     /// What an ended process is to be forgotten by, once the event that ended it has been looked at.
     ending: Option<ProcessKey>,
+    /// Those that ended last.
+    ended: VecDeque<ProcessKey>,
     pub(crate) overflowed: bool,
 }
 
@@ -164,7 +170,8 @@ impl Tree {
             };
             self.add(key, process);
         }
-        let Some(process) = self.all.get_mut(&key) else { return };
+        // What comes of an ended one changes nothing any more: it has left its namespace.
+        let Some(process) = self.all.get_mut(&key).filter(|process| !process.ended) else { return };
         process.uid = head.uid;
         // A task in its last moments has no namespaces left.
         if head.mntns != 0 && process.mntns != head.mntns {
@@ -262,7 +269,12 @@ impl Tree {
         process.argv = Vec::new();
         let mntns = process.mntns;
         self.leave(mntns);
-        self.prune(key);
+        self.ended.push_back(key);
+        if self.ended.len() > ENDED_KEPT
+            && let Some(oldest) = self.ended.pop_front()
+        {
+            self.prune(oldest);
+        }
     }
 
     /// An ended process is remembered for as long as a child of it is.

@@ -96,7 +96,7 @@ pub(crate) fn pieces(finder: &Finder) -> Work {
 
 fn overlay_pieces(finder: &Finder, at: usize, lowers: &HashSet<&[u8]>, work: &mut Work) {
     let overlay = &finder.overlays[at];
-    if is_init_layer(&overlay.upper) {
+    if overlay.unpacked || is_init_layer(&overlay.upper) {
         work.layers.push((overlay.maker, Layer { dir: overlay.upper.clone(), of: None }, None));
         return;
     }
@@ -286,6 +286,10 @@ fn dir_piece(finder: &Finder, at: usize, lowers: &HashSet<&[u8]>, work: &mut Wor
         work.contexts.push(at);
         return;
     }
+    if dir.unpacked {
+        work.layers.push((dir.maker, Layer { dir: dir.path.clone(), of: None }, None));
+        return;
+    }
     let is_lower = lowers.contains(dir.path.as_slice());
     let containers = finder.makers.get(&dir.maker).is_some_and(|maker| maker.store == Store::Containers);
     if dir.by_helper {
@@ -428,8 +432,8 @@ pub(crate) fn link(finder: &Finder, work: &mut Work) {
                 below.push(work.pieces[under].run.id);
             }
         }
-        // Earlier runs in the same upper directory.
-        for earlier in (0..at).rev() {
+        // Earlier runs in the same upper directory; the nearest ends up first.
+        for earlier in 0..at {
             if work.pieces[earlier].run.upper == work.pieces[at].run.upper {
                 below.insert(0, work.pieces[earlier].run.id);
             }

@@ -1,7 +1,7 @@
 //! Builds made of synthetic events: the traces that BuildKit leaves of two identical RUN lines, and who else was there.
 
 use blubr_dockerfile::Dockerfile;
-use blubr_log::{LineKind, Reader};
+use blubr_log::{Body, LineKind, Reader};
 
 use crate::{Area, Builds, Engine, Finder, Membership, NoBuild, Place, RunKind, Tied, tie};
 
@@ -27,6 +27,8 @@ struct Run {
     code: u32,
     mounted: Option<u32>,
     unshares: bool,
+    /// Its mount namespace, where that is not `n`.
+    mntns: Option<u32>,
 }
 
 impl Log {
@@ -60,6 +62,11 @@ impl Log {
     }
 
     /// One RUN as BuildKit does it, in a container with control group and namespace `n`.
+    /// One in a namespace of any number.
+    fn run_in(&mut self, daemon: Who, n: u32, lowers: &[u32], argv: &[&str], mntns: u32) {
+        self.run_as(daemon, n, lowers, argv, &Run { mntns: Some(mntns), ..Run::default() });
+    }
+
     pub(crate) fn run(&mut self, daemon: Who, n: u32, lowers: &[u32], argv: &[&str]) {
         self.run_as(daemon, n, lowers, argv, &Run::default());
     }
@@ -110,13 +117,17 @@ impl Log {
             ),
         );
         let runtime = Who(n * 10, daemon.0, daemon.2, 1, 1);
-        let init = Who(n * 10 + 1, n * 10, daemon.2, u64::from(n), n);
+        let init = Who(n * 10 + 1, n * 10, daemon.2, u64::from(n), how.mntns.unwrap_or(n));
         self.fork(daemon, runtime);
         self.exec(runtime, &["runc", "run"]);
         self.fork(runtime, init);
         if how.unshares {
             self.add(init, "ns.unshare", r#""namespaces":["mnt"],"ret":0"#);
         }
+        let place = format!(r#""path":"/x/{n}/rootfs/dev","mode":"path","ret":6"#);
+        self.add(init, "file.open", &place);
+        let mount = r#""source":"tmpfs","target":"/proc/self/fd/6","fstype":"tmpfs","flags":[],"path_from":"user","ret":0"#;
+        self.add(init, "mount.mount", mount);
         if let Some(other) = how.mounted {
             self.overlay(daemon, other, &[40]);
             let own = format!(
@@ -241,7 +252,8 @@ fn every_event_has_its_place() {
     let mut places = Vec::new();
     log.each(|event| {
         let place = membership.classify(event);
-        if event.head.pid == 411 && event.head.r#type.bytes() == b"file.open" {
+        let writes = matches!(&event.body, Body::FileOpen(open) if open.mode.writes());
+        if event.head.pid == 411 && writes {
             let spot = membership.spot(event, b"/m").unwrap();
             assert_eq!(
                 (spot.run, spot.area, spot.path.as_slice(), spot.mounted),
@@ -270,6 +282,129 @@ fn every_event_has_its_place() {
             10 => assert!(matches!(place, Place::Engine { .. }), "event {seq}"),
             _ => {}
         }
+    }
+}
+
+#[test]
+fn what_comes_of_a_process_after_its_end_is_still_its_own() {
+    let mut log = Log::new();
+    log.add(DAEMON, "process.exists", r#""exe":"/usr/sbin/anything","argv":["anything"],"cwd":"/""#);
+    log.client();
+    log.run(DAEMON, 41, &[40], &["/bin/sh", "-c", "make"]);
+    // The kernel says that a process ends before it closes its sockets.
+    let close = r#""proto":"tcp","family":"inet","saddr":"127.0.0.1","sport":1,"daddr":"127.0.0.1","dport":9,"bytes_sent":0,"bytes_received":0,"duration_ns":1"#;
+    let late = log.add(Who(411, 410, 0, 41, 41), "net.close", close);
+    // The number of its namespace is given to the next container's, whose root is another.
+    log.run_in(DAEMON, 42, &[41, 40], &["/bin/sh", "-c", "make"], 41);
+    log.end(CLIENT);
+    let builds = log.builds();
+    let runs = &builds.builds[0].runs;
+    assert_eq!(runs.iter().filter(|run| run.first_exec.is_some()).count(), 2);
+    let mut membership = Membership::new(&builds, 1).unwrap();
+    let mut place = None;
+    log.each(|event| {
+        let found = membership.classify(event);
+        place = if event.head.seq == late { Some(found) } else { place };
+    });
+    assert_eq!(place, Some(Place::Container { run: runs[0].id }));
+}
+
+#[test]
+fn steps_that_share_a_tree_keep_their_order() {
+    let mut log = Log::new();
+    let buildah = Who(20, 5, 0, 1, 1);
+    log.exec(buildah, &["buildah", "bud", "--layers=false", "."]);
+    let mount = r#""source":"overlay","target":"/s/overlay/1/merged","fstype":"overlay","flags":[],"lower":["/s/overlay/0/diff"],"upper":"/s/overlay/1/diff","work":"/s/overlay/1/work","ret":0"#;
+    log.add(buildah, "mount.mount", mount);
+    let copy = |log: &mut Log| {
+        let write = r#""path":"/s/overlay/1/merged/copied","mode":"w","create":true,"ret":3"#;
+        log.add(buildah, "file.open", write);
+    };
+    copy(&mut log);
+    for n in 41..45 {
+        let init = Who(n * 10, 20, 0, u64::from(n), n);
+        log.fork(buildah, init);
+        log.add(init, "mount.pivot_root", r#""path":"/s/overlay/1/merged","put_old":".","ret":0"#);
+        log.exec(init, &["/bin/sh", "-c", "make"]);
+        log.end(init);
+        if n == 42 {
+            copy(&mut log);
+        }
+    }
+    log.end(buildah);
+    let builds = log.builds();
+    let [build] = builds.builds.as_slice() else { panic!("{builds:?}") };
+    let last = build.runs.last().unwrap();
+    assert_eq!(last.below, (0..last.id).rev().collect::<Vec<u32>>(), "the nearest first");
+    let text = b"FROM base\nCOPY a /\nRUN make\nRUN make\nCOPY b /\nRUN make\nRUN make\n";
+    let file = Dockerfile::parse(text).unwrap();
+    let tied: Vec<Tied> = tie(build, &file).into_iter().map(|tie| tie.instruction).collect();
+    assert_eq!(tied, (1..7).map(Tied::One).collect::<Vec<_>>());
+}
+
+#[test]
+fn short_names_that_were_gone_are_taken_from_the_log() {
+    let mut log = Log::new();
+    log.add(DAEMON, "process.exists", r#""exe":"/usr/sbin/anything","argv":["anything"],"cwd":"/""#);
+    log.client();
+    for n in [40, 41] {
+        let link = format!(r#""path":"/s/overlay2/l/L{n}","target":"../{n}/diff","ret":0"#);
+        log.add(DAEMON, "file.symlink", &link);
+    }
+    log.run(DAEMON, 41, &[40], &["/bin/sh", "-c", "make"]);
+    log.run(DAEMON, 42, &[41, 40], &["/bin/sh", "-c", "make"]);
+    log.end(CLIENT);
+    let given = r#""lower":["/s/overlay2/41/diff","/s/overlay2/40/diff"],"#;
+    let short = r#""cwd":"/s/overlay2","fstype":"overlay","flags":[],"options":"index=off,lowerdir=/s/overlay2/l/L41:l/L40,upperdir=x","#;
+    assert!(log.text.contains(given));
+    log.text = log.text.replace(&format!(r#""fstype":"overlay","flags":[],{given}"#), short);
+    assert!(log.text.contains(short));
+    let builds = log.builds();
+    let runs: Vec<_> = builds.builds[0].runs.iter().filter(|run| run.first_exec.is_some()).collect();
+    assert_eq!(runs[1].lowers, [b"/s/overlay2/41/diff".to_vec(), b"/s/overlay2/40/diff".to_vec()]);
+    assert_eq!(runs[1].below.first(), Some(&runs[0].id));
+}
+
+#[test]
+fn a_snapshotter_belongs_to_the_engine_that_mounts_what_it_makes() {
+    let snapshotter = Who(12, 1, 0, 1, 1);
+    let mut log = Log::new();
+    for who in [DAEMON, snapshotter] {
+        log.add(who, "process.exists", r#""exe":"/usr/sbin/anything","argv":["anything"],"cwd":"/""#);
+    }
+    log.client();
+    let snapshot = |log: &mut Log, n: u32| {
+        let made = format!(r#""path":"/s/snapshots/new-{n}/fs","mode":"0700","ret":0"#);
+        log.add(snapshotter, "file.mkdir", &made);
+        let named = format!(r#""path":"/s/snapshots/new-{n}","to":"/s/snapshots/{n}","ret":0"#);
+        log.add(snapshotter, "file.rename", &named);
+    };
+    snapshot(&mut log, 41);
+    log.run(DAEMON, 41, &[40], &["/bin/sh", "-c", "make"]);
+    snapshot(&mut log, 42);
+    log.run(DAEMON, 42, &[41, 40], &["/bin/sh", "-c", "make"]);
+    // What it unpacks is no step.
+    snapshot(&mut log, 50);
+    let write = r#""path":"/s/snapshots/50/fs/m","mode":"w","create":true,"ret":3"#;
+    log.add(snapshotter, "file.open", write);
+    log.end(CLIENT);
+    for n in [40, 41, 42] {
+        log.text = log.text.replace(&format!("/s/overlay2/{n}/diff"), &format!("/s/snapshots/{n}/fs"));
+    }
+    let builds = log.builds();
+    let [build] = builds.builds.as_slice() else { panic!("{builds:?}") };
+    assert_eq!((build.engine_process.pid, build.runs.len()), (10, 2));
+    let file = Dockerfile::parse(b"FROM base\nRUN make\nRUN make\n").unwrap();
+    let tied: Vec<Tied> = tie(build, &file).into_iter().map(|tie| tie.instruction).collect();
+    assert_eq!(tied, [Tied::One(1), Tied::One(2)]);
+}
+
+#[test]
+fn what_a_runtime_mounts_upon_a_descriptor_is_where_that_was_opened() {
+    let builds = two_runs().builds();
+    for run in &builds.builds[0].runs {
+        let mounts: Vec<&[u8]> = run.mounts.iter().map(|mount| mount.path.as_slice()).collect();
+        assert_eq!(mounts, [b"/dev"]);
     }
 }
 

@@ -190,6 +190,8 @@ struct Table<'d> {
     engine: Engine,
     fits: BTreeMap<u32, BTreeMap<usize, Fit>>,
     succeeded: bool,
+    /// When the first step began: a base is there before it.
+    first_step: u64,
     /// One overlay of buildah may hold several steps, and what is written between containers be of several.
     spans: bool,
 }
@@ -202,6 +204,13 @@ impl<'d> Table<'d> {
             engine: build.engine,
             fits: BTreeMap::new(),
             succeeded: build.exit.is_some_and(|exit| exit.code == Some(0)),
+            first_step: build
+                .runs
+                .iter()
+                .filter(|run| run.target.is_some())
+                .map(|run| run.began.seq)
+                .min()
+                .unwrap_or(u64::MAX),
             spans: uppers.len() < build.runs.len(),
         };
         for run in &build.runs {
@@ -271,8 +280,10 @@ impl<'d> Table<'d> {
     }
 
     fn is_base(&self, run: &StepRun) -> bool {
+        // A layer that is written later is some step's, also where that was not seen.
         run.kind == RunKind::Daemon
             && run.target.is_none()
+            && run.began.seq < self.first_step
             && run.reads_context.is_empty()
             && run.reads_runs.is_empty()
             && self.engine != Engine::Buildah

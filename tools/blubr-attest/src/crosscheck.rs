@@ -2,6 +2,7 @@
 //! and isn't there. An entry is explained by events, never by its name.
 
 mod layers;
+mod renames;
 mod trails;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -87,6 +88,7 @@ pub fn cross(
         }
         if !crossing.too_many {
             let trails = Trails::new(build, slots, gathered, of, &links);
+            crossing.lost_track |= trails.lost_track;
             crossing.layer(&diff_id, entries, &trails, of.is_some());
         }
     }
@@ -100,6 +102,7 @@ struct Crossing {
     empty: Vec<String>,
     odd: Vec<Odd>,
     too_many: bool,
+    lost_track: bool,
     visible: BTreeMap<Vec<u8>, usize>,
 }
 
@@ -168,6 +171,8 @@ impl Crossing {
         let left_out = gathered.doing.values().any(|doing| doing.counts.left_out > 0);
         let unchecked = if self.too_many {
             Some(format!("the new layers have more than {ENTRIES_MAX} entries"))
+        } else if self.lost_track {
+            Some("directories got other names more often than is followed".to_owned())
         } else if left_out || gathered.explaining_left_out {
             Some("the build touched more paths than are kept".to_owned())
         } else {

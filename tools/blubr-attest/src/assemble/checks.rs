@@ -1,6 +1,6 @@
 //! Questions put to the record. Nothing passes without evidence that suffices; what the record can't answer is `unknown`.
 
-use blubr_attestation::build::{BlubrBuild, Check, Outcome, Recording, Status, Step, Taken};
+use blubr_attestation::build::{BlubrBuild, Check, Outcome, Recording, Status, Step, Taken, What};
 use blubr_attestation::trace::Network;
 
 use super::gather::Gathered;
@@ -27,7 +27,8 @@ pub fn checks(build: &BlubrBuild, gathered: &Gathered, unchecked: Option<&str>) 
         });
     }
     if build.image.is_some() {
-        all.push(of_this_build(gathered));
+        all.push(of_this_build(build, gathered));
+        all.extend(layers(build, gathered));
         all.push(explained(build, unchecked));
     }
     all
@@ -228,20 +229,75 @@ fn foreign(build: &BlubrBuild, gathered: &Gathered) -> Check {
     )
 }
 
-fn of_this_build(gathered: &Gathered) -> Check {
+/// The digest of the image that the engine stored instead of this one, where the record shows that.
+fn made_another<'g>(build: &BlubrBuild, gathered: &'g Gathered) -> Option<(&'g str, u64)> {
+    let stored = &gathered.stored;
+    let (other, seq) = stored.other.as_ref().filter(|_| stored.image_seen.is_none())?;
+    // What was all in the cache was stored before.
+    let ran = build.steps.iter().any(|step| step.status == Status::Observed);
+    (ran && build.completeness.recording == Recording::Complete).then_some((other.as_str(), *seq))
+}
+
+fn of_this_build(build: &BlubrBuild, gathered: &Gathered) -> Check {
     const ID: &str = "image-of-this-build";
-    match gathered.digest_seen {
+    if let Some((other, seq)) = made_another(build, gathered) {
+        let detail = format!("the engine stored sha256:{other} (seq {seq}), and never this image");
+        return say(ID, Outcome::Fail, detail);
+    }
+    match gathered.stored.image_seen {
         Some(seq) => say(
             ID,
             Outcome::Pass,
-            format!("a file named after the image's digest was written in the log (seq {seq})"),
+            format!("the record shows that the engine stored it under its digest (seq {seq})"),
         ),
         None => say(
             ID,
             Outcome::Unknown,
-            "its time fits the build, and the record shows no file named after its digest",
+            "its time fits the build, and the record does not show that the engine stored it",
         ),
     }
+}
+
+/// Whether each new layer is, byte for byte, one that the engine stored: they are named after their digests.
+fn layers(build: &BlubrBuild, gathered: &Gathered) -> Option<Check> {
+    const ID: &str = "layers-recorded";
+    let image = build.image.as_ref()?;
+    let new = image
+        .diff_ids
+        .iter()
+        .zip(&gathered.stored.layers_seen)
+        .filter(|(diff_id, _)| !build.inherited.contains(diff_id));
+    let (mut all, mut unseen, mut seen_above) = (0, Vec::new(), false);
+    for (diff_id, seen) in new {
+        all += 1;
+        if seen.is_none() {
+            unseen.push(diff_id.as_str());
+        } else {
+            seen_above = !unseen.is_empty();
+        }
+    }
+    if unseen.is_empty() {
+        let layers = count(all, "new layer", "new layers");
+        let detail =
+            format!("the record shows that the engine stored each of the {layers} under its digest");
+        return Some(say(ID, Outcome::Pass, detail));
+    }
+    // An equal layer may have been there before, and need not be stored again.
+    let result = match made_another(build, gathered) {
+        Some(_) => Outcome::Fail,
+        None => Outcome::Unknown,
+    };
+    // Docker names a layer after itself and all below: one that is another makes all above it others too.
+    let above = if seen_above { 0 } else { unseen.len().saturating_sub(1) };
+    unseen.truncate(unseen.len() - above);
+    let mut detail = format!("the record does not show that the engine stored {}", unseen.join(", "));
+    if above > 0 {
+        let layers = count(above, "layer above it has its name", "layers above it have their names");
+        detail = format!(
+            "{detail}; the {layers} from it as well, so that nothing is said of what is in there"
+        );
+    }
+    Some(say(ID, result, detail))
 }
 
 fn explained(build: &BlubrBuild, unchecked: Option<&str>) -> Check {
@@ -256,7 +312,14 @@ fn explained(build: &BlubrBuild, unchecked: Option<&str>) -> Check {
             ),
         ),
         (Some(list), _) => {
-            say(ID, Outcome::Fail, format!("{} not", count(list.len(), "entry is", "entries are")))
+            let detail = format!("{} not", count(list.len(), "entry is", "entries are"));
+            // What explains an entry may be among what was lost; a stranger's write was seen.
+            let blames = build.completeness.recording == Recording::Complete
+                || list.iter().any(|one| one.what == What::ForeignWrite);
+            if blames {
+                return say(ID, Outcome::Fail, detail);
+            }
+            say(ID, Outcome::Unknown, format!("{detail}, and the recording is not complete"))
         }
         (None, _) => say(ID, Outcome::Unknown, unchecked.unwrap_or("it was not checked")),
     }

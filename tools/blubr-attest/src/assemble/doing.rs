@@ -56,8 +56,15 @@ pub struct Trail {
     pub changed: u64,
     /// It lies on something that is mounted there, not in the step's layer.
     pub mounted: bool,
-    /// The change is certain to leave something in the layer (an open with O_CREAT for reading may find the file there).
+    /// A change is certain to leave something in the layer, if the name is no symlink (an open with O_CREAT for reading
+    /// may find the file there).
     pub certain: bool,
+    /// A change is certain to leave something even if the name is a symlink.
+    pub certain_of_name: bool,
+    /// A change was, or may have been, of the name itself.
+    pub of_name: bool,
+    /// A change went, or may have gone, through the name if that is a symlink.
+    pub through: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -73,9 +80,9 @@ impl Trail {
         !self.writes.is_empty()
     }
 
-    /// Whether something was renamed to it: what lies below came with it.
-    pub fn is_renamed(&self) -> bool {
-        self.writes.contains(&Access::RenameTo)
+    /// Whether it was made, or may have been.
+    pub fn is_made(&self) -> bool {
+        self.writes.contains(&Access::Create)
     }
 
     /// Who changed it last.
@@ -91,6 +98,30 @@ pub struct Touch<'a> {
     pub access: Access,
     pub mounted: bool,
     pub certain: bool,
+    pub follows: Follows,
+}
+
+/// Whether a call follows a symlink that the path ends in. What was opened has its name from the kernel, so that there is
+/// nothing left to follow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Follows {
+    /// It does not.
+    No,
+    /// It does.
+    Yes,
+    /// The log does not say.
+    Unknown,
+}
+
+/// A name that was given to what had another one.
+#[derive(Debug, Clone)]
+pub struct Renamed {
+    /// The old name.
+    pub from: Vec<u8>,
+    /// The new name.
+    pub to: Vec<u8>,
+    /// When.
+    pub seq: u64,
 }
 
 /// Who did something, and when.
@@ -112,6 +143,8 @@ pub struct Doing {
     connections: HashMap<Connection, usize>,
     /// Paths.
     pub paths: BTreeMap<(Place, Vec<u8>), Trail>,
+    /// Renames within containers, in the log's order.
+    pub renames: Vec<Renamed>,
     /// In numbers.
     pub counts: Counts,
     /// Something was left out.
@@ -139,7 +172,11 @@ impl Doing {
         }
         let trail = self.paths.entry(key).or_default();
         trail.mounted = touch.mounted;
+        let is_change = !matches!(touch.access, Access::Read | Access::Execute);
         trail.certain |= touch.certain;
+        trail.certain_of_name |= touch.certain && touch.follows == Follows::No;
+        trail.of_name |= is_change && touch.follows != Follows::Yes;
+        trail.through |= is_change && touch.follows != Follows::No;
         let seq = actor.head.seq;
         let (list, by) = match touch.access {
             Access::Read | Access::Execute => (&mut trail.reads, &mut trail.read_by),
@@ -154,6 +191,15 @@ impl Doing {
         }
         let count = by.map_or(0, |mark| mark.count) + 1;
         *by = Some(Mark { process: actor.key, seq, count });
+    }
+
+    /// Something got another name.
+    pub fn rename(&mut self, renamed: Renamed, budget: &mut Budget) {
+        if budget.take(renamed.from.len() + renamed.to.len()) {
+            self.renames.push(renamed);
+        } else {
+            self.counts.left_out += 1;
+        }
     }
 
     /// A program was run.

@@ -6,14 +6,16 @@ use std::net::IpAddr;
 
 use blubr_attestation::build::{Recording, Taken};
 use blubr_attestation::trace::{Access, Direction, HostnameFrom, Network, Part, Place as Tree};
-use blubr_build::{Area, Build, Membership, Place, ProcessKey, RunKind, StepRun, names_outside};
+use blubr_build::{Area, Build, Engine, Membership, Place, ProcessKey, RunKind, StepRun, names_outside};
 use blubr_cli::{Failure, Spooled};
+use blubr_log::event::FileClose;
 use blubr_log::{Body, Event, LineKind, Name, Reader};
 
-use super::doing::{Actor, Budget, Doing, Reached, Touch};
+use super::doing::{Actor, Budget, Doing, Follows, Reached, Renamed, Touch};
 use super::facts::Dockerfile;
 use super::first::{First, unreadable};
 use super::slots::{Slot, Slots};
+use super::stored::Stored;
 use crate::picture::Picture;
 
 /// Addresses whose names are remembered; a count.
@@ -24,20 +26,13 @@ const EXPLAINING_MAX: usize = 200_000;
 /// What to look for on the way.
 pub struct Wanted<'a> {
     dockerfile: Option<&'a Dockerfile>,
-    digests: Vec<String>,
+    stored: Stored,
 }
 
 impl<'a> Wanted<'a> {
-    /// The Dockerfile's opening, and the image's digests in names of files that the engine writes.
+    /// The Dockerfile's opening, and the image's digests in names that the engine gives.
     pub fn new(dockerfile: Option<&'a Dockerfile>, picture: Option<&Picture>) -> Self {
-        let mut digests = Vec::new();
-        if let Some(picture) = picture {
-            let image = &picture.image;
-            digests.push(image.config_digest.hex().to_owned());
-            digests.extend(image.manifest.iter().map(|manifest| manifest.digest.hex().to_owned()));
-            digests.extend(image.index_digest.iter().map(|digest| digest.hex().to_owned()));
-        }
-        Self { dockerfile, digests }
+        Self { dockerfile, stored: Stored::new(picture) }
     }
 }
 
@@ -72,8 +67,8 @@ pub struct Gathered {
     pub foreign_count: u64,
     /// Whether the Dockerfile is the one that the build read.
     pub taken: Taken,
-    /// Where the log shows that a file was written whose name holds the image's digest (`seq`).
-    pub digest_seen: Option<u64>,
+    /// What the engine stored.
+    pub stored: Stored,
     /// Whether the build made a ring of io_uring, or got one: some of what a ring can do is not recorded.
     pub has_rings: bool,
     /// Whether it made or got a socket whose traffic is not recorded.
@@ -197,7 +192,7 @@ impl<'a> Pass<'a> {
             foreign: Vec::new(),
             foreign_count: 0,
             taken: Taken::NotSeen,
-            digest_seen: None,
+            stored: Stored::default(),
             has_rings: false,
             has_other_sockets: false,
             recording: Recording::Cut,
@@ -223,7 +218,15 @@ impl<'a> Pass<'a> {
 
     fn event(&mut self, event: &Event<'_>) {
         let place = self.membership.classify(event);
-        self.digest(event);
+        // buildah's client is its engine.
+        let by_engine = match place {
+            Place::Engine { .. } => true,
+            Place::Client => self.build.engine == Engine::Buildah,
+            _ => false,
+        };
+        if by_engine && event.head.seq >= self.build.began.seq {
+            self.wanted.stored.look(event);
+        }
         if !matches!(place, Place::Outside) {
             self.blinding(event);
         }
@@ -239,7 +242,9 @@ impl<'a> Pass<'a> {
                 self.engine(actor(Part::Engine), event, self.run(run));
             }
             Place::Container { run } => {
-                self.add(actor(Part::Container), event, self.slots.of(run), Some(run))
+                let slot = self.slots.of(run);
+                self.out.doing.entry(slot).or_default().counts.events += 1;
+                self.add(actor(Part::Container), event, slot, Some(run));
             }
             Place::Engine { run } => {
                 let run = run.and_then(|run| self.settle(run, event.head.seq));
@@ -322,6 +327,7 @@ impl<'a> Pass<'a> {
                     access,
                     mounted,
                     certain: is_certain(event, access),
+                    follows: follows(event),
                 };
                 let doing = self.out.doing.entry(self.slots.of(run)).or_default();
                 doing.touch(actor, &touch, &mut self.budget);
@@ -399,8 +405,32 @@ impl<'a> Pass<'a> {
                 _ => (path, Tree::Host, true),
             };
             let certain = is_certain(event, access);
-            doing.touch(actor, &Touch { path, place, access, mounted, certain }, &mut self.budget);
+            let follows = follows(event);
+            let touch = Touch { path, place, access, mounted, certain, follows };
+            doing.touch(actor, &touch, &mut self.budget);
         }
+        if let Some(run) = run {
+            self.rename(event, slot, run);
+        }
+    }
+
+    /// Keeps what a rename in a step's tree says of the names below.
+    fn rename(&mut self, event: &Event<'_>, slot: Slot, run: u32) {
+        let Body::FileRename(rename) = &event.body else { return };
+        let inside = |name: Option<&Name<'_>>| {
+            let spot = self.membership.spot(event, name?.bytes())?;
+            let counts = same_tree(self.build, spot.run, run) && spot.mounted.is_none();
+            (counts && matches!(spot.area, Area::Tree | Area::Upper)).then_some(spot.path)
+        };
+        let (Some(from), Some(to)) = (inside(rename.path.get()), inside(rename.to.get())) else {
+            return;
+        };
+        let doing = self.out.doing.entry(slot).or_default();
+        let seq = event.head.seq;
+        if rename.exchange.0 {
+            doing.rename(Renamed { from: to.clone(), to: from.clone(), seq }, &mut self.budget);
+        }
+        doing.rename(Renamed { from, to, seq }, &mut self.budget);
     }
 
     /// Whether the build read the Dockerfile as it is now.
@@ -413,28 +443,6 @@ impl<'a> Pass<'a> {
         let (Some(size), Some(mtime)) = (open.size, open.mtime) else { return };
         let same = size == wanted.size && mtime.0 == wanted.mtime_ns;
         self.out.taken = if same { Taken::UnchangedSinceOpen } else { Taken::Changed };
-    }
-
-    /// Whether the engine wrote a file that is named after the image.
-    fn digest(&mut self, event: &Event<'_>) {
-        if self.wanted.digests.is_empty() || event.failed() || event.head.seq < self.build.began.seq {
-            return;
-        }
-        let made = match &event.body {
-            Body::FileOpen(open) if open.mode.writes() => open.path.get(),
-            Body::FileRename(rename) => rename.to.get(),
-            Body::FileMkdir(mkdir) => mkdir.path.get(),
-            _ => None,
-        };
-        let Some(path) = made.map(Name::bytes) else { return };
-        if self
-            .wanted
-            .digests
-            .iter()
-            .any(|digest| memchr::memmem::find(path, digest.as_bytes()).is_some())
-        {
-            self.out.digest_seen.get_or_insert(event.head.seq);
-        }
     }
 
     fn end(mut self, first: &First) -> Gathered {
@@ -454,6 +462,7 @@ impl<'a> Pass<'a> {
             Recording::Complete
         };
         self.out.lost = interval.lost;
+        self.out.stored = self.wanted.stored;
         self.out.interval = (interval.from, interval.closed.unwrap_or(interval.events));
         self.out
     }
@@ -532,6 +541,26 @@ fn is_certain(event: &Event<'_>, access: Access) -> bool {
     }
 }
 
+/// Whether a file without a name was closed: the kernel calls it after its inode (d_tmpfile, fs/dcache.c).
+fn is_nameless(close: &FileClose<'_>) -> bool {
+    let (Some(path), Some(ino)) = (close.path.get(), close.ino) else { return false };
+    let name = path.bytes().rsplit(|byte| *byte == b'/').next().unwrap_or_default();
+    name.strip_prefix(b"#") == Some(ino.to_string().as_bytes())
+}
+
+/// Whether the call follows a symlink that the path ends in: chmod and truncate do, chown, setxattr and utimes have forms
+/// that do and forms that do not.
+fn follows(event: &Event<'_>) -> Follows {
+    if event.tail.path_from.is_none() {
+        return Follows::No;
+    }
+    match &event.body {
+        Body::FileChmod(_) | Body::FileTruncate(_) => Follows::Yes,
+        Body::FileChown(_) | Body::FileSetxattr(_) | Body::FileUtimes(_) => Follows::Unknown,
+        _ => Follows::No,
+    }
+}
+
 /// The paths that an event touches, and how. A call that failed touched nothing.
 fn touches<'e>(event: &'e Event<'_>) -> Vec<(&'e [u8], Access)> {
     let mut found = Vec::new();
@@ -554,11 +583,17 @@ fn touches<'e>(event: &'e Event<'_>) -> Vec<(&'e [u8], Access)> {
                 add(it.path.get(), Access::Write);
             }
         }
+        // Neither does its end.
+        Body::FileClose(it) if is_nameless(it) => {}
         Body::FileClose(it) => add(it.path.get(), Access::Write),
         Body::FileMkdir(it) => add(it.path.get(), Access::Create),
         Body::FileMknod(it) => add(it.path.get(), Access::Create),
         Body::FileSymlink(it) => add(it.path.get(), Access::Create),
-        Body::FileLink(it) => add(it.to.get(), Access::Create),
+        // The file that there was has one link more: a lower layer's is copied up for it.
+        Body::FileLink(it) => {
+            add(it.path.get(), Access::Attributes);
+            add(it.to.get(), Access::Create);
+        }
         Body::FileUnlink(it) => add(it.path.get(), Access::Delete),
         Body::FileRename(it) => {
             add(it.path.get(), if it.exchange.0 { Access::RenameTo } else { Access::RenameFrom });

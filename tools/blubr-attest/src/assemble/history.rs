@@ -97,7 +97,10 @@ fn is_of(instruction: &Instruction, created_by: &str) -> bool {
     let command = command.trim();
     // A heredoc's line holds its body in one form or another; its first words are enough here.
     let command = if instruction.heredocs.is_empty() { command } else { "" };
-    text.ends_with(command)
+    // buildah writes the exec form as it stands, the classic builder its words.
+    let as_written = instruction.text.find('[').and_then(|at| instruction.text.get(at..));
+    let json = as_written.filter(|_| instruction.json_form);
+    text.ends_with(command) || json.is_some_and(|json| text.ends_with(json.trim_end()))
 }
 
 /// The keyword of a line of history, lower case; a line without one is a RUN of the classic builder or of buildah.
@@ -227,6 +230,20 @@ mod tests {
         ] {
             assert_eq!(keyword(line), wanted, "{line}");
         }
+    }
+
+    #[test]
+    fn every_builder_writes_the_exec_form_its_own_way() {
+        let text = "FROM scratch\nRUN [\"/bin/busybox\", \"touch\", \"/m2\"]\n";
+        let file = Dockerfile::parse(text.as_bytes()).unwrap();
+        for line in [
+            "RUN /bin/busybox touch /m2 # buildkit",
+            "/bin/busybox touch /m2",
+            "/bin/sh -c [\"/bin/busybox\", \"touch\", \"/m2\"]",
+        ] {
+            assert!(is_of(&file.instructions[1], line), "{line}");
+        }
+        assert!(!is_of(&file.instructions[1], "/bin/sh -c [\"/bin/busybox\", \"touch\", \"/m3\"]"));
     }
 
     #[test]

@@ -15,7 +15,7 @@ const SLACK_OF_SECONDS_NS: u64 = 1_000_000_000;
 
 /// Refuses an image that this build didn't make: one that is older, while steps were run.
 pub fn made_by(picture: &Picture, build: &Build, gathered: &Gathered) -> Result<(), Failure> {
-    if gathered.digest_seen.is_some() {
+    if gathered.stored.image_seen.is_some() {
         return Ok(());
     }
     let refuse = |why: String| {

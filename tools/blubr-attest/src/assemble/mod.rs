@@ -13,6 +13,7 @@ mod judge;
 mod slots;
 mod statement;
 mod steps;
+mod stored;
 
 use std::path::Path;
 
@@ -28,6 +29,7 @@ use crate::{TOOL, redact, write};
 
 /// What the cross-check is made of.
 pub mod parts {
+    pub use super::doing::Trail;
     pub use super::first::First;
     pub use super::gather::Gathered;
     pub use super::history::{Alignment, when};

@@ -338,6 +338,7 @@ impl Listed {
         self.writes.extend(other.writes);
         let (counts, more) = (&mut self.counts, other.counts);
         for (sum, more) in [
+            (&mut counts.events, more.events),
             (&mut counts.processes, more.processes),
             (&mut counts.network, more.network),
             (&mut counts.reads, more.reads),

@@ -6,7 +6,8 @@ use blubr_attestation::trace::Place;
 use blubr_build::{Build, ProcessKey};
 use blubr_image::layer::{Entry, Kind};
 
-use crate::assemble_parts::{Gathered, Slot, Slots};
+use super::renames::Renames;
+use crate::assemble_parts::{Gathered, Slot, Slots, Trail};
 
 /// How many symlinks are followed in one path, as the kernel does (MAXSYMLINKS, include/linux/namei.h).
 const LINKS_FOLLOWED_MAX: usize = 40;
@@ -30,8 +31,17 @@ impl Links {
         }
     }
 
+    /// What a symlink's own path leads to; `None` if it is none.
+    fn through(&self, path: &[u8]) -> Option<Vec<u8>> {
+        self.0.contains_key(path).then(|| self.walk(path, true))
+    }
+
     /// `path` with the symlinks in its directories followed; its last name is left as it is.
     fn resolve(&self, path: &[u8]) -> Vec<u8> {
+        self.walk(path, false)
+    }
+
+    fn walk(&self, path: &[u8], last_too: bool) -> Vec<u8> {
         if self.0.is_empty() {
             return path.to_vec();
         }
@@ -50,7 +60,7 @@ impl Links {
             }
             let here = [out.as_slice(), b"/", &name].concat();
             let is_last = left.iter().all(|rest| rest.is_empty());
-            match self.0.get(&here).filter(|_| !is_last) {
+            match self.0.get(&here).filter(|_| last_too || !is_last) {
                 Some(target) if followed < LINKS_FOLLOWED_MAX => {
                     followed += 1;
                     if target.first() == Some(&b'/') {
@@ -74,7 +84,6 @@ pub(super) struct Hit {
     pub(super) by: ProcessKey,
     seq: u64,
     gone: bool,
-    renamed: bool,
     expected: bool,
     engine: bool,
     /// By a process that is no part of the build: it says who, and explains nothing.
@@ -94,12 +103,17 @@ impl Hit {
 }
 
 /// The changes of some slots.
+#[derive(Default)]
 pub(super) struct Trails {
     hits: BTreeMap<Vec<u8>, Hit>,
     /// Directories that something below was changed in.
     above: BTreeSet<Vec<u8>>,
     /// Mount points of containers, and the directories above them.
     mounts: BTreeSet<Vec<u8>>,
+    /// New names of directories that came from a lower layer, with all that is in them.
+    from_below: BTreeSet<Vec<u8>>,
+    /// Renames upon renames: what they led to is not known.
+    pub(super) lost_track: bool,
 }
 
 impl Trails {
@@ -115,45 +129,46 @@ impl Trails {
         let counts = |slot: Slot| {
             slot == Slot::None || slot != Slot::Shared && of.as_ref().is_none_or(|of| of.contains(&slot))
         };
-        let mut trails = Self { hits: BTreeMap::new(), above: BTreeSet::new(), mounts: BTreeSet::new() };
-        for (slot, doing) in gathered.doing.iter().filter(|(slot, _)| counts(**slot)) {
+        let counted = || gathered.doing.iter().filter(|(slot, _)| counts(**slot));
+        let mut trails = Self::default();
+        let mut renames = Renames::default();
+        for renamed in counted().flat_map(|(_, doing)| &doing.renames) {
+            renames.add(links.resolve(&renamed.from), links.resolve(&renamed.to), renamed.seq);
+        }
+        let mut made = BTreeSet::new();
+        for (slot, doing) in counted() {
             for ((place, path), trail) in &doing.paths {
-                let (Place::Container, true, Some(by)) = (*place, trail.is_change(), trail.writer())
-                else {
-                    continue;
-                };
-                let hit = Hit {
-                    slot: Some(*slot),
-                    by,
-                    seq: trail.changed,
-                    gone: trail.gone,
-                    renamed: trail.is_renamed(),
-                    expected: matches!(slot, Slot::Step(_))
-                        && trail.certain
-                        && !trail.gone
-                        && !trail.mounted,
-                    engine: false,
-                    foreign: false,
-                };
-                trails.add(links.resolve(path), hit);
+                if *place == Place::Container && trail.is_change() {
+                    let path = links.resolve(path);
+                    if trail.is_made() {
+                        made.insert(path.clone());
+                    }
+                    trails.changed(*slot, path, trail, links, &renames);
+                }
             }
         }
         let runs: BTreeSet<u32> =
             build.runs.iter().filter(|run| counts(slots.of(run.id))).map(|run| run.id).collect();
         for ((_, path), one) in gathered.explaining.iter().filter(|((run, _), _)| runs.contains(run)) {
-            let (gone, renamed) = (one.gone, one.renamed);
             let hit = Hit {
                 slot: None,
                 by: one.by,
                 seq: one.seq,
-                gone,
-                renamed,
+                gone: one.gone,
                 expected: false,
                 engine: !one.foreign,
                 foreign: one.foreign,
             };
-            trails.add(links.resolve(path), hit);
+            let path = links.resolve(path);
+            if !one.foreign && !one.gone {
+                made.insert(path.clone());
+            }
+            if one.renamed {
+                trails.from_below.insert(path.clone());
+            }
+            trails.moved(path, hit, &renames);
         }
+        trails.from_below.extend(renames.carried(&made));
         for run in build.runs.iter().filter(|run| runs.contains(&run.id)) {
             for mount in &run.mounts {
                 let path = links.resolve(&mount.path);
@@ -163,12 +178,44 @@ impl Trails {
         trails
     }
 
+    /// Takes in what a step did to a path.
+    fn changed(&mut self, slot: Slot, path: Vec<u8>, trail: &Trail, links: &Links, renames: &Renames) {
+        let Some(by) = trail.writer() else { return };
+        let through = links.through(&path);
+        let certain = if through.is_some() { trail.certain_of_name } else { trail.certain };
+        let may_be_missing = trail.gone || trail.mounted || !matches!(slot, Slot::Step(_));
+        let hit = Hit {
+            slot: Some(slot),
+            by,
+            seq: trail.changed,
+            gone: trail.gone,
+            expected: certain && !may_be_missing,
+            engine: false,
+            foreign: false,
+        };
+        if let Some(target) = through.as_ref().filter(|_| trail.through) {
+            let hit = Hit { expected: false, gone: false, ..hit };
+            self.moved(target.clone(), hit, renames);
+        }
+        if through.is_none() || trail.of_name {
+            self.moved(path, hit, renames);
+        }
+    }
+
+    /// Adds a change where its directory went afterwards.
+    fn moved(&mut self, path: Vec<u8>, hit: Hit, renames: &Renames) {
+        match renames.follow(&path, hit.seq) {
+            Some(now) => self.add(now, hit),
+            None => self.lost_track = true,
+        }
+    }
+
     fn add(&mut self, path: Vec<u8>, hit: Hit) {
         self.above.extend(upwards(&path).skip(1).map(<[u8]>::to_vec));
         self.above.insert(b"/".to_vec());
         match self.hits.get_mut(&path) {
-            Some(known) if known.outranks(&hit) => known.renamed |= hit.renamed,
-            Some(known) => *known = Hit { renamed: known.renamed || hit.renamed, ..hit },
+            Some(known) if known.outranks(&hit) => {}
+            Some(known) => *known = hit,
             None => drop(self.hits.insert(path, hit)),
         }
     }
@@ -181,7 +228,7 @@ impl Trails {
         }
         let came_along = upwards(path).skip(1).find_map(|dir| {
             let hit = self.hits.get(dir)?;
-            let fits = if kind == Kind::Whiteout { hit.gone } else { hit.renamed };
+            let fits = if kind == Kind::Whiteout { hit.gone } else { self.from_below.contains(dir) };
             fits.then_some(*hit)
         });
         if came_along.is_some() {
@@ -204,7 +251,7 @@ impl Trails {
 }
 
 /// `path` and the directories above it, without the root.
-fn upwards(path: &[u8]) -> impl Iterator<Item = &[u8]> {
+pub(super) fn upwards(path: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut rest = Some(path);
     std::iter::from_fn(move || {
         let here = rest.filter(|here| here.len() > 1)?;
@@ -238,20 +285,20 @@ mod tests {
         }
     }
 
-    fn hit(seq: u64, gone: bool, renamed: bool) -> Hit {
+    fn hit(seq: u64, gone: bool) -> Hit {
         let by = ProcessKey { pid: 1, start: 1 };
         let slot = Some(Slot::Step(0));
-        Hit { slot, by, seq, gone, renamed, expected: !gone, engine: false, foreign: false }
+        Hit { slot, by, seq, gone, expected: !gone, engine: false, foreign: false }
     }
 
     #[test]
     fn only_events_explain() {
-        let mut trails =
-            Trails { hits: BTreeMap::new(), above: BTreeSet::new(), mounts: BTreeSet::new() };
-        trails.add(b"/d/made".to_vec(), hit(1, false, false));
-        trails.add(b"/moved".to_vec(), hit(2, false, true));
-        trails.add(b"/old".to_vec(), hit(3, true, false));
+        let mut trails = Trails::default();
+        trails.add(b"/d/made".to_vec(), hit(1, false));
+        trails.add(b"/moved".to_vec(), hit(2, false));
+        trails.add(b"/old".to_vec(), hit(3, true));
         trails.mounts.extend([b"/proc".to_vec()]);
+        trails.from_below.extend([b"/moved".to_vec()]);
         assert!(trails.explain(b"/d/made", Kind::File).is_some());
         assert!(trails.explain(b"/d", Kind::Dir).is_some());
         assert!(trails.explain(b"/d", Kind::File).is_none());
@@ -264,11 +311,10 @@ mod tests {
 
     #[test]
     fn what_went_with_its_directory_is_not_expected() {
-        let mut trails =
-            Trails { hits: BTreeMap::new(), above: BTreeSet::new(), mounts: BTreeSet::new() };
-        trails.add(b"/t/x".to_vec(), hit(1, false, false));
-        trails.add(b"/t".to_vec(), hit(2, true, false));
-        trails.add(b"/kept".to_vec(), hit(3, false, false));
+        let mut trails = Trails::default();
+        trails.add(b"/t/x".to_vec(), hit(1, false));
+        trails.add(b"/t".to_vec(), hit(2, true));
+        trails.add(b"/kept".to_vec(), hit(3, false));
         let expected: Vec<&[u8]> = trails.expected().map(|(path, _)| path).collect();
         assert_eq!(expected, [b"/kept"]);
     }

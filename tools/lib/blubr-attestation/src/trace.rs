@@ -274,6 +274,9 @@ pub struct Touched {
 /// How much a step did, in numbers; counts every event, also those whose lists were cut.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
+    /// Events of the log by processes in containers; what the engine itself did is not counted.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub events: u64,
     /// Programs run.
     #[serde(default)]
     pub processes: u64,
@@ -298,6 +301,10 @@ pub struct Counts {
     /// Bytes received over connections whose end was seen.
     #[serde(default)]
     pub bytes_received: u64,
+}
+
+pub(crate) fn is_zero(value: &u64) -> bool {
+    *value == 0
 }
 
 pub(crate) fn is_false(value: &bool) -> bool {

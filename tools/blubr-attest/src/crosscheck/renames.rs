@@ -1,0 +1,115 @@
+//! Where a path went when a directory above it got another name.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::trails::upwards;
+
+/// How many renames one path is followed through; a build that moves a tree about more often is not checked.
+const FOLLOWED_MAX: usize = 1_000;
+
+/// The renames of some steps, by the old name.
+#[derive(Default)]
+pub(super) struct Renames {
+    by_old: BTreeMap<Vec<u8>, BTreeMap<u64, Vec<u8>>>,
+}
+
+impl Renames {
+    /// Something got the name `to`.
+    pub(super) fn add(&mut self, from: Vec<u8>, to: Vec<u8>, seq: u64) {
+        self.by_old.entry(from).or_default().insert(seq, to);
+    }
+
+    /// What `path` is called at the end, that was changed at `seq`: by the renames of directories above it. `None` when
+    /// there are too many.
+    pub(super) fn follow(&self, path: &[u8], seq: u64) -> Option<Vec<u8>> {
+        let (mut path, mut seq) = (path.to_vec(), seq);
+        if self.by_old.is_empty() {
+            return Some(path);
+        }
+        for _ in 0..FOLLOWED_MAX {
+            let next = upwards(&path).skip(1).filter_map(|dir| {
+                let (when, to) = self.by_old.get(dir)?.range(seq + 1..).next()?;
+                Some((*when, to, dir.len()))
+            });
+            let Some((when, to, cut)) = next.min() else { return Some(path) };
+            path = [to.as_slice(), path.get(cut..).unwrap_or_default()].concat();
+            seq = when;
+        }
+        None
+    }
+
+    /// Of the new names those of directories that `made` does not hold under the old one: what lies below them came
+    /// along from a lower layer, without events of its own.
+    pub(super) fn carried(&self, made: &BTreeSet<Vec<u8>>) -> BTreeSet<Vec<u8>> {
+        let mut in_order: Vec<(u64, &[u8], &[u8])> = self
+            .by_old
+            .iter()
+            .flat_map(|(from, later)| {
+                later.iter().map(|(seq, to)| (*seq, from.as_slice(), to.as_slice()))
+            })
+            .collect();
+        in_order.sort_unstable();
+        let mut known = made.clone();
+        let mut from_below = BTreeSet::new();
+        for (_, from, to) in in_order {
+            if known.contains(from) {
+                known.insert(to.to_vec());
+            } else {
+                from_below.insert(to.to_vec());
+            }
+        }
+        from_below
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn renames(list: &[(u64, &str, &str)]) -> Renames {
+        let mut renames = Renames::default();
+        for (seq, from, to) in list {
+            renames.add(from.as_bytes().to_vec(), to.as_bytes().to_vec(), *seq);
+        }
+        renames
+    }
+
+    fn follow(renames: &Renames, path: &str, seq: u64) -> String {
+        String::from_utf8(renames.follow(path.as_bytes(), seq).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn a_path_goes_with_its_directories() {
+        let all = renames(&[(10, "/d", "/d2"), (20, "/d2/e", "/e"), (30, "/d2", "/d3")]);
+        assert_eq!(follow(&all, "/d/e/f", 5), "/e/f");
+        assert_eq!(follow(&all, "/d/x", 5), "/d3/x");
+        assert_eq!(follow(&all, "/d/x", 15), "/d/x");
+        assert_eq!(follow(&all, "/d2/e/f", 25), "/d3/e/f");
+        assert_eq!(follow(&all, "/d", 5), "/d", "the name itself has a change of its own");
+        assert_eq!(follow(&all, "/dd/x", 5), "/dd/x");
+    }
+
+    #[test]
+    fn names_are_exchanged() {
+        let all = renames(&[(10, "/l", "/r"), (10, "/r", "/l")]);
+        assert_eq!(follow(&all, "/l/x", 5), "/r/x");
+        assert_eq!(follow(&all, "/r/y", 5), "/l/y");
+    }
+
+    #[test]
+    fn a_tree_that_never_rests_is_given_up() {
+        let mut all = Renames::default();
+        for seq in 1..3_000 {
+            let (from, to) = if seq % 2 == 1 { ("/a", "/b") } else { ("/b", "/a") };
+            all.add(from.into(), to.into(), seq);
+        }
+        assert_eq!(all.follow(b"/a/x", 0), None);
+    }
+
+    #[test]
+    fn only_what_no_step_made_comes_from_below() {
+        let all = renames(&[(10, "/made", "/x"), (20, "/x", "/y"), (30, "/old", "/z")]);
+        let from_below = all.carried(&[b"/made".to_vec()].into());
+        assert_eq!(from_below.into_iter().collect::<Vec<_>>(), [b"/z"]);
+    }
+}

@@ -22,7 +22,7 @@ TRIPLE := $(subst -,_,$(shell uname -m)-unknown-linux-gnu)
 RUNNER := CARGO_TARGET_$(shell echo $(TRIPLE) | tr a-z A-Z)_RUNNER
 AS_ROOT = $(shell [ "$$(id -u)" -eq 0 ] || { sudo -n true 2>/dev/null && echo "sudo -E"; })
 
-.PHONY: build setup demo test test-all bench man fmt lint docs install clean help
+.PHONY: build setup demo test test-all attribution-report bench man fmt lint docs install clean help
 
 help: ## these lines
 	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' Makefile | expand -t 16
@@ -46,7 +46,20 @@ test: ## unit and end-to-end tests; BLUBR_REQUIRE=root,docker,... makes a missin
 	RUST_TEST_THREADS=1 BLUBR_BIN="$(BIN)" BLUBR_TOOLS="$(TARGET)/tools/bin" $(if $(AS_ROOT),$(RUNNER)="$(AS_ROOT)") \
 	  cargo test --release --workspace --no-fail-fast
 
-test-all: lint docs test ## what a reviewer runs before a release
+test-all: lint docs test ## what a reviewer runs before a release: also the whole corpus of builds, with newer engines
+	@tests/host/setup all
+	$(CORPUS)
+
+# Each engine with each build of tests/fixtures/builds; BLUBR_CORPUS=name,... for some of them.
+CORPUS = RUST_TEST_THREADS=1 BLUBR_BIN="$(BIN)" BLUBR_TOOLS="$(TARGET)/tools/bin" $(if $(AS_ROOT),$(RUNNER)="$(AS_ROOT)") \
+	  cargo test --release -p blubr-tests --features all --test attribution_all
+
+attribution-report: build ## ties every event of the corpus to its line, engine by engine, and prints the table
+	@tests/host/setup all
+	@rm -f "$(TARGET)/attribution.tsv"
+	@BLUBR_REPORT="$(TARGET)/attribution.tsv" bash -c '$(CORPUS) >"$(TARGET)/attribution.log" 2>&1' && failed= || failed=yes; \
+	  { printf 'engine\tbuild\tevents\ttied\tcandidates\tunattributed\twrong\tunexplained\t\n'; cat "$(TARGET)/attribution.tsv"; } | column -t -s "$$(printf '\t')"; \
+	  [ -z "$$failed" ] || { echo "what is not as it must be: $(TARGET)/attribution.log" >&2; exit 1; }
 
 bench: build ## what recording costs, against bare and strace; every run goes to target/bench
 	@tests/host/setup test

@@ -33,6 +33,12 @@ impl Buildah {
         Self { folder: folder.keep() }
     }
 
+    /// Its folder.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// A buildah command on this store.
     #[must_use]
     pub fn buildah(&self) -> Command {

@@ -4,9 +4,13 @@
 //! The harness runs other programs (docker, buildah, gpg, a registry) and the tools in `$BLUBR_BIN`; it never links a
 //! tool. What it starts it ends, also after a panic; it ends nothing else.
 
+pub mod attribution;
 pub mod bins;
 pub mod buildah;
+pub mod builders;
 pub mod calls;
+pub mod corpus;
+pub mod corpus_run;
 pub mod engine;
 pub mod keyring;
 pub mod program;
@@ -14,4 +18,5 @@ pub mod record;
 pub mod registry;
 pub mod require;
 pub mod supervise;
+pub mod web;
 pub mod workload;

@@ -17,6 +17,8 @@ pub enum Prerequisite {
     Buildah,
     /// gpg and gpgconf.
     Gpg,
+    /// Docker of Debian unstable, unpacked aside.
+    Engines,
     /// A C compiler (cc).
     Compiler,
     /// An assembler and a linker that make 32-bit programs (as --32, ld -m elf_i386), and a kernel that runs them.
@@ -36,6 +38,7 @@ impl Prerequisite {
             Self::Docker => "docker",
             Self::Buildah => "buildah",
             Self::Gpg => "gpg",
+            Self::Engines => "engines",
             Self::Compiler => "compiler",
             Self::I386 => "i386",
             Self::Strace => "strace",
@@ -59,6 +62,9 @@ impl Prerequisite {
             }),
             Self::Buildah => lacks(&["buildah", "runc"]),
             Self::Gpg => lacks(&["gpg", "gpgconf"]),
+            Self::Engines => {
+                other_engine().is_none().then(|| "no newer Docker aside: make test-all".to_owned())
+            }
             Self::Compiler => lacks(&["cc"]),
             Self::I386 => lacks(&["as", "ld"]).or_else(i386_missing),
             Self::Strace => lacks(&["strace"]),
@@ -118,6 +124,14 @@ pub fn host_script(name: &str) -> PathBuf {
 pub fn tool(name: &str) -> Option<PathBuf> {
     let own = std::env::var_os("BLUBR_TOOLS").map(|folder| PathBuf::from(folder).join(name));
     own.filter(|path| path.is_file()).or_else(|| crate::program::find(name))
+}
+
+/// The programs of a newer Docker that `make test-all` unpacked beside `$BLUBR_TOOLS`.
+#[must_use]
+pub fn other_engine() -> Option<PathBuf> {
+    let tools = PathBuf::from(std::env::var_os("BLUBR_TOOLS")?);
+    let folder = tools.parent()?.join("engines/sid/bin");
+    folder.join("dockerd").is_file().then_some(folder)
 }
 
 /// What keeps a 32-bit program from being made and run here, if anything.

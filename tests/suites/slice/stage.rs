@@ -1,8 +1,6 @@
 //! The stage: an engine, a web server, keys, and for each builder one recorded build with everything made of it.
 
 use std::ffi::OsStr;
-use std::fs::File;
-use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -12,50 +10,14 @@ use std::time::{Duration, Instant};
 use blubr_tests::bins;
 use blubr_tests::engine::{Builder, Engine};
 use blubr_tests::keyring::Keyring;
-use blubr_tests::program::{describe, run, stdout_of};
+use blubr_tests::program::{describe, stdout_of};
 use blubr_tests::record::recorder;
-use blubr_tests::supervise::{Supervised, process_folder};
-use blubr_tests::workload::{Context, busybox_path};
-
-/// The document that the web server gives.
-pub const FEED: &str = "{\"apple\": 3}\n";
+use blubr_tests::supervise::process_folder;
+pub use blubr_tests::web::{FEED, Web};
+use blubr_tests::workload::Context;
 
 /// How long the recorder may take to attach.
 const ATTACH_SECONDS_MAX: u64 = 30;
-
-/// A busybox httpd on loopback for as long as the suite runs.
-pub struct Web {
-    _server: Supervised,
-    /// Its port on 127.0.0.1.
-    pub port: u16,
-}
-
-impl Web {
-    pub fn shared() -> &'static Self {
-        static SHARED: OnceLock<Web> = OnceLock::new();
-        SHARED.get_or_init(|| {
-            let folder = tempfile::Builder::new().prefix("blubr-web.").tempdir().unwrap().keep();
-            std::fs::write(folder.join("feed.json"), FEED).unwrap();
-            let port = TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port();
-            let mut httpd = Command::new(busybox_path());
-            httpd.args(["httpd", "-f", "-p", &format!("127.0.0.1:{port}"), "-h"]).arg(&folder);
-            let log = File::create(folder.join("log")).unwrap();
-            let server = Supervised::start(&httpd, folder.as_os_str(), log);
-            let mut get = Command::new(busybox_path());
-            get.args(["wget", "-q", "-O", "-", &format!("http://127.0.0.1:{port}/feed.json")]);
-            let deadline = Instant::now() + Duration::from_secs(10);
-            while run(&mut get).stdout != FEED.as_bytes() {
-                assert!(Instant::now() < deadline, "the web server does not answer");
-                std::thread::sleep(Duration::from_millis(50));
-            }
-            Self { _server: server, port }
-        })
-    }
-
-    pub fn url(&self) -> String {
-        format!("http://127.0.0.1:{}/feed.json", self.port)
-    }
-}
 
 /// Keys of the suite, and the files that hold them.
 pub struct Keys {

@@ -1,0 +1,63 @@
+//! The whole corpus with every engine: what `make test-all` runs, and `make attribution-report` prints.
+//!
+//! `$BLUBR_CORPUS` names single builds, comma-separated, to look at those alone.
+
+use blubr_tests::buildah::Isolation;
+use blubr_tests::builders::Way;
+use blubr_tests::corpus_run::hold_all;
+use blubr_tests::engine::Builder;
+use blubr_tests::require;
+
+#[test]
+fn classic() {
+    require!(Root, Docker);
+    hold_all(Way::Docker(Builder::Classic));
+}
+
+#[test]
+fn buildkit() {
+    require!(Root, Docker);
+    hold_all(Way::Docker(Builder::BuildKit));
+}
+
+#[test]
+fn newer_classic() {
+    require!(Root, Docker, Engines);
+    hold_all(Way::Newer(Builder::Classic));
+}
+
+#[test]
+fn newer_buildkit() {
+    require!(Root, Docker, Engines);
+    hold_all(Way::Newer(Builder::BuildKit));
+}
+
+#[test]
+fn newer_containerd() {
+    require!(Root, Docker, Engines);
+    hold_all(Way::Containerd);
+}
+
+#[test]
+fn buildah_oci_layers() {
+    require!(Root, Buildah);
+    hold_all(Way::Buildah(Isolation::Oci, true));
+}
+
+#[test]
+fn buildah_oci_flat() {
+    require!(Root, Buildah);
+    hold_all(Way::Buildah(Isolation::Oci, false));
+}
+
+#[test]
+fn buildah_chroot_layers() {
+    require!(Root, Buildah);
+    hold_all(Way::Buildah(Isolation::Chroot, true));
+}
+
+#[test]
+fn buildah_chroot_flat() {
+    require!(Root, Buildah);
+    hold_all(Way::Buildah(Isolation::Chroot, false));
+}

@@ -91,6 +91,40 @@ fn sha256(text: &str) -> String {
     Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+/// A statement that speaks of this very log, as far as verify looks at it.
+fn statement_of(log: &Path) -> String {
+    let sum = sha256(&std::fs::read_to_string(log).unwrap());
+    let statement = serde_json::json!({
+        "_type": "https://in-toto.io/Statement/v1",
+        "subject": [],
+        "predicateType": "https://in-toto.io/attestation/runtime-trace/v0.1",
+        "predicate": {
+            "monitor": {"type": "x"},
+            "monitoredProcess": {"hostID": "h", "type": "t", "event": "e"},
+            "monitorLog": {},
+            "metadata": {},
+            "blubr_build": {
+                "build": {"number": 1, "engine": "buildkit", "client": "1:1", "exit": 0, "command_exit": 0},
+                "dockerfile": null,
+                "context": null,
+                "image": null,
+                "log": {"schema": "blubr.log/1", "sha256": sum, "events": 5, "complete": true},
+                "completeness": {
+                    "recording": "complete",
+                    "lost": 0,
+                    "from_event": 0,
+                    "to_event": 5,
+                    "hooks_missing": [],
+                    "steps": {"observed": 1, "cached": 0, "daemon": 0, "not_observed": 0, "candidates": 0},
+                },
+                "unattributed": {},
+                "unexplained": null,
+            },
+        },
+    });
+    format!("{statement}\n")
+}
+
 #[test]
 fn a_log_that_was_written_anew_is_found_and_the_change_placed() {
     require!(Root);
@@ -105,6 +139,17 @@ fn a_log_that_was_written_anew_is_found_and_the_change_placed() {
         (output.status.code(), describe(&command, &output))
     };
     assert_eq!(verify(&log).0, Some(0));
+    let attested = |log: &Path| {
+        let statement = folder.file("statement");
+        std::fs::write(&statement, statement_of(log)).unwrap();
+        let mut command = bins::command("blubr-attest");
+        command.args(["verify", "--unsigned", "--checkpoints"]).arg(&kept).arg("--log").arg(log);
+        let output = run(command.arg(statement));
+        (output.status.code(), describe(&command, &output))
+    };
+    let (status, told) = attested(&log);
+    assert_eq!(status, Some(0), "{told}");
+    assert!(told.contains("kept apart are in the log"), "{told}");
     let whole = std::fs::read_to_string(&log).unwrap();
     let lines: Vec<&str> = whole.lines().collect();
     let events = |line: &str| -> u64 {
@@ -125,6 +170,10 @@ fn a_log_that_was_written_anew_is_found_and_the_change_placed() {
         assert_eq!(status, Some(1), "{told}");
         let (before, after) = (events(lines[checkpoints[nth]]), events(lines[checkpoints[nth + 1]]));
         assert!(told.contains(&format!("between its events {before} and {after}")), "{told}");
+        let (status, told) = attested(&forged);
+        assert_eq!(status, Some(1), "{told}");
+        let what = format!("after event {after} is not in the log: it was changed after event {before}");
+        assert!(told.contains(&what), "{told}");
     }
     // A log that ends early, with a trailer of its own.
     let cut = checkpoints[1];
@@ -132,4 +181,8 @@ fn a_log_that_was_written_anew_is_found_and_the_change_placed() {
     let (status, told) = verify(&forged);
     assert_eq!(status, Some(1), "{told}");
     assert!(told.contains(&format!("after event {}", events(lines[cut]))), "{told}");
+    let (status, told) = attested(&forged);
+    assert_eq!(status, Some(1), "{told}");
+    let what = format!("up to event {} are in the log, which ends before", events(lines[cut]));
+    assert!(told.contains(&what), "{told}");
 }

@@ -33,6 +33,12 @@ const KEYWORDS: [&str; 18] = [
     "workdir",
 ];
 
+/// Whether engines know this word, in lower case, as a keyword.
+#[must_use]
+pub fn is_keyword(word: &str) -> bool {
+    KEYWORDS.contains(&word)
+}
+
 /// Where an instruction comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -218,7 +224,7 @@ impl Instruction {
     /// Whether engines know the keyword.
     #[must_use]
     pub fn is_known(&self) -> bool {
-        KEYWORDS.contains(&self.keyword.as_str())
+        is_keyword(&self.keyword)
     }
 
     /// The instruction that may open heredocs: this one, or an ONBUILD's trigger.

@@ -43,7 +43,7 @@ pub use error::{Objection, ParseError, Weight};
 pub use evaluate::{BuildOptions, Evaluated, evaluate};
 pub use expand::{ExpandError, expand};
 pub use heredoc::Heredoc;
-pub use instruction::{Instruction, Origin};
+pub use instruction::{Instruction, Origin, is_keyword};
 pub use parser::{Dockerfile, Stage};
 pub use platform::Platform;
 pub use scope::Scope;

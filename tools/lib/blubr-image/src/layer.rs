@@ -75,6 +75,23 @@ pub enum Kind {
     Opaque,
 }
 
+impl Kind {
+    /// In a word; both kinds of devices are a `device`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::File => "file",
+            Kind::Dir => "directory",
+            Kind::Symlink => "symlink",
+            Kind::Hardlink => "hardlink",
+            Kind::CharDevice { .. } | Kind::BlockDevice { .. } => "device",
+            Kind::Fifo => "fifo",
+            Kind::Whiteout => "whiteout",
+            Kind::Opaque => "opaque",
+        }
+    }
+}
+
 /// Reads a layer in one pass, decompressing it (gzip, zstd or none, told by its first bytes) and hashing it on the way.
 ///
 /// The last item is an error when the stream doesn't have the diff_id, or has no end, or when `inner` itself found its

@@ -190,21 +190,11 @@ impl Crossing {
 
 fn listed(entry: &Entry, at: &[u8], diff_id: &str, hit: Option<Hit>) -> Listed {
     let (path, path_b64) = path::keys(at);
-    let kind = match entry.kind {
-        Kind::File => "file",
-        Kind::Dir => "directory",
-        Kind::Symlink => "symlink",
-        Kind::Hardlink => "hardlink",
-        Kind::CharDevice { .. } | Kind::BlockDevice { .. } => "device",
-        Kind::Fifo => "fifo",
-        Kind::Whiteout => "whiteout",
-        Kind::Opaque => "opaque",
-    };
     let is_file = entry.kind == Kind::File;
     let file = File {
         path,
         path_b64,
-        kind: kind.to_owned(),
+        kind: entry.kind.name().to_owned(),
         sha256: entry.sha256.as_ref().map(|digest| digest.hex().to_owned()),
         size: is_file.then_some(entry.size),
         target: entry.link.as_ref().map(|link| String::from_utf8_lossy(link).into_owned()),

@@ -105,35 +105,13 @@ fn is_of(instruction: &Instruction, created_by: &str) -> bool {
 
 /// The keyword of a line of history, lower case; a line without one is a RUN of the classic builder or of buildah.
 fn keyword(created_by: &str) -> String {
-    const KEYWORDS: [&str; 17] = [
-        "add",
-        "arg",
-        "cmd",
-        "copy",
-        "entrypoint",
-        "env",
-        "expose",
-        "healthcheck",
-        "label",
-        "maintainer",
-        "onbuild",
-        "run",
-        "shell",
-        "stopsignal",
-        "user",
-        "volume",
-        "workdir",
-    ];
     let text = created_by.trim_start();
     let nop = text.find("#(nop)").map(|at| text.get(at + 6..).unwrap_or_default());
     let first = nop.unwrap_or(text).split_whitespace().next().unwrap_or_default().to_ascii_lowercase();
-    match KEYWORDS.iter().find(|keyword| **keyword == first) {
-        Some(keyword) if nop.is_some() || text.starts_with(|c: char| c.is_ascii_uppercase()) => {
-            (*keyword).to_owned()
-        }
-        _ if nop.is_some() => first,
-        _ => "run".to_owned(),
-    }
+    // FROM makes no line.
+    let is_keyword = first != "from" && blubr_dockerfile::is_keyword(&first);
+    let is_named = is_keyword && text.starts_with(|c: char| c.is_ascii_uppercase());
+    if nop.is_some() || is_named { first } else { "run".to_owned() }
 }
 
 /// The stage that is built: the one that `--target` names, else the last.

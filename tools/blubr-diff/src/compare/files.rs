@@ -272,18 +272,8 @@ struct Seen {
 
 impl Seen {
     fn of(entry: &layer::Entry) -> Self {
-        let kind = match entry.kind {
-            Kind::File => "file",
-            Kind::Dir => "directory",
-            Kind::Symlink => "symlink",
-            Kind::Hardlink => "hardlink",
-            Kind::CharDevice { .. } | Kind::BlockDevice { .. } => "device",
-            Kind::Fifo => "fifo",
-            Kind::Whiteout => "whiteout",
-            Kind::Opaque => "opaque",
-        };
         let target = entry.link.as_ref().map(|link| String::from_utf8_lossy(link).into_owned());
-        Self { kind, sha256: entry.sha256.clone(), target }
+        Self { kind: entry.kind.name(), sha256: entry.sha256.clone(), target }
     }
 
     fn is(&self, file: &Entry<'_>) -> bool {

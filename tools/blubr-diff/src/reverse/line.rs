@@ -54,25 +54,6 @@ pub struct Line<'a> {
     pub body: Body<'a>,
 }
 
-const KEYWORDS: [&str; 17] = [
-    "ADD",
-    "ARG",
-    "CMD",
-    "COPY",
-    "ENTRYPOINT",
-    "ENV",
-    "EXPOSE",
-    "HEALTHCHECK",
-    "LABEL",
-    "MAINTAINER",
-    "ONBUILD",
-    "RUN",
-    "SHELL",
-    "STOPSIGNAL",
-    "USER",
-    "VOLUME",
-    "WORKDIR",
-];
 const NOP: &str = "#(nop) ";
 const BUILDKIT_SUFFIX: &str = " # buildkit";
 /// The comment that BuildKit's Dockerfile frontend puts on its lines.
@@ -81,7 +62,9 @@ const BUILDKIT_COMMENT: &str = "buildkit.dockerfile.v0";
 /// A keyword at the front, and the rest.
 fn keyword(text: &str) -> Option<(&str, &str)> {
     let (word, rest) = text.split_once(' ').unwrap_or((text, ""));
-    KEYWORDS.contains(&word).then_some((word, rest))
+    // Engines write it in upper case, and FROM makes no line.
+    let is_upper = word != "FROM" && word.bytes().all(|byte| byte.is_ascii_uppercase());
+    (is_upper && blubr_dockerfile::is_keyword(&word.to_ascii_lowercase())).then_some((word, rest))
 }
 
 /// Takes a line apart. `shell` is the one in force before it, joined with spaces.

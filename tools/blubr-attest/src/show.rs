@@ -5,7 +5,7 @@ use std::io::Write as _;
 
 use blubr_attestation::build::{BlubrBuild, File, Outcome, Recording, Status, Step, Taken};
 use blubr_attestation::path;
-use blubr_attestation::trace::{Access, Counts, Network, Touched};
+use blubr_attestation::trace::{Access, Counts, Network, Place, Touched};
 use blubr_attestation::{Lists, Statement};
 use blubr_cli::{Common, Exit, Failure, Output, printable};
 use blubr_envelope::{Kind, Opened};
@@ -261,14 +261,12 @@ impl<'a> Page<'a> {
         for touched in lasting.iter().take(PATHS_SHOWN_MAX) {
             let name = shown(touched.path.as_deref(), touched.path_b64.as_deref());
             let verb = verb(&touched.access);
-            self.line(format!("{:14}{verb} {name}", ""));
+            let place = if touched.place == Place::Host { ", on the host" } else { "" };
+            self.line(format!("{:14}{verb} {name}{place}", ""));
         }
-        if writes.len() > PATHS_SHOWN_MAX {
-            self.line(format!(
-                "{:14}... and {} more (--json shows all)",
-                "",
-                writes.len() - PATHS_SHOWN_MAX
-            ));
+        let more = lasting.len().saturating_sub(PATHS_SHOWN_MAX);
+        if more > 0 {
+            self.line(format!("{:14}... and {more} more (--json shows all)", ""));
         }
     }
 
@@ -434,6 +432,22 @@ mod tests {
         sum_line("ab", b"a b", &mut out);
         sum_line("cd", b"x\\y\nz", &mut out);
         assert_eq!(out, b"ab  a b\n\\cd  x\\\\y\\nz\n");
+    }
+
+    #[test]
+    fn paths_of_the_host_are_marked_and_those_on_mounts_neither_shown_nor_counted() {
+        let build = BlubrBuild::default();
+        let path = |at: usize| Some(format!("/p{at}"));
+        let mut writes: Vec<Touched> = (0..PATHS_SHOWN_MAX + 2)
+            .map(|at| Touched { path: path(at), access: vec![Access::Write], ..Touched::default() })
+            .collect();
+        writes[0].place = Place::Host;
+        writes[1].mounted = true;
+        let mut page = Page::new(&build, Entries::default(), false);
+        page.did(&Counts::default(), &writes);
+        assert!(page.out.contains("wrote /p0, on the host\n"), "{}", page.out);
+        assert!(!page.out.contains("/p1\n") && page.out.contains("wrote /p8\n"), "{}", page.out);
+        assert!(page.out.contains("... and 1 more"), "{}", page.out);
     }
 
     #[test]

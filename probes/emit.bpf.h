@@ -222,6 +222,22 @@ static __always_inline void seal_field(struct scratch *s, u32 at, u32 id, u32 fl
 	s->used = at + sizeof(*field) + ((len + 7) & ~7u);
 }
 
+/* Ends a field whose text was read as a string: `n` bytes with the NUL, or -errno. */
+static __always_inline void seal_string(struct scratch *s, u32 at, u32 id, long n)
+{
+	u32 flags = 0;
+
+	if (n <= 0) {
+		flags |= WIRE_FAULT;
+		n = 0;
+	} else {
+		if (n == WIRE_STRING_MAX)
+			flags |= WIRE_CUT;
+		n--;
+	}
+	seal_field(s, at, id, flags, n);
+}
+
 /* A word as a field of its own. */
 static __always_inline void put_word(struct scratch *s, u32 id, u64 value)
 {
@@ -238,7 +254,7 @@ static __always_inline void put_word(struct scratch *s, u32 id, u64 value)
 __noinline int put_user_string(u32 slot, u32 id, u64 address)
 {
 	struct scratch *s = scratch_at(slot);
-	u32 at, flags = 0;
+	u32 at;
 	long n;
 
 	if (!s)
@@ -248,15 +264,7 @@ __noinline int put_user_string(u32 slot, u32 id, u64 address)
 	if (at > TAIL_MAX - FIELD_ROOM)
 		return 0;
 	n = bpf_probe_read_user_str(&s->tail[at + 8], WIRE_STRING_MAX, (void *)address);
-	if (n <= 0) {
-		flags |= WIRE_FAULT;
-		n = 0;
-	} else {
-		if (n == WIRE_STRING_MAX)
-			flags |= WIRE_CUT;
-		n--;
-	}
-	seal_field(s, at, id, flags, n);
+	seal_string(s, at, id, n);
 	return 0;
 }
 
@@ -310,7 +318,7 @@ __noinline int put_kernel_bytes(u32 slot, u32 id, u64 address, u64 len)
 __noinline int put_kernel_string(u32 slot, u32 id, u64 address)
 {
 	struct scratch *s = scratch_at(slot);
-	u32 at, flags = 0;
+	u32 at;
 	long n;
 
 	if (!s)
@@ -320,15 +328,7 @@ __noinline int put_kernel_string(u32 slot, u32 id, u64 address)
 	if (at > TAIL_MAX - FIELD_ROOM)
 		return 0;
 	n = bpf_probe_read_kernel_str(&s->tail[at + 8], WIRE_STRING_MAX, (void *)address);
-	if (n <= 0) {
-		flags |= WIRE_FAULT;
-		n = 0;
-	} else {
-		if (n == WIRE_STRING_MAX)
-			flags |= WIRE_CUT;
-		n--;
-	}
-	seal_field(s, at, id, flags, n);
+	seal_string(s, at, id, n);
 	return 0;
 }
 

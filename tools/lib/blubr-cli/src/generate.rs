@@ -7,8 +7,8 @@ use clap_complete::Shell;
 use crate::exit::Exit;
 use crate::failure::{Failure, STDOUT};
 
-/// Prints `options` (the OPTIONS section of the manual, roff), `synopsis`, `man` (a whole page), or
-/// the completions of `bash`, `zsh` or `fish`.
+/// Prints `options` (the OPTIONS section of the manual, roff), `man` (a whole page), or the completions of
+/// `bash`, `zsh` or `fish`.
 pub(crate) fn print(mut command: clap::Command, what: &str) -> Result<Exit, Failure> {
     let name = command.get_name().to_owned();
     command = command.bin_name(&name);
@@ -16,14 +16,13 @@ pub(crate) fn print(mut command: clap::Command, what: &str) -> Result<Exit, Fail
     let mut out = Vec::new();
     match what {
         "options" => sections(&command, &mut out)?,
-        "synopsis" => roff(&mut out, |page, out| page.render_synopsis_section(out), &command)?,
         "man" => roff(&mut out, |page, out| page.render(out), &command)?,
         "bash" => clap_complete::generate(Shell::Bash, &mut command, name, &mut out),
         "zsh" => clap_complete::generate(Shell::Zsh, &mut command, name, &mut out),
         "fish" => clap_complete::generate(Shell::Fish, &mut command, name, &mut out),
         _ => {
             let what = format!("cannot generate `{what}`");
-            return Err(Failure::new(what).advise("options, synopsis, man, bash, zsh or fish"));
+            return Err(Failure::new(what).advise("options, man, bash, zsh or fish"));
         }
     }
     std::io::stdout().write_all(&out).map_err(|e| Failure::io(STDOUT, &e))?;

@@ -1,13 +1,10 @@
 //! The argv that each engine executes for a RUN.
 
-use serde::Serialize;
-
 use crate::heredoc::heredoc_of;
 use crate::instruction::Instruction;
 
 /// Who executes a RUN, where that makes a difference to its argv.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Engine {
     /// Docker's classic builder (`DOCKER_BUILDKIT=0`).
     Classic,
@@ -20,7 +17,7 @@ pub enum Engine {
 }
 
 /// An argv, and the engines that make it of an instruction.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ShellCommand {
     /// All that make this one.
     pub engines: Vec<Engine>,

@@ -1,12 +1,10 @@
 //! Parser directives: the `# name=value` lines at the very top of a file.
 
-use serde::Serialize;
-
 use crate::dialect::Dialect;
 use crate::error::{ParseError, excerpt};
 
 /// One directive, in the order of the file.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Directive {
     /// `syntax`, `escape` or `check`, in lower case.
     pub name: String,

@@ -1,11 +1,9 @@
 //! `<<NAME` in RUN, COPY and ADD: which words open one, and what their bodies are.
 
-use serde::Serialize;
-
 use crate::expand::{ExpandError, Lexer, Rules};
 
 /// A heredoc of an instruction.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Heredoc {
     /// The terminator, without quotes.
     pub name: String,

@@ -1,7 +1,5 @@
 //! One instruction: its keyword, flags and words, as the engines' parsers cut them.
 
-use serde::Serialize;
-
 use crate::error::{Flaw, Places};
 use crate::gotext::{lossy, lower};
 use crate::heredoc::Heredoc;
@@ -40,8 +38,7 @@ pub fn is_keyword(word: &str) -> bool {
 }
 
 /// Where an instruction comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Origin {
     /// It stands in the file.
     #[default]
@@ -53,7 +50,7 @@ pub enum Origin {
 }
 
 /// An instruction of a Dockerfile.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Instruction {
     /// In lower case: `run`, `copy`.
     pub keyword: String,
@@ -85,13 +82,9 @@ pub struct Instruction {
     /// ONBUILD's own instruction, which a build from this image will execute.
     pub trigger: Option<Box<Instruction>>,
     /// Where the joined line comes from, for errors; offsets below are of its bytes.
-    #[serde(skip)]
     pub(crate) places: Places,
-    #[serde(skip)]
     pub(crate) flags_at: Vec<usize>,
-    #[serde(skip)]
     pub(crate) keyword_at: usize,
-    #[serde(skip)]
     pub(crate) rest_at: usize,
 }
 

@@ -1,7 +1,5 @@
 //! The file cut into instructions: continuations, comments, heredocs, stages.
 
-use serde::Serialize;
-
 use crate::check::{check, is_dockers_own};
 use crate::dialect::Dialect;
 use crate::directive::{Directive, Directives};
@@ -12,7 +10,7 @@ use crate::instruction::{Escapes, Instruction};
 use crate::limits::{FILE_BYTES_MAX, HEREDOCS_MAX, INSTRUCTIONS_MAX, LINE_BYTES_MAX};
 
 /// A whole Dockerfile.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Dockerfile {
     /// The `# name=value` lines at the top.
     pub directives: Vec<Directive>,
@@ -29,7 +27,7 @@ pub struct Dockerfile {
 }
 
 /// One stage of a build.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stage {
     /// What stands behind FROM, variables not replaced.
     pub base: String,
@@ -176,12 +174,6 @@ impl Dockerfile {
         let name = name.to_lowercase();
         let earlier = self.stages.get(..below)?;
         earlier.iter().rposition(|s| s.name.as_deref() == Some(name.as_str()))
-    }
-
-    /// The parse as JSON, for people and scripts.
-    #[must_use]
-    pub fn to_json(&self) -> serde_json::Value {
-        serde_json::to_value(self).unwrap_or_default()
     }
 }
 

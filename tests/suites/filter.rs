@@ -314,6 +314,29 @@ fn a_log_that_was_cut_off_is_filtered_and_said_to_be() {
 }
 
 #[test]
+fn a_list_of_builds_says_that_the_log_was_cut_off() {
+    let folder = Folder::new();
+    // A client of buildah: it makes the overlay and starts the runtime itself.
+    let buildah = |seq: u64, kind: &str, own: &str| event(seq, kind, 30, "/b", own);
+    let mount = r#","source":"overlay","target":"/s/overlay/1/merged","fstype":"overlay","flags":[],"lower":["/s/overlay/0/diff"],"upper":"/s/overlay/1/diff","work":"/s/overlay/1/work","ret":0"#;
+    let init = |seq: u64, kind: &str, own: &str| event(seq, kind, 31, "/c", own);
+    let lines = [
+        HEADER.to_owned(),
+        buildah(1, "process.exec", r#","exe":"/b","argv":["buildah","bud","."],"cwd":"/","gid":0"#),
+        buildah(2, "mount.mount", mount),
+        buildah(3, "process.fork", r#","child_pid":31,"child_start":3100"#),
+        init(4, "mount.pivot_root", r#","path":"/s/overlay/1/merged","put_old":".","ret":0"#),
+        init(5, "process.exec", r#","exe":"/sh","argv":["/bin/sh"],"cwd":"/","gid":0"#),
+    ];
+    let cut = folder.file("cut", lines.join("\n") + "\n{\"seq\":6,");
+    let mut command = filter(&["--build", "list"]);
+    let output = run(command.arg(&cut));
+    assert!(output.status.success(), "{}", describe(&command, &output));
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(told.contains("was cut off") && told.lines().count() == 1, "{told}");
+}
+
+#[test]
 fn what_is_no_log_is_refused_in_one_line() {
     let folder = Folder::new();
     let whole = log();

@@ -6,13 +6,13 @@ use blubr_build::{Build, Ended, NoBuild, RunKind};
 use blubr_cli::{Exit, Failure, Input, Output, printable};
 
 use crate::plan::Listing;
-use crate::select;
+use crate::{select, stream};
 
 /// Prints the builds; exit 1 if there is none.
 pub(crate) fn print(listing: &Listing) -> Result<Exit, Failure> {
     let input = Input::open(listing.log.as_deref())?;
     let name = input.name().to_owned();
-    let builds = select::find(input, &name)?;
+    let (builds, summary) = select::find(input, &name)?;
     if builds.builds.is_empty() {
         let why = if builds.orphans > 0 { NoBuild::NoClient(builds.orphans) } else { NoBuild::None };
         return Err(Failure::no(why).at(&name));
@@ -24,6 +24,7 @@ pub(crate) fn print(listing: &Listing) -> Result<Exit, Failure> {
     }
     output.write_all(text.as_bytes()).map_err(|e| Failure::io(output.name(), &e))?;
     output.commit()?;
+    stream::say_cut(&summary, &name, &listing.common);
     if builds.orphans > 0 {
         let what = format!("{} more containers ran for no client that was seen", builds.orphans);
         listing.common.note(crate::TOOL, format_args!("{name}: {what}"));

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::Path;
 
-use blubr_cli::{Exit, Failure, Input, Output, Spooled};
+use blubr_cli::{Common, Exit, Failure, Input, Output, Spooled};
 use blubr_log::{
     Compressed, Filter, LineKind, Lost, ReadError, ReadErrorKind, Reader, Source, Summary, Time, Writer,
 };
@@ -47,20 +47,24 @@ pub(crate) fn to_output(filtering: Filtering) -> Result<Exit, Failure> {
         written.output
     };
     output.commit()?;
-    if let Some(cut) = &summary.cut {
-        if cut.continued {
-            let what = "goes on in another part: give all parts, in order, as cat(1) does";
-            common.note(TOOL, format_args!("{name}: {what}"));
-            return Ok(Exit::Done);
-        }
-        let held = if cut.line == 0 {
-            "no checkpoint proves any of it".to_owned()
-        } else {
-            format!("its chain holds up to event {} (the checkpoint in line {})", cut.events, cut.line)
-        };
-        common.note(TOOL, format_args!("{name}: was cut off, it has no trailer: {held}"));
-    }
+    say_cut(&summary, &name, &common);
     Ok(Exit::Done)
+}
+
+/// Says of a log without its end how far it still holds.
+pub(crate) fn say_cut(summary: &Summary, name: &str, common: &Common) {
+    let Some(cut) = &summary.cut else { return };
+    if cut.continued {
+        let what = "goes on in another part: give all parts, in order, as cat(1) does";
+        common.note(TOOL, format_args!("{name}: {what}"));
+        return;
+    }
+    let held = if cut.line == 0 {
+        "no checkpoint proves any of it".to_owned()
+    } else {
+        format!("its chain holds up to event {} (the checkpoint in line {})", cut.events, cut.line)
+    };
+    common.note(TOOL, format_args!("{name}: was cut off, it has no trailer: {held}"));
 }
 
 /// Writes in the form that was asked for.

@@ -7,7 +7,7 @@ use blubr_build::{
     Build, Builds, FindError, Finder, Membership, Place, ProcessKey, shared_argument, steps_at,
 };
 use blubr_cli::Failure;
-use blubr_log::{Event, LineKind, Reader};
+use blubr_log::{Event, LineKind, Reader, Summary};
 
 use super::Selector;
 use crate::dockerfile::Told;
@@ -15,11 +15,15 @@ use crate::plan::What;
 use crate::stream::{Rewind, unreadable};
 
 /// The builds of a log.
-pub(crate) fn find(log: impl Read, name: &str) -> Result<Builds, Failure> {
+pub(crate) fn find(log: impl Read, name: &str) -> Result<(Builds, Summary), Failure> {
     find_told(log, name, None)
 }
 
-fn find_told(log: impl Read, name: &str, told: Option<(ProcessKey, &Told)>) -> Result<Builds, Failure> {
+fn find_told(
+    log: impl Read,
+    name: &str,
+    told: Option<(ProcessKey, &Told)>,
+) -> Result<(Builds, Summary), Failure> {
     let mut reader = Reader::new(log).map_err(|e| unreadable(name, &e))?;
     let mut finder = Finder::new(reader.header());
     if let Some((client, told)) = told {
@@ -32,7 +36,8 @@ fn find_told(log: impl Read, name: &str, told: Option<(ProcessKey, &Told)>) -> R
             LineKind::Checkpoint(_) | LineKind::Trailer(_) => {}
         }
     }
-    finder.finish().map_err(|e: FindError| Failure::new(e).at(name))
+    let builds = finder.finish().map_err(|e: FindError| Failure::new(e).at(name))?;
+    Ok((builds, reader.summary()))
 }
 
 /// Chooses what `what` says from a log that can be read again and again.
@@ -43,14 +48,14 @@ pub(crate) fn choose(
     log: &mut impl Rewind,
 ) -> Result<Chosen, Failure> {
     let none = |why: &dyn std::fmt::Display| Failure::no(why).at(name);
-    let builds = find(log.rewind()?, name)?;
+    let (builds, _) = find(log.rewind()?, name)?;
     let Some(told) = &what.dockerfile else {
         let build = builds.pick(asked).map_err(|e| none(&e))?;
         return Chosen::new(&builds, build, None, name);
     };
     let meant = builds.pick(asked).map_err(|e| none(&e))?;
     let (client, engine) = (meant.client, meant.engine_process);
-    let builds = find_told(log.rewind()?, name, Some((client, told)))?;
+    let (builds, _) = find_told(log.rewind()?, name, Some((client, told)))?;
     let same = |build: &&Build| build.client == client && build.engine_process == engine;
     let build = builds.builds.iter().find(same).ok_or_else(|| none(&"there is no such build"))?;
     let runs = what.step.map(|line| step(build, told, line, name)).transpose()?;

@@ -9,7 +9,7 @@ use blubr_attestation::trace::{Access, Direction, HostnameFrom, Network, Part, P
 use blubr_build::{Area, Build, Engine, Membership, Place, ProcessKey, RunKind, StepRun, names_outside};
 use blubr_cli::{Failure, Spooled};
 use blubr_log::event::FileClose;
-use blubr_log::{Body, Event, LineKind, Name, Reader};
+use blubr_log::{Body, Event, LineKind, Name, Reader, Time};
 
 use super::doing::{Actor, Budget, Doing, Follows, Reached, Renamed, Touch};
 use super::facts::Dockerfile;
@@ -326,7 +326,7 @@ impl<'a> Pass<'a> {
                     place,
                     access,
                     mounted,
-                    certain: is_certain(event, access),
+                    certain: is_certain(event, access, Some(of.began.time)),
                     follows: follows(event),
                 };
                 let doing = self.out.doing.entry(self.slots.of(run)).or_default();
@@ -375,6 +375,7 @@ impl<'a> Pass<'a> {
 
     /// Puts an event into a slot: what its process did.
     fn add(&mut self, actor: Actor<'_>, event: &Event<'_>, slot: Slot, run: Option<u32>) {
+        let since = run.and_then(|run| self.run(run)).map(|run| run.began.time);
         let doing = self.out.doing.entry(slot).or_default();
         if event.failed() && !is_network(event) {
             doing.counts.failed += 1;
@@ -404,7 +405,7 @@ impl<'a> Pass<'a> {
                 _ if run.is_some() && !names_outside(event) => (path, Tree::Container, true),
                 _ => (path, Tree::Host, true),
             };
-            let certain = is_certain(event, access);
+            let certain = is_certain(event, access, since);
             let follows = follows(event);
             let touch = Touch { path, place, access, mounted, certain, follows };
             doing.touch(actor, &touch, &mut self.budget);
@@ -532,12 +533,16 @@ fn named(entry: &mut Network, names: &HashMap<IpAddr, String>) {
     }
 }
 
-/// Whether a change must show in the layer.
-fn is_certain(event: &Event<'_>, access: Access) -> bool {
+/// Whether a change must show in the layer of a step that began at `since`. What was copied up and is still as it was
+/// below shows in the layers of some engines and not of others (containerd compares size and time): so neither an open for
+/// writing, nor attributes that may be what they were, nor a further link.
+fn is_certain(event: &Event<'_>, access: Access, since: Option<Time>) -> bool {
     match &event.body {
-        // With O_CREAT alone the file may have been there, and not have been changed.
-        Body::FileOpen(_) => access == Access::Write,
-        _ => matches!(access, Access::Write | Access::Create | Access::RenameTo | Access::Attributes),
+        Body::FileOpen(_) => false,
+        Body::FileClose(close) => {
+            close.mtime.zip(since).is_some_and(|(changed, since)| changed >= since)
+        }
+        _ => matches!(access, Access::Create | Access::RenameTo),
     }
 }
 

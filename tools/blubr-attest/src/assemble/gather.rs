@@ -312,7 +312,7 @@ impl<'a> Pass<'a> {
             // A helper that put its root there works on the step; who names the directory from outside clears up.
             let clearing = gone && spot.area == Area::Upper && !spot.path.ends_with(path);
             let root = spot.path == b"/" && access != Access::Read;
-            if spot.run != Some(run)
+            if !same_tree(self.build, spot.run, run)
                 || clearing
                 || root
                 || !matches!(spot.area, Area::Tree | Area::Upper)

@@ -424,6 +424,44 @@ fn a_container_of_docker_run_is_no_step() {
     holds_the_app_alone(&one_build(None, &log), &log);
 }
 
+/// `docker commit` leaves what the classic builder's steps leave, and a word of a command line (`cargo build`) makes
+/// nobody the one who asked for it.
+#[test]
+fn a_container_that_docker_commits_beside_a_build_is_no_step() {
+    require!(Root, Docker);
+    let folder = tempfile::tempdir().unwrap();
+    let (app, decoy) = (app(), decoy());
+    let engine = Engine::shared();
+    drop(engine.build_classic(decoy.path(), "commit-decoy", &[]));
+    // Transferred before: the build below sends nothing by which it would be known.
+    drop(engine.build_buildkit(app.path(), "commit-app", &[]));
+    let _word = Beside::start(Command::new("sh").args(["-c", "sleep 60; :", "sh", "build"]));
+    let script = format!(
+        "'{0}' run -d --name beside --network=host commit-decoy /bin/sh -c \
+         'echo x > /decoy-m9; /bin/busybox sleep 5; echo x > /decoy-m8' && \
+         '{0}' exec beside /bin/sh -c 'echo x > /decoy-m7' && \
+         '{0}' commit beside committed && '{0}' wait beside && '{0}' rm beside",
+        engine.client.display()
+    );
+    let mut beside = engine.docker();
+    let environment: Vec<_> =
+        beside.get_envs().map(|(key, value)| (key.to_owned(), value.map(ToOwned::to_owned))).collect();
+    beside = Command::new("sh");
+    beside.arg("-c").arg(script);
+    for (key, value) in environment {
+        if let Some(value) = value {
+            beside.env(key, value);
+        }
+    }
+    let log = folder.path().join("log.ndjson");
+    let build = engine.build_command(Builder::BuildKit, app.path(), "commit-app", &[]);
+    drop(record(&log, &at_once(&[beside, build])));
+    assert_eq!(list(&log).len(), 1);
+    let filtered = one_build(None, &log);
+    holds_the_app_alone(&filtered, &log);
+    assert!(!says_shared(&filtered));
+}
+
 #[test]
 fn an_intruder_in_the_builds_directories_is_kept() {
     require!(Root, Docker);

@@ -35,6 +35,11 @@ impl Asker<'_> {
         self.client.ended.is_some_and(|(_, ended)| ended.code == Some(0))
     }
 
+    /// It was there before the recording, and nothing but a word of its command line makes it a client.
+    pub(crate) fn is_faint(&self) -> bool {
+        self.client.is_ghost() && !self.like_another
+    }
+
     /// Whether the classic builder removes each step's container for it, as it does unless told not to.
     pub(crate) fn clears_up(&self) -> bool {
         !self.client.argv.iter().any(|word| word.starts_with(b"--rm"))

@@ -197,6 +197,19 @@ fn a_step_that_failed_is_of_no_build_that_succeeded() {
 }
 
 #[test]
+fn a_step_that_was_killed_is_of_no_build_that_succeeded() {
+    let mut log = begun(&[ONE, OTHER]);
+    run(&mut log, 41, &[40]);
+    log.run_killed(DAEMON, 51, &[40], &["/bin/sh", "-c", "make"]);
+    read(&mut log, &[51, 41]);
+    log.add(OTHER, "process.exit", r#""signal":15"#);
+    log.end(ONE);
+    let builds = log.builds();
+    assert_eq!(steps(&builds, ONE), ["41"]);
+    assert_eq!(steps(&builds, OTHER), ["51"]);
+}
+
+#[test]
 fn a_build_that_ends_in_the_middle_of_anothers_chain_shares_what_is_below() {
     let mut log = begun(&[ONE, OTHER]);
     run(&mut log, 41, &[40]);

@@ -72,9 +72,8 @@ impl Case<'_> {
         if seen.is_empty() { clients.to_vec() } else { seen }
     }
 
-    /// It was there before the recording, and nothing but a word of its command line makes it a client.
     fn is_faint(&self, client: usize) -> bool {
-        self.askers[client].client.is_ghost() && !self.askers[client].like_another
+        self.askers[client].is_faint()
     }
 
     /// The clients of each chain of a group; `None` where nothing can be decided.

@@ -37,8 +37,8 @@ pub(crate) fn can_ask(
         {
             return false;
         }
-        // And none of them failed.
-        if piece.failed() {
+        // And none of them failed or was killed.
+        if piece.came_to_nothing() {
             return false;
         }
     }
@@ -103,7 +103,10 @@ pub(crate) fn foreign_container(
             && !askers.iter().any(|asker| asker.client.key == client.key)
     });
     // The last step of a build that failed is not read either.
-    let may_have_failed = fits[&at].iter().any(|asker| !askers[*asker].succeeded());
+    let may_have_failed = fits[&at]
+        .iter()
+        .map(|asker| &askers[*asker])
+        .any(|asker| !asker.succeeded() && !asker.is_faint());
     others && !may_have_failed
 }
 

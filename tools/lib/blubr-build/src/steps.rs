@@ -43,6 +43,13 @@ impl Piece {
         self.run.kind == RunKind::Run
             && self.run.exit.is_some_and(|exit| exit.code.is_some_and(|code| code != 0))
     }
+
+    /// Its container failed or was killed, as the engine does when the client goes away: a build that succeeded has
+    /// no such step.
+    pub(crate) fn came_to_nothing(&self) -> bool {
+        self.failed()
+            || self.run.kind == RunKind::Run && self.run.exit.is_some_and(|exit| exit.signal.is_some())
+    }
 }
 
 /// Everything of one log, ready to be given out.
@@ -301,6 +308,8 @@ fn dir_piece(finder: &Finder, at: usize, lowers: &HashSet<&[u8]>, work: &mut Wor
         // the one that has been read before the next was begun is the step.
         let of = work.pieces.iter().rposition(|piece| {
             piece.maker == dir.maker
+                // BuildKit unpacks an ADD on nothing into a directory that it has mounted, and registers none anew.
+                && (piece.shape != Some(Engine::BuildKit) || dir.binds.is_empty())
                 && piece.exported.is_some_and(|seq| dir.last_write.is_some_and(|last| seq < last.seq))
                 && piece.done.is_some_and(|done| done.seq < dir.began.seq)
                 && !work.layers.iter().any(|(_, layer, _)| {
@@ -488,6 +497,7 @@ fn directory_of(finder: &Finder, source: Source) -> &Vec<u8> {
 }
 
 /// Which step's result each registered layer holds: the engine read the step's changes before it wrote the layer.
+/// BuildKit's layers are its steps' own directories: what is written anew beside them is another's (`docker commit`).
 fn register(finder: &Finder, work: &mut Work) {
     let mut taken = HashSet::new();
     let mut maybe: HashMap<Vec<u8>, Vec<usize>> = HashMap::new();
@@ -501,6 +511,7 @@ fn register(finder: &Finder, work: &mut Work) {
             .filter(|&at| {
                 let piece = &work.pieces[at];
                 piece.maker == *maker
+                    && piece.shape != Some(Engine::BuildKit)
                     && piece.exported.is_some_and(|seq| seq < written)
                     && piece.done.is_some_and(|done| done.seq < dir.began.seq)
                     && piece.registering.is_none_or(|(from, to)| {

@@ -25,6 +25,7 @@ const STRANGER: Who = Who(30, 5, 1000, 1, 1);
 #[derive(Default)]
 struct Run {
     code: u32,
+    killed: bool,
     mounted: Option<u32>,
     unshares: bool,
     /// Its mount namespace, where that is not `n`.
@@ -74,6 +75,11 @@ impl Log {
     /// One that fails.
     pub(crate) fn run_ending(&mut self, daemon: Who, n: u32, lowers: &[u32], argv: &[&str], code: u32) {
         self.run_as(daemon, n, lowers, argv, &Run { code, ..Run::default() });
+    }
+
+    /// One that is killed.
+    pub(crate) fn run_killed(&mut self, daemon: Who, n: u32, lowers: &[u32], argv: &[&str]) {
+        self.run_as(daemon, n, lowers, argv, &Run { killed: true, ..Run::default() });
     }
 
     /// One with what another step left mounted into it.
@@ -138,7 +144,9 @@ impl Log {
         self.add(init, "mount.pivot_root", &format!(r#""path":"/x/{n}/rootfs","put_old":".","ret":0"#));
         self.exec(init, argv);
         self.add(init, "file.open", r#""path":"/m","mode":"w","create":true,"ret":3"#);
-        self.add(init, "process.exit", &format!(r#""code":{}"#, how.code));
+        let end =
+            if how.killed { r#""signal":9"#.to_owned() } else { format!(r#""code":{}"#, how.code) };
+        self.add(init, "process.exit", &end);
         self.add(
             daemon,
             "mount.umount",

@@ -40,7 +40,11 @@ fn an_overlay_by_relative_names_and_symlinks_is_resolved() {
 #[test]
 fn a_bind_mount_names_its_source_and_flags() {
     require!(Root);
-    let r = script("mkdir a b; busybox mount -o bind a b; busybox mount -o remount,ro,bind b; umount b");
+    let busybox = busybox_path();
+    let r = script(&format!(
+        "mkdir a b; {0} mount -o bind a b; {0} mount -o remount,ro,bind b; umount b",
+        busybox.display()
+    ));
     let mounts: Vec<_> =
         r.of("mount.mount").into_iter().filter(|e| e["target"] == r.path("b")).collect();
     assert_eq!(mounts.len(), 2, "{mounts:#?}");
@@ -56,7 +60,7 @@ fn paths_after_chroot_are_the_container_s_and_the_root_is_named_as_before() {
     require!(Root);
     let busybox = busybox_path();
     let r = script(&format!(
-        "mkdir -p root/bin root/tmp; cp {} root/bin/busybox; busybox chroot root /bin/busybox touch /tmp/inside",
+        "mkdir -p root/bin root/tmp; cp {0} root/bin/busybox; {0} chroot root /bin/busybox touch /tmp/inside",
         busybox.display()
     ));
     let chroot = r.one("fs.chroot", "path", "root");

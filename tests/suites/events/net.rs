@@ -133,13 +133,19 @@ fn a_name_that_is_asked_for_and_its_answer_are_told() {
             server.send_to(&answer, from).unwrap();
         }
     });
-    let r = crate::recording::command(std::process::Command::new("busybox").args([
-        "nslookup",
-        "build.example",
-        &address.to_string(),
-    ]));
+    let r = crate::recording::command(
+        std::process::Command::new(blubr_tests::workload::busybox_path()).args([
+            "nslookup",
+            "build.example",
+            &address.to_string(),
+        ]),
+    );
     answering.join().unwrap();
-    let dns: Vec<_> = r.of("net.dns").into_iter().filter(|e| e["comm"] == "busybox").collect();
+    let dns: Vec<_> = r
+        .of("net.dns")
+        .into_iter()
+        .filter(|e| e["comm"].as_str().is_some_and(|comm| comm.starts_with("busybox")))
+        .collect();
     assert!(
         dns.iter().all(|e| e["qname"] == "build.example" && e["server"] == "127.83.1.1"),
         "{dns:#?}"

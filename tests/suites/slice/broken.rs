@@ -54,6 +54,8 @@ fn a_killed_recorder_leaves_what_it_had_and_every_reader_says_so() {
         attest.arg("--dockerfile").arg(context.file("Dockerfile")).arg("-o").arg(&statement).arg(source);
         let answer = run(&mut attest);
         assert!(answer.status.success(), "{}", describe(&attest, &answer));
+        let says = String::from_utf8_lossy(&answer.stderr).contains("was cut off");
+        assert_eq!(says, *source == partial, "{}", describe(&attest, &answer));
         assert_eq!(jq(".predicate.blubr_build.completeness.recording", &statement), "cut");
         let line = "[.predicate.blubr_build.steps[] | select(any(.writes[]; .path == \"/m3\")) | .lines[0]] | @csv";
         assert_eq!(jq(line, &statement), "3");

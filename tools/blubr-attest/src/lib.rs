@@ -33,7 +33,7 @@ const TOOL: &str = "blubr-attest";
 /// When it can't be done.
 pub fn run(flags: Flags) -> Result<Exit, Failure> {
     match flags.command {
-        None => assemble::run(&plan::Plan::new(flags.assemble)?),
+        None => assemble::run(&plan::Plan::new(flags.assemble)?, &flags.common),
         Some(cli::Command::Verify(args)) => verify::run(&args),
         Some(cli::Command::Show(args)) => show::run(&args, &flags.common),
         Some(cli::Command::Pae(args)) => write::pae(&args),

@@ -53,18 +53,9 @@ pub(crate) fn to_output(filtering: Filtering) -> Result<Exit, Failure> {
 
 /// Says of a log without its end how far it still holds.
 pub(crate) fn say_cut(summary: &Summary, name: &str, common: &Common) {
-    let Some(cut) = &summary.cut else { return };
-    if cut.continued {
-        let what = "goes on in another part: give all parts, in order, as cat(1) does";
-        common.note(TOOL, format_args!("{name}: {what}"));
-        return;
+    if let Some(cut) = &summary.cut {
+        common.note(TOOL, format_args!("{name}: {cut}"));
     }
-    let held = if cut.line == 0 {
-        "no checkpoint proves any of it".to_owned()
-    } else {
-        format!("its chain holds up to event {} (the checkpoint in line {})", cut.events, cut.line)
-    };
-    common.note(TOOL, format_args!("{name}: was cut off, it has no trailer: {held}"));
 }
 
 /// Writes in the form that was asked for.

@@ -19,7 +19,7 @@ use std::path::Path;
 
 use blubr_attestation::build::{BlubrBuild, Recording};
 use blubr_build::Build;
-use blubr_cli::{Exit, Failure, Input};
+use blubr_cli::{Common, Exit, Failure, Input};
 
 use crate::cli::Require;
 use crate::crosscheck;
@@ -37,10 +37,13 @@ pub mod parts {
 }
 
 /// Carries out the assembling that the plan asks for.
-pub fn run(plan: &Plan) -> Result<Exit, Failure> {
+pub fn run(plan: &Plan, common: &Common) -> Result<Exit, Failure> {
     let keys = write::Keys::read(plan)?;
     let mut log = Input::open(plan.log.as_deref())?.spool()?;
     let first = first::read(&mut log)?;
+    if let Some(cut) = &first.summary.cut {
+        common.note(TOOL, format_args!("{}: {cut}", log.name()));
+    }
     let build =
         first.builds.pick(plan.build).map_err(|error| Failure::no(error).at(log.name()))?.clone();
     not_failed(plan, &build, &first, log.name())?;

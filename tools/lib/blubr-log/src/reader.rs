@@ -82,6 +82,20 @@ pub struct Cut {
     pub continued: bool,
 }
 
+/// Says how far the log still holds.
+impl std::fmt::Display for Cut {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.continued {
+            return f.write_str("goes on in another part: give all parts, in order, as cat(1) does");
+        }
+        f.write_str("was cut off, it has no trailer: ")?;
+        if self.line == 0 {
+            return f.write_str("no checkpoint proves any of it");
+        }
+        write!(f, "its chain holds up to event {} (the checkpoint in line {})", self.events, self.line)
+    }
+}
+
 /// What a log was worth, once read to its end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Summary {

@@ -11,6 +11,7 @@ use blubr_tests::engine::{Builder, Engine};
 use blubr_tests::program::{describe, jq, run, run_on, sha256sum, stdout_of};
 use blubr_tests::record::record;
 use blubr_tests::require;
+use blubr_tests::supervise::process_folder;
 use blubr_tests::workload::Context;
 
 const DOCKERFILE: &str = "FROM scratch\nCOPY busybox /bin/busybox\n\
@@ -28,7 +29,7 @@ impl Stage {
         static SHARED: OnceLock<Stage> = OnceLock::new();
         SHARED.get_or_init(|| {
             let folder =
-                tempfile::Builder::new().prefix("blubr-attest.").tempdir_in("/var/tmp").unwrap();
+                tempfile::Builder::new().prefix("attest.").tempdir_in(process_folder()).unwrap();
             let context = Context::of_dockerfile(DOCKERFILE);
             let older = Context::of_dockerfile("FROM scratch\nCOPY busybox /bin/older\n");
             let engine = Engine::shared();

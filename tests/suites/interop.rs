@@ -12,6 +12,7 @@ use blubr_tests::keyring::Keyring;
 use blubr_tests::program::{describe, is_installed, jq, run, stdout_of, text_of};
 use blubr_tests::record::record;
 use blubr_tests::require;
+use blubr_tests::supervise::process_folder;
 use blubr_tests::workload::Context;
 
 /// A recorded build, and the folder of this suite.
@@ -25,7 +26,7 @@ impl Stage {
         static SHARED: OnceLock<Stage> = OnceLock::new();
         SHARED.get_or_init(|| {
             let folder =
-                tempfile::Builder::new().prefix("blubr-interop.").tempdir_in("/var/tmp").unwrap();
+                tempfile::Builder::new().prefix("interop.").tempdir_in(process_folder()).unwrap();
             let context = Context::of_dockerfile(
                 "FROM scratch\nCOPY busybox /bin/busybox\nRUN [\"/bin/busybox\", \"touch\", \"/m3\"]\n",
             );

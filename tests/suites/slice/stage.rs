@@ -154,28 +154,31 @@ pub fn wait_until_attached(log: &Path, recorder: &Child) {
 /// An unprivileged, busy process that calls itself dockerd.
 struct Impostor {
     child: Child,
+    /// Where that user can go: removed behind it.
+    _nest: tempfile::TempDir,
 }
 
 impl Impostor {
     fn start(folder: &Path) -> Self {
-        let nest = tempfile::Builder::new().prefix("blubr-impostor.").tempdir_in("/tmp").unwrap().keep();
-        std::fs::set_permissions(&nest, std::fs::Permissions::from_mode(0o777)).unwrap();
+        let home = tempfile::Builder::new().prefix("blubr-impostor.").tempdir_in("/tmp").unwrap();
+        let nest = home.path();
+        std::fs::set_permissions(nest, std::fs::Permissions::from_mode(0o777)).unwrap();
         let program = nest.join("dockerd");
         std::fs::copy("/bin/bash", &program).unwrap();
         let script = "echo $BASHPID > pid; while :; do echo x > impostor; /bin/cat impostor; /bin/sleep 0.02; done";
         let mut command = Command::new("setpriv");
         command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups", "--pdeathsig", "KILL"]);
-        command.arg(&program).args(["-c", script]).current_dir(&nest);
+        command.arg(&program).args(["-c", script]).current_dir(nest);
         std::fs::write(folder.join("impostor"), nest.display().to_string()).unwrap();
         let child =
             command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        let nest = nest.join("pid");
+        let pid = nest.join("pid");
         let deadline = Instant::now() + Duration::from_secs(10);
-        while !std::fs::metadata(&nest).is_ok_and(|file| file.len() > 0) {
+        while !std::fs::metadata(&pid).is_ok_and(|file| file.len() > 0) {
             assert!(Instant::now() < deadline, "the impostor does not start");
             std::thread::sleep(Duration::from_millis(20));
         }
-        Self { child }
+        Self { child, _nest: home }
     }
 }
 

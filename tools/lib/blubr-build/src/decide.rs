@@ -46,8 +46,9 @@ impl Case<'_> {
         let hard: Vec<Vec<usize>> = ends.iter().map(|end| self.fits[end].clone()).collect();
         let mut given: Vec<Vec<usize>> = vec![Vec::new(); ends.len()];
         let mut whole: BTreeSet<usize> = (0..self.askers.len()).collect();
+        let certain = self.chains.certain(self.askers, self.work);
         for group in groups(&hard) {
-            let found = self.decide_group(&ends, &hard, &group);
+            let found = self.decide_group(&ends, &hard, &certain, &group);
             if found.is_none() {
                 // Who may have lost a chain in it.
                 for at in &group {
@@ -81,23 +82,25 @@ impl Case<'_> {
         &self,
         ends: &[usize],
         hard: &[Vec<usize>],
+        certain: &BTreeMap<usize, BTreeSet<usize>>,
         group: &[usize],
     ) -> Option<Vec<Vec<usize>>> {
         if self.is_incomplete(ends, hard, group) {
             return None;
         }
-        let certain = self.chains.certain(self.askers, self.work);
+        // Of the other groups' chains nothing is asked.
         let likely = |with_faint: bool| {
-            let one = |at: usize| {
-                let sure = certain.get(&ends[at]).filter(|_| group.contains(&at));
+            let mut fits = vec![Vec::new(); ends.len()];
+            for &at in group {
+                let sure = certain.get(&ends[at]);
                 let keep = |client: &usize| {
                     self.may_end_in(*client, ends[at])
                         && sure.is_none_or(|sure| sure.contains(client))
                         && (with_faint || !self.is_faint(*client))
                 };
-                hard[at].iter().copied().filter(keep).collect::<Vec<usize>>()
-            };
-            (0..ends.len()).map(one).collect::<Vec<_>>()
+                fits[at] = hard[at].iter().copied().filter(keep).collect::<Vec<usize>>();
+            }
+            fits
         };
         let apart = |one: usize, other: usize, client: usize| self.apart(ends[one], ends[other], client);
         let everyone: BTreeSet<usize> = group

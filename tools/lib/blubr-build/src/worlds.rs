@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeSet, HashSet};
 
-/// Choices that are tried for one group before it counts as undecided.
-const TRIES_MAX: u32 = 1 << 16;
+/// Pairs of chains that are looked at for one group before it counts as undecided: 65,536 choices among 8 chains. It
+/// bounds how deep choices follow upon one another, too: no group of more than 161 chains is ever given out whole.
+const LOOKS_MAX: usize = 1 << 22;
 
 /// Chains (by index) that clients (by index) may have asked for.
 pub(crate) struct Puzzle<'r> {
@@ -20,7 +21,7 @@ impl Puzzle<'_> {
     /// order of the group; `None` where there is no such way, or too many to try.
     pub(crate) fn solve(&self, group: &[usize]) -> Option<Vec<Vec<usize>>> {
         let mut seen: Vec<HashSet<usize>> = vec![HashSet::new(); group.len()];
-        let mut tries = TRIES_MAX;
+        let mut looks = LOOKS_MAX;
         let clients: BTreeSet<usize> =
             group.iter().flat_map(|chain| self.fits[*chain].iter().copied()).collect();
         let needs: Vec<usize> = self.needs.intersection(&clients).copied().collect();
@@ -31,7 +32,7 @@ impl Puzzle<'_> {
                 }
                 let mut given: Vec<Option<usize>> = vec![None; group.len()];
                 given[at] = Some(client);
-                if self.extend(group, &needs, &mut given, &mut tries)? {
+                if self.extend(group, &needs, &mut given, &mut looks)? {
                     for (seen, client) in seen.iter_mut().zip(&given) {
                         seen.extend(client);
                     }
@@ -68,9 +69,9 @@ impl Puzzle<'_> {
         group: &[usize],
         needs: &[usize],
         given: &mut Vec<Option<usize>>,
-        tries: &mut u32,
+        looks: &mut usize,
     ) -> Option<bool> {
-        *tries = tries.checked_sub(1)?;
+        *looks = looks.checked_sub(group.len() * group.len())?;
         let mut open: Vec<(usize, Vec<usize>)> = Vec::new();
         for at in 0..group.len() {
             if given[at].is_none() {
@@ -94,7 +95,7 @@ impl Puzzle<'_> {
         };
         for client in choices {
             given[at] = Some(client);
-            if self.extend(group, needs, given, tries)? {
+            if self.extend(group, needs, given, looks)? {
                 return Some(true);
             }
         }
@@ -187,6 +188,12 @@ mod tests {
         let clients: Vec<usize> = (0..11).collect();
         let fits: Vec<&[usize]> = (0..12).map(|_| clients.as_slice()).collect();
         assert_eq!(solve(&fits, ONE_EACH, &[]), None);
+    }
+
+    #[test]
+    fn a_group_as_large_as_a_log_may_make_it_is_no_answer_and_ends() {
+        let fits: Vec<&[usize]> = (0..100_000).map(|_| [0].as_slice()).collect();
+        assert_eq!(solve(&fits, ANY, &[]), None);
     }
 
     #[test]

@@ -268,22 +268,28 @@ __noinline int put_user_string(u32 slot, u32 id, u64 address)
 	return 0;
 }
 
-/* `len` bytes of the caller's memory, of which no more than WIRE_PAYLOAD_MAX are taken. */
-__noinline int put_user_bytes(u32 slot, u32 id, u64 address, u64 len)
+/* `len` bytes at `address`, of the caller's memory or of the kernel's, of which no more than `max` are taken, where there
+ * is still room for them. The last two are constants to the compiler. */
+static __always_inline int put_bytes(u32 slot, u32 id, u64 address, u64 len, u32 max, bool user)
 {
 	struct scratch *s = scratch_at(slot);
 	u32 at, flags = 0;
+	long failed;
 
 	if (!s)
 		return 0;
 	at = s->used;
 	asm volatile("" : "+r"(at));
-	if (at > TAIL_MAX - FIELD_ROOM)
+	if (at > TAIL_MAX - max - 16)
 		return 0;
-	if (len > WIRE_PAYLOAD_MAX)
+	if (len > max)
 		flags |= WIRE_CUT;
-	CLAMP(len, WIRE_PAYLOAD_MAX);
-	if (bpf_probe_read_user(&s->tail[at + 8], len, (void *)address)) {
+	CLAMP(len, max);
+	if (user)
+		failed = bpf_probe_read_user(&s->tail[at + 8], len, (void *)address);
+	else
+		failed = bpf_probe_read_kernel(&s->tail[at + 8], len, (void *)address);
+	if (failed) {
 		flags |= WIRE_FAULT;
 		len = 0;
 	}
@@ -291,27 +297,16 @@ __noinline int put_user_bytes(u32 slot, u32 id, u64 address, u64 len)
 	return 0;
 }
 
-/* `len` bytes of the kernel's, no more than WIRE_PAYLOAD_MAX. */
+/* Of the caller's memory, up to WIRE_PAYLOAD_MAX bytes. */
+__noinline int put_user_bytes(u32 slot, u32 id, u64 address, u64 len)
+{
+	return put_bytes(slot, id, address, len, WIRE_PAYLOAD_MAX, true);
+}
+
+/* Of the kernel's, up to WIRE_PAYLOAD_MAX bytes. */
 __noinline int put_kernel_bytes(u32 slot, u32 id, u64 address, u64 len)
 {
-	struct scratch *s = scratch_at(slot);
-	u32 at, flags = 0;
-
-	if (!s)
-		return 0;
-	at = s->used;
-	asm volatile("" : "+r"(at));
-	if (at > TAIL_MAX - FIELD_ROOM)
-		return 0;
-	if (len > WIRE_PAYLOAD_MAX)
-		flags |= WIRE_CUT;
-	CLAMP(len, WIRE_PAYLOAD_MAX);
-	if (bpf_probe_read_kernel(&s->tail[at + 8], len, (void *)address)) {
-		flags |= WIRE_FAULT;
-		len = 0;
-	}
-	seal_field(s, at, id, flags, len);
-	return 0;
+	return put_bytes(slot, id, address, len, WIRE_PAYLOAD_MAX, false);
 }
 
 /* A NUL-terminated string of the kernel's. */

@@ -75,24 +75,7 @@ static __always_inline void process_fork(u32 slot, struct task_struct *t, struct
 /* argv of the program that has just begun, whole up to WIRE_ARGV_MAX. */
 __noinline int put_argv(u32 slot, u64 start, u64 len)
 {
-	struct scratch *s = scratch_at(slot);
-	u32 at, flags = 0;
-
-	if (!s)
-		return 0;
-	at = s->used;
-	asm volatile("" : "+r"(at));
-	if (at > TAIL_MAX - WIRE_ARGV_MAX - 16)
-		return 0;
-	if (len > WIRE_ARGV_MAX)
-		flags |= WIRE_CUT;
-	CLAMP(len, WIRE_ARGV_MAX);
-	if (bpf_probe_read_user(&s->tail[at + 8], len, (void *)start)) {
-		flags |= WIRE_FAULT;
-		len = 0;
-	}
-	seal_field(s, at, WIRE_F_ARGV, flags, len);
-	return 0;
+	return put_bytes(slot, WIRE_F_ARGV, start, len, WIRE_ARGV_MAX, true);
 }
 
 static __always_inline void process_exec(u32 slot, struct task_struct *t, struct linux_binprm *bprm)

@@ -156,7 +156,9 @@ fn a_table_has_a_row_for_each_event_and_is_no_log() {
     let script =
         "set -o pipefail; \"$1\" --format csv --cgroup /a \"$2\" | true; exit \"${PIPESTATUS[0]}\"";
     let output = run(closed.args(["-c", script, "bash"]).arg(bins::path("blubr-filter")).arg(&log));
-    assert!(output.stderr.is_empty(), "{}", describe(&closed, &output));
+    // Of this log, which has no trailer, it may have come to say so before its reader was gone.
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.lines().all(|line| line.contains("was cut off")), "{}", describe(&closed, &output));
 }
 
 fn seqs(log: &Path) -> String {

@@ -331,3 +331,51 @@ fn the_number_of_a_namespace_that_is_gone_says_nothing() {
     log.end(ONE);
     assert_eq!(steps(&log.builds(), ONE), ["41"], "the container is seen to enter its own tree");
 }
+
+fn begin_layer(log: &mut Log, dir: u32) {
+    let own = format!(r#""path":"/s/overlay2/l/S{dir}","target":"../{dir}/diff","ret":0"#);
+    log.add(DAEMON, "file.symlink", &own);
+}
+
+/// A helper writes one file into a layer.
+fn fill_layer(log: &mut Log, dir: u32, path: &str) {
+    let helper = Who(dir * 10, DAEMON.0, 0, 1, dir);
+    log.fork(DAEMON, helper);
+    log.add(helper, "ns.unshare", r#""namespaces":["mnt"],"ret":0"#);
+    let own = format!(r#""path":"/s/overlay2/{dir}/diff","put_old":".","ret":0"#);
+    log.add(helper, "mount.pivot_root", &own);
+    log.add(helper, "file.open", &format!(r#""path":"{path}","mode":"w","create":true,"ret":3"#));
+    log.add(helper, "file.close", &format!(r#""path":"{path}","size":7"#));
+    log.end(helper);
+}
+
+#[test]
+fn layers_with_equal_names_in_other_folders_are_told_apart() {
+    // The classic builder's COPY on nothing: a helper writes it into a layer, the engine reads that, and a helper
+    // writes what was read into a layer anew.
+    let below = |paths: [&str; 2]| {
+        let mut log = begun(&[ONE]);
+        let copies = [41, 51].into_iter().zip(paths);
+        copies.clone().for_each(|(dir, _)| begin_layer(&mut log, dir));
+        copies.clone().for_each(|(dir, path)| fill_layer(&mut log, dir, path));
+        for (dir, path) in copies {
+            let own = format!(r#""path":"/s/overlay2/{dir}/diff{path}","mode":"r","size":7,"ret":7"#);
+            log.add(DAEMON, "file.open", &own);
+        }
+        let registered = [61, 71].into_iter().zip(paths);
+        registered.clone().for_each(|(dir, _)| begin_layer(&mut log, dir));
+        registered.for_each(|(dir, path)| fill_layer(&mut log, dir, path));
+        run(&mut log, 42, &[61]);
+        run(&mut log, 52, &[71]);
+        // A build that failed may have left several ends.
+        fail(&mut log, ONE);
+        let builds = log.builds();
+        let runs = &of(&builds, ONE).runs;
+        let names = steps(&builds, ONE);
+        assert_eq!(names, ["41", "51", "42", "52"]);
+        let below = |at: usize| runs[at].below.iter().map(|id| names[*id as usize].clone());
+        [below(2).collect::<Vec<_>>(), below(3).collect()]
+    };
+    assert_eq!(below(["/bin/x", "/other/x"]), [["41"], ["51"]]);
+    assert!(below(["/bin/x", "/bin/x"]).iter().all(Vec::is_empty), "either may have left either");
+}

@@ -85,7 +85,7 @@ pub(crate) struct Overlay {
     pub(crate) registered: Option<u64>,
     /// What was mounted into its containers (RUN --mount=from).
     pub(crate) mounted: HashSet<Source>,
-    /// Names (without directories) and sizes of the files that the engine read out of it.
+    /// Names (below it) and sizes of the files that the engine read out of it.
     pub(crate) export_names: Vec<(Vec<u8>, u64)>,
     /// As of [`Dir`].
     pub(crate) copied: Vec<(usize, Vec<u8>)>,
@@ -139,7 +139,7 @@ pub(crate) struct Dir {
     pub(crate) reads: Vec<(u64, Vec<u8>, u64)>,
     /// Files that were copied into it, each read by the thread that then wrote.
     pub(crate) copied: Vec<(usize, Vec<u8>)>,
-    /// Names (without directories) and sizes of files that a helper wrote into it.
+    /// Names (below it) and sizes of files that a helper wrote into it.
     pub(crate) written: Vec<(Vec<u8>, u64)>,
     pub(crate) file_count: u64,
     /// Where else it was mounted, read only, to be copied from.
@@ -1101,7 +1101,7 @@ impl Finder {
                         if let Some(size) = size
                             && overlay.export_names.len() < EXPORTS_MAX
                         {
-                            overlay.export_names.push((base(&name).to_vec(), size));
+                            overlay.export_names.push((name.clone(), size));
                         }
                     }
                     Source::Dir(dir) => {
@@ -1164,7 +1164,7 @@ impl Finder {
         if let Some(size) = close.size
             && written.len() < COPIED_MAX
         {
-            written.push((base(name).to_vec(), size));
+            written.push((name.to_vec(), size));
         }
         let Source::Dir(index) = place else { return };
         let dir = &mut self.dirs[index];

@@ -399,7 +399,9 @@ fn copied(finder: &Finder, copy: &Copy<'_>) -> Vec<(usize, u64)> {
             let same = in_time
                 .filter(|(_, name, size)| {
                     let name = crate::path::base(name);
-                    copy.written.iter().any(|(wrote, bytes)| wrote == name && bytes == size)
+                    copy.written
+                        .iter()
+                        .any(|(wrote, bytes)| crate::path::base(wrote) == name && bytes == size)
                 })
                 .map(|(_, _, size)| (at, *size));
             let same: Vec<_> = same.collect();
@@ -604,9 +606,7 @@ fn same_files(finder: &Finder, work: &Work, dir: &Dir, fits: Vec<usize>) -> Vec<
             overlay
                 .is_some_and(|names| names.iter().any(|(known, bytes)| known == name && bytes == size))
                 || reads.is_some_and(|reads| {
-                    reads
-                        .iter()
-                        .any(|(_, known, bytes)| crate::path::base(known) == name && bytes == size)
+                    reads.iter().any(|(_, known, bytes)| known == name && bytes == size)
                 })
         })
     };

@@ -354,20 +354,38 @@ struct held_context {
 	struct scratch *s;
 	u64 slots;
 	u64 file;
+	/* Of an exec the descriptors that it closes, or 0: another keeps the file open. */
+	u64 only;
 	u32 fd;
+	/* Descriptors that count: from `from` on, and before `below`. */
 	u32 from;
+	u32 below;
 	u32 found;
 };
+
+/* Of the 64 descriptors from `base` on those that are not below `first`. */
+static __always_inline u64 bits_from(u32 first, u32 base)
+{
+	if (first <= base)
+		return ~0ull;
+	return first - base < 64 ? ~0ull << (first - base) : 0;
+}
 
 static long held_piece(u32 piece, struct held_context *context)
 {
 	struct scratch *s = context->s;
 	u32 i, base = piece * 64;
+	u64 only = ~0ull, counts;
 
+	if (context->only)
+		bpf_probe_read_kernel(&only, sizeof(only), (void *)(context->only + 8 * (u64)piece));
+	/* Which of these 64 count: in one word, so that the loop has little to decide. */
+	counts = bits_from(context->from, base) | ~bits_from(context->below, base) | ~only;
+	counts &= bits_from(context->fd + 1, base) | ~bits_from(context->fd, base);
 	if (bpf_probe_read_kernel(s->files, sizeof(s->files), (void *)(context->slots + 8 * (u64)base)))
 		return 1;
 	for (i = 0; i < 64; i++) {
-		if (s->files[i] == context->file && base + i != context->fd && base + i >= context->from) {
+		if (s->files[i] == context->file && ((counts >> i) & 1)) {
 			context->found = 1;
 			return 1;
 		}
@@ -412,8 +430,6 @@ static __always_inline void file_for_writing(struct scratch *s, u32 slot, struct
 
 struct files_context {
 	struct scratch *s;
-	/* All go: of several for one open file the last tells. */
-	u32 closing;
 	/* Only those that an exec closes: 0 or the address of close_on_exec. */
 	u64 only;
 	struct file **slots;
@@ -436,9 +452,12 @@ static long files_bit(u32 bit, struct files_context *context)
 	if (fd < context->first || fd > context->last)
 		return 0;
 	bpf_probe_read_kernel(&file, sizeof(file), &context->slots[fd]);
-	if (context->closing && is_for_writing(file)) {
+	/* All go: of several for one open file the last tells, and none where one stays. */
+	if (is_for_writing(file)) {
 		struct held_context held = { .s = context->s, .file = (u64)file, .fd = fd, .from = fd + 1 };
 
+		held.below = context->first;
+		held.only = context->only;
 		held.slots = (u64)context->slots;
 		bpf_loop(context->pieces, held_piece, &held, 0);
 		if (held.found)
@@ -470,7 +489,7 @@ static long files_word(u32 index, struct files_context *context)
 /* Descriptors first..last of `t` that are regular files open for writing, or of these what an exec
  * closes; the head must be filled. */
 static __always_inline void each_file_for_writing(u32 slot, struct task_struct *t, u32 first, u32 last,
-						  bool on_exec, bool closing)
+						  bool on_exec)
 {
 	struct files_context context = {};
 	struct files_struct *files = t->files;
@@ -484,7 +503,6 @@ static __always_inline void each_file_for_writing(u32 slot, struct task_struct *
 	context.slots = table->fd;
 	context.open_fds = (u64)table->open_fds;
 	context.only = on_exec ? (u64)table->close_on_exec : 0;
-	context.closing = closing;
 	context.pieces = table->max_fds / 64 > HELD_PIECES_MAX ? HELD_PIECES_MAX : table->max_fds / 64;
 	context.slot = slot;
 	context.first = first;
@@ -520,7 +538,7 @@ __noinline int on_close_range(u32 slot, u32 first, u32 last)
 		return 0;
 	begin(s, WIRE_FILE_CLOSE, bpf_get_current_task_btf());
 	s->head.nr = s->nr;
-	each_file_for_writing(slot, bpf_get_current_task_btf(), first, last, false, false);
+	each_file_for_writing(slot, bpf_get_current_task_btf(), first, last, false);
 	return 0;
 }
 

@@ -132,7 +132,7 @@ static __always_inline void process_prepare_exec(u32 slot, struct task_struct *t
 	if (!s)
 		return;
 	begin(s, WIRE_FILE_CLOSE, t);
-	each_file_for_writing(slot, t, 0, ~0u, true, false);
+	each_file_for_writing(slot, t, 0, ~0u, true);
 }
 
 /* At the end of the last thread: its descriptors close with it, and no call says so. */
@@ -147,7 +147,7 @@ static __always_inline void process_exit(u32 slot, struct task_struct *t)
 		return;
 	begin(s, WIRE_FILE_CLOSE, t);
 	if (t->files && t->files->count.counter == 1)
-		each_file_for_writing(slot, t, 0, ~0u, false, true);
+		each_file_for_writing(slot, t, 0, ~0u, false);
 	begin(s, WIRE_PROCESS_EXIT, t);
 	/* As wait_task_zombie (kernel/exit.c) does. */
 	if (signal->flags & SIGNAL_GROUP_EXIT)
@@ -168,7 +168,7 @@ static __always_inline void process_exists(u32 slot, struct task_struct *t)
 	if (!s || t->pid != t->tgid)
 		return;
 	begin(s, WIRE_EXISTS_FILE, t);
-	each_file_for_writing(slot, t, 0, ~0u, false, true);
+	each_file_for_writing(slot, t, 0, ~0u, false);
 	begin(s, WIRE_PROCESS_EXISTS, t);
 	body = (struct wire_exists *)s->body;
 	body->gid = t->cred->gid.val;

@@ -239,3 +239,13 @@ fn the_newest_calls_are_told() {
     let chmod = r.one("file.chmod", "path", "f");
     assert_eq!((&chmod["mode"], &chmod["ret"]), (&json!("0604"), &json!(said["fchmodat2"][0])));
 }
+
+#[test]
+fn a_file_that_another_descriptor_keeps_open_is_not_closed_by_an_exec() {
+    require!(Root);
+    // Perl's own descriptor is closed by the exec, standard output stays.
+    let r = script("perl -e 'open(F, \">f\"); open(STDOUT, \">&F\"); exec \"/bin/true\"'");
+    let closes = r.all("file.close", "f");
+    assert_eq!(closes.len(), 1, "{closes:#?}");
+    assert_eq!(closes[0]["comm"], "true");
+}

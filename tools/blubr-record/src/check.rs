@@ -53,8 +53,12 @@ fn describe(plan: &Plan, out: &mut Vec<u8>) -> io::Result<bool> {
 
 /// Loads the probes, which is the only way to know.
 fn describe_probes(plan: &Plan, layout: Layout, out: &mut Vec<u8>) -> io::Result<bool> {
-    let options =
-        Options { own_pid: std::process::id(), ring_bytes: plan.ring_bytes, no_failed: plan.no_failed };
+    let options = Options {
+        own_pid: std::process::id(),
+        ring_bytes: plan.ring_bytes,
+        no_failed: plan.no_failed,
+        without: plan.without_probes.clone(),
+    };
     let loaded = backend::load(&options).and_then(|(mut loaded, _, _)| {
         loaded.attach()?;
         Ok(loaded)

@@ -55,6 +55,11 @@ pub struct Flags {
     #[arg(long, value_name = "SIZE|AGE", requires = "rotate")]
     pub keep: Option<String>,
 
+    /// Leave a probe out, by its name in the header's hooks: what it would have told is in not_covered. For tests of what
+    /// such a log is worth
+    #[arg(long, value_name = "NAME", hide = true)]
+    pub without_probe: Vec<String>,
+
     /// What every tool has.
     #[command(flatten)]
     pub common: Common,

@@ -104,6 +104,12 @@ pub fn not_covered(
     }
     for (hook, why) in refused {
         let what = match *hook {
+            "sys_exit" => "net.connect and every other event of a system call, but for file.close",
+            "sys_enter" => "file.close, and paths as they were at a call's entry",
+            "sched_process_fork" => "process.fork",
+            "sched_process_exec" => "process.exec",
+            "sched_process_exit" => "process.exit, and file.close at a process's end",
+            "cgroup_mkdir" | "cgroup_rename" => "cgroup, of groups that are made or renamed",
             "inet_sock_set_state" => "net.close",
             "sched_prepare_exec" => "file.close at exec, and the ids before a setuid exec",
             "signal_generate" => "watch.kill",

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use blubr_cli::{Common, Failure};
 
+use crate::backend;
 use crate::cli::Flags;
 use crate::copies;
 use crate::parts::Keep;
@@ -62,6 +63,8 @@ pub struct Plan {
     pub checkpoints_to: Option<copies::To>,
     /// The log is written in parts.
     pub rotate: Option<Rotate>,
+    /// Probes that are left out.
+    pub without_probes: Vec<String>,
     /// The command; empty for a monitor.
     pub command: Vec<OsString>,
     /// What every tool has.
@@ -88,6 +91,7 @@ impl Plan {
             spill: spill(flags.spill, &flags.spill_max)?,
             checkpoints_to: flags.checkpoints_to.map(copies_to),
             rotate: rotate(flags.rotate.as_deref(), flags.keep.as_deref())?,
+            without_probes: without_probes(flags.without_probe)?,
             output,
             no_failed: flags.no_failed,
             fail_on_loss: flags.fail_on_loss,
@@ -108,6 +112,15 @@ fn spill(folder: Option<PathBuf>, max: &str) -> Result<Option<SpillPlan>, Failur
     let folder = folder.or_else(|| std::env::var_os("TMPDIR").map(PathBuf::from));
     let folder = folder.unwrap_or_else(|| PathBuf::from("/var/tmp"));
     Ok((bytes_max > 0).then_some(SpillPlan { folder, bytes_max, asked }))
+}
+
+fn without_probes(names: Vec<String>) -> Result<Vec<String>, Failure> {
+    let known: Vec<&str> = backend::HOOKS.iter().map(|(name, _, _)| *name).collect();
+    match names.iter().find(|name| !known.contains(&name.as_str())) {
+        Some(name) => Err(Failure::new(format!("--without-probe {name}: there is no such probe"))
+            .advise(format!("one of {}", known.join(", ")))),
+        None => Ok(names),
+    }
 }
 
 /// A number is a descriptor; a file of that name is ./3.
@@ -189,6 +202,12 @@ mod tests {
         }
         assert!(rotate(Some("1K"), None).is_err() && rotate(Some("1G"), Some("x")).is_err());
         assert!(rotate(None, None).unwrap().is_none());
+    }
+
+    #[test]
+    fn only_a_probe_that_there_is_can_be_left_out() {
+        assert!(without_probes(vec!["blubr_exec".to_owned(), "blubr_exit".to_owned()]).is_ok());
+        assert!(without_probes(vec!["blubr_exec".to_owned(), "exec".to_owned()]).is_err());
     }
 
     #[test]

@@ -113,6 +113,7 @@ fn begin(
         own_pid: std::process::id(),
         ring_bytes: plan.ring_bytes,
         no_failed: plan.no_failed,
+        without: plan.without_probes.clone(),
     };
     let refused = |e: backend::LoadError| {
         not_recorded(&e).advise("blubr-record --check says what this host lacks")

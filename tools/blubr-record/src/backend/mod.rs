@@ -2,4 +2,4 @@
 
 mod tracepoint;
 
-pub use tracepoint::{LoadError, Loaded, Loss, LossTable, Options, load};
+pub use tracepoint::{HOOKS, LoadError, Loaded, Loss, LossTable, Options, load};

@@ -32,7 +32,7 @@ pub const HOOKS: [(&str, &str, bool); 13] = [
 const RING_HOOKS: [&str; 2] = ["blubr_ring_submit", "blubr_ring_complete"];
 
 /// What is fixed before the programs are verified.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Options {
     /// Our own process, in the initial pid namespace: it is left out of the record.
     pub own_pid: u32,
@@ -40,7 +40,12 @@ pub struct Options {
     pub ring_bytes: u32,
     /// Leave out calls that failed.
     pub no_failed: bool,
+    /// Probes of [`HOOKS`] that are not to be attached.
+    pub without: Vec<String>,
 }
+
+/// Why a probe that was left out is not there.
+const LEFT_OUT: &str = "left out as asked (--without-probe)";
 
 /// Why the probes are not in place.
 #[derive(Debug, thiserror::Error)]
@@ -130,6 +135,10 @@ pub fn load(options: &Options) -> Result<(Loaded, RingBuf<MapData>, LossTable), 
     let loss = PerCpuArray::try_from(loss).map_err(|e| LoadError::Object(e.into()))?;
     let mut loaded = Loaded { ebpf, attached: Vec::new(), refused: Vec::new() };
     for (name, tracepoint, needed) in HOOKS {
+        if options.without.iter().any(|left_out| left_out == name) {
+            loaded.refused.push((tracepoint, LEFT_OUT.to_owned()));
+            continue;
+        }
         if let Err(reason) = loaded.verify(name, tracepoint, &btf) {
             if needed {
                 return Err(LoadError::Program { name, tracepoint, reason });

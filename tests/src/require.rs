@@ -25,6 +25,8 @@ pub enum Prerequisite {
     I386,
     /// strace.
     Strace,
+    /// git.
+    Git,
     /// A registry without the referrers API (docker-registry), one with it (ferro-oci-server), and skopeo.
     Registry,
 }
@@ -42,6 +44,7 @@ impl Prerequisite {
             Self::Compiler => "compiler",
             Self::I386 => "i386",
             Self::Strace => "strace",
+            Self::Git => "git",
             Self::Registry => "registry",
         }
     }
@@ -68,6 +71,7 @@ impl Prerequisite {
             Self::Compiler => lacks(&["cc"]),
             Self::I386 => lacks(&["as", "ld"]).or_else(i386_missing),
             Self::Strace => lacks(&["strace"]),
+            Self::Git => lacks(&["git"]),
             Self::Registry => lacks(&["docker-registry", "skopeo"]).or_else(|| {
                 tool("ferro-oci-server")
                     .is_none()

@@ -14,8 +14,6 @@ mod log;
 mod mount;
 #[path = "events/net.rs"]
 mod net;
-#[path = "events/oracle.rs"]
-mod oracle;
 #[path = "events/passing.rs"]
 mod passing;
 #[path = "events/process.rs"]

@@ -66,26 +66,3 @@ fn the_calls_of_a_32_bit_program_are_told() {
         assert!(!std::path::Path::new(&r.path(gone)).exists(), "{gone}");
     }
 }
-
-#[test]
-fn strace_sees_as_many_calls_of_a_32_bit_program() {
-    require!(Root, I386, Strace);
-    let program = assembled("i386");
-    let calls = "trace=open,openat,mkdir,rename,link,chmod,chown,truncate64,fallocate,utimes,setxattr,\
-                 unlinkat,rmdir,connect,sendmsg";
-    let mut traced = Command::new("strace");
-    traced.args(["-qq", "-o", "strace.out", "-e", &calls.replace(' ', "")]).arg(&program.path);
-    let r = command(&traced);
-    let text = std::fs::read_to_string(r.folder.path().join("strace.out")).unwrap();
-    let seen = text.lines().filter(|line| line.contains(") = ") || line.contains(")  ")).count();
-    let told = |e: &&Value| {
-        e["comm"] == "i386"
-            && e.get("ret").is_some()
-            && e["type"].as_str().is_some_and(|kind| {
-                kind.starts_with("file.") || matches!(kind, "net.connect" | "net.send")
-            })
-    };
-    // strace opens its own output before it becomes the program; that is comm strace.
-    assert_eq!(r.lines.iter().filter(told).count(), seen, "{text}");
-    assert!(seen >= 17, "{text}");
-}

@@ -1,0 +1,568 @@
+//! What the log must say of the calls that strace saw.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use blubr_tests::program::{run_on, text_of};
+
+use crate::facts::{Fact, Facts, list};
+use crate::files::Files;
+use crate::strace::{Call, Line, Ret, bytes, inside, number, tag, tag_path, value};
+
+/// Calls of strace's classes %file, %process and %network that have no event, each group with what the log's format
+/// says of them. The list is printed by each run with how often each was passed over.
+pub const WITHOUT_EVENT: &[(&str, &[&str])] = &[
+    (
+        "only asks: nothing is opened, changed or reached",
+        &[
+            "access",
+            "faccessat",
+            "faccessat2",
+            "stat",
+            "stat64",
+            "lstat",
+            "lstat64",
+            "fstat",
+            "fstat64",
+            "fstatat64",
+            "newfstatat",
+            "statx",
+            "statfs",
+            "statfs64",
+            "fstatfs",
+            "readlink",
+            "readlinkat",
+            "getcwd",
+            "getxattr",
+            "lgetxattr",
+            "fgetxattr",
+            "listxattr",
+            "llistxattr",
+            "flistxattr",
+            "name_to_handle_at",
+            "inotify_add_watch",
+            "getsockname",
+            "getpeername",
+            "getsockopt",
+            "wait4",
+            "waitid",
+            "waitpid",
+            "oldstat",
+            "oldfstat",
+            "statmount",
+            "uselib",
+            "swapon",
+        ],
+    ),
+    ("moves what later relative names mean: those names are compared", &["chdir", "fchdir"]),
+    (
+        "an end of a socket that reaches nobody yet, or sets how: the contract has connect, accept, bind, listen and send",
+        &["socket", "socketpair", "setsockopt", "shutdown"],
+    ),
+    (
+        "payload of what is open already: the contract has no event for single reads and writes",
+        &["recvfrom", "recvmsg", "recvmmsg", "mmap", "sendfile"],
+    ),
+    (
+        "signals: the contract has those to the recorder, of which suites/events/watch.rs asks",
+        &["kill", "tkill", "tgkill", "rt_sigqueueinfo", "pidfd_send_signal"],
+    ),
+    ("the end of a thread: the process's end is compared", &["exit", "exit_group"]),
+    (
+        "descriptors doubled or marked: the file's open and last close are compared",
+        &["dup", "dup2", "dup3", "fcntl", "fcntl64", "memfd_create", "close", "close_range"],
+    ),
+    ("detached, not yet anywhere: move_mount says where, and is compared", &["fspick"]),
+    (
+        "a ring: what it is asked is told with its results, which suites/events/io_uring.rs compares with the program's own",
+        &["io_uring_setup", "io_uring_enter", "io_uring_register"],
+    ),
+    (
+        "of a thread's own state",
+        &["arch_prctl", "prctl", "prlimit64", "set_tid_address", "pidfd_open", "vhangup"],
+    ),
+];
+
+/// What the calls are, and the threads that made them: thread to process.
+pub struct Expected {
+    pub facts: Facts,
+    pub threads: BTreeMap<i64, i64>,
+    /// Calls without an event, counted.
+    pub passed_over: BTreeMap<String, u64>,
+    errnos: BTreeMap<String, i64>,
+}
+
+/// What a process takes from its parent.
+#[derive(Clone)]
+struct Process {
+    pid: i64,
+    cwd: Vec<u8>,
+    /// Where its root lies for strace.
+    root: Vec<u8>,
+    files: Files,
+    /// File systems on their way by the new calls: descriptor to type.
+    mounts: BTreeMap<i64, mount::Pending>,
+    told: BTreeSet<(i64, String)>,
+}
+
+/// What the calls of `root` and its descendants, begun in `cwd`, must be in the log.
+pub fn of_strace(lines: &BTreeMap<i64, Vec<Line>>, root: i64, cwd: &Path) -> Expected {
+    let mut expected = Expected {
+        facts: Facts::new(),
+        threads: BTreeMap::new(),
+        passed_over: BTreeMap::new(),
+        errnos: errnos(),
+    };
+    let first = Process {
+        pid: root,
+        cwd: cwd.as_os_str().as_bytes().to_vec(),
+        root: Vec::new(),
+        files: Files::default(),
+        mounts: BTreeMap::new(),
+        told: BTreeSet::new(),
+    };
+    let mut waiting = vec![(root, first)];
+    while let Some((thread, process)) = waiting.pop() {
+        waiting.extend(expected.thread(lines, thread, process));
+    }
+    let known: BTreeSet<_> = expected.threads.keys().copied().collect();
+    let written: BTreeSet<_> = lines.keys().copied().collect();
+    assert_eq!(known, written, "strace wrote of threads that no call began");
+    expected
+}
+
+/// errno's names, as the C compiler has them, and those that only the kernel and strace know (include/linux/errno.h).
+fn errnos() -> BTreeMap<String, i64> {
+    let mut compiler = Command::new("cc");
+    compiler.args(["-E", "-dM", "-x", "c", "-"]);
+    let text = run_on(&mut compiler, b"#include <errno.h>\n").stdout;
+    let text = String::from_utf8(text).unwrap();
+    let defined = text.lines().filter_map(|line| {
+        let (name, number) = line.strip_prefix("#define ")?.split_once(' ')?;
+        Some((name.to_owned(), number.parse().ok()?))
+    });
+    let own = [("ERESTARTSYS", 512), ("ERESTARTNOINTR", 513), ("ERESTARTNOHAND", 514)];
+    defined.chain(own.map(|(name, number)| (name.to_owned(), number))).collect()
+}
+
+impl Expected {
+    fn fact(&mut self, thread: i64, fact: Fact) {
+        self.facts.entry(thread).or_default().push(fact.text());
+    }
+
+    fn thread(
+        &mut self,
+        lines: &BTreeMap<i64, Vec<Line>>,
+        thread: i64,
+        mut process: Process,
+    ) -> Vec<(i64, Process)> {
+        assert!(self.threads.insert(thread, process.pid).is_none(), "{thread} was begun twice");
+        let mut children = Vec::new();
+        for line in lines.get(&thread).into_iter().flatten() {
+            match line {
+                Line::Call(call) => children.extend(self.call(thread, &mut process, call)),
+                Line::Ended { code, signal } if thread == process.pid => {
+                    self.closed(thread, process.files.all());
+                    let signal = signal.as_ref().map(|name| {
+                        text_of(Command::new("bash").args(["-c", &format!("kill -l {name}")]))
+                    });
+                    let exit = Fact::new("process.exit").maybe("code", *code).maybe("signal", signal);
+                    self.fact(thread, exit);
+                }
+                Line::Ended { .. } => {}
+            }
+        }
+        children
+    }
+
+    fn closed(&mut self, thread: i64, paths: Vec<Vec<u8>>) {
+        for path in paths {
+            self.fact(thread, Fact::new("file.close").bytes("path", &path));
+        }
+    }
+
+    fn ret(&self, call: &Call) -> Option<i64> {
+        match &call.ret {
+            Ret::Number(number, _) => Some(*number),
+            Ret::Failed(name) => {
+                Some(-*self.errnos.get(name).unwrap_or_else(|| panic!("no errno {name}")))
+            }
+            Ret::None => None,
+        }
+    }
+
+    /// Adds what a call must be in the log; gives the thread that it began.
+    fn call(&mut self, thread: i64, p: &mut Process, call: &Call) -> Option<(i64, Process)> {
+        p.see(call);
+        if matches!(call.name.as_str(), "clone" | "clone3" | "fork" | "vfork") {
+            return self.clone(thread, p, call);
+        }
+        let ret = self.ret(call);
+        self.descriptors(thread, p, call);
+        if WITHOUT_EVENT.iter().any(|(_, names)| names.contains(&&*call.name)) {
+            p.moved(call);
+            *self.passed_over.entry(call.name.clone()).or_default() += 1;
+            return None;
+        }
+        // What never came back has no event: at the kernel's exit nothing passes by.
+        let ret = ret?;
+        if matches!(call.name.as_str(), "execve" | "execveat") {
+            self.exec(thread, p, call, ret);
+            return None;
+        }
+        let facts = p.file(call, ret).or_else(|| p.mount(call, ret)).or_else(|| p.network(call, ret));
+        let facts = facts.unwrap_or_else(|| panic!("the oracle does not know {call:?}"));
+        if facts.is_empty() {
+            *self.passed_over.entry(call.name.clone()).or_default() += 1;
+        }
+        for fact in facts {
+            self.fact(thread, fact);
+        }
+        None
+    }
+
+    fn clone(&mut self, thread: i64, p: &Process, call: &Call) -> Option<(i64, Process)> {
+        const CLONE_THREAD: i64 = 0x10000;
+        const CLONE_FS: i64 = 0x200;
+        const CLONE_FILES: i64 = 0x400;
+        let child = call.global_pid.or(call.done())?;
+        let flags = call.args.iter().find_map(|arg| value(arg, "flags")).map_or(0, number);
+        let mut process = p.clone();
+        if flags & CLONE_FILES == 0 {
+            process.files = p.files.copy();
+        }
+        assert!(flags & CLONE_THREAD != 0 || flags & (CLONE_FS | CLONE_FILES) == 0, "{call:?}");
+        if flags & CLONE_THREAD == 0 {
+            process.pid = child;
+            self.fact(thread, Fact::new("process.fork").with("child_pid", child));
+            let names = namespaces(flags & !0xff);
+            if !names.is_empty() {
+                self.fact(child, Fact::new("ns.unshare").with("namespaces", names));
+            }
+        }
+        Some((child, process))
+    }
+
+    fn exec(&mut self, thread: i64, p: &mut Process, call: &Call, ret: i64) {
+        let at = usize::from(call.name == "execveat");
+        let dir = (at == 1).then(|| call.arg(0));
+        let mut argv: Vec<Vec<u8>> = inside(call.arg(at + 1)).iter().filter_map(|w| bytes(w)).collect();
+        let Some(name) = p.path(dir, call.arg(at)) else { return };
+        if ret < 0 {
+            let exec = Fact::new("process.exec").bytes("exe", &name).with("argv", list(argv));
+            self.fact(thread, exec.with("ret", ret));
+            return;
+        }
+        self.closed(thread, p.files.exec());
+        // What strace can't see is asked of the file system: where links lead, and what a script begins with.
+        let given = bytes(call.arg(at)).unwrap_or_default();
+        let (mut named, mut exe) = (given.clone(), p.real(&name));
+        let mut script = None;
+        while let Some(words) = interpreter(&p.outside(&exe)) {
+            script = Some(given.as_slice());
+            argv.splice(..argv.len().min(1), words.iter().cloned().chain([named]));
+            exe = p.real(&join(&p.cwd, &words[0]));
+            named = words[0].clone();
+        }
+        let exec = Fact::new("process.exec").bytes("exe", &exe).with("argv", list(argv));
+        self.fact(thread, exec.maybe_bytes("script", script));
+    }
+
+    /// What is open for writing, and closes.
+    fn descriptors(&mut self, thread: i64, p: &mut Process, call: &Call) {
+        let closed = p.files.call(call);
+        self.closed(thread, closed);
+    }
+}
+
+/// The words of a `#!` line.
+fn interpreter(path: &Path) -> Option<Vec<Vec<u8>>> {
+    let text = std::fs::read(path).ok()?;
+    let line = text.strip_prefix(b"#!")?.split(|b| *b == b'\n').next()?;
+    let line = line.trim_ascii();
+    let space = line.iter().position(|b| *b == b' ' || *b == b'\t');
+    let words = match space {
+        Some(at) => vec![line[..at].to_vec(), line[at..].trim_ascii().to_vec()],
+        None => vec![line.to_vec()],
+    };
+    Some(words)
+}
+
+/// CLONE_NEW* (include/uapi/linux/sched.h), in the order in which the log names them.
+pub fn namespaces(flags: i64) -> String {
+    const NAMES: [(i64, &str); 8] = [
+        (0x0002_0000, "mnt"),
+        (0x4000_0000, "net"),
+        (0x2000_0000, "pid"),
+        (0x1000_0000, "user"),
+        (0x0400_0000, "uts"),
+        (0x0800_0000, "ipc"),
+        (0x0200_0000, "cgroup"),
+        (0x80, "time"),
+    ];
+    names(flags, &NAMES)
+}
+
+fn names(bits: i64, table: &[(i64, &str)]) -> String {
+    let set: Vec<_> = table.iter().filter(|(bit, _)| bits & bit != 0).map(|(_, name)| *name).collect();
+    set.join(",")
+}
+
+/// Appends a name to a folder as text.
+fn join(base: &[u8], name: &[u8]) -> Vec<u8> {
+    let whole = if name.starts_with(b"/") { name.to_vec() } else { [base, b"/", name].concat() };
+    let mut parts: Vec<&[u8]> = Vec::new();
+    for part in whole.split(|b| *b == b'/') {
+        match part {
+            b"" | b"." => {}
+            b".." => drop(parts.pop()),
+            part => parts.push(part),
+        }
+    }
+    [b"/", &parts.join(&b'/')[..]].concat()
+}
+
+impl Process {
+    /// Takes the working directory from any call where strace says it.
+    fn see(&mut self, call: &Call) {
+        let said = call.args.iter().filter_map(|arg| arg.strip_prefix("-100<"));
+        if let Some(path) = said.filter_map(|rest| tag_path(rest.strip_suffix('>')?)).next() {
+            self.cwd = self.inner(path);
+        }
+        if let ("socket", Some(fd)) = (call.name.as_str(), call.done()) {
+            self.told.retain(|(of, _)| *of != fd);
+        }
+    }
+
+    /// A path that strace saw, as the process does.
+    fn inner(&self, path: Vec<u8>) -> Vec<u8> {
+        match path.strip_prefix(&self.root[..]) {
+            Some([]) => b"/".to_vec(),
+            Some(rest) if rest.starts_with(b"/") => rest.to_vec(),
+            _ => path,
+        }
+    }
+
+    /// A path of the process's, as the test sees it.
+    fn outside(&self, path: &[u8]) -> PathBuf {
+        PathBuf::from(std::ffi::OsString::from_vec([&self.root, path].concat()))
+    }
+
+    /// Where the links of a path lead, in the process's root.
+    fn real(&self, path: &[u8]) -> Vec<u8> {
+        match std::fs::canonicalize(self.outside(path)) {
+            Ok(real) => self.inner(real.into_os_string().into_vec()),
+            Err(_) => path.to_vec(),
+        }
+    }
+
+    /// The directory of an at-call, or the working one.
+    fn base(&self, dir: Option<&str>) -> Option<Vec<u8>> {
+        match dir.map(tag) {
+            None => Some(self.cwd.clone()),
+            Some(tag) => tag.and_then(tag_path).map(|path| self.inner(path)),
+        }
+    }
+
+    /// A name that the caller gave, made absolute as text.
+    fn path(&self, dir: Option<&str>, name: &str) -> Option<Vec<u8>> {
+        let name = bytes(name)?;
+        if name.starts_with(b"/") {
+            return Some(join(b"", &name));
+        }
+        Some(join(&self.base(dir)?, &name))
+    }
+
+    fn moved(&mut self, call: &Call) {
+        if call.done() != Some(0) {
+            return;
+        }
+        let to = match call.name.as_str() {
+            "chdir" => self.path(None, call.arg(0)).map(|path| self.real(&path)),
+            "fchdir" => tag(call.arg(0)).and_then(tag_path).map(|path| self.inner(path)),
+            _ => None,
+        };
+        self.cwd = to.unwrap_or_else(|| std::mem::take(&mut self.cwd));
+    }
+
+    fn fd_path(&self, arg: &str) -> Option<Vec<u8>> {
+        tag(arg).and_then(tag_path).map(|path| self.inner(path))
+    }
+
+    fn open(&self, call: &Call, dir: Option<&str>, name: &str, flags: i64, ret: i64) -> Fact {
+        let mode = match flags {
+            _ if flags & 0o10_000_000 != 0 => "path",
+            _ if flags & 3 == 0 => "r",
+            _ if flags & 3 == 1 => "w",
+            _ => "rw",
+        };
+        let path = match &call.ret {
+            // A namespace's file, a pipe, lies nowhere: strace has a word for it, the contract no path.
+            Ret::Number(_, Some(tag)) => {
+                tag_path(tag).filter(|path| path.starts_with(b"/")).map(|path| self.inner(path))
+            }
+            _ if call.name == "open_by_handle_at" => None,
+            _ => self.path(dir, name),
+        };
+        let all = |bits: i64| flags & bits == bits;
+        Fact::new("file.open")
+            .maybe_bytes("path", path.as_deref())
+            .with("mode", mode)
+            .flag("create", all(0o100))
+            .flag("truncate", all(0o1000))
+            .flag("tmpfile", all(0o20_200_000))
+            .with("ret", ret)
+    }
+
+    /// Files: of a call of another subject nothing.
+    fn file(&self, call: &Call, ret: i64) -> Option<Vec<Fact>> {
+        let arg = |at| call.arg(at);
+        let perm = |at: usize| format!("{:04o}", number(call.arg(at)) & 0o7777);
+        let here = |name: &str| self.path(None, name);
+        let from = |dir: &str, name: &str| self.path(Some(dir), name);
+        let on =
+            |kind: &str, path: Option<Vec<u8>>| Fact::new(kind).maybe_bytes("path", path.as_deref());
+        let chmod = |path, at| on("file.chmod", path).with("mode", perm(at));
+        let chown = |path, at: usize| {
+            let id = |at| Some(number(call.arg(at)) & 0xffff_ffff).filter(|id| *id != 0xffff_ffff);
+            on("file.chown", path).maybe("owner", id(at)).maybe("group", id(at + 1))
+        };
+        let two = |kind, path, to: Option<Vec<u8>>| on(kind, path).maybe_bytes("to", to.as_deref());
+        let attribute = |path, set: bool| {
+            let fact = on("file.setxattr", path).maybe_bytes("name", bytes(call.arg(1)).as_deref());
+            let value = if set { bytes(call.arg(2)) } else { None };
+            fact.maybe_bytes("value", value.as_deref()).flag("remove", !set)
+        };
+        // The log's sizes have no sign.
+        let truncated = |path, size: i64| on("file.truncate", path).with("size", size.cast_unsigned());
+        let fact = match call.name.as_str() {
+            "open" => self.open(call, None, arg(0), number(arg(1)), ret),
+            "creat" => self.open(call, None, arg(0), 0o1101, ret),
+            "openat" => self.open(call, Some(arg(0)), arg(1), number(arg(2)), ret),
+            "openat2" => {
+                let flags = value(arg(2), "flags").map_or(0, number);
+                self.open(call, Some(arg(0)), arg(1), flags, ret)
+            }
+            "open_by_handle_at" => self.open(call, None, "", number(arg(2)), ret),
+            "mkdir" => on("file.mkdir", here(arg(0))).with("mode", perm(1)),
+            "mkdirat" => on("file.mkdir", from(arg(0), arg(1))).with("mode", perm(2)),
+            "mknod" => mknod(on("file.mknod", here(arg(0))), arg(1), arg(2)),
+            "mknodat" => mknod(on("file.mknod", from(arg(0), arg(1))), arg(2), arg(3)),
+            "unlink" => on("file.unlink", here(arg(0))),
+            "rmdir" => on("file.unlink", here(arg(0))).flag("directory", true),
+            "unlinkat" => {
+                on("file.unlink", from(arg(0), arg(1))).flag("directory", number(arg(2)) & 0x200 != 0)
+            }
+            "rename" => two("file.rename", here(arg(0)), here(arg(1))),
+            "renameat" | "renameat2" => {
+                let flags = if call.name == "renameat2" { number(arg(4)) } else { 0 };
+                two("file.rename", from(arg(0), arg(1)), from(arg(2), arg(3)))
+                    .flag("exchange", flags & 2 != 0)
+                    .flag("whiteout", flags & 4 != 0)
+            }
+            "link" => two("file.link", here(arg(0)), here(arg(1))),
+            "linkat" => two("file.link", from(arg(0), arg(1)), from(arg(2), arg(3))),
+            "symlink" => {
+                on("file.symlink", here(arg(1))).maybe_bytes("target", bytes(arg(0)).as_deref())
+            }
+            "symlinkat" => {
+                on("file.symlink", from(arg(1), arg(2))).maybe_bytes("target", bytes(arg(0)).as_deref())
+            }
+            "chmod" => chmod(here(arg(0)), 1),
+            "fchmod" => chmod(self.fd_path(arg(0)), 1),
+            "fchmodat" | "fchmodat2" => chmod(from(arg(0), arg(1)), 2),
+            "chown" | "lchown" | "chown32" | "lchown32" => chown(here(arg(0)), 1),
+            "fchown" | "fchown32" => chown(self.fd_path(arg(0)), 1),
+            "fchownat" => chown(from(arg(0), arg(1)), 2),
+            "truncate" | "truncate64" => truncated(here(arg(0)), number(arg(1))),
+            "ftruncate" | "ftruncate64" => truncated(self.fd_path(arg(0)), number(arg(1))),
+            "fallocate" => truncated(self.fd_path(arg(0)), number(arg(2)) + number(arg(3))),
+            "setxattr" | "lsetxattr" => attribute(here(arg(0)), true),
+            "fsetxattr" => attribute(self.fd_path(arg(0)), true),
+            "removexattr" | "lremovexattr" => attribute(here(arg(0)), false),
+            "fremovexattr" => attribute(self.fd_path(arg(0)), false),
+            "utime" | "utimes" => on("file.utimes", here(arg(0))),
+            "futimesat" | "utimensat" | "utimensat_time64" if arg(1) == "NULL" => {
+                on("file.utimes", self.base(Some(arg(0))))
+            }
+            "futimesat" | "utimensat" | "utimensat_time64" => on("file.utimes", from(arg(0), arg(1))),
+            _ => return None,
+        };
+        let opens = ["open", "creat", "openat", "openat2", "open_by_handle_at"];
+        let told = if opens.contains(&&*call.name) { fact } else { times(fact, call).with("ret", ret) };
+        Some(vec![told])
+    }
+}
+
+fn mknod(fact: Fact, mode: &str, device: &str) -> Fact {
+    let mode = number(mode);
+    let (kind, has_device) = match mode & 0o170_000 {
+        0o010_000 => ("fifo", false),
+        0o020_000 => ("char", true),
+        0o060_000 => ("block", true),
+        0o140_000 => ("socket", false),
+        _ => ("file", false),
+    };
+    // makedev(0x1, 0x3), or the number.
+    let rdev = has_device.then(|| match device.strip_prefix("makedev(") {
+        Some(two) => {
+            let two = two.trim_end_matches(')').split(',').map(number).collect::<Vec<_>>();
+            format!("{}:{}", two[0], two[1])
+        }
+        None => {
+            let device = number(device);
+            format!("{}:{}", (device >> 8) & 0xfff, (device & 0xff) | ((device >> 12) & 0xf_ff00))
+        }
+    });
+    fact.with("kind", kind).with("mode", format!("{:04o}", mode & 0o7777)).maybe("rdev", rdev)
+}
+
+/// utimensat(2)
+const UTIME_NOW: i64 = 0x3fff_ffff;
+const UTIME_OMIT: i64 = 0x3fff_fffe;
+
+/// The times that a call gives; `now` where it has the kernel look at the clock.
+fn times(fact: Fact, call: &Call) -> Fact {
+    let at = match call.name.as_str() {
+        "utime" | "utimes" => 1,
+        "futimesat" | "utimensat" | "utimensat_time64" => 2,
+        _ => return fact,
+    };
+    let given = call.arg(at);
+    if given == "NULL" {
+        return fact.with("atime", "now").with("mtime", "now");
+    }
+    if call.name == "utime" {
+        let one = |key| value(given, key).map(|seconds| rfc3339(number(seconds), 0));
+        return fact.maybe("atime", one("actime")).maybe("mtime", one("modtime"));
+    }
+    let one = |text: &String| {
+        let seconds = number(value(text, "tv_sec")?);
+        match value(text, "tv_nsec").map(number) {
+            Some(UTIME_OMIT) => None,
+            Some(UTIME_NOW) => Some("now".to_owned()),
+            Some(ns) => Some(rfc3339(seconds, ns)),
+            None => Some(rfc3339(seconds, number(value(text, "tv_usec")?) * 1000)),
+        }
+    };
+    let both = inside(given);
+    fact.maybe("atime", both.first().and_then(one)).maybe("mtime", both.get(1).and_then(one))
+}
+
+/// A time as the log has it. Days to years by eras of 400 years that begin in March.
+fn rfc3339(seconds: i64, ns: i64) -> String {
+    let (days, second) = (seconds.div_euclid(86_400) + 719_468, seconds.rem_euclid(86_400));
+    let (era, day) = (days.div_euclid(146_097), days.rem_euclid(146_097));
+    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * day + 2) / 153;
+    let (day, month) = (day - (153 * month + 2) / 5 + 1, if month < 10 { month + 3 } else { month - 9 });
+    let year = year + era * 400 + i64::from(month <= 2);
+    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{ns:09}Z")
+}
+
+mod mount;
+mod net;

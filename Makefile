@@ -49,10 +49,15 @@ test: ## unit and end-to-end tests; BLUBR_REQUIRE=root,docker,... makes a missin
 test-all: lint docs test ## what a reviewer runs before a release: also the whole corpus of builds, with newer engines
 	@tests/host/setup all
 	$(CORPUS)
+	$(ORACLE)
 
 # Each engine with each build of tests/fixtures/builds; BLUBR_CORPUS=name,... for some of them.
 CORPUS = RUST_TEST_THREADS=1 BLUBR_BIN="$(BIN)" BLUBR_TOOLS="$(TARGET)/tools/bin" $(if $(AS_ROOT),$(RUNNER)="$(AS_ROOT)") \
 	  cargo test --release -p blubr-tests --features all --test attribution_all
+
+# strace's word on what takes minutes: 50,000 files, stressors of files and sockets.
+ORACLE = RUST_TEST_THREADS=1 BLUBR_BIN="$(BIN)" BLUBR_TOOLS="$(TARGET)/tools/bin" $(if $(AS_ROOT),$(RUNNER)="$(AS_ROOT)") \
+	  cargo test --release -p blubr-tests --features all --test oracle long::
 
 attribution-report: build ## ties every event of the corpus to its line, engine by engine, and prints the table
 	@tests/host/setup all

@@ -27,6 +27,8 @@ pub enum Prerequisite {
     Strace,
     /// git.
     Git,
+    /// stress-ng.
+    StressNg,
     /// A registry without the referrers API (docker-registry), one with it (ferro-oci-server), and skopeo.
     Registry,
 }
@@ -45,6 +47,7 @@ impl Prerequisite {
             Self::I386 => "i386",
             Self::Strace => "strace",
             Self::Git => "git",
+            Self::StressNg => "stressng",
             Self::Registry => "registry",
         }
     }
@@ -72,6 +75,7 @@ impl Prerequisite {
             Self::I386 => lacks(&["as", "ld"]).or_else(i386_missing),
             Self::Strace => lacks(&["strace"]),
             Self::Git => lacks(&["git"]),
+            Self::StressNg => lacks(&["stress-ng"]),
             Self::Registry => lacks(&["docker-registry", "skopeo"]).or_else(|| {
                 tool("ferro-oci-server")
                     .is_none()

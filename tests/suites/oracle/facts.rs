@@ -41,6 +41,9 @@ impl Fact {
     }
 }
 
+/// The word for a path longer than any can be, which both sides cut, each in its way.
+pub const CUT: &[u8] = b"(cut)";
+
 /// The keys of each type that are compared: all that a call's arguments or its result say.
 const KEYS: &[(&str, &[&str])] = &[
     ("file.open", &["path", "mode", "create", "truncate", "tmpfile", "via", "ret"]),
@@ -99,6 +102,10 @@ pub fn of_log(lines: &[Value], threads: &BTreeMap<i64, i64>, root: i64) -> Facts
 }
 
 fn field(fact: Fact, key: &str, event: &Value) -> Fact {
+    let cut = event["truncated"].as_array().is_some_and(|cut| cut.iter().any(|one| one == key));
+    if cut && key == "path" {
+        return fact.bytes(key, CUT);
+    }
     let encoded = &event[format!("{key}_b64")];
     match &event[key] {
         Value::Null => match encoded {

@@ -6,6 +6,8 @@
 mod expected;
 mod facts;
 mod files;
+#[cfg(feature = "all")]
+mod long;
 mod probes;
 mod run;
 mod strace;

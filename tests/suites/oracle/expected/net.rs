@@ -1,6 +1,6 @@
 //! Sockets as strace saw them.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::Process;
 use crate::facts::Fact;
@@ -68,7 +68,7 @@ impl Process {
         let told = match call.name.as_str() {
             "connect" => match (given(arg(1)), proto(arg(0))) {
                 (Given::Inet(address, port), Some(proto)) => {
-                    Some(connect(proto, address, port).with("ret", ret))
+                    Some(connect(proto, reached(address, ret), port).with("ret", ret))
                 }
                 (Given::Unix(name), _) if tag(arg(0)).is_some() => {
                     let name = name.map(|name| match name.first() {
@@ -131,6 +131,15 @@ impl Process {
         let fact = fact.with("daddr", address).with("dport", port);
         let first = ret < 0 || self.told.insert((number(fd), format!("{address} {port}")));
         first.then_some(fact)
+    }
+}
+
+/// Who was reached: 0.0.0.0 and :: mean this host's loopback (tcp_v4_connect and ip_route_connect, tcp_v6_connect).
+fn reached(address: IpAddr, ret: i64) -> IpAddr {
+    match address {
+        IpAddr::V4(four) if ret == 0 && four.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(six) if ret == 0 && six.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        other => other,
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::fs::File;
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
 use std::process::Command;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
@@ -13,6 +15,14 @@ use crate::workload::busybox_path;
 /// The document that it gives.
 pub const FEED: &str = "{\"apple\": 3}\n";
 
+/// Gives the document when it was released, or after a minute.
+const HELD: &str = "#!/bin/sh
+n=0
+while [ ! -e \"../released-$QUERY_STRING\" ] && [ $n -lt 600 ]; do sleep 0.1; n=$((n + 1)); done
+printf 'Content-Type: application/json\\r\\n\\r\\n'
+cat ../feed.json
+";
+
 /// How long it may take to answer.
 const START_SECONDS_MAX: u64 = 10;
 
@@ -20,6 +30,7 @@ const START_SECONDS_MAX: u64 = 10;
 #[derive(Debug)]
 pub struct Web {
     _server: Supervised,
+    folder: PathBuf,
     /// Its port on 127.0.0.1.
     pub port: u16,
 }
@@ -41,16 +52,38 @@ impl Web {
         format!("http://127.0.0.1:{}/feed.json", self.port)
     }
 
+    /// Where [`FEED`] is once [`Web::release`] was called with the same name: who asks waits for it.
+    #[must_use]
+    pub fn held_url(&self, name: &str) -> String {
+        format!("http://127.0.0.1:{}/cgi-bin/held?{name}", self.port)
+    }
+
+    /// Lets those go that wait at [`Web::held_url`].
+    ///
+    /// # Panics
+    /// When its folder is gone.
+    pub fn release(&self, name: &str) {
+        drop(
+            File::create(self.folder.join(format!("released-{name}"))).expect("the folder is writable"),
+        );
+    }
+
     fn start() -> Self {
         let folder = tempfile::Builder::new().prefix("blubr-web.").tempdir().expect("a folder").keep();
         std::fs::write(folder.join("feed.json"), FEED).expect("the folder is writable");
+        let cgi = folder.join("cgi-bin");
+        std::fs::create_dir(&cgi).expect("the folder is writable");
+        std::fs::write(cgi.join("held"), HELD).expect("the folder is writable");
+        std::fs::set_permissions(cgi.join("held"), std::fs::Permissions::from_mode(0o755))
+            .expect("the file is ours");
         let probe = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
         let port = probe.local_addr().expect("a bound socket has an address").port();
         drop(probe);
         let mut httpd = Command::new(busybox_path());
         httpd.args(["httpd", "-f", "-p", &format!("127.0.0.1:{port}"), "-h"]).arg(&folder);
         let log = File::create(folder.join("log")).expect("the folder is writable");
-        let web = Self { _server: Supervised::start(&httpd, folder.as_os_str(), log), port };
+        let server = Supervised::start(&httpd, folder.as_os_str(), log);
+        let web = Self { _server: server, folder, port };
         let mut get = Command::new(busybox_path());
         get.args(["wget", "-q", "-O", "-", &web.url()]);
         let deadline = Instant::now() + Duration::from_secs(START_SECONDS_MAX);

@@ -74,7 +74,7 @@ impl Recorded {
         let decoy = Context::of_fixture("decoy");
         let tag = format!("blubr-slice-{name}");
         let decoy_tag = format!("blubr-decoy-{name}");
-        let feed = format!("FEED={}", Web::shared().url());
+        let feed = format!("FEED={}", Web::shared().held_url(name));
         let build = engine.build_command(builder, context.path(), &tag, &["--build-arg", &feed]);
         let impostor = Impostor::start(&folder);
         let log = folder.join("build.ndjson");
@@ -86,10 +86,13 @@ impl Recorded {
         let mut decoy_build = engine.build_command(builder, decoy.path(), &decoy_tag, &[]);
         let beside =
             decoy_build.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+        let beside = beside.unwrap().wait_with_output().unwrap();
+        // The recorded build goes on when the other is over: with both at their ends in the same moment nobody could
+        // tell whose the last steps were.
+        Web::shared().release(name);
         let output = child.wait_with_output().unwrap();
+        assert!(beside.status.success(), "{}", describe(&decoy_build, &beside));
         assert!(output.status.success(), "{}", describe(&recording, &output));
-        let output = beside.unwrap().wait_with_output().unwrap();
-        assert!(output.status.success(), "{}", describe(&decoy_build, &output));
         drop(impostor);
         let image_id = engine.image_id(&tag);
         let recorded = Self { builder, tag, context, folder, image_id };

@@ -51,7 +51,8 @@ impl Chains {
     }
 
     /// Whether steps of the one that are not in the other were carried out at the same time as such of the other.
-    /// A step is over when it is registered, or where the builder clears up after each (`cleared`) when that is done.
+    /// A step is over when it is registered, or where the builder clears up after each (`cleared`) when that is done;
+    /// one that was not seen to end goes on.
     pub(crate) fn overlap(&self, one: usize, other: usize, cleared: bool, work: &Work) -> bool {
         let times = |of: usize, without: usize| {
             let without: HashSet<usize> = self.of[&without].iter().copied().collect();
@@ -59,7 +60,7 @@ impl Chains {
             let time = |step: &usize| {
                 let piece = &work.pieces[*step];
                 let began = piece.run.began.seq;
-                let done = piece.done.map_or(began, |done| done.seq);
+                let done = piece.done.map(|done| done.seq).or(piece.cleared).unwrap_or(u64::MAX);
                 (began, done.max(piece.cleared.filter(|_| cleared).unwrap_or(done)))
             };
             steps.map(time).collect::<Vec<_>>()

@@ -379,3 +379,19 @@ fn layers_with_equal_names_in_other_folders_are_told_apart() {
     assert_eq!(below(["/bin/x", "/other/x"]), [["41"], ["51"]]);
     assert!(below(["/bin/x", "/bin/x"]).iter().all(Vec::is_empty), "either may have left either");
 }
+
+#[test]
+fn a_step_that_still_runs_is_of_no_build_that_has_succeeded() {
+    let mut log = begun(&[ONE, OTHER]);
+    let argv = ["/bin/sh", "-c", "make"];
+    log.run_going_on(DAEMON, 51, &[151, 40], &argv);
+    log.run(DAEMON, 41, &[141, 40], &argv);
+    log.end(ONE);
+    // Containers of the classic builder stand on a layer of their own.
+    for n in [41, 51] {
+        log.rename(&format!("/s/overlay2/1{n}/diff"), &format!("/s/overlay2/{n}-init/diff"));
+    }
+    let builds = log.builds();
+    assert_eq!(steps(&builds, ONE), ["41"]);
+    assert_eq!(steps(&builds, OTHER), ["51"], "nor has its client another at the same time");
+}

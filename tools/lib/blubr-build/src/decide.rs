@@ -12,7 +12,7 @@ use blubr_dockerfile::Dockerfile;
 use crate::askers::Asker;
 use crate::build::{Engine, ProcessKey, RunKind};
 use crate::chains::{Chains, closure};
-use crate::fits::{cleared_in_time, ends_in_time};
+use crate::fits::{cleared_in_time, ends_in_time, seen_through};
 use crate::gaps::Gaps;
 use crate::steps::Work;
 use crate::tie::can_give;
@@ -140,7 +140,11 @@ impl Case<'_> {
         }
         match self.chains.shape(end, self.work) {
             Some(Engine::BuildKit) => ends_in_time(asker, end, self.work),
-            Some(Engine::Classic) => cleared_in_time(asker, end, self.work),
+            Some(Engine::Classic) => {
+                let chain = &self.chains.of[&end];
+                cleared_in_time(asker, end, self.work)
+                    && chain.iter().all(|at| seen_through(asker, *at, self.work))
+            }
             _ => true,
         }
     }

@@ -136,3 +136,9 @@ pub(crate) fn cleared_in_time(asker: &Asker<'_>, at: usize, work: &Work) -> bool
     let (Some(over), Some(cleared)) = (asker.over, work.pieces[at].cleared) else { return true };
     !asker.succeeded() || !asker.clears_up() || cleared < over
 }
+
+/// Whether a step was at its end when its client was told that the build had succeeded. (One that ended later is no
+/// step of that client anyway; of one that was not seen to end this holds only where no event is missing.)
+pub(crate) fn seen_through(asker: &Asker<'_>, at: usize, work: &Work) -> bool {
+    !asker.succeeded() || work.pieces[at].done.is_some()
+}

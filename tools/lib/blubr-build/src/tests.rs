@@ -26,6 +26,8 @@ const STRANGER: Who = Who(30, 5, 1000, 1, 1);
 struct Run {
     code: u32,
     killed: bool,
+    /// It does not end.
+    goes_on: bool,
     mounted: Option<u32>,
     unshares: bool,
     /// Its mount namespace, where that is not `n`.
@@ -80,6 +82,16 @@ impl Log {
     /// One that is killed.
     pub(crate) fn run_killed(&mut self, daemon: Who, n: u32, lowers: &[u32], argv: &[&str]) {
         self.run_as(daemon, n, lowers, argv, &Run { killed: true, ..Run::default() });
+    }
+
+    /// One that is not seen to end.
+    pub(crate) fn run_going_on(&mut self, daemon: Who, n: u32, lowers: &[u32], argv: &[&str]) {
+        self.run_as(daemon, n, lowers, argv, &Run { goes_on: true, ..Run::default() });
+    }
+
+    /// Gives a directory of the log another name.
+    pub(crate) fn rename(&mut self, from: &str, to: &str) {
+        self.text = self.text.replace(from, to);
     }
 
     /// One with what another step left mounted into it.
@@ -144,6 +156,9 @@ impl Log {
         self.add(init, "mount.pivot_root", &format!(r#""path":"/x/{n}/rootfs","put_old":".","ret":0"#));
         self.exec(init, argv);
         self.add(init, "file.open", r#""path":"/m","mode":"w","create":true,"ret":3"#);
+        if how.goes_on {
+            return;
+        }
         let end =
             if how.killed { r#""signal":9"#.to_owned() } else { format!(r#""code":{}"#, how.code) };
         self.add(init, "process.exit", &end);
@@ -397,7 +412,7 @@ fn a_snapshotter_belongs_to_the_engine_that_mounts_what_it_makes() {
     log.add(snapshotter, "file.open", write);
     log.end(CLIENT);
     for n in [40, 41, 42] {
-        log.text = log.text.replace(&format!("/s/overlay2/{n}/diff"), &format!("/s/snapshots/{n}/fs"));
+        log.rename(&format!("/s/overlay2/{n}/diff"), &format!("/s/snapshots/{n}/fs"));
     }
     let builds = log.builds();
     let [build] = builds.builds.as_slice() else { panic!("{builds:?}") };

@@ -109,7 +109,8 @@ fn a_compile() {
     require!(Root, Strace, Compiler);
     script(
         "compile",
-        "for i in 1 2 3; do printf '#include <stdio.h>\\nint f%d(void) { return puts(\"x\"); }\\n' $i > $i.c; done; \
+        // `make test` hands its own flags on.
+        "unset MAKEFLAGS MFLAGS MAKELEVEL; for i in 1 2 3; do printf '#include <stdio.h>\\nint f%d(void) { return puts(\"x\"); }\\n' $i > $i.c; done; \
          printf 'int f1(void); int main(void) { return f1() < 0; }\\n' > main.c; \
          printf 'all: program\\nprogram: 1.o 2.o 3.o main.o\\n\\tcc -o $@ $^\\n' > Makefile; make -j2; ./program",
     );

@@ -395,3 +395,52 @@ fn a_step_that_still_runs_is_of_no_build_that_has_succeeded() {
     assert_eq!(steps(&builds, ONE), ["41"]);
     assert_eq!(steps(&builds, OTHER), ["51"], "nor has its client another at the same time");
 }
+
+/// What BuildKit is sent: it makes the file, asks the client for it, and writes what comes.
+fn send(log: &mut Log, who: Who, dir: u32, file: &str, size: u32, meanwhile: &mut dyn FnMut(&mut Log)) {
+    begin_layer(log, dir);
+    let path = format!("/s/overlay2/{dir}/diff/{file}");
+    log.add(DAEMON, "file.open", &format!(r#""path":"{path}","mode":"w","create":true,"ret":7"#));
+    let own = format!(r#""path":"/home/{}/{file}","mode":"r","size":{size},"ret":3"#, who.0);
+    log.add(who, "file.open", &own);
+    meanwhile(log);
+    log.add(DAEMON, "file.close", &format!(r#""path":"{path}","size":{size}"#));
+}
+
+#[test]
+fn a_step_that_is_at_work_when_a_copy_s_files_arrive_is_shared() {
+    let mut log = begun(&[ONE, OTHER]);
+    let copy = |log: &mut Log, from: u32, to: u32| {
+        begin_layer(log, to);
+        let own = format!(r#""path":"/s/overlay2/{from}/diff/tool","mode":"r","size":7,"ret":7"#);
+        log.add(DAEMON, "file.open", &own);
+        let path = format!("/s/overlay2/{to}/diff/bin/tool");
+        let own = format!(r#""path":"{path}","mode":"w","create":true,"ret":7"#);
+        log.add(DAEMON, "file.open", &own);
+        log.add(DAEMON, "file.close", &format!(r#""path":"{path}","size":7"#));
+    };
+    let mut nothing = |_: &mut Log| {};
+    for (who, dir, size) in [(ONE, 80, 20), (OTHER, 90, 21)] {
+        send(&mut log, who, dir, "Dockerfile", size, &mut nothing);
+        let own =
+            format!(r#""path":"/s/overlay2/{dir}/diff/Dockerfile","mode":"r","size":{size},"ret":7"#);
+        log.add(DAEMON, "file.open", &own);
+    }
+    send(&mut log, ONE, 81, "tool", 7, &mut nothing);
+    copy(&mut log, 81, 41);
+    // The equal step has begun for the first when the second's files are there.
+    begin_layer(&mut log, 42);
+    let argv = ["/bin/sh", "-c", "make"];
+    let mut begins = |log: &mut Log| log.run_going_on(DAEMON, 42, &[41], &argv);
+    send(&mut log, OTHER, 91, "tool", 7, &mut begins);
+    log.add(Who(421, 420, 0, 42, 42), "process.exit", r#""code":0"#);
+    run(&mut log, 43, &[42, 41]);
+    run(&mut log, 53, &[42, 41]);
+    read(&mut log, &[43, 42, 41]);
+    log.end(ONE);
+    read(&mut log, &[53]);
+    log.end(OTHER);
+    let builds = log.builds();
+    assert_eq!(steps(&builds, ONE), ["41*", "42*", "43"]);
+    assert_eq!(steps(&builds, OTHER), ["41*", "42*", "53"]);
+}

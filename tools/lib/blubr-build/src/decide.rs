@@ -12,6 +12,7 @@ use blubr_dockerfile::Dockerfile;
 use crate::askers::Asker;
 use crate::build::{Engine, ProcessKey, RunKind};
 use crate::chains::{Chains, closure};
+use crate::finder::Dir;
 use crate::fits::{cleared_in_time, ends_in_time, seen_through};
 use crate::gaps::Gaps;
 use crate::steps::Work;
@@ -35,6 +36,7 @@ pub(crate) struct Case<'a> {
     pub(crate) fits: &'a Fits,
     pub(crate) askers: &'a [Asker<'a>],
     pub(crate) work: &'a Work,
+    pub(crate) dirs: &'a [Dir],
     pub(crate) gaps: &'a Gaps,
     /// The Dockerfile of one client, where the user says it.
     pub(crate) dockerfile: Option<&'a (ProcessKey, Dockerfile)>,
@@ -223,14 +225,18 @@ impl Case<'_> {
     }
 
     /// Whether a step of BuildKit below this client's end was at work when the client could first ask for it, having
-    /// begun for another: equal steps of builds at the same time are one.
+    /// begun for another: equal steps of builds at the same time are one. It can when the engine has its Dockerfile
+    /// and, of what is copied, has all that it sent.
     fn joins(&self, client: usize, at: usize) -> bool {
         let (piece, asker) = (&self.work.pieces[at], &self.askers[client]);
+        let began = piece.run.began.seq;
+        let Some(done) = piece.done.map(|done| done.seq) else { return false };
+        let mut sent = asker.contexts.iter().filter_map(|context| self.dirs[*context].last_write);
         piece.shape == Some(Engine::BuildKit)
-            && piece.run.began.seq > asker.client.began.seq
-            && piece.run.began.seq < asker.ready.max(asker.client.connected.seq)
-            && piece.done.is_some_and(|done| done.seq > asker.ready)
+            && began > asker.client.began.seq
             && !piece.failed()
+            && (began < asker.ready.max(asker.client.connected.seq) && done > asker.ready
+                || sent.any(|arrived| began < arrived.seq && arrived.seq < done))
     }
 
     /// Steps in which the build of a client without a chain may have ended: of BuildKit, where equal steps of two

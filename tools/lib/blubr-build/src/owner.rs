@@ -188,7 +188,7 @@ fn of_daemon(
             fits.insert(at, Vec::new());
         }
     }
-    let case = Case { chains: &chains, fits: &fits, askers: &askers, work, gaps, dockerfile };
+    let case = Case { chains: &chains, fits: &fits, askers: &askers, work, dirs, gaps, dockerfile };
     let decided = case.decide();
     let orphans = mine
         .iter()

@@ -106,7 +106,7 @@ pub fn not_covered(
         let what = match *hook {
             "sys_exit" => "net.connect and every other event of a system call, but for file.close",
             "sys_enter" => "file.close, and paths as they were at a call's entry",
-            "sched_process_fork" => "process.fork",
+            "sched_process_fork" => "process.fork, and whose child each process is",
             "sched_process_exec" => "process.exec",
             "sched_process_exit" => "process.exit, and file.close at a process's end",
             "cgroup_mkdir" | "cgroup_rename" => "cgroup, of groups that are made or renamed",

@@ -187,6 +187,8 @@ fn hides_connections(what: &str, has_rings: bool, has_other_sockets: bool) -> bo
     there
         && (what.starts_with("net")
             || what.starts_with("fd-passing")
+            // Without these a connection may be recorded and not be known to be the build's.
+            || ["process.fork, ", "process.exec", "process.exit", "cgroup, "].iter().any(|one| what.starts_with(one))
             || matches!(what, "io_uring" | "i386" | "x32"))
 }
 
@@ -339,9 +341,26 @@ mod tests {
         for always in ["io_uring", "i386", "x32", "fd-passing", "net.connect", "net"] {
             assert!(hides_connections(always, false, false), "{always}");
         }
-        for never in
-            ["net.close", "net.dns", "net.tls", "net.http", "mmap", "write", "watch.ptrace", "cgroup"]
-        {
+        // Of recorders without the probes that tell whose a process is.
+        for whose in [
+            "process.fork, and whose child each process is",
+            "process.exec",
+            "process.exit, and file.close at a process's end",
+            "cgroup, of groups that are made or renamed",
+        ] {
+            assert!(hides_connections(whose, false, false), "{whose}");
+        }
+        for never in [
+            "net.close",
+            "net.dns",
+            "net.tls",
+            "net.http",
+            "mmap",
+            "write",
+            "watch.ptrace",
+            "cgroup",
+            "process.fork",
+        ] {
             assert!(!hides_connections(never, true, true), "{never}");
         }
         for with_rings in ["net.accept by io_uring", "fd-passing by io_uring"] {

@@ -52,6 +52,26 @@ fn a_file_that_is_written_is_opened_and_closed() {
 }
 
 #[test]
+fn an_open_that_makes_the_file_tells_its_bits() {
+    require!(Root);
+    let r = script(
+        "umask 027; echo x > made; echo y >> made; rm made; umask 077; echo z > made
+         mkdir low up work all; echo below > low/old
+         mount -t overlay none -o lowerdir=low,upperdir=up,workdir=work all
+         umask 002; echo new > all/new; echo more >> all/old; umount all",
+    );
+    let perms = |name: &str| -> Vec<Value> {
+        r.all("file.open", name)
+            .into_iter()
+            .map(|e| e.get("perm").cloned().unwrap_or_default())
+            .collect()
+    };
+    assert_eq!(perms("made"), [json!("0640"), Value::Null, json!("0600")]);
+    assert_eq!(perms("all/new"), [json!("0664")]);
+    assert_eq!(perms("all/old"), [Value::Null]);
+}
+
+#[test]
 fn an_open_that_fails_is_told_with_its_errno() {
     require!(Root);
     let r = script("cat not-there 2>/dev/null || true; cd /; cat proc/nothing 2>/dev/null || true");

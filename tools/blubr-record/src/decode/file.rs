@@ -18,6 +18,8 @@ use crate::record::{Field, Record};
 
 const AT_REMOVEDIR: u64 = libc::AT_REMOVEDIR as u64;
 const PERM_BITS: u32 = 0o7777;
+/// This open made the file: FMODE_CREATED, include/linux/fs.h, set by lookup_open (fs/namei.c).
+const FMODE_CREATED: u32 = 1 << 20;
 
 /// A device number as `struct inode` has it: include/linux/kdev_t.h, MINORBITS.
 fn kernel_dev(dev: u32) -> Dev {
@@ -91,6 +93,10 @@ impl Decoder {
             tail = super::tail(r, USER, &[path], &cut);
         }
         let flag = |bit: i32| Flag(file.flags & bit as u32 == bit as u32);
+        // A descriptor that was passed on says nothing of who made its file.
+        let made = opened
+            && matches!(r.head.via, WIRE_BY_CALL | WIRE_BY_RING)
+            && file.fmode & FMODE_CREATED != 0;
         let open = FileOpen {
             path: seen(path.known, &self.path),
             mode: mode(file.flags),
@@ -101,6 +107,7 @@ impl Decoder {
             ino: opened.then_some(file.ino),
             size: opened.then_some(file.size),
             mtime: mtime(file).filter(|_| opened),
+            perm: made.then_some(Perm(file.mode & PERM_BITS)),
         };
         Ok(log.event(r.head, open.into(), tail)?)
     }

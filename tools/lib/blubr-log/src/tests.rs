@@ -60,6 +60,7 @@ fn open(seq: u64) -> Event<'static> {
             ino: Some(77),
             size: Some(0),
             mtime: Some(Time(1_795_521_600_123_000_000)),
+            perm: None,
         }
         .into(),
         tail: Tail { ret: Some(3), ..Tail::default() },

@@ -25,6 +25,8 @@ schema! {
         size: Option<u64>,
         /// Last modification at that moment.
         mtime: Option<Time>,
+        /// The permission bits that it has, where this call made it.
+        perm: Option<Perm>,
     }
 }
 

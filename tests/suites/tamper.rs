@@ -19,7 +19,7 @@ const BUILDERS: [Builder; 2] = [Builder::Classic, Builder::BuildKit];
 
 const DOCKERFILE: &str = "FROM scratch\n\
     COPY busybox /bin/busybox\n\
-    RUN [\"/bin/busybox\", \"sh\", \"-c\", \"echo aaaa > /m3; echo bbbb > /other3\"]\n\
+    RUN [\"/bin/busybox\", \"sh\", \"-c\", \"echo aaaa > /m3; echo bbbb > /other3; /bin/busybox ln -s m3 /soft3\"]\n\
     RUN [\"/bin/busybox\", \"sh\", \"-c\", \"echo cccc > /m4\"]\n";
 
 /// A recorded build, its image saved, and the statement of it.
@@ -378,4 +378,69 @@ fn without(log: &str, text: &str) -> String {
     }
     assert!(!gone.is_empty(), "nothing to cut");
     kept
+}
+
+/// A layer's tar with one member changed by Python's tarfile, as the given expression says.
+fn with_member(layer: &Path, name: &str, change: &str) {
+    let script = "import sys,tarfile,io
+src,name,change=sys.argv[1:4]
+old=tarfile.open(src); new=tarfile.open(src+'.new','w',format=tarfile.PAX_FORMAT)
+found=False
+for m in old.getmembers():
+    data=old.extractfile(m).read() if m.isreg() else None
+    if m.name.lstrip('./')==name:
+        found=True
+        scope={'m':m,'data':data}
+        exec(change,scope)
+        data=scope['data']
+    if data is not None: m.size=len(data)
+    new.addfile(m,io.BytesIO(data) if data is not None else None)
+new.close()
+assert found, name
+import os; os.rename(src+'.new',src)";
+    let mut python = Command::new("python3");
+    drop(stdout_of(python.arg("-c").arg(script).arg(layer).args([name, change])));
+}
+
+/// Each is the attribute that is named, the name in the layer, and how it was changed there.
+const ATTRIBUTES: [(&str, &str, &str, &str); 6] = [
+    ("mode", "m3", "m.mode=0o4755", "mode 4755 for 0644"),
+    ("owner", "m3", "m.uid=1000", "owner 1000 for 0"),
+    ("size", "m3", "data=b'aaaa\\nmore\\n'", "size 10 for 5"),
+    (
+        "kind",
+        "m3",
+        "m.type=tarfile.SYMTYPE; m.linkname='/etc/shadow'; m.size=0; data=None",
+        "kind symlink for file",
+    ),
+    (
+        "xattr",
+        "other3",
+        "m.pax_headers={'SCHILY.xattr.security.capability':'x'}",
+        "xattr security.capability x for ",
+    ),
+    ("target", "soft3", "m.linkname='/elsewhere'", "target /elsewhere for m3"),
+];
+
+#[test]
+fn an_attribute_that_no_event_gave_is_named() {
+    require!(Root, Docker);
+    for builder in BUILDERS {
+        let built = Built::of(builder);
+        for (what, member, change, wanted) in ATTRIBUTES {
+            let image = built.changed(&format!("attribute-{what}"), 1, |layer| {
+                with_member(layer, member, &format!("import tarfile; {change}"));
+            });
+            let statement = built.attest(&image, &built.file("filtered.ndjson"));
+            let named = jq(
+                ".predicate.blubr_build.unexplained[] | \"\\(.what) \\(.path) \\(.attribute) \\(.image) for \\((.recorded // []) | join(\",\"))\"",
+                &statement,
+            );
+            assert_eq!(
+                named,
+                format!("attribute-without-event /{member} {wanted}"),
+                "{builder:?} {what}"
+            );
+        }
+    }
 }

@@ -1,13 +1,15 @@
 //! The image held against the record: who wrote each entry of the new layers, what no event explains, and what was written
 //! and isn't there. An entry is explained by events, never by its name.
 
+mod attributes;
+mod below;
 mod layers;
 mod renames;
 mod trails;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use blubr_attestation::build::{File, Unexplained, What};
+use blubr_attestation::build::{File, Recording, Unexplained, What};
 use blubr_attestation::path;
 use blubr_build::Build;
 use blubr_cli::Failure;
@@ -15,6 +17,8 @@ use blubr_image::layer::{Entry, Kind};
 
 use crate::assemble_parts::{Alignment, First, Gathered, Slot, Slots};
 use crate::picture::Picture;
+use attributes::{Deviation, Judge};
+use below::{Attributes, Below};
 use layers::Made;
 use trails::{Hit, Links, Trails};
 
@@ -31,8 +35,17 @@ pub struct Crossed {
     pub empty: Vec<String>,
     /// What is not explained; `None` when it could not be checked.
     pub unexplained: Option<Vec<Odd>>,
-    /// Why it could not be checked.
-    pub unchecked: Option<String>,
+    /// What could not be checked, and why.
+    pub unchecked: Unchecked,
+}
+
+/// What could not be checked, and why.
+#[derive(Debug, Default)]
+pub struct Unchecked {
+    /// Whether each entry has an event.
+    pub entries: Option<String>,
+    /// Whether its attributes are as events gave them.
+    pub attributes: Option<&'static str>,
 }
 
 /// An entry, and the slot of whoever wrote it.
@@ -63,12 +76,17 @@ pub fn cross(
     let made = layers::made(picture, build, slots, alignment, first);
     let mut crossing = Crossing::default();
     let mut links = Links::default();
+    let mut below = Below::default();
+    crossing.attributes_unchecked = unjudged(gathered);
     for (index, made) in made.iter().enumerate() {
         let diff_id =
             picture.image.layers.get(index).map(|layer| layer.diff_id.to_string()).unwrap_or_default();
         let Made::New { slots: of } = made else {
             crossing.inherited.push(diff_id);
-            picture.layer(index, &mut |entry| links.learn(&entry))?;
+            picture.layer(index, &mut |entry| {
+                links.learn(&entry);
+                below.put(&entry);
+            })?;
             continue;
         };
         let mut entries = Vec::new();
@@ -89,7 +107,14 @@ pub fn cross(
         if !crossing.too_many {
             let trails = Trails::new(build, slots, gathered, of, &links);
             crossing.lost_track |= trails.lost_track;
-            crossing.layer(&diff_id, entries, &trails, of.is_some());
+            let present = entries.iter().map(path_of).collect();
+            let judge = crossing
+                .attributes_unchecked
+                .is_none()
+                .then(|| Judge::new((build, slots), gathered, &below, &links, &trails, &present));
+            entries.sort_by(|one, other| one.path.cmp(&other.path));
+            crossing.layer(&diff_id, &entries, &trails, judge.as_ref(), of.is_some());
+            entries.iter().for_each(|entry| below.put(entry));
         }
     }
     Ok(crossing.end(gathered))
@@ -104,21 +129,34 @@ struct Crossing {
     too_many: bool,
     lost_track: bool,
     visible: BTreeMap<Vec<u8>, usize>,
+    attributes_unchecked: Option<&'static str>,
 }
 
 impl Crossing {
-    fn layer(&mut self, diff_id: &str, mut entries: Vec<Entry>, trails: &Trails, known_step: bool) {
-        entries.sort_by(|one, other| one.path.cmp(&other.path));
+    fn layer(
+        &mut self,
+        diff_id: &str,
+        entries: &[Entry],
+        trails: &Trails,
+        judge: Option<&Judge<'_>>,
+        known_step: bool,
+    ) {
         let mut present = BTreeSet::new();
-        for entry in &entries {
-            let path = [b"/".as_slice(), &entry.path].concat();
+        for entry in entries {
+            let path = path_of(entry);
             let hit = trails.explain(&path, entry.kind);
             match hit {
                 None => self.odd(What::EntryWithoutEvent, &path, Some(diff_id), None),
                 Some(Some(hit)) if hit.foreign => {
                     self.odd(What::ForeignWrite, &path, Some(diff_id), None);
                 }
-                Some(_) => {}
+                Some(hit) => {
+                    let attributes = Attributes::of(entry);
+                    let found = judge.map(|judge| judge.judge(&path, &attributes)).unwrap_or_default();
+                    for one in found {
+                        self.deviates(one, &path, diff_id, hit.and_then(|hit| hit.slot));
+                    }
+                }
             }
             self.hide(&path, entry.kind);
             if !matches!(entry.kind, Kind::Whiteout | Kind::Opaque) {
@@ -163,7 +201,23 @@ impl Crossing {
 
     fn odd(&mut self, what: What, at: &[u8], layer: Option<&str>, slot: Option<Slot>) {
         let (path, path_b64) = path::keys(at);
-        let what = Unexplained { path, path_b64, what, layer: layer.map(str::to_owned), step: None };
+        let layer = layer.map(str::to_owned);
+        let what = Unexplained { path, path_b64, what, layer, ..Unexplained::default() };
+        self.odd.push(Odd { what, slot });
+    }
+
+    fn deviates(&mut self, one: Deviation, at: &[u8], layer: &str, slot: Option<Slot>) {
+        let (path, path_b64) = path::keys(at);
+        let what = Unexplained {
+            path,
+            path_b64,
+            what: What::AttributeWithoutEvent,
+            layer: Some(layer.to_owned()),
+            attribute: Some(one.attribute),
+            image: Some(one.image),
+            recorded: one.recorded,
+            ..Unexplained::default()
+        };
         self.odd.push(Odd { what, slot });
     }
 
@@ -183,14 +237,32 @@ impl Crossing {
             inherited: self.inherited,
             empty: self.empty,
             unexplained: unchecked.is_none().then_some(self.odd),
-            unchecked,
+            unchecked: Unchecked { entries: unchecked, attributes: self.attributes_unchecked },
         }
+    }
+}
+
+fn path_of(entry: &Entry) -> Vec<u8> {
+    [b"/".as_slice(), &entry.path].concat()
+}
+
+/// Why attributes can't be compared, if they can't.
+fn unjudged(gathered: &Gathered) -> Option<&'static str> {
+    match gathered.recording {
+        Recording::Lossy => Some("events were lost"),
+        Recording::Cut => Some("the log ends before the build does"),
+        Recording::Complete if gathered.given.left_out => {
+            Some("the build changed more names than are kept")
+        }
+        Recording::Complete => None,
     }
 }
 
 fn listed(entry: &Entry, at: &[u8], diff_id: &str, hit: Option<Hit>) -> Listed {
     let (path, path_b64) = path::keys(at);
     let is_file = entry.kind == Kind::File;
+    // A symlink's bits mean nothing, a hard link's are its file's.
+    let has_mode = !matches!(entry.kind, Kind::Symlink | Kind::Hardlink | Kind::Whiteout | Kind::Opaque);
     let file = File {
         path,
         path_b64,
@@ -198,6 +270,9 @@ fn listed(entry: &Entry, at: &[u8], diff_id: &str, hit: Option<Hit>) -> Listed {
         sha256: entry.sha256.as_ref().map(|digest| digest.hex().to_owned()),
         size: is_file.then_some(entry.size),
         target: entry.link.as_ref().map(|link| String::from_utf8_lossy(link).into_owned()),
+        mode: has_mode.then(|| format!("{:04o}", entry.mode)),
+        uid: if has_mode { entry.uid } else { 0 },
+        gid: if has_mode { entry.gid } else { 0 },
         layer: diff_id.to_owned(),
         hidden: false,
         step: None,

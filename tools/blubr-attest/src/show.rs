@@ -312,8 +312,11 @@ impl<'a> Page<'a> {
                 blubr_attestation::build::What::ForeignWrite => {
                     "in the image, and written by a process that is no part of the build"
                 }
+                blubr_attestation::build::What::AttributeWithoutEvent => {
+                    "in the image otherwise than any event left it"
+                }
             };
-            self.line(format!("  {name}: {what}"));
+            self.line(format!("  {name}: {what}{}", attribute(one)));
         }
         if list.len() > UNEXPLAINED_SHOWN_MAX {
             self.line(format!(
@@ -420,6 +423,14 @@ fn one_line(text: &str) -> String {
 
 fn short(time: Option<&str>) -> String {
     time.and_then(|time| time.get(..19)).map_or("?".to_owned(), |time| time.replace('T', " "))
+}
+
+/// Which attribute an unexplained entry is about, and the two sides.
+fn attribute(one: &blubr_attestation::build::Unexplained) -> String {
+    let Some(attribute) = &one.attribute else { return String::new() };
+    let (image, recorded) = (one.image.as_deref().unwrap_or("none"), one.recorded.join(" or "));
+    let recorded = if recorded.is_empty() { "none" } else { &recorded };
+    format!(": {} {}, recorded {}", printable(attribute), printable(image), printable(recorded))
 }
 
 #[cfg(test)]

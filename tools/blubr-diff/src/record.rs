@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
+use std::num::NonZeroU32;
 
 use blubr_attestation::Statement;
 use blubr_attestation::build::{BlubrBuild, File};
@@ -32,7 +33,7 @@ impl From<Statement> for Record {
 }
 
 /// The entries of the layers that a build made. A statement may have a hundred thousand of them and more, which share a
-/// handful of layers, kinds and steps: each takes 48 bytes, its sum and the characters of its name.
+/// handful of layers, kinds and steps: each takes 64 bytes, its sum and the characters of its name.
 #[derive(Debug, Default)]
 pub struct Files {
     entries: Vec<Packed>,
@@ -52,9 +53,24 @@ struct Packed {
     sum: PackedSum,
     kind: u32,
     layer: u32,
-    step: Option<u32>,
+    step: Option<Number>,
+    attributes: Option<Number>,
     is_base64: bool,
     hidden: bool,
+}
+
+/// The number of a text that there may be none of, in four bytes.
+#[derive(Debug, Clone, Copy)]
+struct Number(NonZeroU32);
+
+impl Number {
+    fn new(at: u32) -> Option<Self> {
+        at.checked_add(1).and_then(NonZeroU32::new).map(Self)
+    }
+
+    fn at(self) -> u32 {
+        self.0.get() - 1
+    }
 }
 
 /// Where characters stand. A statement has fewer bytes than a `u32` counts.
@@ -95,6 +111,8 @@ pub struct Entry<'a> {
     pub sha256: Option<Sum<'a>>,
     /// A link's target.
     pub target: Option<&'a str>,
+    /// Mode and owner, as `0755 0:0`; `None` where the record doesn't tell them.
+    pub attributes: Option<&'a str>,
     /// Bytes of content.
     pub size: Option<u64>,
     /// The layer's diff_id.
@@ -134,7 +152,10 @@ impl Files {
             sum,
             kind: self.number(file.kind),
             layer: self.number(file.layer),
-            step: file.step.map(|step| self.number(step)),
+            step: file.step.and_then(|step| Number::new(self.number(step))),
+            attributes: file
+                .mode
+                .and_then(|mode| Number::new(self.number(format!("{mode} {}:{}", file.uid, file.gid)))),
             is_base64,
             hidden: file.hidden,
         };
@@ -166,6 +187,11 @@ impl Files {
         self.characters.get(span.start as usize..span.end as usize).unwrap_or("")
     }
 
+    /// Whether modes and owners are told.
+    pub fn tell_attributes(&self) -> bool {
+        self.entries.iter().any(|entry| entry.attributes.is_some())
+    }
+
     /// How many they are.
     pub fn len(&self) -> usize {
         self.entries.len()
@@ -194,7 +220,8 @@ impl Files {
             target: packed.target.map(|span| self.span(span)),
             size: packed.size,
             layer: self.text(packed.layer),
-            step: packed.step.map(|step| self.text(step)),
+            step: packed.step.map(|step| self.text(step.at())),
+            attributes: packed.attributes.map(|attributes| self.text(attributes.at())),
             hidden: packed.hidden,
         }
     }
@@ -263,6 +290,9 @@ mod tests {
             sha256: Some(hex.clone()),
             size: Some(3),
             target: Some("x".into()),
+            mode: Some("0640".into()),
+            uid: 7,
+            gid: 0,
             layer: "sha256:1".into(),
             hidden: path.is_none(),
             step: Some(step.into()),
@@ -277,6 +307,7 @@ mod tests {
             kind: "file",
             sha256: Some(Sum::Bytes(&sum)),
             target: Some("x"),
+            attributes: Some("0640 7:0"),
             size: Some(3),
             layer: "sha256:1",
             step: Some("0.2"),
@@ -285,7 +316,7 @@ mod tests {
         assert_eq!(all[0], first);
         let second = Entry { name: "/w==", is_base64: true, step: Some("0.3"), hidden: true, ..first };
         assert_eq!(all[1], second);
-        assert_eq!((files.texts.len(), files.len(), files.is_empty()), (4, 2, false));
+        assert_eq!((files.texts.len(), files.len(), files.is_empty()), (5, 2, false));
         assert!(files.get(2).is_none() && size_of::<Packed>() <= 64);
     }
 }

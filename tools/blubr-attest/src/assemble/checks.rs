@@ -4,9 +4,10 @@ use blubr_attestation::build::{BlubrBuild, Check, Outcome, Recording, Status, St
 use blubr_attestation::trace::Network;
 
 use super::gather::Gathered;
+use crate::crosscheck::Unchecked;
 
 /// The answers, in a fixed order.
-pub fn checks(build: &BlubrBuild, gathered: &Gathered, unchecked: Option<&str>) -> Vec<Check> {
+pub fn checks(build: &BlubrBuild, gathered: &Gathered, unchecked: &Unchecked) -> Vec<Check> {
     let mut all =
         vec![recording(build), steps(build), network(build, gathered), foreign(build, gathered)];
     if let Some(dockerfile) = &build.dockerfile {
@@ -302,9 +303,9 @@ fn layers(build: &BlubrBuild, gathered: &Gathered) -> Option<Check> {
     Some(say(ID, result, detail))
 }
 
-fn explained(build: &BlubrBuild, unchecked: Option<&str>) -> Check {
+fn explained(build: &BlubrBuild, unchecked: &Unchecked) -> Check {
     const ID: &str = "image-explained";
-    match (&build.unexplained, &build.files) {
+    let mut check = match (&build.unexplained, &build.files) {
         (Some(list), Some(files)) if list.is_empty() => say(
             ID,
             Outcome::Pass,
@@ -319,13 +320,26 @@ fn explained(build: &BlubrBuild, unchecked: Option<&str>) -> Check {
             let blames = build.completeness.recording == Recording::Complete
                 || list.iter().any(|one| one.what == What::ForeignWrite);
             if blames {
-                return say(ID, Outcome::Fail, detail);
+                say(ID, Outcome::Fail, detail)
+            } else {
+                say(ID, Outcome::Unknown, format!("{detail}, and the recording is not complete"))
             }
-            say(ID, Outcome::Unknown, format!("{detail}, and the recording is not complete"))
         }
-        (None, _) => say(ID, Outcome::Unknown, unchecked.unwrap_or("it was not checked")),
-    }
+        (None, _) => {
+            let why = unchecked.entries.as_deref().unwrap_or("it was not checked");
+            return say(ID, Outcome::Unknown, why);
+        }
+    };
+    check.evidence.push(match unchecked.attributes {
+        None => ATTRIBUTES.to_owned(),
+        Some(why) => format!("modes, owners, sizes and targets were not compared: {why}"),
+    });
+    check
 }
+
+/// What is said of attributes where they were compared.
+const ATTRIBUTES: &str =
+    "modes, owners, sizes, targets and extended attributes were compared where the record tells them";
 
 fn count(number: usize, one: &str, many: &str) -> String {
     format!("{number} {}", if number == 1 { one } else { many })

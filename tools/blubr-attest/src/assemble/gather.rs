@@ -14,6 +14,7 @@ use blubr_log::{Body, Event, LineKind, Name, Reader, Time};
 use super::doing::{Actor, Budget, Doing, Follows, Reached, Renamed, Touch};
 use super::facts::Dockerfile;
 use super::first::{First, unreadable};
+use super::given::{Given, Where};
 use super::slots::{Slot, Slots};
 use super::stored::Stored;
 use crate::picture::Picture;
@@ -61,6 +62,8 @@ pub struct Gathered {
     pub explaining: BTreeMap<(u32, Vec<u8>), Explained>,
     /// Too many of those to keep.
     pub explaining_left_out: bool,
+    /// What attributes the files of the runs' trees were given.
+    pub given: Given,
     /// Events of strangers in the build's directories, and the first few of them.
     pub foreign: Vec<u64>,
     /// How many.
@@ -82,7 +85,7 @@ pub struct Gathered {
 }
 
 /// What the kernel calls a ring's file (io_uring_get_file).
-const RING_FILE: &[u8] = b"/[io_uring]";
+pub const RING_FILE: &[u8] = b"/[io_uring]";
 
 /// How many events are named as evidence at most.
 const EVIDENCE_MAX: usize = 8;
@@ -189,6 +192,7 @@ impl<'a> Pass<'a> {
             engine: Doing::default(),
             explaining: BTreeMap::new(),
             explaining_left_out: false,
+            given: Given::default(),
             foreign: Vec::new(),
             foreign_count: 0,
             taken: Taken::NotSeen,
@@ -229,6 +233,7 @@ impl<'a> Pass<'a> {
         }
         if !matches!(place, Place::Outside) {
             self.blinding(event);
+            self.out.given.numbers(event);
         }
         let actor = |part| Actor { key: key_of(event), head: &event.head, part };
         match place {
@@ -244,6 +249,7 @@ impl<'a> Pass<'a> {
             Place::Container { run } => {
                 let slot = self.slots.of(run);
                 self.out.doing.entry(slot).or_default().counts.events += 1;
+                self.given(run, event);
                 self.add(actor(Part::Container), event, slot, Some(run));
             }
             Place::Engine { run } => {
@@ -304,6 +310,7 @@ impl<'a> Pass<'a> {
         }
         let Some(of) = run else { return };
         let run = of.id;
+        self.given(run, event);
         let own = of.kind == RunKind::Daemon;
         for (path, access) in touches(event) {
             let Some(spot) = self.membership.spot(event, path) else { continue };
@@ -336,6 +343,21 @@ impl<'a> Pass<'a> {
                 self.explain(run, spot.path, actor, access, false);
             }
         }
+    }
+
+    /// Keeps what the event says of the attributes of files in the run's tree.
+    fn given(&mut self, run: u32, event: &Event<'_>) {
+        let (membership, build) = (&self.membership, self.build);
+        self.out.given.learn(run, event, &mut |path| match membership.spot(event, path) {
+            Some(spot)
+                if same_tree(build, spot.run, run)
+                    && spot.mounted.is_none()
+                    && matches!(spot.area, Area::Tree | Area::Upper) =>
+            {
+                Where::Here(spot.path)
+            }
+            _ => Where::Elsewhere,
+        });
     }
 
     fn foreign(&mut self, actor: Actor<'_>, event: &Event<'_>, run: Option<u32>) {

@@ -8,6 +8,7 @@ mod doing;
 mod facts;
 mod first;
 mod gather;
+mod given;
 mod history;
 mod judge;
 mod slots;
@@ -32,6 +33,9 @@ pub mod parts {
     pub use super::doing::Trail;
     pub use super::first::First;
     pub use super::gather::Gathered;
+    #[cfg(test)]
+    pub use super::given::Loose;
+    pub use super::given::{Fact, Given, Made, Said, Xattr};
     pub use super::history::{Alignment, when};
     pub use super::slots::{Slot, Slots};
 }

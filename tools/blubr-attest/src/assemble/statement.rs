@@ -22,7 +22,7 @@ use super::gather::Gathered;
 use super::history::Alignment;
 use super::slots::{Slot, Slots};
 use super::steps::{self, Listed, Makings};
-use crate::crosscheck::Crossed;
+use crate::crosscheck::{Crossed, Unchecked};
 use crate::picture::Picture;
 
 /// What a statement is made of.
@@ -164,14 +164,14 @@ fn blubr_build(mut parts: Parts<'_>, ids: &BTreeMap<usize, String>) -> (BlubrBui
         checks: Vec::new(),
         redactions: says::Redactions::default(),
     };
-    made.checks = checks::checks(&made, &parts.gathered, unchecked.as_deref());
+    made.checks = checks::checks(&made, &parts.gathered, &unchecked);
     (made, log)
 }
 
-type Against = (Option<Vec<says::File>>, Option<Vec<says::Unexplained>>, Vec<String>, Option<String>);
+type Against = (Option<Vec<says::File>>, Option<Vec<says::Unexplained>>, Vec<String>, Unchecked);
 
 fn crossed(crossed: Option<Crossed>, ids: &BTreeMap<usize, String>) -> Against {
-    let Some(crossed) = crossed else { return (None, None, Vec::new(), None) };
+    let Some(crossed) = crossed else { return (None, None, Vec::new(), Unchecked::default()) };
     let named = |slot: Option<Slot>| slot.and_then(|slot| step_of(slot, ids));
     let files = crossed.files.map(|files| {
         files.into_iter().map(|one| says::File { step: named(one.slot), ..one.file }).collect()

@@ -32,12 +32,12 @@ impl Links {
     }
 
     /// What a symlink's own path leads to; `None` if it is none.
-    fn through(&self, path: &[u8]) -> Option<Vec<u8>> {
+    pub(super) fn through(&self, path: &[u8]) -> Option<Vec<u8>> {
         self.0.contains_key(path).then(|| self.walk(path, true))
     }
 
     /// `path` with the symlinks in its directories followed; its last name is left as it is.
-    fn resolve(&self, path: &[u8]) -> Vec<u8> {
+    pub(super) fn resolve(&self, path: &[u8]) -> Vec<u8> {
         self.walk(path, false)
     }
 
@@ -112,6 +112,9 @@ pub(super) struct Trails {
     mounts: BTreeSet<Vec<u8>>,
     /// New names of directories that came from a lower layer, with all that is in them.
     from_below: BTreeSet<Vec<u8>>,
+    renames: Renames,
+    /// Whose changes these are; `None` for all.
+    of: Option<Vec<Slot>>,
     /// Renames upon renames: what they led to is not known.
     pub(super) lost_track: bool,
 }
@@ -125,18 +128,14 @@ impl Trails {
         of: &Option<Vec<Slot>>,
         links: &Links,
     ) -> Self {
-        // What may be another build's explains nothing here.
-        let counts = |slot: Slot| {
-            slot == Slot::None || slot != Slot::Shared && of.as_ref().is_none_or(|of| of.contains(&slot))
-        };
-        let counted = || gathered.doing.iter().filter(|(slot, _)| counts(**slot));
-        let mut trails = Self::default();
+        let mut trails = Self { of: of.clone(), ..Self::default() };
+        let counted: Vec<_> = gathered.doing.iter().filter(|(slot, _)| trails.counts(**slot)).collect();
         let mut renames = Renames::default();
-        for renamed in counted().flat_map(|(_, doing)| &doing.renames) {
+        for renamed in counted.iter().flat_map(|(_, doing)| &doing.renames) {
             renames.add(links.resolve(&renamed.from), links.resolve(&renamed.to), renamed.seq);
         }
         let mut made = BTreeSet::new();
-        for (slot, doing) in counted() {
+        for (slot, doing) in counted {
             for ((place, path), trail) in &doing.paths {
                 if *place == Place::Container && trail.is_change() {
                     let path = links.resolve(path);
@@ -148,7 +147,7 @@ impl Trails {
             }
         }
         let runs: BTreeSet<u32> =
-            build.runs.iter().filter(|run| counts(slots.of(run.id))).map(|run| run.id).collect();
+            build.runs.iter().filter(|run| trails.counts(slots.of(run.id))).map(|run| run.id).collect();
         for ((_, path), one) in gathered.explaining.iter().filter(|((run, _), _)| runs.contains(run)) {
             let hit = Hit {
                 slot: None,
@@ -175,7 +174,24 @@ impl Trails {
                 trails.mounts.extend(upwards(&path).map(<[u8]>::to_vec));
             }
         }
+        trails.renames = renames;
         trails
+    }
+
+    /// Whether the changes of a slot are among these. What may be another build's explains nothing here.
+    pub(super) fn counts(&self, slot: Slot) -> bool {
+        slot == Slot::None
+            || slot != Slot::Shared && self.of.as_ref().is_none_or(|of| of.contains(&slot))
+    }
+
+    /// What a path is called at the end, of which something was said at `seq`; `None` if that can't be followed.
+    pub(super) fn now(&self, path: &[u8], seq: u64) -> Option<Vec<u8>> {
+        self.renames.follow(path, seq)
+    }
+
+    /// Whether a directory got this name and came from a lower layer.
+    pub(super) fn came_from_below(&self, dir: &[u8]) -> bool {
+        self.from_below.contains(dir)
     }
 
     /// Takes in what a step did to a path.

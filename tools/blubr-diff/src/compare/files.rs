@@ -39,10 +39,12 @@ struct Sorted<'a> {
     /// Names that aren't the entries' own.
     other: HashMap<usize, String>,
     order: Vec<u32>,
+    /// Modes and owners are compared: both records tell them.
+    attributes: bool,
 }
 
 impl<'a> Sorted<'a> {
-    fn new(files: &'a Files, rules: &mut Rules) -> Self {
+    fn new(files: &'a Files, attributes: bool, rules: &mut Rules) -> Self {
         let mut other = HashMap::new();
         for (at, entry) in files.iter().enumerate() {
             let name = match entry.path() {
@@ -55,14 +57,20 @@ impl<'a> Sorted<'a> {
         }
         // A statement has fewer entries than a u32 counts.
         let order = (0..u32::try_from(files.len()).unwrap_or(u32::MAX)).collect();
-        let mut sorted = Self { files, other, order };
+        let mut sorted = Self { files, other, order, attributes };
         let mut order = std::mem::take(&mut sorted.order);
         order.sort_unstable_by(|a, b| {
             let (one, other) = (sorted.name(*a), sorted.name(*b));
-            let content = |at: u32| files.get(at as usize).map(|entry| content_of(&entry));
+            let content = |at: u32| sorted.get(at).map(|entry| content_of(&entry));
             one.cmp(&other).then_with(|| content(*a).cmp(&content(*b)))
         });
         Self { order, ..sorted }
+    }
+
+    /// An entry, with what is compared of it.
+    fn get(&self, at: u32) -> Option<Entry<'a>> {
+        let entry = self.files.get(at as usize)?;
+        Some(Entry { attributes: entry.attributes.filter(|_| self.attributes), ..entry })
     }
 
     /// The name of an entry, and whether a later layer hides it. What was removed can be read in the image all the same, a
@@ -88,7 +96,7 @@ impl<'a> Sorted<'a> {
     /// The entries of a part of the order.
     fn entries(&self, part: Range<usize>) -> Peekable<impl Iterator<Item = Entry<'a>>> {
         let part = self.order.get(part).unwrap_or_default();
-        part.iter().filter_map(|at| self.files.get(*at as usize)).peekable()
+        part.iter().filter_map(|at| self.get(*at)).peekable()
     }
 }
 
@@ -121,7 +129,12 @@ fn contents(
     rules: &mut Rules,
     found: &mut Found,
 ) {
-    let (a, b) = (Sorted::new(a, rules), Sorted::new(b, rules));
+    let attributes = a.tell_attributes() && b.tell_attributes();
+    if !attributes {
+        let what = "modes and owners of files: a record doesn't tell them";
+        found.not_compared.push(what.to_owned());
+    }
+    let (a, b) = (Sorted::new(a, attributes, rules), Sorted::new(b, attributes, rules));
     let (mut at_a, mut at_b) = (0, 0);
     let (old, new) = (texts(old), texts(new));
     let by = |step: Option<&str>| match text(&new, step) {
@@ -152,14 +165,17 @@ fn contents(
                     let (old_text, new_text) = (text(&old, was.step), text(&new, is.step));
                     let same_step = new_text.is_some() && old_text == new_text;
                     let list = if same_step { &mut unexpected } else { &mut other };
-                    list.push(|| format!("{} -> {} {}{}", sum(&was), sum(&is), path(), by(is.step)));
+                    list.push(|| {
+                        let (was, is_now) = sides(&was, &is);
+                        format!("{was} -> {is_now} {}{}", path(), by(is.step))
+                    });
                 }
             }
         }
     }
     for (list, severity, what) in [
-        (unexpected, Warning, "with another content although their step is the same"),
-        (other, Change, "with another content"),
+        (unexpected, Warning, "with another content, mode or owner although their step is the same"),
+        (other, Change, "with another content, mode or owner"),
         (added, Change, "that are new"),
         (gone, Change, "that are gone"),
     ] {
@@ -194,8 +210,18 @@ fn unmatched<'a>(
 }
 
 /// What of two entries is compared.
-fn content_of<'a>(entry: &Entry<'a>) -> (&'a str, Option<Sum<'a>>, Option<&'a str>) {
-    (entry.kind, entry.sha256, entry.target)
+fn content_of<'a>(entry: &Entry<'a>) -> (&'a str, Option<Sum<'a>>, Option<&'a str>, Option<&'a str>) {
+    (entry.kind, entry.sha256, entry.target, entry.attributes)
+}
+
+/// Two entries that differ: by what they do.
+fn sides(was: &Entry<'_>, is: &Entry<'_>) -> (String, String) {
+    let same = (was.kind, was.sha256, was.target) == (is.kind, is.sha256, is.target);
+    let side = |entry: &Entry<'_>| match entry.attributes {
+        Some(attributes) if same => attributes.to_owned(),
+        _ => sum(entry),
+    };
+    (side(was), side(is))
 }
 
 /// The start of a sum, or the kind and the target.
@@ -268,12 +294,19 @@ struct Seen {
     kind: &'static str,
     sha256: Option<Digest>,
     target: Option<String>,
+    attributes: String,
 }
 
 impl Seen {
     fn of(entry: &layer::Entry) -> Self {
         let target = entry.link.as_ref().map(|link| String::from_utf8_lossy(link).into_owned());
-        Self { kind: entry.kind.name(), sha256: entry.sha256.clone(), target }
+        let attributes = format!("{:04o} {}:{}", entry.mode, entry.uid, entry.gid);
+        Self { kind: entry.kind.name(), sha256: entry.sha256.clone(), target, attributes }
+    }
+
+    /// Whether mode and owner are as recorded, where they are.
+    fn has_attributes_of(&self, file: &Entry<'_>) -> bool {
+        file.attributes.is_none_or(|attributes| attributes == self.attributes)
     }
 
     fn is(&self, file: &Entry<'_>) -> bool {
@@ -367,7 +400,11 @@ impl<'a> Checker<'a> {
             let (file, name) = (&expected.file, expected.file.path());
             match &expected.seen {
                 None => wrong.push(format!("- {name}: the record has it, the image doesn't")),
-                Some(seen) if seen.is(file) => {}
+                Some(seen) if seen.is(file) && seen.has_attributes_of(file) => {}
+                Some(seen) if seen.is(file) => {
+                    let recorded = file.attributes.unwrap_or_default();
+                    wrong.push(format!("{name}: recorded {recorded}, in the image {}", seen.attributes));
+                }
                 Some(seen) => {
                     let recorded = content(
                         file.kind,
@@ -385,7 +422,7 @@ impl<'a> Checker<'a> {
             found.add(Difference::new(Subject, Alert, what).detail(shown(wrong)));
         } else if !self.by_layer {
             found.not_compared.push(
-                "owners, modes and times of files: the image has other layers, and the record holds them by layer only"
+                "times and extended attributes of files: the image has other layers, and the record holds them by layer only"
                     .to_owned(),
             );
         }

@@ -5,7 +5,7 @@ use blubr_attestation::BlubrBuild;
 use crate::cli::Subject::Image;
 use crate::compare::{Difference, Found};
 use crate::normalise::{DIGESTS, Rules};
-use crate::record::{Entry, Record};
+use crate::record::{Entry, Files, Record};
 use crate::severity::Severity::{Alert, Change, Info, Warning};
 
 /// Compares them.
@@ -42,8 +42,9 @@ pub fn compare(old: &Record, new: &Record, rules: &mut Rules, found: &mut Found)
     if only_times {
         rules.note(DIGESTS);
         let differing = a.diff_ids.iter().zip(&b.diff_ids).filter(|(x, y)| x != y).count();
+        let untold = if tell_attributes(old, new) { "" } else { "owners, modes, " };
         found.not_compared.push(format!(
-            "owners, modes, extended attributes and times in {differing} layers: their digests differ, and the records don't hold these"
+            "{untold}extended attributes and times in {differing} layers: their digests differ, and the records don't hold these"
         ));
     } else if !layers_same {
         layers(a.diff_ids.as_slice(), b.diff_ids.as_slice(), found);
@@ -93,15 +94,26 @@ fn same_entries(old: &Record, a: &str, new: &Record, b: &str) -> bool {
     let made_here = |record: &Record, layer: &str| !record.build().inherited.iter().any(|l| l == layer);
     made_here(old, a)
         && made_here(new, b)
-        && entries(old, a).is_some()
-        && entries(old, a) == entries(new, b)
+        && entries(old, a, tell_attributes(old, new)).is_some()
+        && entries(old, a, tell_attributes(old, new)) == entries(new, b, tell_attributes(old, new))
+}
+
+/// Whether both records tell modes and owners.
+fn tell_attributes(old: &Record, new: &Record) -> bool {
+    [old, new].iter().all(|record| record.files.as_ref().is_some_and(Files::tell_attributes))
 }
 
 /// A layer's entries, sorted, without who wrote them.
-fn entries<'a>(record: &'a Record, layer: &str) -> Option<Vec<Entry<'a>>> {
+fn entries<'a>(record: &'a Record, layer: &str, attributes: bool) -> Option<Vec<Entry<'a>>> {
     let files = record.files.as_ref()?.iter().filter(|f| f.layer == layer);
-    let mut list: Vec<Entry<'a>> =
-        files.map(|f| Entry { layer: "", step: None, hidden: false, ..f }).collect();
+    let alone = |file: Entry<'a>| Entry {
+        layer: "",
+        step: None,
+        hidden: false,
+        attributes: file.attributes.filter(|_| attributes),
+        ..file
+    };
+    let mut list: Vec<Entry<'a>> = files.map(alone).collect();
     list.sort_unstable();
     Some(list)
 }

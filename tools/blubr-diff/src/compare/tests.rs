@@ -54,7 +54,7 @@ fn statement() -> Value {
                 "unattributed": {"processes": []},
                 "files": [
                     {"path": "/a", "kind": "file", "sha256": "a1", "size": 1, "layer": id(2), "step": "0.2"},
-                    {"path": "/x", "kind": "file", "sha256": "b1", "size": 2, "layer": id(2), "step": "0.3"}],
+                    {"path": "/x", "kind": "file", "sha256": "b1", "size": 2, "mode": "0755", "layer": id(2), "step": "0.3"}],
                 "inherited": [id(1)],
                 "unexplained": [],
                 "checks": [{"id": "no-outside-network", "result": "fail", "scope": "build", "evidence": ["x"]}]
@@ -84,7 +84,7 @@ fn the_same_is_the_same() {
 
 #[test]
 fn each_subject_sees_its_own_change() {
-    let cases: [(&str, Change); 13] = [
+    let cases: [(&str, Change); 15] = [
         (
             "dockerfile info the file differs, its instructions don't: comments, empty lines or a directive",
             |p| {
@@ -112,9 +112,24 @@ fn each_subject_sees_its_own_change() {
         ("network change connections or look-ups that are gone: 1", |p| {
             p["monitorLog"]["network"] = json!([])
         }),
-        ("files warning files with another content although their step is the same: 1", |p| {
-            p["blubr_build"]["files"][1]["sha256"] = "b2".into();
-        }),
+        (
+            "files warning files with another content, mode or owner although their step is the same: 1",
+            |p| {
+                p["blubr_build"]["files"][1]["sha256"] = "b2".into();
+            },
+        ),
+        (
+            "files warning files with another content, mode or owner although their step is the same: 1",
+            |p| {
+                p["blubr_build"]["files"][1]["mode"] = "4755".into();
+            },
+        ),
+        (
+            "files warning files with another content, mode or owner although their step is the same: 1",
+            |p| {
+                p["blubr_build"]["files"][1]["uid"] = 7.into();
+            },
+        ),
         ("files change files that are new: 1", |p| {
             let mut hidden = p["blubr_build"]["files"][1].clone();
             // A file of the same name below it doesn't make it the same.
@@ -348,7 +363,12 @@ fn equal_numbers_of_other_things_are_not_the_same() {
         }
     };
     let found = both(temporary("c1"), temporary("c2"));
-    assert!(found.differences.iter().any(|d| d.what.starts_with("files with another content")));
+    assert!(
+        found
+            .differences
+            .iter()
+            .any(|d| d.what.starts_with("files with another content, mode or owner"))
+    );
 }
 
 #[test]
@@ -502,4 +522,12 @@ fn another_image_is_an_alert() {
             (Severity::Alert, "the layers")
         ]
     );
+}
+
+#[test]
+fn a_record_that_does_not_tell_modes_differs_in_none() {
+    let (found, _) = with(false, |p| {
+        p["blubr_build"]["files"][1].as_object_mut().unwrap().remove("mode");
+    });
+    assert_eq!(found, Vec::<String>::new());
 }

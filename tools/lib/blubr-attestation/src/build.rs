@@ -408,6 +408,15 @@ pub struct File {
     /// A link's target.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<String>,
+    /// Permission bits, octal; of what has some of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mode: Option<String>,
+    /// Owner, where there is a `mode` and it is not 0.
+    #[serde(default, skip_serializing_if = "crate::trace::is_zero")]
+    pub uid: u64,
+    /// Group, where there is a `mode` and it is not 0.
+    #[serde(default, skip_serializing_if = "crate::trace::is_zero")]
+    pub gid: u64,
     /// The layer's diff_id.
     pub layer: String,
     /// A later layer changed or removed it: the image no longer shows this one.
@@ -436,6 +445,15 @@ pub struct Unexplained {
     /// The step, where it is about a recorded write.
     #[serde(default)]
     pub step: Option<String>,
+    /// Of an attribute its name: `kind`, `mode`, `owner`, `group`, `size` (bytes), `target`, or `xattr` and a name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attribute: Option<String>,
+    /// What the layer has; modes octal, bytes that are not printable ASCII escaped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
+    /// What the record gave.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "crate::lists::kept")]
+    pub recorded: Vec<String>,
 }
 
 /// Which way round something is unexplained.
@@ -449,6 +467,8 @@ pub enum What {
     WriteNotInImage,
     /// A new layer has it, and the last to write it was a process that is no part of the build.
     ForeignWrite,
+    /// A new layer has it with an attribute that no recorded event gave it.
+    AttributeWithoutEvent,
 }
 
 /// A question that was put to the record.

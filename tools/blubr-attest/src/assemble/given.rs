@@ -1,0 +1,311 @@
+//! What the record says of the files behind the names of a run's tree: made with which bits, given to whom, left how long.
+//!
+//! It is kept as a set of what was said, not as a history: names are reused, calls race, and symlinks lead elsewhere, so
+//! that the one value which must hold at the end can't always be told. A value that was never given can.
+
+use std::collections::BTreeMap;
+
+use blubr_log::event::{Dev, Perm};
+use blubr_log::{Body, Event, Name};
+
+use super::gather::RING_FILE;
+
+/// Names of which something is kept; a count.
+const NAMES_MAX: usize = 200_000;
+/// What is kept of one name; a count. A name that changes hands more often than that is not judged.
+const FACTS_MAX: usize = 48;
+/// Bytes of an extended attribute's value that are compared.
+const VALUE_MAX: usize = 4096;
+
+/// Kinds of files, as far as events make them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Made {
+    /// A regular file.
+    File,
+    /// A directory.
+    Dir,
+    /// A symbolic link.
+    Symlink,
+    /// A named pipe.
+    Fifo,
+    /// A socket: no layer holds one.
+    Socket,
+    /// A device.
+    Device {
+        /// `c` or `b`, as in mknod(1).
+        letter: u8,
+        /// Which.
+        dev: Dev,
+    },
+}
+
+/// An extended attribute that was set or removed.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Xattr {
+    /// Its name.
+    pub name: Vec<u8>,
+    /// What it was set to; `None` where that is not known, or it was removed.
+    pub value: Option<Vec<u8>>,
+}
+
+/// One thing that an event says of the file behind a name.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Fact {
+    /// It was made.
+    Made(Made),
+    /// The bits that it had, or was set to.
+    Perm(u32),
+    /// The bits that it was made with, before the umask took some away.
+    Asked(u32),
+    /// Its owner, set by number.
+    Owner(u32),
+    /// Its maker's user id, in the initial user namespace.
+    Maker(u32),
+    /// Its group, set by number.
+    Group(u32),
+    /// Its length at a moment after which only another event can have changed it.
+    Size(u64),
+    /// What a symlink holds.
+    Target(Box<[u8]>),
+    /// An extended attribute.
+    Xattr(Box<Xattr>),
+    /// It had that name before, or has it too.
+    Other(Box<[u8]>),
+    /// The name was taken away: what a lower layer has there says nothing any more.
+    Gone,
+    /// Its length may be another.
+    AnySize,
+    /// Nothing can be said of it: it came from a place that is not followed.
+    Anything,
+}
+
+impl Fact {
+    /// Whether it is a value that a call by name gives to the file behind it.
+    pub fn is_value(&self) -> bool {
+        matches!(self, Fact::Perm(_) | Fact::Owner(_) | Fact::Group(_) | Fact::Xattr(_) | Fact::Size(_))
+    }
+}
+
+/// What was said of one name.
+#[derive(Debug, Clone, Default)]
+pub struct Said {
+    /// Each once.
+    pub facts: Vec<Fact>,
+    /// When the first of it was said (`seq`).
+    pub first: u64,
+    /// When the last.
+    pub last: u64,
+}
+
+impl Said {
+    fn add(&mut self, fact: Fact, seq: u64) {
+        if self.facts.is_empty() {
+            self.first = seq;
+        }
+        self.last = seq;
+        if self.facts.contains(&fact) {
+            return;
+        }
+        if self.facts.len() < FACTS_MAX {
+            self.facts.push(fact);
+        } else if let Some(last) = self.facts.last_mut() {
+            *last = Fact::Anything;
+        }
+    }
+}
+
+/// A value that a call gave to a file which the log can't tell for certain: by the caller's string.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Loose {
+    /// The string.
+    pub path: Vec<u8>,
+    /// The value.
+    pub fact: Fact,
+}
+
+/// What was said of the names of all runs' trees.
+#[derive(Debug, Default)]
+pub struct Given {
+    /// By run and name as the container sees it.
+    pub said: BTreeMap<(u32, Vec<u8>), Said>,
+    /// By run what calls gave to names as their callers spell them.
+    pub loose: BTreeMap<u32, Vec<Loose>>,
+    /// Too much was said to keep it all.
+    pub left_out: bool,
+    /// Some process of the build has user and group numbers of its own (a user namespace).
+    pub own_numbers: bool,
+    /// Recorders before `perm` did not tell how files are made.
+    pub tells_perm: bool,
+}
+
+/// Where an event's names lie: the run's own tree, some other place, or unknown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Where {
+    /// In the tree, by this name.
+    Here(Vec<u8>),
+    /// Below a mount point of it, or elsewhere.
+    Elsewhere,
+}
+
+impl Given {
+    /// Takes in an event of a run. `place` says where a name of it lies.
+    pub fn learn(&mut self, run: u32, event: &Event<'_>, place: &mut dyn FnMut(&[u8]) -> Where) {
+        if event.failed() {
+            return;
+        }
+        let Some((name, facts)) = facts(event) else { return };
+        if facts.is_empty() && !matches!(event.body, Body::FileRename(_) | Body::FileLink(_)) {
+            return;
+        }
+        let by_string = event.tail.path_from.is_some();
+        let seq = event.head.seq;
+        let at = name.map_or(Where::Elsewhere, |name| place(name.bytes()));
+        for fact in facts {
+            if by_string && fact.is_value() {
+                let path = match &at {
+                    Where::Here(path) => path.clone(),
+                    Where::Elsewhere => name.map_or_else(Vec::new, |name| name.bytes().to_vec()),
+                };
+                self.loosely(run, Loose { path, fact: fact.clone() });
+            }
+            self.tells_perm |= matches!(fact, Fact::Perm(_)) && matches!(event.body, Body::FileOpen(_));
+            if let Where::Here(path) = &at {
+                self.add(run, path, fact, seq);
+            }
+        }
+        self.names(run, event, name, &at, place);
+    }
+
+    /// Renames and links: the names go to other files.
+    fn names(
+        &mut self,
+        run: u32,
+        event: &Event<'_>,
+        name: Option<&Name<'_>>,
+        at: &Where,
+        place: &mut dyn FnMut(&[u8]) -> Where,
+    ) {
+        let seq = event.head.seq;
+        let (to, taken, both) = match &event.body {
+            Body::FileRename(it) => (it.to.get(), true, it.exchange.0),
+            Body::FileLink(it) => (it.to.get(), false, false),
+            _ => return,
+        };
+        let to = to.map_or(Where::Elsewhere, |to| place(to.bytes()));
+        let other = |from: &Where| match from {
+            Where::Here(path) if name.is_some() => Fact::Other(path.as_slice().into()),
+            _ => Fact::Anything,
+        };
+        if let Where::Here(to) = &to {
+            if taken {
+                self.add(run, to, Fact::Gone, seq);
+            }
+            self.add(run, to, other(at), seq);
+        }
+        if let Where::Here(from) = at {
+            if taken {
+                self.add(run, from, Fact::Gone, seq);
+            }
+            // A link's old name and its new one are one file from then on.
+            if both || !taken {
+                self.add(run, from, other(&to), seq);
+            }
+        }
+    }
+
+    /// Takes in an event of the build: whether numbers may mean another user than the layer's.
+    pub fn numbers(&mut self, event: &Event<'_>) {
+        if event.failed() {
+            return;
+        }
+        let namespaces = match &event.body {
+            Body::NsUnshare(it) => &it.namespaces,
+            Body::NsSetns(it) => &it.namespaces,
+            _ => return,
+        };
+        self.own_numbers |=
+            namespaces.iter().any(|name| name == b"user") || namespaces.iter().next().is_none();
+    }
+
+    fn loosely(&mut self, run: u32, loose: Loose) {
+        let list = self.loose.entry(run).or_default();
+        if list.len() >= NAMES_MAX {
+            self.left_out = true;
+        } else {
+            list.push(loose);
+        }
+    }
+
+    fn add(&mut self, run: u32, path: &[u8], fact: Fact, seq: u64) {
+        let key = (run, path.to_vec());
+        if self.said.len() >= NAMES_MAX && !self.said.contains_key(&key) {
+            self.left_out = true;
+            return;
+        }
+        self.said.entry(key).or_default().add(fact, seq);
+    }
+}
+
+/// What an event says of the file behind its first name; `None` if it is about no file.
+fn facts<'e>(event: &'e Event<'_>) -> Option<(Option<&'e Name<'e>>, Vec<Fact>)> {
+    let maker = Fact::Maker(event.head.uid);
+    let found = match &event.body {
+        Body::FileOpen(it) if it.path.get().is_some_and(|path| path.bytes() == RING_FILE) => {
+            return None;
+        }
+        Body::FileOpen(it) => {
+            let mut facts = Vec::new();
+            if let Some(Perm(perm)) = it.perm.filter(|_| !it.tmpfile.0) {
+                facts = vec![Fact::Gone, Fact::Made(Made::File), Fact::Perm(perm), maker];
+            }
+            // Of what is open for writing the close tells the length.
+            if !it.mode.writes() && (it.truncate.0 || !facts.is_empty()) {
+                facts.push(Fact::Size(0));
+            }
+            (it.path.get(), facts)
+        }
+        Body::FileClose(it) => (it.path.get(), vec![it.size.map_or(Fact::AnySize, Fact::Size)]),
+        Body::FileMkdir(it) => {
+            (it.path.get(), vec![Fact::Gone, Fact::Made(Made::Dir), Fact::Asked(it.mode.0), maker])
+        }
+        Body::FileMknod(it) => {
+            let made = match (it.kind.bytes(), it.rdev) {
+                (b"fifo", _) => Made::Fifo,
+                (b"char", Some(dev)) => Made::Device { letter: b'c', dev },
+                (b"block", Some(dev)) => Made::Device { letter: b'b', dev },
+                (b"socket", _) => Made::Socket,
+                (b"file", _) => Made::File,
+                _ => return Some((it.path.get(), vec![Fact::Anything])),
+            };
+            (
+                it.path.get(),
+                vec![Fact::Gone, Fact::Made(made), Fact::Asked(it.mode.0), Fact::Size(0), maker],
+            )
+        }
+        Body::FileSymlink(it) => {
+            let target = it.target.get().map_or(Fact::Anything, |to| Fact::Target(to.bytes().into()));
+            (it.path.get(), vec![Fact::Gone, Fact::Made(Made::Symlink), target, maker])
+        }
+        Body::FileUnlink(it) => (it.path.get(), vec![Fact::Gone]),
+        Body::FileChmod(it) => (it.path.get(), vec![Fact::Perm(it.mode.0)]),
+        Body::FileChown(it) => (
+            it.path.get(),
+            it.owner.map(Fact::Owner).into_iter().chain(it.group.map(Fact::Group)).collect(),
+        ),
+        // What fallocate does to the length its flags say, which are not told; a descriptor's close follows.
+        Body::FileTruncate(it) if event.tail.path_from.is_none() => (it.path.get(), vec![]),
+        Body::FileTruncate(it) => (it.path.get(), vec![Fact::Size(it.size)]),
+        Body::FileSetxattr(it) => (it.path.get(), vec![xattr(event, it)]),
+        Body::FileRename(it) => (it.path.get(), vec![]),
+        Body::FileLink(it) => (it.path.get(), vec![]),
+        _ => return None,
+    };
+    Some(found)
+}
+
+fn xattr(event: &Event<'_>, it: &blubr_log::event::FileSetxattr<'_>) -> Fact {
+    let Some(name) = it.name.get() else { return Fact::Anything };
+    let cut = event.tail.truncated.as_ref().is_some_and(|cut| cut.iter().any(|field| field == b"value"));
+    let value = it.value.as_ref().map(Name::bytes).filter(|value| !cut && value.len() <= VALUE_MAX);
+    Fact::Xattr(Box::new(Xattr { name: name.bytes().to_vec(), value: value.map(<[u8]>::to_vec) }))
+}

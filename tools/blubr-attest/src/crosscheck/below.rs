@@ -1,0 +1,128 @@
+//! What the layers below one hold: the attributes of each name, of which a copy-up keeps those that nothing changes.
+
+use std::collections::BTreeMap;
+
+use blubr_image::layer::{Entry, Kind};
+
+/// Names that are remembered; a count. What is beyond is not known.
+const NAMES_MAX: usize = 400_000;
+/// Hard links that are followed to the file that they are.
+const LINKS_FOLLOWED_MAX: usize = 8;
+
+/// What an entry of a layer says of its file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Attributes {
+    pub(super) kind: Kind,
+    /// Permission bits, with setuid, setgid and sticky.
+    pub(super) mode: u32,
+    pub(super) uid: u64,
+    pub(super) gid: u64,
+    /// Bytes; of files only.
+    pub(super) size: u64,
+    /// A symlink's target, or a hard link's.
+    pub(super) link: Option<Box<[u8]>>,
+    pub(super) xattrs: BTreeMap<Vec<u8>, Vec<u8>>,
+}
+
+impl Attributes {
+    /// Of an entry.
+    pub(super) fn of(entry: &Entry) -> Self {
+        Attributes {
+            kind: entry.kind,
+            mode: entry.mode,
+            uid: entry.uid,
+            gid: entry.gid,
+            size: entry.size,
+            link: entry.link.as_deref().map(Into::into),
+            xattrs: entry.xattrs.clone(),
+        }
+    }
+}
+
+/// The layers so far, one upon the other.
+#[derive(Default)]
+pub(super) struct Below {
+    names: BTreeMap<Vec<u8>, Attributes>,
+}
+
+impl Below {
+    /// Puts an entry of the next layer on top.
+    pub(super) fn put(&mut self, entry: &Entry) {
+        self.lay([b"/".as_slice(), &entry.path].concat(), Attributes::of(entry));
+    }
+
+    pub(super) fn lay(&mut self, path: Vec<u8>, attributes: Attributes) {
+        match attributes.kind {
+            Kind::Whiteout => {
+                self.names.remove(&path);
+                self.clear(&path);
+            }
+            Kind::Opaque => self.clear(&path),
+            _ if self.names.len() < NAMES_MAX || self.names.contains_key(&path) => {
+                self.names.insert(path, attributes);
+            }
+            _ => {}
+        }
+    }
+
+    fn clear(&mut self, dir: &[u8]) {
+        let from = [dir, b"/"].concat();
+        let inside: Vec<Vec<u8>> = self
+            .names
+            .range(from.clone()..)
+            .take_while(|(path, _)| path.starts_with(&from))
+            .map(|(path, _)| path.clone())
+            .collect();
+        for path in inside {
+            self.names.remove(&path);
+        }
+    }
+
+    /// What a name is; of a hard link the file that it leads to.
+    pub(super) fn get(&self, path: &[u8]) -> Option<&Attributes> {
+        let mut found = self.names.get(path)?;
+        for _ in 0..LINKS_FOLLOWED_MAX {
+            match (&found.kind, &found.link) {
+                (Kind::Hardlink, Some(link)) => {
+                    found = self.names.get([b"/".as_slice(), link].concat().as_slice())?;
+                }
+                _ => return Some(found),
+            }
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lay(below: &mut Below, path: &str, kind: Kind, mode: u32, link: Option<&str>) {
+        let link = link.map(|link| link.as_bytes().into());
+        let attributes =
+            Attributes { kind, mode, uid: 0, gid: 0, size: 0, link, xattrs: BTreeMap::new() };
+        below.lay(path.into(), attributes);
+    }
+
+    #[test]
+    fn layers_lie_upon_each_other() {
+        let mut below = Below::default();
+        lay(&mut below, "/d", Kind::Dir, 0o755, None);
+        lay(&mut below, "/d/f", Kind::File, 0o644, None);
+        lay(&mut below, "/h", Kind::Hardlink, 0o600, Some("d/f"));
+        assert_eq!(below.get(b"/h").unwrap().mode, 0o644, "a hard link is its file");
+        lay(&mut below, "/d", Kind::Opaque, 0, None);
+        assert!(below.get(b"/d").is_some() && below.get(b"/d/f").is_none());
+        assert!(below.get(b"/h").is_none(), "its file is gone");
+        lay(&mut below, "/d", Kind::Whiteout, 0, None);
+        assert!(below.get(b"/d").is_none());
+    }
+
+    #[test]
+    fn links_in_a_circle_end() {
+        let mut below = Below::default();
+        lay(&mut below, "/a", Kind::Hardlink, 0, Some("b"));
+        lay(&mut below, "/b", Kind::Hardlink, 0, Some("a"));
+        assert!(below.get(b"/a").is_none());
+    }
+}

@@ -80,6 +80,10 @@ pub struct Assemble {
     #[arg(long, value_name = "FILE")]
     pub dsse: Option<PathBuf>,
 
+    /// Move the long tables into FILE, compressed NDJSON (.ndjson.zst) that the statement names by its sha256
+    #[arg(long, value_name = "FILE")]
+    pub detail_to: Option<PathBuf>,
+
     /// Sign with the secret key in FILE (OpenPGP, armored or binary)
     #[arg(long, value_name = "FILE", conflicts_with = "gpg_key")]
     pub sign_with: Option<PathBuf>,
@@ -187,6 +191,10 @@ pub struct Verify {
     #[arg(long, value_name = "FILE")]
     pub log: Option<PathBuf>,
 
+    /// FILE must be the detail that the statement names, and hold what the statement says
+    #[arg(long, value_name = "FILE")]
+    pub detail: Option<PathBuf>,
+
     /// The log's checkpoints must be those in FILE, kept apart by blubr-record --checkpoints-to
     #[arg(long, value_name = "FILE", requires = "log")]
     pub checkpoints: Option<PathBuf>,
@@ -199,7 +207,11 @@ pub struct Show {
     #[command(flatten)]
     pub attestation: Attestation,
 
-    /// Print the statement as it is, for jq
+    /// Take the tables from FILE, where the statement leaves them to one (--detail-to)
+    #[arg(long, value_name = "FILE")]
+    pub detail: Option<PathBuf>,
+
+    /// Print the statement as it is, for jq; with --detail the tables in their places
     #[arg(long, conflicts_with = "sha256sum")]
     pub json: bool,
 

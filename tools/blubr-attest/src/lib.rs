@@ -2,6 +2,7 @@
 //!
 //! [`run`] turns flags (`cli`) into a plan (`plan`) and carries it out. `assemble` goes over the log in passes and makes
 //! the statement; `crosscheck` holds it against the image; `redact` takes secrets out; `write` signs and encrypts.
+//! `detail` moves the long tables into a file of their own, and reads them from there.
 //! `verify`, `show` and `pae` read what was written. `dockerfile` prints how a Dockerfile is parsed.
 //!
 //! This tool must never say more than the record shows: what was not seen is `not-observed`, `unknown` or `null`.
@@ -10,6 +11,7 @@ mod assemble;
 mod cli;
 mod context;
 mod crosscheck;
+mod detail;
 mod dockerfile;
 mod opened;
 mod passphrase;

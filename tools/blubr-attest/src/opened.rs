@@ -24,6 +24,16 @@ pub struct File {
     pub name: String,
     /// What was in it, or why it can't be opened.
     pub opened: Result<Opened, OpenError>,
+    /// What opens other files that belong to it.
+    pub opener: Opener,
+}
+
+/// What opens encrypted files. Passphrases are read once: a descriptor gives them only once.
+pub enum Opener {
+    /// Secret keys; there may be none.
+    Keys(Vec<SecretKey>),
+    /// gpg, with a passphrase where one was given.
+    Gpg(Option<Vec<u8>>),
 }
 
 impl Attestation {
@@ -34,20 +44,23 @@ impl Attestation {
         }
         let input = Input::open(Some(&self.file))?;
         let name = input.name().to_owned();
-        let opened = blubr_envelope::open(input, &self.keys()?);
-        Ok(File { name, opened })
+        let keys = self.keys()?;
+        let opened = blubr_envelope::open(input, &keys);
+        Ok(File { name, opened, opener: Opener::Keys(keys) })
     }
 
     fn open_by_gpg(&self) -> Result<File, Failure> {
         let (bytes, name) = read(&self.file, FILE_BYTES_MAX)?;
-        if Kind::detect(&bytes) != Ok(Kind::Message) {
-            return Ok(File { name, opened: blubr_envelope::open(Cursor::new(bytes), &[]) });
-        }
         let passphrase = self.passphrase.get(None)?;
+        if Kind::detect(&bytes) != Ok(Kind::Message) {
+            let opened = blubr_envelope::open(Cursor::new(bytes), &[]);
+            return Ok(File { name, opened, opener: Opener::Gpg(passphrase) });
+        }
         let inside = blubr_envelope::gpg::decrypt(&bytes, passphrase.as_deref());
         let inside = inside.map_err(|error| Failure::new(error).at(&name))?;
         drop(bytes);
-        Ok(File { name, opened: blubr_envelope::open::opened_message(inside, Vec::new()) })
+        let opened = blubr_envelope::open::opened_message(inside, Vec::new());
+        Ok(File { name, opened, opener: Opener::Gpg(passphrase) })
     }
 
     fn keys(&self) -> Result<Vec<SecretKey>, Failure> {
@@ -57,9 +70,9 @@ impl Attestation {
 
 impl File {
     /// What was in it; or trouble.
-    pub fn or_trouble(self) -> Result<(String, Opened), Failure> {
+    pub fn or_trouble(self) -> Result<(String, Opened, Opener), Failure> {
         match self.opened {
-            Ok(opened) => Ok((self.name, opened)),
+            Ok(opened) => Ok((self.name, opened, self.opener)),
             Err(error) => Err(Failure::new(error).at(self.name)),
         }
     }

@@ -1,6 +1,6 @@
 //! The flags as they are meant: decided before any work starts.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use blubr_cli::Failure;
 
@@ -72,6 +72,8 @@ pub struct Outputs {
     pub detached: Option<PathBuf>,
     /// The envelope.
     pub dsse: Option<PathBuf>,
+    /// The long tables.
+    pub detail: Option<PathBuf>,
 }
 
 impl Plan {
@@ -113,6 +115,7 @@ impl Plan {
                 statement: flags.statement,
                 detached: flags.detached,
                 dsse: flags.dsse,
+                detail: flags.detail_to,
             },
             signer,
             encrypt_to: flags.encrypt_to,
@@ -127,11 +130,24 @@ impl Plan {
 
     fn distinct_outputs(&self) -> Result<(), Failure> {
         let outputs = &self.outputs;
-        let all: Vec<&PathBuf> =
-            [&outputs.attestation, &outputs.statement, &outputs.detached, &outputs.dsse]
-                .into_iter()
-                .flatten()
-                .collect();
+        if outputs
+            .detail
+            .as_deref()
+            .is_some_and(|path| path.file_name().is_none() || path == Path::new("-"))
+        {
+            return Err(Failure::new("--detail-to wants a file, which the statement names")
+                .advise("write --detail-to FILE.ndjson.zst"));
+        }
+        let all: Vec<&PathBuf> = [
+            &outputs.attestation,
+            &outputs.statement,
+            &outputs.detached,
+            &outputs.dsse,
+            &outputs.detail,
+        ]
+        .into_iter()
+        .flatten()
+        .collect();
         for (at, one) in all.iter().enumerate() {
             if all.iter().skip(at + 1).any(|other| other == one) {
                 return Err(Failure::new("two outputs have this name")
@@ -162,6 +178,9 @@ mod tests {
         assert!(plan(&["--require", "complete,observed"]).err().unwrap().contains("--dockerfile"));
         let twice = plan(&["-o", "a", "--statement", "a"]);
         assert!(twice.err().unwrap().starts_with("a: two outputs"));
+        let twice = plan(&["--detail-to", "a", "--statement", "a"]);
+        assert!(twice.err().unwrap().starts_with("a: two outputs"));
+        assert!(plan(&["--detail-to", "-"]).err().unwrap().contains("--detail-to FILE"));
         assert!(plan(&["--passphrase-fd", "3"]).err().unwrap().contains("no key"));
         assert!(
             plan(&["log", "-o", "a", "--statement", "b", "--sign-with", "k", "--detached", "c"]).is_ok()

@@ -2,8 +2,10 @@
 
 use std::fmt::Write as _;
 use std::io::Write as _;
+use std::path::Path;
 
 use blubr_attestation::build::{BlubrBuild, File, Outcome, Recording, Status, Step, Taken};
+use blubr_attestation::detail::{Detail as Moved, Entry, Filler, List, Table};
 use blubr_attestation::path;
 use blubr_attestation::trace::{Access, Counts, Network, Place, Touched};
 use blubr_attestation::{Lists, Statement};
@@ -11,7 +13,8 @@ use blubr_cli::{Common, Exit, Failure, Output, printable};
 use blubr_envelope::{Kind, Opened};
 
 use crate::cli::Show;
-use crate::opened;
+use crate::detail::Detail;
+use crate::opened::{self, Opener};
 
 /// How many paths of a step are shown; the rest is counted.
 const PATHS_SHOWN_MAX: usize = 8;
@@ -23,21 +26,25 @@ const TEXT_CHARS_MAX: usize = 100;
 /// The lists that the page shows; those that it counts only are in `counts`.
 const SHOWN: Lists = Lists::NETWORK.and(Lists::STEPS).and(Lists::UNEXPLAINED);
 
+/// The tables of a detail that the page shows.
+const SHOWN_TABLES: [Table; 5] = [
+    Table::Network,
+    Table::Steps(List::Network),
+    Table::Steps(List::Writes),
+    Table::Candidates(List::Writes),
+    Table::Unattributed(List::Writes),
+];
+
 /// Carries out `blubr-attest show`.
 pub fn run(args: &Show, common: &Common) -> Result<Exit, Failure> {
-    let (name, opened) = args.attestation.open()?.or_trouble()?;
-    let lists = if args.json || args.sha256sum { Lists::NONE } else { SHOWN };
-    let statement = opened::statement(&name, &opened, lists)?;
+    let (name, opened, opener) = args.attestation.open()?.or_trouble()?;
+    let detail = args.detail.as_deref().map(|path| (path, &opener));
     let bytes = if args.json {
-        opened.into_statement_bytes()
+        json(&name, opened, detail)?
     } else if args.sha256sum {
-        sha256sum(&name, opened.statement_bytes())?
+        sha256sum(&name, &opened, detail)?
     } else {
-        let mut entries = Entries::default();
-        each_file(&name, opened.statement_bytes(), |file| entries.count(&file))?;
-        Page::new(&statement.predicate.blubr_build, entries, common.color.for_stdout())
-            .whole(&statement, &opened)
-            .into_bytes()
+        page(&name, &opened, detail, common)?
     };
     let mut output = Output::create(None)?;
     output.write_all(&bytes).map_err(|error| Failure::io(output.name(), &error))?;
@@ -45,20 +52,78 @@ pub fn run(args: &Show, common: &Common) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
+/// A detail file, and what opens it.
+type From<'a> = Option<(&'a Path, &'a Opener)>;
+
+/// The statement as it is; with a detail, every table in its place.
+fn json(name: &str, opened: Opened, detail: From<'_>) -> Result<Vec<u8>, Failure> {
+    let Some((path, opener)) = detail else {
+        opened::statement(name, &opened, Lists::NONE)?;
+        return Ok(opened.into_statement_bytes());
+    };
+    let mut statement = opened::statement(name, &opened, Lists::ALL)?;
+    drop(opened);
+    let mut filler = Filler::default();
+    Detail::each_of(path, opener, &mut statement, |record, statement| filler.put(record, statement))?;
+    blubr_attestation::write_whole(&statement).map_err(|error| Failure::new(error).at(name))
+}
+
+fn page(name: &str, opened: &Opened, detail: From<'_>, common: &Common) -> Result<Vec<u8>, Failure> {
+    let mut statement = opened::statement(name, opened, SHOWN)?;
+    let mut entries = Entries::default();
+    if let Some((path, opener)) = detail {
+        let mut filler = Filler::default();
+        Detail::each_of(path, opener, &mut statement, |record, statement| match record.entry {
+            Entry::File(file) => {
+                entries.count(&file);
+                Ok(())
+            }
+            _ if SHOWN_TABLES.contains(&record.table) => filler.put(record, statement),
+            _ => Ok(()),
+        })?;
+    } else {
+        each_file(name, opened.statement_bytes(), |file| entries.count(&file))?;
+    }
+    let build = &statement.predicate.blubr_build;
+    let mut page = Page::new(build, entries, common.color.for_stdout());
+    page.elsewhere = build.detail.as_ref().filter(|_| detail.is_none());
+    Ok(page.whole(&statement, opened).into_bytes())
+}
+
 fn each_file(name: &str, statement: &[u8], take: impl FnMut(File)) -> Result<bool, Failure> {
     blubr_attestation::each_file(statement, take).map_err(|error| Failure::new(error).at(name))
 }
 
 /// Lines as sha256sum(1) prints them, of the files that the image shows; names relative to its root.
-fn sha256sum(name: &str, statement: &[u8]) -> Result<Vec<u8>, Failure> {
+fn sha256sum(name: &str, opened: &Opened, detail: From<'_>) -> Result<Vec<u8>, Failure> {
+    let mut statement = opened::statement(name, opened, Lists::STEPS)?;
     let mut out = Vec::new();
-    let listed = each_file(name, statement, |file| {
+    let mut take = |file: &File| {
         let path = path::bytes(file.path.as_deref(), file.path_b64.as_deref());
         let (false, Some(sha256), Some(path)) = (file.hidden, &file.sha256, path) else { return };
         if sha256.len() == 64 && sha256.bytes().all(|byte| byte.is_ascii_hexdigit()) {
             sum_line(sha256, path.strip_prefix(b"/").unwrap_or(&path), &mut out);
         }
-    })?;
+    };
+    let build = &statement.predicate.blubr_build;
+    let moved = build.detail.as_ref().filter(|detail| detail.has(Table::Files));
+    let listed = match (moved, detail) {
+        (Some(moved), None) => {
+            let what = format_args!("its files are in {}", moved.name);
+            return Err(Failure::new(what).at(name).advise("name that file by --detail"));
+        }
+        (None, None) => each_file(name, opened.statement_bytes(), |file| take(&file))?,
+        (_, Some((path, opener))) => {
+            let listed = moved.is_some();
+            Detail::each_of(path, opener, &mut statement, |record, _| {
+                if let Entry::File(file) = &record.entry {
+                    take(file);
+                }
+                Ok(())
+            })?;
+            listed
+        }
+    };
     if !listed {
         let what = "the attestation lists no files: it was made without --image";
         return Err(Failure::new(what).at(name));
@@ -102,13 +167,15 @@ fn sum_line(sha256: &str, path: &[u8], out: &mut Vec<u8>) {
 struct Page<'a> {
     build: &'a BlubrBuild,
     entries: Entries,
+    /// The detail that has the tables, where they are not here.
+    elsewhere: Option<&'a Moved>,
     color: bool,
     out: String,
 }
 
 impl<'a> Page<'a> {
     fn new(build: &'a BlubrBuild, entries: Entries, color: bool) -> Self {
-        Self { build, entries, color, out: String::new() }
+        Self { build, entries, elsewhere: None, color, out: String::new() }
     }
 
     fn whole(mut self, statement: &Statement, opened: &Opened) -> String {
@@ -169,6 +236,12 @@ impl<'a> Page<'a> {
         self.row("log", format!("sha256 {}, {} events", build.log.sha256, build.log.events));
         for source in &build.log.sources {
             self.row("", format!("filtered out of sha256 {}, {} events", source.sha256, source.events));
+        }
+        if let Some(detail) = &build.detail {
+            let read = if self.elsewhere.is_some() { ", not read (--detail)" } else { "" };
+            let records = detail.annotations.records;
+            self.row("detail", format!("{}, {records} records{read}", detail.name));
+            self.row("", format!("sha256 {}", detail.sha256()));
         }
         self.signed(opened);
     }
@@ -253,6 +326,18 @@ impl<'a> Page<'a> {
                 parts.push(format!("{count} {}", if count == 1 { one } else { many }));
             }
         }
+        if let Some(detail) = self.elsewhere {
+            // The lists are not here, which is not to say that they are empty.
+            match counts.network {
+                0 => {}
+                1 => parts.push("1 connection or look-up".to_owned()),
+                count => parts.push(format!("{count} connections or look-ups")),
+            }
+            if !parts.is_empty() {
+                self.line(format!("{:14}{}: in {}", "", parts.join(", "), detail.name));
+            }
+            return;
+        }
         if !parts.is_empty() {
             self.line(format!("{:14}{}", "", parts.join(", ")));
         }
@@ -272,6 +357,11 @@ impl<'a> Page<'a> {
 
     fn connections(&mut self, network: &[Network]) {
         self.title("Connections");
+        if let Some(detail) = self.elsewhere {
+            let count = detail.annotations.tables.get(Table::Network.name()).copied().unwrap_or(0);
+            self.line(format!("  {count}: in {}", detail.name));
+            return;
+        }
         if network.is_empty() {
             self.line("  none recorded");
         }
@@ -295,10 +385,15 @@ impl<'a> Page<'a> {
             self.line("  not checked");
             return;
         };
-        let Entries { all, of_known_step } = self.entries;
-        self.line(format!(
-            "  {all} entries in new layers, of {of_known_step} of them the step is known"
-        ));
+        if let Some(detail) = self.elsewhere {
+            let all = detail.annotations.tables.get(Table::Files.name()).copied().unwrap_or(0);
+            self.line(format!("  {all} entries in new layers: in {}", detail.name));
+        } else {
+            let Entries { all, of_known_step } = self.entries;
+            self.line(format!(
+                "  {all} entries in new layers, of {of_known_step} of them the step is known"
+            ));
+        }
         if list.is_empty() {
             self.line("  every entry is explained by an event, and every recorded write by the image");
         }

@@ -1,5 +1,6 @@
-//! Checking an attestation against certificates, image, Dockerfile, context and log; every mismatch is named.
+//! Checking an attestation against certificates, image, Dockerfile, context, log and detail; every mismatch is named.
 
+mod detail;
 mod log;
 
 use std::path::Path;
@@ -69,9 +70,12 @@ impl Answers {
 /// Carries out `blubr-attest verify`.
 pub fn run(args: &Verify) -> Result<Exit, Failure> {
     let unchecked = unchecked(args);
-    if unchecked.iter().filter(|(what, _)| *what != "checkpoints").count() == CHECKS {
+    let left_out = unchecked.iter().filter(|(what, _)| *what != "checkpoints").count();
+    if left_out == CHECKS && args.detail.is_none() {
         let what = "--unsigned alone leaves nothing to check";
-        return Err(Failure::new(what).advise("name --image, --dockerfile, --context or --log"));
+        return Err(
+            Failure::new(what).advise("name --image, --dockerfile, --context, --log or --detail")
+        );
     }
     let file = args.attestation.open()?;
     let mut answers = Answers { unchecked, ..Answers::default() };
@@ -89,11 +93,16 @@ pub fn run(args: &Verify) -> Result<Exit, Failure> {
         answers.bad("file", format!("{}: {what}", file.name));
     }
     signature(args, &opened, &mut answers)?;
-    let head = blubr_attestation::read_keeping(opened.statement_bytes(), Lists::NONE);
+    // A detail is held against the steps that it is of.
+    let lists = if args.detail.is_some() { Lists::STEPS } else { Lists::NONE };
+    let head = blubr_attestation::read_keeping(opened.statement_bytes(), lists);
     let signed = opened.envelope().is_some();
     drop(opened);
     match head {
-        Ok(statement) => against(args, &statement, &mut answers)?,
+        Ok(mut statement) => {
+            against(args, &statement, &mut answers)?;
+            detail::check(args.detail.as_deref(), &file.opener, &mut statement, &mut answers)?;
+        }
         // A signed one whose signature doesn't fit was changed; any other never was a statement of ours.
         Err(error) if signed && answers.lines.iter().any(|(good, ..)| !good) => {
             answers.bad("statement", format!("{}: {error}", file.name));

@@ -1,6 +1,7 @@
 //! Signing, encrypting and writing: all is made before the first file appears, so that none appears alone.
 
-use std::io::Write as _;
+use std::fs::File;
+use std::io::{Seek as _, SeekFrom, Write as _};
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -83,8 +84,13 @@ impl Signer {
     }
 }
 
-/// Signs and encrypts the statement's bytes as the plan says, and writes everything.
-pub fn all(plan: &Plan, keys: &Keys, statement: &[u8]) -> Result<(), Failure> {
+/// Signs and encrypts the statement's bytes as the plan says, and writes everything; first the detail, so that no statement
+/// stands without the file that it names.
+pub fn all(plan: &Plan, keys: &Keys, statement: &[u8], detail: Option<File>) -> Result<(), Failure> {
+    let detail = match (&plan.outputs.detail, detail) {
+        (Some(path), Some(packed)) => Some(self::detail(path, keys, packed)?),
+        _ => None,
+    };
     let mut files: Vec<(&Path, Vec<u8>)> = Vec::new();
     let envelope = match &keys.signer {
         None => None,
@@ -118,12 +124,28 @@ pub fn all(plan: &Plan, keys: &Keys, statement: &[u8]) -> Result<(), Failure> {
         let written = output.write_all(bytes);
         written.map_err(|error| Failure::io(output.name(), &error))?;
     }
+    detail.map_or(Ok(()), Output::commit)?;
     outputs.into_iter().try_for_each(|(output, _)| output.commit())
+}
+
+/// The detail, encrypted to the same recipients as the attestation.
+fn detail(path: &Path, keys: &Keys, mut packed: File) -> Result<Output, Failure> {
+    let mut output = Output::create(Some(path))?;
+    let failed = |error: std::io::Error| Failure::io(path.display(), &error);
+    packed.seek(SeekFrom::Start(0)).map_err(failed)?;
+    if keys.recipients.is_empty() {
+        std::io::copy(&mut packed, &mut output).map_err(failed)?;
+    } else {
+        let recipients: Vec<&Cert> = keys.recipients.iter().collect();
+        blubr_envelope::seal(packed, &mut output, &recipients, now())
+            .map_err(|error| Failure::new(error).at(path.display()))?;
+    }
+    Ok(output)
 }
 
 /// Prints what an envelope's signature covers.
 pub fn pae(args: &cli::Pae) -> Result<Exit, Failure> {
-    let (_, opened) = args.attestation.open()?.or_trouble()?;
+    let (_, opened, _) = args.attestation.open()?.or_trouble()?;
     let (head, payload) = match opened.envelope() {
         Some(envelope) => envelope.pae(),
         None => {

@@ -9,6 +9,7 @@ use blubr_cli::{Failure, Input};
 use blubr_envelope::SecretKey;
 
 use crate::cli::Compare;
+use crate::detail::Detail;
 use crate::record::{Files, Record};
 
 /// Bytes of a key file; a key with many identities and signatures has some 100 kB.
@@ -19,20 +20,32 @@ const PASSPHRASE_BYTES_MAX: u64 = 4096;
 /// The lists of a statement that are compared; the files come one by one.
 const COMPARED: Lists = Lists::NETWORK.and(Lists::STEPS).and(Lists::PROGRAMS).and(Lists::UNEXPLAINED);
 
-/// Opens one. Nothing is verified: that is blubr-attest verify's affair.
+/// Opens one, with the detail that it names, if that is among `details`. Nothing is verified: that is blubr-attest verify's
+/// affair.
 ///
 /// # Errors
-/// When it can't be read, isn't an attestation, or is encrypted and no key opens it.
-pub fn open(path: &Path, keys: &[SecretKey]) -> Result<Record, Failure> {
+/// When it can't be read, isn't an attestation, or is encrypted and no key opens it; when its detail isn't what it says.
+pub fn open(path: &Path, keys: &[SecretKey], details: &mut [Detail]) -> Result<Record, Failure> {
     let input = Input::open(Some(path))?;
     let name = input.name().to_owned();
     let opened = blubr_envelope::open(input, keys).map_err(|e| Failure::new(e).at(&name))?;
     let bytes = opened.into_statement_bytes();
     let fail = |e: blubr_attestation::ReadError| Failure::new(e).at(&name);
-    let statement = blubr_attestation::read_keeping(&bytes, COMPARED).map_err(fail)?;
+    let mut statement = blubr_attestation::read_keeping(&bytes, COMPARED).map_err(fail)?;
     let mut files = Files::default();
+    if let Some(said) = statement.predicate.blubr_build.detail.clone() {
+        let has_files = statement.predicate.blubr_build.files.is_some();
+        let mut elsewhere = Some(said.name.clone());
+        for detail in details.iter_mut().filter(|detail| detail.sha256() == said.sha256()) {
+            if elsewhere.take().is_some() {
+                detail.fill(&said, &mut statement, &mut files)?;
+            }
+        }
+        let files = (has_files && elsewhere.is_none()).then_some(files);
+        return Ok(Record { statement, files, elsewhere });
+    }
     let there = blubr_attestation::each_file(&bytes, |file| files.add(file)).map_err(fail)?;
-    Ok(Record { statement, files: there.then_some(files) })
+    Ok(Record { statement, files: there.then_some(files), elsewhere: None })
 }
 
 /// The secret keys that the flags name.

@@ -51,6 +51,11 @@ pub struct Compare {
     #[arg(long, value_name = "FILE", requires = "image")]
     pub dockerfile: Option<PathBuf>,
 
+    /// Take the tables that an attestation leaves to a file (blubr-attest --detail-to) from FILE, which is told by its sha256;
+    /// may be given several times
+    #[arg(long, value_name = "FILE")]
+    pub detail: Vec<PathBuf>,
+
     /// Decrypt with the secret key in FILE; may be given several times
     #[arg(long, value_name = "FILE")]
     pub key: Vec<PathBuf>,

@@ -9,6 +9,7 @@
 mod attestation;
 pub mod cli;
 pub mod compare;
+mod detail;
 pub mod normalise;
 pub mod output;
 mod plan;
@@ -24,6 +25,7 @@ use blubr_cli::{Common, Exit, Failure, Input, Output};
 
 use cli::{Command, Compare, Flags};
 use compare::{Checker, Found, History, ImageSide};
+use detail::Detail;
 use normalise::Rules;
 use output::report::Style;
 use plan::Plan;
@@ -47,16 +49,25 @@ pub fn run(flags: Flags) -> Result<Exit, Failure> {
 
 fn run_two(old: &Path, new: &Path, flags: &Compare, common: &Common) -> Result<Exit, Failure> {
     let keys = attestation::keys(flags)?;
-    let a = attestation::open(old, &keys)?;
-    let b = attestation::open(new, &keys)?;
+    let mut details = details(flags, &keys)?;
+    let a = attestation::open(old, &keys, &mut details)?;
+    let b = attestation::open(new, &keys, &mut details)?;
+    details.iter().try_for_each(Detail::was_used)?;
     let mut rules = Rules::new(flags.strict);
     let found = compare::compare(&a, &b, &mut rules, &flags.only);
     tell(&found, &rules, (&old.to_string_lossy(), &new.to_string_lossy()), flags, common)
 }
 
+/// The detail files that the flags name.
+fn details(flags: &Compare, keys: &[blubr_envelope::SecretKey]) -> Result<Vec<Detail>, Failure> {
+    flags.detail.iter().map(|path| Detail::open(path, keys)).collect()
+}
+
 fn run_image(one: &Path, image: &str, flags: &Compare, common: &Common) -> Result<Exit, Failure> {
     let keys = attestation::keys(flags)?;
-    let record = attestation::open(one, &keys)?;
+    let mut details = details(flags, &keys)?;
+    let record = attestation::open(one, &keys, &mut details)?;
+    details.iter().try_for_each(Detail::was_used)?;
     let build = record.build();
     let file = match &flags.dockerfile {
         Some(path) => Some(Input::open(Some(path))?.read_to_end(DOCKERFILE_BYTES_MAX)?),
@@ -87,6 +98,8 @@ fn run_image(one: &Path, image: &str, flags: &Compare, common: &Common) -> Resul
     );
     if !wanted {
         // Not asked for.
+    } else if let Some(file) = &record.elsewhere {
+        found.not_compared.push(format!("the files: they are in {file} (--detail)"));
     } else if record.files.is_none() {
         found.not_compared.push("the files: the record was made without the image".to_owned());
     } else if flags.no_layers {

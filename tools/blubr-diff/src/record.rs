@@ -15,6 +15,8 @@ pub struct Record {
     pub statement: Statement,
     /// The files; `None` where the record has none.
     pub files: Option<Files>,
+    /// The file that has its tables, where that was not given: none of the lists says anything.
+    pub elsewhere: Option<String>,
 }
 
 impl Record {
@@ -28,7 +30,7 @@ impl From<Statement> for Record {
     fn from(mut statement: Statement) -> Self {
         let list = &mut statement.predicate.blubr_build.files;
         let files = list.as_mut().map(|list| list.drain(..).collect());
-        Self { statement, files }
+        Self { statement, files, elsewhere: None }
     }
 }
 

@@ -18,6 +18,10 @@ use blubr_log::{Event, Head};
 pub const KEPT_MAX: usize = 120_000;
 /// Bytes of paths and arguments that are kept over all steps.
 pub const KEPT_BYTES_MAX: usize = 12 * 1024 * 1024;
+/// The same where the lists go into a file of their own, whose readers keep a gigabyte at most.
+pub const DETAIL_KEPT_MAX: usize = 1_000_000;
+/// Bytes of paths and arguments that are kept for such a file.
+pub const DETAIL_KEPT_BYTES_MAX: usize = 128 * 1024 * 1024;
 
 /// What may still be kept.
 pub struct Budget {
@@ -25,13 +29,16 @@ pub struct Budget {
     bytes: usize,
 }
 
-impl Default for Budget {
-    fn default() -> Self {
-        Self { entries: KEPT_MAX, bytes: KEPT_BYTES_MAX }
-    }
-}
-
 impl Budget {
+    /// What a statement has room for; or, where its lists go into a file of their own, that.
+    pub fn new(has_detail: bool) -> Self {
+        if has_detail {
+            Self { entries: DETAIL_KEPT_MAX, bytes: DETAIL_KEPT_BYTES_MAX }
+        } else {
+            Self { entries: KEPT_MAX, bytes: KEPT_BYTES_MAX }
+        }
+    }
+
     /// Takes room for an entry; `false` when there is none.
     fn take(&mut self, bytes: usize) -> bool {
         if self.entries == 0 || self.bytes < bytes {

@@ -28,12 +28,14 @@ const EXPLAINING_MAX: usize = 200_000;
 pub struct Wanted<'a> {
     dockerfile: Option<&'a Dockerfile>,
     stored: Stored,
+    has_detail: bool,
 }
 
 impl<'a> Wanted<'a> {
-    /// The Dockerfile's opening, and the image's digests in names that the engine gives.
-    pub fn new(dockerfile: Option<&'a Dockerfile>, picture: Option<&Picture>) -> Self {
-        Self { dockerfile, stored: Stored::new(picture) }
+    /// The Dockerfile's opening, and the image's digests in names that the engine gives. `has_detail`: the lists go into a
+    /// file of their own, and may be longer.
+    pub fn new(dockerfile: Option<&'a Dockerfile>, picture: Option<&Picture>, has_detail: bool) -> Self {
+        Self { dockerfile, stored: Stored::new(picture), has_detail }
     }
 }
 
@@ -203,16 +205,9 @@ impl<'a> Pass<'a> {
             lost: 0,
             interval: (0, 0),
         };
-        let mut pass = Self {
-            build,
-            slots,
-            wanted,
-            membership,
-            budget: Budget::default(),
-            names: HashMap::new(),
-            interval,
-            out,
-        };
+        let budget = Budget::new(wanted.has_detail);
+        let mut pass =
+            Self { build, slots, wanted, membership, budget, names: HashMap::new(), interval, out };
         for run in runs {
             let doing = pass.out.doing.entry(slots.of(run.id)).or_default();
             doing.shared |= run.shared && slots.of(run.id) != Slot::None;

@@ -26,7 +26,7 @@ use crate::cli::Require;
 use crate::crosscheck;
 use crate::picture::Picture;
 use crate::plan::Plan;
-use crate::{TOOL, redact, write};
+use crate::{TOOL, detail, redact, write};
 
 /// What the cross-check is made of.
 pub mod parts {
@@ -59,7 +59,8 @@ pub fn run(plan: &Plan, common: &Common) -> Result<Exit, Failure> {
     };
     let context = plan.context.as_deref().map(facts::context).transpose()?;
     let slots = slots::Slots::new(&build, dockerfile.as_ref().map(|file| &file.parsed));
-    let wanted = gather::Wanted::new(dockerfile.as_ref(), picture.as_ref());
+    let wanted =
+        gather::Wanted::new(dockerfile.as_ref(), picture.as_ref(), plan.outputs.detail.is_some());
     let gathered = gather::read(&mut log, &first, &build, &slots, wanted)?;
     if let Some(picture) = &picture {
         judge::made_by(picture, &build, &gathered)?;
@@ -86,8 +87,17 @@ pub fn run(plan: &Plan, common: &Common) -> Result<Exit, Failure> {
         crossed,
     };
     let statement = statement::make(parts);
-    let (bytes, statement) = redacted(statement)?;
-    write::all(plan, &keys, &bytes)?;
+    let (bytes, statement, detail) = match &plan.outputs.detail {
+        None => {
+            let (bytes, statement) = redacted(statement)?;
+            (bytes, statement, None)
+        }
+        Some(path) => {
+            let parted = detail::part(statement, path)?;
+            (parted.bytes, parted.statement, Some(parted.packed))
+        }
+    };
+    write::all(plan, &keys, &bytes, detail)?;
     Ok(required(plan, &statement.predicate.blubr_build))
 }
 

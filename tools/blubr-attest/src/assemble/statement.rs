@@ -135,6 +135,7 @@ fn blubr_build(mut parts: Parts<'_>, ids: &BTreeMap<usize, String>) -> (BlubrBui
         context: parts.context.take(),
         image: parts.picture.map(|picture| image(picture, parts.dockerfile)),
         log: self::log(parts.first),
+        detail: None,
         completeness: Completeness {
             recording: parts.gathered.recording,
             lost: parts.gathered.lost,

@@ -43,21 +43,31 @@ impl Taken {
 /// Takes secrets out of the JSON `text`; gives the new text and what was taken out.
 pub fn json(text: &str) -> (String, Taken) {
     let mut secrets = Secrets::default();
-    strings::each(text, &mut |here: &strings::Place<'_>| secrets.learn(here));
+    secrets.learn_from(text);
     secrets.close();
     let mut taken = Taken::default();
-    let out = strings::rewrite(text, &mut |here| secrets.replace(here, &mut taken));
+    let out = secrets.rewrite(text, &mut taken);
     (out, taken)
 }
 
-/// What the secrets are.
+/// What the secrets are: learnt from every document before any is written, so that none keeps what another gave away.
 #[derive(Default)]
-struct Secrets {
+pub struct Secrets {
     plain: BTreeMap<String, Kind>,
     digests: Vec<String>,
 }
 
 impl Secrets {
+    /// Goes over one document.
+    pub fn learn_from(&mut self, text: &str) {
+        strings::each(text, &mut |here: &strings::Place<'_>| self.learn(here));
+    }
+
+    /// Takes the secrets out of one document, after [`Secrets::close`].
+    pub fn rewrite(&self, text: &str, taken: &mut Taken) -> String {
+        strings::rewrite(text, &mut |here| self.replace(here, taken))
+    }
+
     fn learn(&mut self, here: &strings::Place<'_>) {
         for span in spans(here) {
             for secret in span.secrets {
@@ -68,8 +78,8 @@ impl Secrets {
         }
     }
 
-    /// The digests of files that hold a secret and nothing else.
-    fn close(&mut self) {
+    /// The digests of files that hold a secret and nothing else: when all are learnt.
+    pub fn close(&mut self) {
         for secret in self.plain.keys() {
             for end in ["", "\n", "\r\n"] {
                 self.digests.push(hex(&Sha256::digest(format!("{secret}{end}"))));

@@ -39,7 +39,15 @@ pub fn compare(old: &Record, new: &Record, rules: &mut Rules, found: &mut Found)
         let pairs = || a.diff_ids.iter().zip(&b.diff_ids).filter(|(x, y)| x != y);
         pairs().all(|(x, y)| same_entries(old, x, new, y))
     };
-    if only_times {
+    // With the lists elsewhere nothing says whether the layers differ in more than that.
+    let is_open = !layers_same
+        && a.diff_ids.len() == b.diff_ids.len()
+        && rules.on()
+        && (old.elsewhere.is_some() || new.elsewhere.is_some());
+    if is_open {
+        let what = "whether the layers differ in more than times: the files of one record at least are in its detail (--detail)";
+        found.not_compared.push(what.to_owned());
+    } else if only_times {
         rules.note(DIGESTS);
         let differing = a.diff_ids.iter().zip(&b.diff_ids).filter(|(x, y)| x != y).count();
         let untold = if tell_attributes(old, new) { "" } else { "owners, modes, " };
@@ -51,6 +59,7 @@ pub fn compare(old: &Record, new: &Record, rules: &mut Rules, found: &mut Found)
     }
     if a.config_digest != b.config_digest {
         if only_times
+            || is_open
             || (layers_same
                 && rules.on()
                 && a.created != b.created

@@ -124,6 +124,17 @@ fn counted<T: Ord>(values: impl IntoIterator<Item = T>) -> BTreeMap<T, u64> {
     counts
 }
 
+/// Where the tables are that a record leaves to a file which was not given.
+fn elsewhere(old: &Record, new: &Record) -> Option<String> {
+    let (a, b) = (old.elsewhere.as_ref(), new.elsewhere.as_ref());
+    match (a, b) {
+        (None, None) => None,
+        (Some(a), Some(b)) => Some(format!("the records' are in {a} and {b} (--detail)")),
+        (Some(a), None) => Some(format!("the older record's are in {a} (--detail)")),
+        (None, Some(b)) => Some(format!("the newer record's are in {b} (--detail)")),
+    }
+}
+
 /// Compares two records. `only`: these subjects; none means all.
 pub fn compare(old: &Record, new: &Record, rules: &mut Rules, only: &[Subject]) -> Found {
     let mut found = Found::default();
@@ -137,21 +148,28 @@ pub fn compare(old: &Record, new: &Record, rules: &mut Rules, only: &[Subject]) 
     if wanted(Subject::Base) {
         found.subject(Subject::Base, "the base images are the same", |f| base::compare(a, b, f));
     }
+    let elsewhere = elsewhere(old, new);
     if wanted(Subject::Steps) {
         let what = "the records show the same steps, which ran the same commands";
-        found.subject(Subject::Steps, what, |f| steps::compare(a, b, rules, f));
+        found.subject(Subject::Steps, what, |f| steps::compare(a, b, rules, elsewhere.as_deref(), f));
     }
     if wanted(Subject::Processes) {
         let what = "the records show the same programs outside the steps";
-        found.subject(Subject::Processes, what, |f| processes::compare(a, b, rules, f));
+        found.subject(Subject::Processes, what, |f| {
+            processes::compare(a, b, rules, elsewhere.as_deref(), f)
+        });
     }
-    if wanted(Subject::Network) {
+    if let Some(place) = elsewhere.as_deref().filter(|_| wanted(Subject::Network)) {
+        found.not_compared.push(format!("the hosts: {place}"));
+    } else if wanted(Subject::Network) {
         let [x, y] = [old, new].map(|record| &record.statement.predicate.monitor_log.network);
         found.subject(Subject::Network, "the records show the same hosts", |f| {
             network::compare((a, x), (b, y), rules, f)
         });
     }
-    if wanted(Subject::Files) {
+    if let Some(place) = elsewhere.as_deref().filter(|_| wanted(Subject::Files)) {
+        found.not_compared.push(format!("the files: {place}"));
+    } else if wanted(Subject::Files) {
         let what = "the images have files of the same names, kinds and contents";
         found.subject(Subject::Files, what, |f| files::compare(old, new, rules, f));
     }

@@ -78,8 +78,14 @@ pub fn unknown_parts(whose: &str, old: &[Process], new: &[Process], found: &mut 
     }
 }
 
-/// Compares what belongs to no step that is known, and the client's own command.
-pub fn compare(old: &BlubrBuild, new: &BlubrBuild, rules: &mut Rules, found: &mut Found) {
+/// Compares what belongs to no step that is known (unless the lists are `elsewhere`), and the client's own command.
+pub fn compare(
+    old: &BlubrBuild,
+    new: &BlubrBuild,
+    rules: &mut Rules,
+    elsewhere: Option<&str>,
+    found: &mut Found,
+) {
     let all = |build: &BlubrBuild| -> Vec<Process> {
         let candidates = build.candidates.iter().flat_map(|c| c.processes.iter());
         let rest = build.unattributed.processes.iter().chain(candidates);
@@ -97,6 +103,9 @@ pub fn compare(old: &BlubrBuild, new: &BlubrBuild, rules: &mut Rules, found: &mu
     if old.build.argv != new.build.argv {
         let difference = Difference::new(Processes, Change, "the command that built");
         found.add(difference.values(command(old), command(new)));
+    }
+    if let Some(place) = elsewhere {
+        return found.not_compared.push(format!("programs of no known step: {place}"));
     }
     let (a, b) = (all(old), all(new));
     unknown_parts("programs of no known step", &a, &b, found);

@@ -62,8 +62,14 @@ pub fn word(status: Status) -> &'static str {
 }
 
 /// Compares the steps. A step that one record lacks, or has with another text, is a difference; what a step ran is compared
-/// where both records saw it, and said to be not compared where one didn't.
-pub fn compare(old: &BlubrBuild, new: &BlubrBuild, rules: &mut Rules, found: &mut Found) {
+/// where both records saw it, and said to be not compared where one didn't, or where its lists are `elsewhere`.
+pub fn compare(
+    old: &BlubrBuild,
+    new: &BlubrBuild,
+    rules: &mut Rules,
+    elsewhere: Option<&str>,
+    found: &mut Found,
+) {
     if old.build.engine != new.build.engine {
         let difference = Difference::new(Steps, Change, "the engine");
         found.add(difference.values(old.build.engine.clone(), new.build.engine.clone()));
@@ -77,11 +83,18 @@ pub fn compare(old: &BlubrBuild, new: &BlubrBuild, rules: &mut Rules, found: &mu
     if let Some(which) = without {
         return found.not_compared.push(format!("the steps: {which} any, as it has no Dockerfile"));
     }
+    if let Some(place) = elsewhere {
+        found.not_compared.push(format!("the commands: {place}"));
+    }
+    let mut commands = |a: &Step, b: &Step, found: &mut Found| match elsewhere {
+        Some(_) => Vec::new(),
+        None => commands(a, b, rules, found),
+    };
     for pair in pairing(old, new) {
         match pair {
             Pairing::Same(a, b) => {
                 status(a, b, found);
-                let detail = commands(a, b, rules, found);
+                let detail = commands(a, b, found);
                 if !detail.is_empty() {
                     let what = format!("{}: the same instruction ran other commands", name(b));
                     found.add(place(Difference::new(Steps, Warning, what).detail(shown(detail)), b));
@@ -90,7 +103,7 @@ pub fn compare(old: &BlubrBuild, new: &BlubrBuild, rules: &mut Rules, found: &mu
             Pairing::Changed(a, b) => {
                 status(a, b, found);
                 let what = format!("{}: the instruction was changed", name(b));
-                let detail = shown(commands(a, b, rules, found));
+                let detail = shown(commands(a, b, found));
                 let difference = Difference::new(Steps, Change, what).detail(detail);
                 found.add(place(difference.values(a.text.clone(), b.text.clone()), b));
             }

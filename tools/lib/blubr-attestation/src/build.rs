@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::detail::Detail;
 use crate::trace::{Counts, Network, Process, Touched};
 
 /// What the predicate has no place for.
@@ -19,6 +20,10 @@ pub struct BlubrBuild {
     pub image: Option<Image>,
     /// The log that all this comes from.
     pub log: Log,
+    /// The file that has the long tables, where they are not in here: `monitorLog`'s lists, those of `steps`, `candidates` and
+    /// `unattributed`, and `files`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<Detail>,
     /// What may be missing.
     pub completeness: Completeness,
     /// One for each instruction of the Dockerfile, in its order.
@@ -30,7 +35,11 @@ pub struct BlubrBuild {
     /// What belongs to the build but to no step that is known.
     pub unattributed: Unattributed,
     /// Each file of the layers that this build made; `null` when no image was given.
-    #[serde(default, deserialize_with = "crate::lists::files")]
+    #[serde(
+        default,
+        deserialize_with = "crate::lists::files",
+        skip_serializing_if = "crate::lists::are_files_moved"
+    )]
     pub files: Option<Vec<File>>,
     /// Layers that were there before, by diff_id.
     #[serde(default, deserialize_with = "crate::lists::kept")]
@@ -278,16 +287,32 @@ pub struct Step {
     #[serde(default)]
     pub ended: Option<String>,
     /// Programs run, in the log's order.
-    #[serde(default, deserialize_with = "crate::lists::programs")]
+    #[serde(
+        default,
+        deserialize_with = "crate::lists::programs",
+        skip_serializing_if = "crate::lists::is_moved"
+    )]
     pub processes: Vec<Process>,
     /// Connections and look-ups.
-    #[serde(default, deserialize_with = "crate::lists::kept")]
+    #[serde(
+        default,
+        deserialize_with = "crate::lists::kept",
+        skip_serializing_if = "crate::lists::is_moved"
+    )]
     pub network: Vec<Network>,
     /// Paths read, sorted.
-    #[serde(default, deserialize_with = "crate::lists::reads")]
+    #[serde(
+        default,
+        deserialize_with = "crate::lists::reads",
+        skip_serializing_if = "crate::lists::is_moved"
+    )]
     pub reads: Vec<Touched>,
     /// Paths written, made, renamed or removed, sorted.
-    #[serde(default, deserialize_with = "crate::lists::kept")]
+    #[serde(
+        default,
+        deserialize_with = "crate::lists::kept",
+        skip_serializing_if = "crate::lists::is_moved"
+    )]
     pub writes: Vec<Touched>,
     /// All that in numbers.
     #[serde(default)]
@@ -353,16 +378,32 @@ pub struct Candidate {
     #[serde(default)]
     pub ended: Option<String>,
     /// Programs run.
-    #[serde(default, deserialize_with = "crate::lists::programs")]
+    #[serde(
+        default,
+        deserialize_with = "crate::lists::programs",
+        skip_serializing_if = "crate::lists::is_moved"
+    )]
     pub processes: Vec<Process>,
     /// Connections and look-ups.
-    #[serde(default, deserialize_with = "crate::lists::kept")]
+    #[serde(
+        default,
+        deserialize_with = "crate::lists::kept",
+        skip_serializing_if = "crate::lists::is_moved"
+    )]
     pub network: Vec<Network>,
     /// Paths read.
-    #[serde(default, deserialize_with = "crate::lists::reads")]
+    #[serde(
+        default,
+        deserialize_with = "crate::lists::reads",
+        skip_serializing_if = "crate::lists::is_moved"
+    )]
     pub reads: Vec<Touched>,
     /// Paths written.
-    #[serde(default, deserialize_with = "crate::lists::kept")]
+    #[serde(
+        default,
+        deserialize_with = "crate::lists::kept",
+        skip_serializing_if = "crate::lists::is_moved"
+    )]
     pub writes: Vec<Touched>,
     /// All that in numbers.
     #[serde(default)]
@@ -373,16 +414,32 @@ pub struct Candidate {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Unattributed {
     /// Programs run.
-    #[serde(default, deserialize_with = "crate::lists::programs")]
+    #[serde(
+        default,
+        deserialize_with = "crate::lists::programs",
+        skip_serializing_if = "crate::lists::is_moved"
+    )]
     pub processes: Vec<Process>,
     /// Connections and look-ups.
-    #[serde(default, deserialize_with = "crate::lists::steps")]
+    #[serde(
+        default,
+        deserialize_with = "crate::lists::steps",
+        skip_serializing_if = "crate::lists::is_moved"
+    )]
     pub network: Vec<Network>,
     /// Paths read.
-    #[serde(default, deserialize_with = "crate::lists::reads")]
+    #[serde(
+        default,
+        deserialize_with = "crate::lists::reads",
+        skip_serializing_if = "crate::lists::is_moved"
+    )]
     pub reads: Vec<Touched>,
     /// Paths written.
-    #[serde(default, deserialize_with = "crate::lists::steps")]
+    #[serde(
+        default,
+        deserialize_with = "crate::lists::steps",
+        skip_serializing_if = "crate::lists::is_moved"
+    )]
     pub writes: Vec<Touched>,
     /// All that in numbers.
     #[serde(default)]

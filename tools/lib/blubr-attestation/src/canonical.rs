@@ -3,6 +3,7 @@
 use serde_json::error::Category;
 
 use crate::build::File;
+use crate::detail::{self, Table};
 use crate::lists::{self, Lists};
 use crate::statement::{PREDICATE_TYPE, ResourceDescriptor, STATEMENT_TYPE, Statement};
 
@@ -81,6 +82,12 @@ pub enum ReadError {
         /// serde_json's words.
         what: String,
     },
+    /// A list that should be in the detail.
+    #[error("it names a file that has its tables, and has entries of {table} itself")]
+    Twice {
+        /// Which list.
+        table: &'static str,
+    },
     /// A statement, but not ours.
     #[error("its {key} is {found:?}, not {wanted:?}")]
     Type {
@@ -94,9 +101,9 @@ pub enum ReadError {
 }
 
 /// The statement's canonical bytes: one line of JSON, keys in the order of the structs, maps sorted, a newline at the end.
+/// Where it has a `detail` the lists that are in there are left out.
 pub fn write(statement: &Statement) -> Result<Vec<u8>, WriteError> {
-    let mut bytes = serde_json::to_vec(statement)?;
-    bytes.push(b'\n');
+    let bytes = line(statement, statement.predicate.blubr_build.detail.is_some())?;
     if bytes.len() > STATEMENT_BYTES_MAX {
         return Err(WriteError::TooLong { bytes: bytes.len() });
     }
@@ -108,6 +115,17 @@ pub fn write(statement: &Statement) -> Result<Vec<u8>, WriteError> {
         let most = Lists::NETWORK.and(Lists::STEPS).and(Lists::PROGRAMS).and(Lists::UNEXPLAINED);
         read_keeping(&bytes, most).map_err(WriteError::Unreadable)?;
     }
+    Ok(bytes)
+}
+
+/// The statement with every list in its place, however long that is: for people and for jq, not for readers of statements.
+pub fn write_whole(statement: &Statement) -> Result<Vec<u8>, WriteError> {
+    Ok(line(statement, false)?)
+}
+
+fn line(statement: &Statement, moved: bool) -> Result<Vec<u8>, serde_json::Error> {
+    let mut bytes = lists::moved(moved, || serde_json::to_vec(statement))?;
+    bytes.push(b'\n');
     Ok(bytes)
 }
 
@@ -127,7 +145,28 @@ fn read_within(bytes: &[u8], kept: Lists, bytes_max: usize) -> Result<Statement,
     let head: Head = serde_json::from_slice(bytes).map_err(place)?;
     expect("_type", head.kind.as_deref(), STATEMENT_TYPE)?;
     expect("predicateType", head.predicate_type.as_deref(), PREDICATE_TYPE)?;
-    lists::with(kept, bytes_max, || serde_json::from_slice(bytes)).map_err(place)
+    let read = lists::with(kept, bytes_max, || serde_json::from_slice(bytes));
+    let mut statement: Statement = read.map_err(place)?;
+    moved(&mut statement)?;
+    Ok(statement)
+}
+
+/// Of a statement with a detail: a list is either there or here, and `files` that are there are not `null`.
+fn moved(statement: &mut Statement) -> Result<(), ReadError> {
+    let Some(detail) = &statement.predicate.blubr_build.detail else { return Ok(()) };
+    let mut twice = None;
+    detail::lengths(&statement.predicate, |table, _, length| {
+        if length > 0 {
+            twice = Some(table.name());
+        }
+    });
+    if let Some(table) = twice {
+        return Err(ReadError::Twice { table });
+    }
+    if detail.has(Table::Files) {
+        statement.predicate.blubr_build.files.get_or_insert_default();
+    }
+    Ok(())
 }
 
 /// What every in-toto statement says, whatever its predicate.
@@ -248,12 +287,16 @@ fn extent(bytes: &[u8]) -> Extent {
 /// Characters of serde's words that are repeated: they may hold a string of the input.
 const WORDS_CHARS_MAX: usize = 200;
 
+/// The beginning of a text of the input, or of an error that may repeat some.
+pub(crate) fn words(text: &str) -> String {
+    text.chars().take(WORDS_CHARS_MAX).collect()
+}
+
 fn place(error: serde_json::Error) -> ReadError {
     let (line, column) = (error.line(), error.column());
     let text = error.to_string();
     // serde_json repeats the place at the end of its message.
-    let what =
-        text.split(" at line ").next().unwrap_or_default().chars().take(WORDS_CHARS_MAX).collect();
+    let what = words(text.split(" at line ").next().unwrap_or_default());
     match error.classify() {
         Category::Data => ReadError::Form { line, column, what },
         Category::Io | Category::Syntax | Category::Eof => ReadError::NotJson { line, column, what },

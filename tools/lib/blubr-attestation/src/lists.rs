@@ -75,6 +75,34 @@ thread_local! {
         const { Cell::new(Reading { kept: Lists::ALL, dropping: false, left: usize::MAX }) };
 }
 
+thread_local! {
+    /// The statement that is being written on this thread leaves out the lists that its detail has.
+    static MOVED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Runs `write` with the lists that a detail has left out, or not.
+pub(crate) fn moved<T>(out: bool, write: impl FnOnce() -> T) -> T {
+    /// Puts back what was, also when `write` panics.
+    struct Back(bool);
+    impl Drop for Back {
+        fn drop(&mut self) {
+            MOVED.set(self.0);
+        }
+    }
+    let _back = Back(MOVED.replace(out));
+    write()
+}
+
+/// Whether a list is left out: it is in the detail.
+pub(crate) fn is_moved<T>(_: &[T]) -> bool {
+    MOVED.get()
+}
+
+/// The same of `files`, where `null` stays: not looked at.
+pub(crate) fn are_files_moved(files: &Option<Vec<File>>) -> bool {
+    MOVED.get() && files.is_some()
+}
+
 /// Runs `read` with these lists kept, in so many bytes of memory for their entries (what long strings take besides is bounded
 /// by the statement's own length).
 pub(crate) fn with<T>(kept: Lists, bytes_max: usize, read: impl FnOnce() -> T) -> T {

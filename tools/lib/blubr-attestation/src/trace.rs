@@ -8,13 +8,26 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MonitorLog {
     /// Programs that were run, in the log's order.
-    #[serde(default, deserialize_with = "crate::lists::processes")]
+    #[serde(
+        default,
+        deserialize_with = "crate::lists::processes",
+        skip_serializing_if = "crate::lists::is_moved"
+    )]
     pub process: Vec<Process>,
     /// Connections and name look-ups, in the log's order; equal ones are one entry with a `count`.
-    #[serde(default, deserialize_with = "crate::lists::network")]
+    #[serde(
+        default,
+        deserialize_with = "crate::lists::network",
+        skip_serializing_if = "crate::lists::is_moved"
+    )]
     pub network: Vec<Network>,
     /// Files that were read, written or removed, sorted by URI and step.
-    #[serde(default, deserialize_with = "crate::lists::accesses", rename = "fileAccess")]
+    #[serde(
+        default,
+        deserialize_with = "crate::lists::accesses",
+        skip_serializing_if = "crate::lists::is_moved",
+        rename = "fileAccess"
+    )]
     pub file_access: Vec<FileAccess>,
 }
 

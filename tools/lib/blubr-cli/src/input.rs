@@ -60,9 +60,7 @@ impl Input {
             }
             From::Stdin(stdin) => Box::new(stdin.lock()),
         };
-        let place = std::env::var_os("TMPDIR").map_or_else(|| PathBuf::from("/var/tmp"), PathBuf::from);
-        let mut file =
-            unlinked_file(&place).map_err(|e| Failure::io(place.display(), &e).advise("set TMPDIR"))?;
+        let (mut file, place) = spool_file()?;
         copy(&mut source, &mut file, &name, &place)?;
         Ok(Spooled { name, file })
     }
@@ -99,6 +97,11 @@ pub struct Spooled {
 }
 
 impl Spooled {
+    /// A file of ours that can be read again and again. `name` is for diagnostics.
+    pub fn new(name: String, file: File) -> Self {
+        Spooled { name, file }
+    }
+
     /// What to call it in a diagnostic.
     pub fn name(&self) -> &str {
         &self.name
@@ -126,6 +129,18 @@ fn copy(source: &mut dyn Read, file: &mut File, name: &str, place: &Path) -> Res
             Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
             Err(e) => return Err(Failure::io(name, &e)),
         }
+    }
+}
+
+/// A new file of mode 0600 without a name in `$TMPDIR` (or /var/tmp), and that folder: for what is too long for memory.
+///
+/// # Errors
+/// When it can't be made.
+pub fn spool_file() -> Result<(File, PathBuf), Failure> {
+    let place = std::env::var_os("TMPDIR").map_or_else(|| PathBuf::from("/var/tmp"), PathBuf::from);
+    match unlinked_file(&place) {
+        Ok(file) => Ok((file, place)),
+        Err(e) => Err(Failure::io(place.display(), &e).advise("set TMPDIR")),
     }
 }
 

@@ -21,7 +21,7 @@ mod text;
 pub use common::{Color, Common};
 pub use exit::Exit;
 pub use failure::Failure;
-pub use input::{Input, Spooled, unlinked_file};
+pub use input::{Input, Spooled, spool_file, unlinked_file};
 pub use output::{Output, Stage};
 pub use owner::give_to_caller;
 pub use run::run;

@@ -89,7 +89,7 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn who(cert: &Cert) -> String {
+pub(crate) fn who(cert: &Cert) -> String {
     let name =
         cert.user_ids().into_iter().next().unwrap_or_else(|| "a certificate without a user id".into());
     let name: String = name.chars().filter(|c| !c.is_control()).take(100).collect();

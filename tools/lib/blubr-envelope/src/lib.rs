@@ -14,6 +14,7 @@ pub mod gpg;
 pub mod kind;
 pub mod open;
 pub mod policy;
+pub mod sealed;
 pub mod secret;
 mod text;
 pub mod verify;
@@ -23,6 +24,7 @@ pub use dsse::{Envelope, PAYLOAD_TYPE, pae, pae_head};
 pub use encrypt::encrypt;
 pub use kind::Kind;
 pub use open::{OpenError, Opened, open};
+pub use sealed::{UnsealError, seal, unseal};
 pub use secret::SecretKey;
 pub use verify::{Refusal, Signer, verify_detached, verify_envelope};
 

@@ -15,7 +15,7 @@ use crate::kind::{DetectError, Kind};
 use crate::secret::SecretKey;
 
 /// How many compressions within one another are undone; gpg writes one.
-const COMPRESSIONS_MAX: usize = 4;
+pub(crate) const COMPRESSIONS_MAX: usize = 4;
 /// The longest content of a message, in bytes: an envelope with a statement of 24 MiB in base64, and some room. While it is
 /// decrypted it is there twice.
 const CONTENT_BYTES_MAX: usize = 36 * 1024 * 1024;
@@ -281,7 +281,7 @@ fn session_keys_end(bytes: &[u8]) -> usize {
     at
 }
 
-fn recipients(message: &Message<'_>) -> Vec<String> {
+pub(crate) fn recipients(message: &Message<'_>) -> Vec<String> {
     let Message::Encrypted { esk, .. } = message else {
         return Vec::new();
     };

@@ -1,0 +1,118 @@
+//! The files that have attestations' tables: told by their sha256, decrypted where they are encrypted.
+
+use std::fs::File;
+use std::io::{self, BufReader, Read as _};
+use std::path::Path;
+
+use blubr_attestation::Statement;
+use blubr_attestation::detail::{Detail as Said, Entry, Filler, List, ReadError, Reader, Table};
+use blubr_cli::{Failure, Input, Spooled, spool_file};
+use blubr_envelope::{Kind, SecretKey};
+use blubr_log::Plain;
+use sha2::{Digest as _, Sha256};
+
+use crate::record::Files;
+
+/// The longest detail file, in bytes; it bounds what is decrypted to disk.
+const FILE_BYTES_MAX: u64 = 4 << 30;
+/// Bytes that tell what a file is.
+const HEAD_BYTES: u64 = 64;
+/// Bytes that are read at a time.
+const CHUNK_BYTES: usize = 1 << 17;
+
+/// The tables that are compared, besides the files.
+const COMPARED: [Table; 7] = [
+    Table::Network,
+    Table::Steps(List::Processes),
+    Table::Steps(List::Writes),
+    Table::Candidates(List::Processes),
+    Table::Candidates(List::Writes),
+    Table::Unattributed(List::Processes),
+    Table::Unattributed(List::Writes),
+];
+
+/// A detail file.
+pub struct Detail {
+    file: Spooled,
+    sha256: String,
+    used: bool,
+}
+
+impl Detail {
+    /// Opens one.
+    ///
+    /// # Errors
+    /// When it can't be read, or is encrypted and no key opens it.
+    pub fn open(path: &Path, keys: &[SecretKey]) -> Result<Self, Failure> {
+        let mut file = Input::open(Some(path))?.spool()?;
+        let name = file.name().to_owned();
+        let failed = |error: io::Error| Failure::io(&name, &error);
+        let mut head = Vec::new();
+        file.rewind()?.take(HEAD_BYTES).read_to_end(&mut head).map_err(failed)?;
+        if Kind::detect(&head) == Ok(Kind::Message) {
+            let (mut inside, _) = spool_file()?;
+            let from = BufReader::new(&*file.rewind()?);
+            let opened = blubr_envelope::unseal(from, &mut inside, keys, FILE_BYTES_MAX);
+            opened.map_err(|error| Failure::new(error).at(&name))?;
+            file = Spooled::new(name.clone(), inside);
+        }
+        let sha256 = sum(file.rewind()?).map_err(failed)?;
+        Ok(Self { file, sha256, used: false })
+    }
+
+    /// The sum of its bytes; of an encrypted one, of the bytes within.
+    pub fn sha256(&self) -> &str {
+        &self.sha256
+    }
+
+    /// The file must be of one of the attestations.
+    ///
+    /// # Errors
+    /// When none of them took it.
+    pub fn was_used(&self) -> Result<(), Failure> {
+        if self.used {
+            return Ok(());
+        }
+        let what = format_args!("no attestation names a detail of sha256 {}", self.sha256);
+        Err(Failure::new(what).at(self.file.name()))
+    }
+
+    /// Puts what is compared into the statement that names this file, and the files of the layers apart.
+    ///
+    /// # Errors
+    /// When it doesn't hold what the statement says.
+    pub fn fill(
+        &mut self,
+        said: &Said,
+        statement: &mut Statement,
+        files: &mut Files,
+    ) -> Result<(), Failure> {
+        self.used = true;
+        let name = self.file.name().to_owned();
+        let input = BufReader::new(Plain::new(self.file.rewind()?).map_err(|e| Failure::io(&name, &e))?);
+        let fail = |error: ReadError| Failure::new(error).at(&name);
+        let mut reader = Reader::new(input, said, statement).map_err(fail)?;
+        let mut filler = Filler::default();
+        while let Some(record) = reader.next_record().map_err(fail)? {
+            match record.entry {
+                Entry::File(file) => files.add(*file),
+                _ if COMPARED.contains(&record.table) => {
+                    filler.put(record, statement).map_err(fail)?;
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+fn sum(file: &mut File) -> io::Result<String> {
+    let (mut sum, mut chunk) = (Sha256::new(), vec![0; CHUNK_BYTES]);
+    loop {
+        let got = file.read(&mut chunk)?;
+        if got == 0 {
+            return Ok(sum.finalize().iter().map(|byte| format!("{byte:02x}")).collect());
+        }
+        sum.update(chunk.get(..got).unwrap_or_default());
+    }
+}

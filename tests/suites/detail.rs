@@ -246,7 +246,7 @@ fn show_says_where_a_list_is_that_it_does_not_have() {
     let (text, _) = ends(0, &mut show(&[], &parted, None));
     let name = "in new.detail.ndjson.zst";
     assert!(text.matches(name).count() >= 4, "{text}");
-    assert!(!text.contains("none recorded") && !text.contains("0 entries"), "{text}");
+    assert!(!text.contains("none recorded") && !text.contains("  0 entries"), "{text}");
     let (with, _) = ends(0, &mut show(&[], &parted, Some(&detail)));
     let (whole, _) = ends(0, &mut show(&[], &stage.file("new.json"), None));
     let rows = |text: &str| -> Vec<String> {

@@ -104,6 +104,18 @@ pub struct Assemble {
     #[command(flatten)]
     pub passphrase: Passphrase,
 
+    /// An earlier attestation: say of each cached step what that one shows of its layer; may be given several times
+    #[arg(long, value_name = "FILE", requires = "cert")]
+    pub prior: Vec<PathBuf>,
+
+    /// A certificate that may have signed the --prior ones; may be given several times
+    #[arg(long, value_name = "FILE", requires = "prior")]
+    pub cert: Vec<PathBuf>,
+
+    /// Decrypt the --prior ones with the secret key in FILE (besides the one that signs); may be given several times
+    #[arg(long, value_name = "FILE", requires = "prior")]
+    pub key: Vec<PathBuf>,
+
     /// Exit with 1 unless these hold: complete, explained, observed (with commas)
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     pub require: Vec<Require>,

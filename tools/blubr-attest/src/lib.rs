@@ -2,6 +2,7 @@
 //!
 //! [`run`] turns flags (`cli`) into a plan (`plan`) and carries it out. `assemble` goes over the log in passes and makes
 //! the statement; `crosscheck` holds it against the image; `redact` takes secrets out; `write` signs and encrypts.
+//! `prior` reads earlier attestations, to say what they show of cached steps.
 //! `detail` moves the long tables into a file of their own, and reads them from there.
 //! `verify`, `show` and `pae` read what was written. `dockerfile` prints how a Dockerfile is parsed.
 //!
@@ -17,6 +18,7 @@ mod opened;
 mod passphrase;
 mod picture;
 mod plan;
+mod prior;
 mod redact;
 mod show;
 mod verify;

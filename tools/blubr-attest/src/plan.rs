@@ -29,6 +29,8 @@ pub struct Plan {
     pub encrypt_to_self: bool,
     /// Where the passphrase comes from.
     pub passphrase: Passphrase,
+    /// Earlier attestations.
+    pub priors: Priors,
     /// What must hold.
     pub require: Vec<Require>,
     /// To attest a failed build.
@@ -52,6 +54,16 @@ impl ImageAt {
             Self::IdFile(path) => picture::from_iidfile(path),
         }
     }
+}
+
+/// Earlier attestations, and what they are verified and opened with.
+pub struct Priors {
+    /// The files.
+    pub files: Vec<PathBuf>,
+    /// Certificates that may have signed them.
+    pub certs: Vec<PathBuf>,
+    /// Secret keys that may open them.
+    pub keys: Vec<PathBuf>,
 }
 
 /// Who signs.
@@ -89,7 +101,18 @@ impl Plan {
             return Err(Failure::new(format_args!("{flag} wants a signer"))
                 .advise("add --sign-with FILE or --gpg-key ID"));
         }
-        if signer.is_none() && flags.passphrase.is_given() {
+        if !flags.prior.is_empty()
+            && (flags.dockerfile.is_none() || flags.image.is_none() && flags.iidfile.is_none())
+        {
+            return Err(Failure::new(
+                "--prior wants the Dockerfile and the image: it is about the layers of cached steps",
+            )
+            .advise("add --dockerfile FILE and --image REF"));
+        }
+        if flags.prior.iter().any(|path| path == Path::new("-")) {
+            return Err(Failure::new("--prior wants a file").advise("write --prior FILE"));
+        }
+        if signer.is_none() && flags.key.is_empty() && flags.passphrase.is_given() {
             return Err(Failure::new("a passphrase is given, and no key")
                 .advise("add --sign-with FILE or --gpg-key ID"));
         }
@@ -121,6 +144,7 @@ impl Plan {
             encrypt_to: flags.encrypt_to,
             encrypt_to_self: !flags.no_encrypt_to_self,
             passphrase: flags.passphrase,
+            priors: Priors { files: flags.prior, certs: flags.cert, keys: flags.key },
             require: flags.require,
             allow_failed: flags.allow_failed,
         };

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::Path;
 
-use blubr_attestation::build::{BlubrBuild, File, Outcome, Recording, Status, Step, Taken};
+use blubr_attestation::build::{BlubrBuild, Cited, File, Outcome, Recording, Status, Step, Taken};
 use blubr_attestation::detail::{Detail as Moved, Entry, Filler, List, Table};
 use blubr_attestation::path;
 use blubr_attestation::trace::{Access, Counts, Network, Place, Touched};
@@ -24,7 +24,7 @@ const UNEXPLAINED_SHOWN_MAX: usize = 20;
 const TEXT_CHARS_MAX: usize = 100;
 
 /// The lists that the page shows; those that it counts only are in `counts`.
-const SHOWN: Lists = Lists::NETWORK.and(Lists::STEPS).and(Lists::UNEXPLAINED);
+const SHOWN: Lists = Lists::NETWORK.and(Lists::STEPS).and(Lists::UNEXPLAINED).and(Lists::EVIDENCE);
 
 /// The tables of a detail that the page shows.
 const SHOWN_TABLES: [Table; 5] = [
@@ -309,6 +309,9 @@ impl<'a> Page<'a> {
             Status::Candidates => "one of several",
         };
         self.line(format!("  {lines:<11} {status:<14} {}", one_line(&step.text)));
+        for cited in step.evidence.iter().filter_map(|one| one.prior.as_deref()) {
+            self.line(format!("{:14}{}", "", citation(cited)));
+        }
         self.did(&step.counts, &step.writes);
         for one in &step.network {
             self.line(format!("{:14}{}", "", connection(one)));
@@ -457,6 +460,20 @@ impl<'a> Page<'a> {
             self.line(format!("  {result:<11} {} ({}): {why}", check.id, check.scope));
         }
     }
+}
+
+/// What an earlier attestation shows of a cached step.
+fn citation(cited: &Cited) -> String {
+    let what = match (cited.status, &cited.step) {
+        (_, None) => "base of equal content".to_owned(),
+        (Some(Status::Cached), Some(step)) => format!("layer of equal content cached in step {step}"),
+        (_, Some(step)) => format!("layer of equal content seen in step {step}"),
+    };
+    let further = cited
+        .cites
+        .as_ref()
+        .map_or(String::new(), |cites| format!(", which cites envelope {}", cites.envelope_sha256));
+    format!("{what} of envelope {}, signed by {}{further}", cited.envelope_sha256, cited.signed_by)
 }
 
 fn verb(access: &[Access]) -> &'static str {

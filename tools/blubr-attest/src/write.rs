@@ -49,6 +49,14 @@ impl Keys {
         Ok(keys)
     }
 
+    /// The signer's secret key, where it is in a file: what was encrypted to the signer too is opened by it.
+    pub fn own(&self) -> Option<&SecretKey> {
+        match &self.signer {
+            Some(Signer::File(key)) => Some(key),
+            Some(Signer::Gpg { .. }) | None => None,
+        }
+    }
+
     /// Encrypts and signs next to nothing, to know now whether it will work.
     fn try_out(&self) -> Result<(), Failure> {
         if let Some(signer @ Signer::File(_)) = &self.signer {

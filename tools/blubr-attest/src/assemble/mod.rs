@@ -26,7 +26,9 @@ use crate::cli::Require;
 use crate::crosscheck;
 use crate::picture::Picture;
 use crate::plan::Plan;
-use crate::{TOOL, detail, redact, write};
+use crate::{TOOL, detail, prior, redact, write};
+
+pub use history::when;
 
 /// What the cross-check is made of.
 pub mod parts {
@@ -43,6 +45,7 @@ pub mod parts {
 /// Carries out the assembling that the plan asks for.
 pub fn run(plan: &Plan, common: &Common) -> Result<Exit, Failure> {
     let keys = write::Keys::read(plan)?;
+    let priors = prior::read(plan, &keys)?;
     let mut log = Input::open(plan.log.as_deref())?.spool()?;
     let first = first::read(&mut log)?;
     if let Some(cut) = &first.summary.cut {
@@ -85,6 +88,7 @@ pub fn run(plan: &Plan, common: &Common) -> Result<Exit, Failure> {
         gathered,
         alignment,
         crossed,
+        priors: &priors,
     };
     let statement = statement::make(parts);
     let (bytes, statement, detail) = match &plan.outputs.detail {

@@ -24,6 +24,7 @@ use super::slots::{Slot, Slots};
 use super::steps::{self, Listed, Makings};
 use crate::crosscheck::{Crossed, Unchecked};
 use crate::picture::Picture;
+use crate::prior::Prior;
 
 /// What a statement is made of.
 pub struct Parts<'a> {
@@ -36,6 +37,7 @@ pub struct Parts<'a> {
     pub gathered: Gathered,
     pub alignment: Alignment,
     pub crossed: Option<Crossed>,
+    pub priors: &'a [Prior],
 }
 
 /// Puts the parts together.
@@ -95,6 +97,7 @@ fn blubr_build(mut parts: Parts<'_>, ids: &BTreeMap<usize, String>) -> (BlubrBui
             slots: parts.slots,
             alignment: &parts.alignment,
             empty: parts.crossed.as_ref().map(|crossed| crossed.empty.as_slice()).unwrap_or_default(),
+            priors: parts.priors,
         };
         all = makings.steps(&listed);
         candidates = makings.candidates(&listed);

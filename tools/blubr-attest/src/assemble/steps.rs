@@ -11,6 +11,7 @@ use super::first::First;
 use super::history::{Alignment, when};
 use super::slots::{Slot, Slots};
 use crate::picture::Picture;
+use crate::prior::{self, Prior};
 
 /// What the steps are made of.
 pub struct Makings<'a> {
@@ -22,6 +23,8 @@ pub struct Makings<'a> {
     pub alignment: &'a Alignment,
     /// New layers that hold nothing, by diff_id.
     pub empty: &'a [String],
+    /// Earlier attestations, verified.
+    pub priors: &'a [Prior],
 }
 
 /// What other places call a step.
@@ -50,7 +53,10 @@ impl Makings<'_> {
         doing: &dyn Fn(Slot) -> Option<Listed>,
     ) -> Step {
         let slot = Slot::Step(at);
-        let judged = self.judge(at, instruction);
+        let mut judged = self.judge(at, instruction);
+        if judged.status == Status::Cached {
+            judged.evidence.extend(self.cited(at, instruction));
+        }
         let mut did = doing(slot).unwrap_or_default();
         let id = id(instruction);
         did.mark(&id);
@@ -186,11 +192,41 @@ impl Makings<'_> {
                 );
                 return Judged {
                     status: Status::Cached,
-                    evidence: vec![Evidence { kind: "lower".into(), detail, seq: vec![run.first_seq] }],
+                    evidence: vec![Evidence {
+                        kind: "lower".into(),
+                        detail,
+                        seq: vec![run.first_seq],
+                        prior: None,
+                    }],
                 };
             }
         }
         say(Status::NotObserved, "none", "the record doesn't show where the base came from".to_owned())
+    }
+
+    /// What earlier attestations show of a cached step. It was not seen here all the same.
+    fn cited(&self, at: usize, instruction: &Instruction) -> Vec<Evidence> {
+        let began = self.build.began.time;
+        let earlier = self.priors.iter().filter(|prior| prior.ended_before(began));
+        if instruction.keyword == "from" {
+            // Only what the target begins from: of other stages the image keeps no layers in their order.
+            let is_lowest = instruction.stage.is_some()
+                && instruction.stage == self.alignment.stages.first().copied();
+            let below = self.alignment.lines.values().filter_map(|line| line.layer).min();
+            let layers = self.picture.map(|picture| picture.image.layers.as_slice()).unwrap_or_default();
+            let base = layers
+                .get(..below.unwrap_or(layers.len()))
+                .filter(|_| is_lowest && self.alignment.whole);
+            let base: Vec<&str> =
+                base.unwrap_or_default().iter().map(|layer| layer.diff_id.as_str()).collect();
+            return earlier.filter_map(|prior| prior.cite_base(&base)).collect();
+        }
+        match self.diff_id(at) {
+            Some(layer) if !self.empty.contains(&layer) => {
+                prior::cite(earlier, &layer, &instruction.text)
+            }
+            _ => Vec::new(),
+        }
     }
 
     /// An instruction that no run is tied to: from the cache, if its layer is older than the log.
@@ -237,7 +273,8 @@ impl Makings<'_> {
 }
 
 fn say(status: Status, kind: &str, detail: String) -> Judged {
-    Judged { status, evidence: vec![Evidence { kind: kind.to_owned(), detail, seq: vec![] }] }
+    let evidence = Evidence { kind: kind.to_owned(), detail, ..Evidence::default() };
+    Judged { status, evidence: vec![evidence] }
 }
 
 /// Why a run is the step's, in sentences.
@@ -270,6 +307,7 @@ fn evidence_of(run: &StepRun, tie: &Tie) -> Vec<Evidence> {
             kind: one.name().to_owned(),
             detail: detail.to_owned(),
             seq: seq.into_iter().collect(),
+            prior: None,
         });
     }
     for one in &run.evidence {
@@ -282,7 +320,8 @@ fn evidence_of(run: &StepRun, tie: &Tie) -> Vec<Evidence> {
             Of::Itself => "the client made the mount and started the runtime itself",
             Of::Several => "another build was there at the same time, and nothing tells them apart",
         };
-        found.push(Evidence { kind: one.name().to_owned(), detail: detail.to_owned(), seq: vec![] });
+        let kind = one.name().to_owned();
+        found.push(Evidence { kind, detail: detail.to_owned(), ..Evidence::default() });
     }
     found
 }

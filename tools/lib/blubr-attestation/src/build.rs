@@ -360,6 +360,32 @@ pub struct Evidence {
     /// The lines of the log that show it (`seq`).
     #[serde(default, deserialize_with = "crate::lists::kept", skip_serializing_if = "Vec::is_empty")]
     pub seq: Vec<u64>,
+    /// The earlier attestation that shows it, where the evidence is one's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prior: Option<Box<Cited>>,
+}
+
+/// A step of an earlier attestation, whose signature was verified when it was cited; or that whole attestation.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cited {
+    /// The sha256 of its envelope, as sha256sum(1) prints it.
+    pub envelope_sha256: String,
+    /// The fingerprint of the certificate that signed it, in lower case.
+    pub signed_by: String,
+    /// The step's id there; `null` where the whole image is cited.
+    pub step: Option<String>,
+    /// The step's stage there.
+    #[serde(default)]
+    pub stage: Option<u32>,
+    /// The step's first and last line in the Dockerfile there.
+    #[serde(default)]
+    pub lines: Option<[u32; 2]>,
+    /// The step's status there; `null` where the whole image is cited.
+    #[serde(default)]
+    pub status: Option<Status>,
+    /// What it cites itself, where the step was cached there too. Nobody verified that one's signature here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cites: Option<Box<Cited>>,
 }
 
 /// What more than one step may have done.

@@ -147,7 +147,7 @@ entries! {
     FileAccess: 3 strings, 1 maps;
     File: 8 strings, 0 maps;
     Unexplained: 4 strings, 0 maps;
-    Evidence: 2 strings, 0 maps;
+    Evidence: 6 strings, 0 maps;
     Check: 2 strings, 0 maps;
     Step: 8 strings, 0 maps;
     Candidate: 2 strings, 0 maps;

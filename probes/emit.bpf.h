@@ -54,6 +54,18 @@ struct message {
 	u32 kernel_address;
 };
 
+/* Where a look through a message's control data is. Here, not on the stack: what a loop's steps hand on must be unknown
+ * to the verifier. Before 6.7 (ab5cfac139ab) it looks at a first step only, and takes out what that one does not reach.
+ */
+struct control {
+	/* The next control message, and where they end. */
+	u64 at;
+	u64 end;
+	/* The descriptors of the one in hand that are still to be looked at. */
+	u64 fds;
+	u64 fds_end;
+};
+
 /* How wide the caller's pointers are, and its words. */
 enum call_layout {
 	LAYOUT_64 = 0,
@@ -68,6 +80,7 @@ struct scratch {
 	struct call call;
 	struct message message;
 	struct walk walk;
+	struct control control;
 	/* A piece of a table of descriptors. */
 	u64 files[64];
 	/* Bytes of tail in use. */

@@ -315,12 +315,6 @@ __noinline int on_received(u32 slot, u32 fd, u32 via)
 
 struct control_context {
 	struct scratch *s;
-	/* The next control message, and where they end. */
-	u64 at;
-	u64 end;
-	/* The descriptors of the one in hand that are still to be looked at. */
-	u64 fds;
-	u64 fds_end;
 	u32 slot;
 	u32 pad;
 };
@@ -330,29 +324,30 @@ struct control_context {
  */
 static long control_step(u32 index, struct control_context *context)
 {
+	struct control *c = &context->s->control;
 	u32 narrow = context->s->layout == LAYOUT_32;
-	u64 head = narrow ? 12 : 16, len = 0;
+	u64 head = narrow ? 12 : 16, len = 0, at = c->at;
 	u32 what[2] = {}, fd = 0;
 
-	if (context->fds + 4 <= context->fds_end) {
-		if (bpf_probe_read_user(&fd, sizeof(fd), (void *)context->fds))
+	if (c->fds + 4 <= c->fds_end) {
+		if (bpf_probe_read_user(&fd, sizeof(fd), (void *)c->fds))
 			return 1;
-		context->fds += 4;
+		c->fds += 4;
 		on_received(context->slot, fd, WIRE_BY_SCM_RIGHTS);
 		return 0;
 	}
-	if (context->at + head > context->end)
+	if (at + head > c->end)
 		return 1;
-	if (bpf_probe_read_user(&len, narrow ? 4 : 8, (void *)context->at) ||
-	    bpf_probe_read_user(what, sizeof(what), (void *)(context->at + head - 8)))
+	if (bpf_probe_read_user(&len, narrow ? 4 : 8, (void *)at) ||
+	    bpf_probe_read_user(what, sizeof(what), (void *)(at + head - 8)))
 		return 1;
-	if (len < head || len > context->end - context->at)
+	if (len < head || len > c->end - at)
 		return 1;
 	if (what[0] == SOL_SOCKET && what[1] == SCM_RIGHTS) {
-		context->fds = context->at + head;
-		context->fds_end = context->at + len;
+		c->fds = at + head;
+		c->fds_end = at + len;
 	}
-	context->at += narrow ? (len + 3) & ~3ull : (len + 7) & ~7ull;
+	c->at = at + (narrow ? (len + 3) & ~3ull : (len + 7) & ~7ull);
 	return 0;
 }
 
@@ -362,13 +357,17 @@ static long control_step(u32 index, struct control_context *context)
 __noinline int on_control(u32 slot, u64 control, u64 len)
 {
 	struct control_context context = {};
+	struct control *c;
 
 	context.s = scratch_at(slot);
 	if (!context.s || !control)
 		return 0;
-	context.at = control;
-	context.end = control + len;
 	context.slot = slot;
+	c = &context.s->control;
+	c->at = control;
+	c->end = control + len;
+	c->fds = 0;
+	c->fds_end = 0;
 	bpf_loop(CONTROL_STEPS_MAX, control_step, &context, 0);
 	return 0;
 }

@@ -22,7 +22,7 @@ TRIPLE := $(subst -,_,$(shell uname -m)-unknown-linux-gnu)
 RUNNER := CARGO_TARGET_$(shell echo $(TRIPLE) | tr a-z A-Z)_RUNNER
 AS_ROOT = $(shell [ "$$(id -u)" -eq 0 ] || { sudo -n true 2>/dev/null && echo "sudo -E"; })
 
-.PHONY: build setup demo test test-all attribution-report bench man fmt lint docs install clean help
+.PHONY: build setup demo test test-all test-kernels attribution-report bench man fmt lint docs install clean help
 
 help: ## these lines
 	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' Makefile | expand -t 16
@@ -50,6 +50,13 @@ test-all: lint docs test ## what a reviewer runs before a release: also the whol
 	@tests/host/setup all
 	$(CORPUS)
 	$(ORACLE)
+	$(MAKE) test-kernels
+
+test-kernels: ## the recorder on Debian's 5.10, 6.1, 6.12 and newest kernel, in virtual machines; BLUBR_KERNELS=6.1,... for some
+	@tests/host/setup kernels
+	tests/host/build-static "$(TARGET)/static"
+	RUST_TEST_THREADS=1 BLUBR_BIN="$(BIN)" BLUBR_TOOLS="$(TARGET)/tools/bin" BLUBR_STATIC="$(TARGET)/static" \
+	  $(if $(AS_ROOT),$(RUNNER)="$(AS_ROOT)") cargo test --release -p blubr-tests --features all --test kernels -- --nocapture
 
 # Each engine with each build of tests/fixtures/builds; BLUBR_CORPUS=name,... for some of them.
 CORPUS = RUST_TEST_THREADS=1 BLUBR_BIN="$(BIN)" BLUBR_TOOLS="$(TARGET)/tools/bin" $(if $(AS_ROOT),$(RUNNER)="$(AS_ROOT)") \

@@ -18,5 +18,6 @@ pub mod record;
 pub mod registry;
 pub mod require;
 pub mod supervise;
+pub mod vm;
 pub mod web;
 pub mod workload;

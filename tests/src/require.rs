@@ -19,7 +19,7 @@ pub enum Prerequisite {
     Gpg,
     /// Docker of Debian unstable, unpacked aside.
     Engines,
-    /// A C compiler (cc).
+    /// A C compiler (cc), or what it would make, in `$BLUBR_PROGRAMS`.
     Compiler,
     /// An assembler and a linker that make 32-bit programs (as --32, ld -m elf_i386), and a kernel that runs them.
     I386,
@@ -29,6 +29,14 @@ pub enum Prerequisite {
     Git,
     /// stress-ng.
     StressNg,
+    /// QEMU's PC, a static busybox, and what makes a disk: for virtual machines.
+    Qemu,
+    /// Debian's kernels that `$BLUBR_KERNELS` names (all unless set), unpacked aside, and static programs to run there.
+    Kernels,
+    /// A kernel whose tracepoints say which request of a ring they are about (6.0, 48863ffd3e81).
+    Rings,
+    /// A kernel that tells of an exec before it changes anything (sched_prepare_exec, 6.10, 5c5fad46e48c).
+    PrepareExec,
     /// A registry without the referrers API (docker-registry), one with it (ferro-oci-server), and skopeo.
     Registry,
 }
@@ -48,6 +56,10 @@ impl Prerequisite {
             Self::Strace => "strace",
             Self::Git => "git",
             Self::StressNg => "stressng",
+            Self::Qemu => "qemu",
+            Self::Kernels => "kernels",
+            Self::Rings => "rings",
+            Self::PrepareExec => "prepareexec",
             Self::Registry => "registry",
         }
     }
@@ -71,11 +83,18 @@ impl Prerequisite {
             Self::Engines => {
                 other_engine().is_none().then(|| "no newer Docker aside: make test-all".to_owned())
             }
-            Self::Compiler => lacks(&["cc"]),
-            Self::I386 => lacks(&["as", "ld"]).or_else(i386_missing),
+            Self::Compiler => made_before("calls").map_or_else(|| lacks(&["cc"]), |_| None),
+            Self::I386 => match made_before("i386") {
+                Some(program) => i386_refused(&program),
+                None => lacks(&["as", "ld"]).or_else(i386_missing),
+            },
             Self::Strace => lacks(&["strace"]),
             Self::Git => lacks(&["git"]),
             Self::StressNg => lacks(&["stress-ng"]),
+            Self::Qemu => crate::vm::missing(),
+            Self::Kernels => crate::vm::kernels_missing(),
+            Self::Rings => older_than((6, 0)),
+            Self::PrepareExec => older_than((6, 10)),
             Self::Registry => lacks(&["docker-registry", "skopeo"]).or_else(|| {
                 tool("ferro-oci-server")
                     .is_none()
@@ -142,6 +161,13 @@ pub fn other_engine() -> Option<PathBuf> {
     folder.join("dockerd").is_file().then_some(folder)
 }
 
+/// A program of `fixtures/programs/` that was made beforehand, for machines without a compiler.
+#[must_use]
+pub fn made_before(name: &str) -> Option<PathBuf> {
+    let folder = PathBuf::from(std::env::var_os("BLUBR_PROGRAMS")?);
+    Some(folder.join(name)).filter(|path| path.is_file())
+}
+
 /// What keeps a 32-bit program from being made and run here, if anything.
 fn i386_missing() -> Option<String> {
     const EXIT: &[u8] = b".globl _start\n_start: movl $1, %eax\n xorl %ebx, %ebx\n int $0x80\n";
@@ -152,9 +178,24 @@ fn i386_missing() -> Option<String> {
     if !made.status.success() || !linked.is_ok_and(|output| output.status.success()) {
         return Some("as and ld here make no 32-bit programs".to_owned());
     }
-    let ran = Command::new(at("x")).status();
+    i386_refused(&at("x"))
+}
+
+/// What keeps a 32-bit program from running here, if anything.
+fn i386_refused(program: &std::path::Path) -> Option<String> {
+    let folder = tempfile::tempdir().ok()?;
+    let ran = Command::new(program).current_dir(folder.path()).status();
     (!ran.is_ok_and(|status| status.success()))
         .then(|| "this kernel runs no 32-bit programs (CONFIG_IA32_EMULATION)".to_owned())
+}
+
+/// Whether this kernel is older than that version, in words.
+fn older_than(version: (u32, u32)) -> Option<String> {
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").ok()?;
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map_while(|n| n.parse().ok());
+    let own: (u32, u32) = (numbers.next()?, numbers.next()?);
+    let (major, minor) = version;
+    (own < version).then(|| format!("kernel {} is older than {major}.{minor}", release.trim()))
 }
 
 /// The effective uid, from the kernel's own words.

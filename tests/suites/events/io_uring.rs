@@ -31,7 +31,7 @@ fn results(r: &Recording, word: &str) -> Vec<Value> {
 
 #[test]
 fn files_that_a_ring_opens_changes_and_removes_are_told() {
-    require!(Root, Compiler);
+    require!(Root, Compiler, Rings);
     let program = compiled("ring");
     let r = ring(
         &program,
@@ -83,7 +83,7 @@ fn files_that_a_ring_opens_changes_and_removes_are_told() {
 
 #[test]
 fn an_open_that_leaves_no_descriptor_or_no_answer_is_told_all_the_same() {
-    require!(Root, Compiler);
+    require!(Root, Compiler, Rings);
     let program = compiled("ring");
     let r = ring(&program, "table , open-direct passed , open-silent silent , mkdir later");
     let opens = mine(&r, "file.open");
@@ -97,7 +97,7 @@ fn an_open_that_leaves_no_descriptor_or_no_answer_is_told_all_the_same() {
 
 #[test]
 fn a_link_is_told_as_it_was_named_by_a_ring() {
-    require!(Root, Compiler);
+    require!(Root, Compiler, Rings);
     let program = compiled("ring");
     let r = ring(&program, "symlink passed alias , open-read alias 1");
     let opens = mine(&r, "file.open");
@@ -109,7 +109,7 @@ fn a_link_is_told_as_it_was_named_by_a_ring() {
 
 #[test]
 fn connections_of_a_ring_are_told() {
-    require!(Root, Compiler);
+    require!(Root, Compiler, Rings);
     let program = compiled("ring");
     let r = ring(
         &program,
@@ -143,7 +143,7 @@ fn connections_of_a_ring_are_told() {
 
 #[test]
 fn a_descriptor_that_a_ring_receives_is_told() {
-    require!(Root, Compiler);
+    require!(Root, Compiler, Rings);
     let program = compiled("ring");
     let r = ring(&program, "pass passed 1 , receive 1");
     let passed: Vec<_> =
@@ -153,7 +153,7 @@ fn a_descriptor_that_a_ring_receives_is_told() {
 
 #[test]
 fn no_failed_leaves_a_ring_s_failures_out() {
-    require!(Root, Compiler);
+    require!(Root, Compiler, Rings);
     let program = compiled("ring");
     let folder = crate::recording::folder();
     let log = folder.path().join("log");

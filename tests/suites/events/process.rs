@@ -110,7 +110,7 @@ fn a_program_that_cannot_start_is_told_with_its_errno() {
 
 #[test]
 fn a_setuid_program_tells_the_ids_before() {
-    require!(Root);
+    require!(Root, PrepareExec);
     let tools = folder();
     std::fs::set_permissions(tools.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
     let path = tools.path().join("id");

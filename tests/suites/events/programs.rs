@@ -5,10 +5,11 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use blubr_tests::program::{describe, run};
+use blubr_tests::require::made_before;
 
-/// A program in a folder of its own.
+/// A program, in a folder of its own unless it was made beforehand.
 pub struct Program {
-    _folder: tempfile::TempDir,
+    _folder: Option<tempfile::TempDir>,
     pub path: PathBuf,
 }
 
@@ -25,20 +26,26 @@ fn must(command: &mut Command) {
 /// Compiles `name`.c.
 #[track_caller]
 pub fn compiled(name: &str) -> Program {
+    if let Some(path) = made_before(name) {
+        return Program { _folder: None, path };
+    }
     let folder = crate::recording::folder();
     let path = folder.path().join(name);
     must(Command::new("cc").arg("-O1").arg("-o").arg(&path).arg(source(&format!("{name}.c"))));
-    Program { _folder: folder, path }
+    Program { _folder: Some(folder), path }
 }
 
 /// Assembles `name`.s into a 32-bit program.
 #[track_caller]
 pub fn assembled(name: &str) -> Program {
+    if let Some(path) = made_before(name) {
+        return Program { _folder: None, path };
+    }
     let folder = crate::recording::folder();
     let (path, object) = (folder.path().join(name), folder.path().join("o"));
     must(Command::new("as").arg("--32").arg("-o").arg(&object).arg(source(&format!("{name}.s"))));
     must(Command::new("ld").args(["-m", "elf_i386", "-o"]).arg(&path).arg(&object));
-    Program { _folder: folder, path }
+    Program { _folder: Some(folder), path }
 }
 
 /// What each call returned, by the program's own word for it, of lines `word result`; of one word all results.

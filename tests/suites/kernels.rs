@@ -1,0 +1,126 @@
+//! The recorder on Debian's other kernels, each in a virtual machine: its suite of events, and a log of each type.
+
+#![expect(clippy::unwrap_used, reason = "a test that can't go on fails")]
+
+use std::path::Path;
+use std::time::Duration;
+
+use blubr_tests::require;
+use blubr_tests::vm::{Kernel, Ran, Tree, is_asked_for, run_script, static_program};
+
+/// How long one kernel may take, emulated, on a busy host.
+const LIMIT: Duration = Duration::from_secs(3600);
+
+/// What the suite of events and the workload run.
+const PROGRAMS: &[&str] = &[
+    "base64",
+    "bash",
+    "cat",
+    "chmod",
+    "chown",
+    "cp",
+    "cut",
+    "date",
+    "dash",
+    "echo",
+    "env",
+    "fallocate",
+    "findmnt",
+    "getcap",
+    "head",
+    "id",
+    "jq",
+    "kill",
+    "ln",
+    "ls",
+    "mkdir",
+    "mkfifo",
+    "mknod",
+    "mount",
+    "mv",
+    "nsenter",
+    "perl",
+    "pivot_root",
+    "rm",
+    "rmdir",
+    "setcap",
+    "setpriv",
+    "sh",
+    "sha256sum",
+    "sleep",
+    "sort",
+    "stat",
+    "strace",
+    "tail",
+    "touch",
+    "true",
+    "truncate",
+    "umount",
+    "uname",
+    "unshare",
+    "wc",
+];
+
+const SCRIPT: &str =
+    "export BLUBR_BIN=/blubr/bin BLUBR_TOOLS=/blubr/tools BLUBR_PROGRAMS=/blubr/programs
+export BLUBR_REQUIRE=root,compiler,i386,strace RUST_TEST_THREADS=1
+uname -a
+/blubr/bin/blubr-record --check
+before=$(date +%s%N)
+after=$(/blubr/bin/blubr-record -o started.ndjson -- date +%s%N 2>&1)
+echo \"blubr-vm: started in $(( (after - before) / 1000000 )) ms\"
+/blubr/bin/events $BLUBR_FILTER
+";
+
+/// A machine's disk with what the suite of events needs.
+fn tree() -> Tree {
+    let tree = Tree::new();
+    tree.programs(PROGRAMS);
+    let perl = Path::new("/usr/lib/x86_64-linux-gnu/perl-base");
+    if perl.is_dir() {
+        tree.folder(perl);
+    }
+    for name in ["blubr-record", "blubr-filter", "events"] {
+        tree.file(&static_program(name).unwrap(), &format!("/blubr/bin/{name}"));
+    }
+    for name in ["calls", "ring", "every", "i386"] {
+        let program = static_program(&format!("programs/{name}")).unwrap();
+        tree.file(&program, &format!("/blubr/programs/{name}"));
+    }
+    tree.file(&blubr_tests::workload::busybox_path(), "/blubr/tools/busybox-static");
+    tree
+}
+
+/// What a machine said that is worth a line in the report: of the suite, its sum and what it skipped.
+fn worth_telling(serial: &str) -> String {
+    let begins = ["blubr-vm: ", "SKIPPED: ", "test result: "];
+    let told = serial.lines().filter(|line| begins.iter().any(|begin| line.contains(begin)));
+    told.map(|line| format!("    {line}\n")).collect()
+}
+
+fn on(name: &str) {
+    if !is_asked_for(name) {
+        return;
+    }
+    let kernel = Kernel::find(name).unwrap();
+    let filter = std::env::var("BLUBR_KERNELS_FILTER").unwrap_or_default();
+    let script = format!("BLUBR_FILTER='{filter}'\n{SCRIPT}");
+    let Ran { serial, status, .. } = run_script(&kernel, &tree(), &script, LIMIT);
+    eprintln!("\nkernel {}\n{}", kernel.release, worth_telling(&serial));
+    assert_eq!(status, Some(0), "{}: what the machine said:\n{serial}", kernel.release);
+}
+
+macro_rules! kernel {
+    ($test:ident, $name:literal) => {
+        #[test]
+        fn $test() {
+            require!(Root, Qemu, Kernels);
+            on($name);
+        }
+    };
+}
+
+kernel!(linux_5_10, "5.10");
+kernel!(linux_6_1, "6.1");
+kernel!(linux_6_12, "6.12");
+kernel!(linux_newest, "newest");

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::fs;
+use std::hash::{BuildHasherDefault, Hasher};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -57,11 +58,32 @@ pub fn layout(mountinfo: &str) -> (Layout, Option<PathBuf>) {
     }
 }
 
+/// A hash of an id: asked for at every event. The kernel counts ids up; nobody chooses one.
+#[derive(Default)]
+struct IdHasher(u64);
+
+impl Hasher for IdHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.write_u64(u64::from(*byte));
+        }
+    }
+
+    fn write_u64(&mut self, id: u64) {
+        // Fibonacci hashing: the golden ratio of 2^64 spreads ids that lie side by side; the table looks at both ends.
+        self.0 = (self.0 ^ id).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(32);
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
 /// Paths by id. Told by the probes of every group that is made; what was there before is scanned.
 #[derive(Default)]
 pub struct Cgroups {
     tree: Option<PathBuf>,
-    paths: HashMap<u64, Vec<u8>>,
+    paths: HashMap<u64, Vec<u8>, BuildHasherDefault<IdHasher>>,
     removed: VecDeque<u64>,
     unknown: HashMap<u64, ()>,
 }

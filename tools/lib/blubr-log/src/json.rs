@@ -3,8 +3,13 @@
 const HEX: &[u8; 16] = b"0123456789abcdef";
 
 /// Writes `"key":` with a comma before it unless the object has just been opened.
+///
+/// Inlined where the key is known, its bytes are a few stores; room is made once.
+#[inline(always)]
 pub(crate) fn key(out: &mut Vec<u8>, key: &str) {
-    if out.last() != Some(&b'{') {
+    let comma = out.last() != Some(&b'{');
+    out.reserve(key.len() + 4);
+    if comma {
         out.push(b',');
     }
     out.push(b'"');

@@ -85,7 +85,9 @@ impl<'de> serde::Deserialize<'de> for Time {
     }
 }
 
-fn digits(out: &mut [u8], mut value: u64) {
+fn digits(out: &mut [u8], value: u64) {
+    // No part of a time has more than nine digits: divisions of 32 bits.
+    let mut value = value as u32;
     for digit in out.iter_mut().rev() {
         *digit = b'0' + (value % 10) as u8;
         value /= 10;

@@ -1,6 +1,5 @@
 //! Writes a log, and its chain.
 
-use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use serde::Serialize;
@@ -23,6 +22,26 @@ pub enum Mark {
 /// Called with the output, behind each mark, and with the mark's line.
 type AtMark<W> = fn(&mut W, Mark, &[u8]) -> io::Result<()>;
 
+/// Events by type. What comes often moves to the front, where it is found at once.
+#[derive(Default)]
+struct Counts(Vec<(String, u64)>);
+
+impl Counts {
+    fn add(&mut self, type_name: &str) {
+        match self.0.iter().position(|(name, _)| name == type_name) {
+            Some(at) => {
+                if let Some((_, count)) = self.0.get_mut(at) {
+                    *count += 1;
+                }
+                if at > 0 {
+                    self.0.swap(at - 1, at);
+                }
+            }
+            None => self.0.push((type_name.to_owned(), 1)),
+        }
+    }
+}
+
 /// Writes the lines of a log and counts them. An event costs no allocation.
 ///
 /// The lines reach `out` as they are written; give it a buffered writer and call [`Writer::flush`].
@@ -33,7 +52,7 @@ pub struct Writer<W: Write> {
     since_checkpoint: u64,
     events: u64,
     lost: u64,
-    by_type: BTreeMap<String, u64>,
+    by_type: Counts,
     /// Lost in this part.
     lost_in_part: u64,
     at_mark: Option<AtMark<W>>,
@@ -52,7 +71,7 @@ impl<W: Write> Writer<W> {
             since_checkpoint: 0,
             events: header.part.as_ref().map_or(0, |part| part.events),
             lost: 0,
-            by_type: BTreeMap::new(),
+            by_type: Counts::default(),
             lost_in_part: 0,
             at_mark: None,
         };
@@ -187,7 +206,7 @@ impl<W: Write> Writer<W> {
     ) -> Trailer {
         Trailer {
             r#type: LineMark::Trailer.name().to_owned(),
-            events: std::mem::take(&mut self.by_type),
+            events: std::mem::take(&mut self.by_type).0.into_iter().collect(),
             lost: std::mem::take(&mut self.lost_in_part),
             ended,
             continued,
@@ -199,12 +218,7 @@ impl<W: Write> Writer<W> {
 
     fn count_event(&mut self, type_name: &str) {
         self.events += 1;
-        match self.by_type.get_mut(type_name) {
-            Some(count) => *count += 1,
-            None => {
-                self.by_type.insert(type_name.to_owned(), 1);
-            }
-        }
+        self.by_type.add(type_name);
     }
 
     fn mark(&mut self, mark: Mark) -> io::Result<()> {

@@ -43,6 +43,7 @@ macro_rules! integer {
             fn unread() -> Self {
                 0
             }
+            #[inline]
             fn write(&self, key: &str, out: &mut Vec<u8>) {
                 json::key(out, key);
                 out.extend_from_slice(itoa::Buffer::new().format(*self).as_bytes());
@@ -61,6 +62,7 @@ impl<'de> Field<'de> for Time {
     fn unread() -> Self {
         Time::default()
     }
+    #[inline]
     fn write(&self, key: &str, out: &mut Vec<u8>) {
         json::key(out, key);
         out.push(b'"');
@@ -134,6 +136,7 @@ impl<'de, T: Nullable<'de>> Field<'de> for Seen<T> {
     fn unread() -> Self {
         Seen(None)
     }
+    #[inline]
     fn write(&self, key: &str, out: &mut Vec<u8>) {
         match &self.0 {
             Some(value) => value.write(key, out),
@@ -159,6 +162,7 @@ impl<'de, T: Nullable<'de>> Field<'de> for Option<T> {
     fn unread() -> Self {
         None
     }
+    #[inline]
     fn write(&self, key: &str, out: &mut Vec<u8>) {
         if let Some(value) = self {
             value.write(key, out);
@@ -231,6 +235,7 @@ impl<'de> Field<'de> for Flag {
     fn unread() -> Self {
         Flag(false)
     }
+    #[inline]
     fn write(&self, key: &str, out: &mut Vec<u8>) {
         if self.0 {
             json::key(out, key);
@@ -330,7 +335,9 @@ pub struct Dev {
 impl Spelled for Dev {
     const FORM: &'static str = "string: major:minor";
     fn spell(self, out: &mut impl fmt::Write) -> fmt::Result {
-        write!(out, "{}:{}", self.major, self.minor)
+        out.write_str(itoa::Buffer::new().format(self.major))?;
+        out.write_str(":")?;
+        out.write_str(itoa::Buffer::new().format(self.minor))
     }
     fn unspell(text: &str) -> Option<Self> {
         let (major, minor) = text.split_once(':')?;

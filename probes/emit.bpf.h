@@ -3,7 +3,7 @@
 #ifndef BLUBR_EMIT_BPF_H
 #define BLUBR_EMIT_BPF_H
 
-#include "kernel.bpf.h"
+#include "typed.bpf.h"
 #include "wire.h"
 
 /* Bytes of fields in one record: argv and four strings with room to spare. */
@@ -12,7 +12,14 @@
 #define FIELD_ROOM (WIRE_STRING_MAX + 15)
 
 struct walk {
+	/* Where it is. */
 	u64 dentry;
+	/* Of that: d_parent and d_name, as they lie in the kernel's. */
+	u64 above;
+	u64 hash_len;
+	u64 name;
+	/* Where it begins: struct vfsmount. */
+	u64 vfsmount;
 	/* struct mount */
 	u64 mount;
 	/* Of the mount above, kept until it changes. */
@@ -186,7 +193,8 @@ static __always_inline void fill_head(struct wire_head *head, u32 kind, struct t
 	head->cgroup_id = set ? set->dfl_cgrp->kn->id : 0;
 	/* Gone in the last moments of a task (exit_task_namespaces). */
 	head->mntns = ns ? ns->mnt_ns->ns.inum : 0;
-	bpf_probe_read_kernel(head->comm, sizeof(head->comm), t->comm);
+	((u64 *)head->comm)[0] = ((u64 *)t->comm)[0];
+	((u64 *)head->comm)[1] = ((u64 *)t->comm)[1];
 }
 
 static __always_inline void clear_body(struct scratch *s)
@@ -195,22 +203,25 @@ static __always_inline void clear_body(struct scratch *s)
 	s->used = 0;
 }
 
-/* Begins a record about `t`: paths are walked up to its root directory. */
-static __always_inline void begin(struct scratch *s, u32 kind, struct task_struct *t)
+/* Paths are walked up to the root directory of `t`. */
+static __always_inline void set_root(struct scratch *s, struct task_struct *t)
 {
 	struct fs_struct *fs = t->fs;
 
-	fill_head(&s->head, kind, t);
-	clear_body(s);
 	s->walk.root_dentry = 0;
 	s->walk.root_mount = 0;
 	if (fs) {
-		struct path root = {};
-
-		bpf_probe_read_kernel(&root, sizeof(root), &fs->root);
-		s->walk.root_dentry = (u64)root.dentry;
-		s->walk.root_mount = (u64)root.mnt - bpf_core_field_offset(struct mount, mnt);
+		s->walk.root_dentry = (u64)fs->root.dentry;
+		s->walk.root_mount = bare(&s->walk.root_mount, fs->root.mnt) - bpf_core_field_offset(struct mount, mnt);
 	}
+}
+
+/* Begins a record about `t`. */
+static __always_inline void begin(struct scratch *s, u32 kind, struct task_struct *t)
+{
+	fill_head(&s->head, kind, t);
+	clear_body(s);
+	set_root(s, t);
 }
 
 static __always_inline void finish(struct scratch *s)

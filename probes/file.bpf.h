@@ -71,22 +71,23 @@ enum call_form {
 static __always_inline void file_state(struct scratch *s, struct file *file)
 {
 	struct wire_file *body = (struct wire_file *)s->body;
-	struct inode *inode = BPF_CORE_READ(file, f_inode);
+	struct inode *inode = FIELD(file, f_inode);
+	struct super_block *sb = FIELD(inode, i_sb);
 
-	body->fmode = BPF_CORE_READ(file, f_mode);
-	body->mode = BPF_CORE_READ(inode, i_mode);
-	body->ino = BPF_CORE_READ(inode, i_ino);
-	body->size = BPF_CORE_READ(inode, i_size);
-	body->dev = BPF_CORE_READ(inode, i_sb, s_dev);
+	body->fmode = FIELD(file, f_mode);
+	body->mode = FIELD(inode, i_mode);
+	body->ino = FIELD(inode, i_ino);
+	body->size = FIELD(inode, i_size);
+	body->dev = FIELD(sb, s_dev);
 	if (bpf_core_field_exists(inode->i_mtime_sec)) {
-		body->mtime_s = BPF_CORE_READ(inode, i_mtime_sec);
-		body->mtime_ns = BPF_CORE_READ(inode, i_mtime_nsec);
+		body->mtime_s = FIELD(inode, i_mtime_sec);
+		body->mtime_ns = FIELD(inode, i_mtime_nsec);
 	} else if (bpf_core_field_exists(((struct inode___66 *)inode)->__i_mtime)) {
-		body->mtime_s = BPF_CORE_READ((struct inode___66 *)inode, __i_mtime.tv_sec);
-		body->mtime_ns = BPF_CORE_READ((struct inode___66 *)inode, __i_mtime.tv_nsec);
+		body->mtime_s = FIELD((struct inode___66 *)inode, __i_mtime.tv_sec);
+		body->mtime_ns = FIELD((struct inode___66 *)inode, __i_mtime.tv_nsec);
 	} else {
-		body->mtime_s = BPF_CORE_READ((struct inode___old *)inode, i_mtime.tv_sec);
-		body->mtime_ns = BPF_CORE_READ((struct inode___old *)inode, i_mtime.tv_nsec);
+		body->mtime_s = FIELD((struct inode___old *)inode, i_mtime.tv_sec);
+		body->mtime_ns = FIELD((struct inode___old *)inode, i_mtime.tv_nsec);
 	}
 }
 
@@ -128,6 +129,21 @@ static __always_inline void begin_call(struct scratch *s, u32 kind)
 	s->head.nr = s->nr;
 	s->head.ret = s->ret;
 	s->head.flags |= WIRE_HAS_RET;
+}
+
+/* What only its thread and its call tell what it belongs to. */
+static __always_inline void begin_entry(struct scratch *s)
+{
+	struct task_struct *t = bpf_get_current_task_btf();
+
+	__builtin_memset(&s->head, 0, sizeof(s->head));
+	s->head.kind = WIRE_ENTRY;
+	s->head.fixed = sizeof(struct wire_head) + WIRE_BODY;
+	s->head.tid = t->pid;
+	s->head.nr = s->nr;
+	clear_body(s);
+	if (s->call.flags & CALL_ENTRY_BASE)
+		set_root(s, t);
 }
 
 static __always_inline void copy_arguments(struct scratch *s)
@@ -321,8 +337,12 @@ __noinline int on_paths(u32 slot, u32 at_entry)
 	if (!s)
 		return 0;
 	call = &s->call;
-	begin_call(s, at_entry ? WIRE_ENTRY : call->kind);
-	copy_arguments(s);
+	if (at_entry) {
+		begin_entry(s);
+	} else {
+		begin_call(s, call->kind);
+		copy_arguments(s);
+	}
 	if (call->fd) {
 		file = file_of(bpf_get_current_task_btf(), argument(s, call->fd));
 		if (file)
@@ -407,23 +427,32 @@ static __always_inline bool held_elsewhere(struct scratch *s, struct fdtable *ta
 	return context.found;
 }
 
-/* One descriptor: a record of the kind in s->head if it is a regular file open for writing. */
 static __always_inline bool is_for_writing(struct file *file)
 {
-	return file && (BPF_CORE_READ(file, f_mode) & FMODE_WRITE) &&
-	       (BPF_CORE_READ(file, f_inode, i_mode) & S_IFMT) == S_IFREG;
+	struct inode *inode;
+
+	if (!file || !(FIELD(file, f_mode) & FMODE_WRITE))
+		return false;
+	inode = FIELD(file, f_inode);
+	return (FIELD(inode, i_mode) & S_IFMT) == S_IFREG;
 }
 
-static __always_inline void file_for_writing(struct scratch *s, u32 slot, struct file *file, u32 fd)
+/* Whether nothing in the system holds the open file but one descriptor. */
+static __always_inline bool is_held_once(struct file *file)
 {
-	struct wire_file *body;
+	if (bpf_core_field_exists(((struct file___613 *)file)->f_ref))
+		return FIELD((struct file___613 *)file, f_ref.refcnt.counter) == 0;
+	if (bpf_core_field_exists(((struct file___old *)file)->f_count))
+		return FIELD((struct file___old *)file, f_count.counter) == 1;
+	return false;
+}
 
-	if (!is_for_writing(file))
-		return;
+/* One descriptor: a record of the kind in s->head. */
+static __always_inline void file_of_descriptor(struct scratch *s, u32 slot, struct file *file, u32 fd)
+{
 	clear_body(s);
 	file_state(s, file);
-	body = (struct wire_file *)s->body;
-	body->fd = fd;
+	((struct wire_file *)s->body)->fd = fd;
 	put_file_path(slot, WIRE_F_PATH, file);
 	finish(s);
 }
@@ -452,8 +481,10 @@ static long files_bit(u32 bit, struct files_context *context)
 	if (fd < context->first || fd > context->last)
 		return 0;
 	bpf_probe_read_kernel(&file, sizeof(file), &context->slots[fd]);
+	if (!is_for_writing(file))
+		return 0;
 	/* All go: of several for one open file the last tells, and none where one stays. */
-	if (is_for_writing(file)) {
+	if (!is_held_once(file)) {
 		struct held_context held = { .s = context->s, .file = (u64)file, .fd = fd, .from = fd + 1 };
 
 		held.below = context->first;
@@ -463,7 +494,7 @@ static long files_bit(u32 bit, struct files_context *context)
 		if (held.found)
 			return 0;
 	}
-	file_for_writing(context->s, context->slot, file, fd);
+	file_of_descriptor(context->s, context->slot, file, fd);
 	return 0;
 }
 
@@ -513,20 +544,22 @@ static __always_inline void each_file_for_writing(u32 slot, struct task_struct *
 	bpf_loop(words, files_word, &context, 0);
 }
 
+/* The descriptor of a file for writing, as is_for_writing found it. */
 __noinline int on_close(u32 slot, u64 fd)
 {
 	struct scratch *s = scratch_at(slot);
-	struct files_struct *files = bpf_get_current_task_btf()->files;
+	struct task_struct *t = bpf_get_current_task_btf();
+	struct files_struct *files = t->files;
 	struct file *file;
 
 	if (!s || !files)
 		return 0;
-	file = file_of(bpf_get_current_task_btf(), fd);
-	if (!is_for_writing(file) || held_elsewhere(s, files->fdt, file, fd, 0))
+	file = file_of(t, fd);
+	if (!file || (!is_held_once(file) && held_elsewhere(s, files->fdt, file, fd, 0)))
 		return 0;
-	begin(s, WIRE_FILE_CLOSE, bpf_get_current_task_btf());
+	begin(s, WIRE_FILE_CLOSE, t);
 	s->head.nr = s->nr;
-	file_for_writing(s, slot, file, fd);
+	file_of_descriptor(s, slot, file, fd);
 	return 0;
 }
 

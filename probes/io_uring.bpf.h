@@ -399,7 +399,7 @@ __noinline int on_ring_close(u32 slot, u64 request)
 	begin(s, WIRE_FILE_CLOSE, bpf_get_current_task_btf());
 	s->head.nr = __NR_close;
 	s->head.via = WIRE_BY_RING;
-	file_for_writing(s, slot, file, fd);
+	file_of_descriptor(s, slot, file, fd);
 	return 0;
 }
 

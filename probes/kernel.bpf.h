@@ -26,6 +26,10 @@ typedef struct {
 } atomic_t;
 
 typedef struct {
+	s64 counter;
+} atomic64_t;
+
+typedef struct {
 	u32 val;
 } kuid_t;
 
@@ -43,13 +47,34 @@ struct pt_regs {
 } KERNEL_STRUCT;
 
 struct qstr {
+	u32 len;
 	const unsigned char *name;
 } KERNEL_STRUCT;
 
+typedef struct {
+	unsigned sequence;
+} seqcount_t;
+
+typedef struct {
+	seqcount_t seqcount;
+} seqcount_spinlock_t;
+
 struct dentry {
+	seqcount_spinlock_t d_seq;
 	struct dentry *d_parent;
 	struct qstr d_name;
 	struct inode *d_inode;
+	/* The name, where it is short. */
+	unsigned char d_iname[32];
+} KERNEL_STRUCT;
+
+/* Since 6.15 (58cf9c383c5c). */
+union shortname_store {
+	unsigned char string[40];
+} KERNEL_STRUCT;
+
+struct dentry___615 {
+	union shortname_store d_shortname;
 } KERNEL_STRUCT;
 
 struct vfsmount {
@@ -108,6 +133,19 @@ struct file {
 	struct path f_path;
 } KERNEL_STRUCT;
 
+/* What holds a file, since 6.13 (90ee6ed776c0): one less than there are. Before it was the number. */
+typedef struct {
+	atomic64_t refcnt;
+} file_ref_t;
+
+struct file___613 {
+	file_ref_t f_ref;
+} KERNEL_STRUCT;
+
+struct file___old {
+	atomic64_t f_count;
+} KERNEL_STRUCT;
+
 struct fdtable {
 	u32 max_fds;
 	struct file **fd;
@@ -118,6 +156,7 @@ struct fdtable {
 struct files_struct {
 	atomic_t count;
 	struct fdtable *fdt;
+	struct file *fd_array[64];
 } KERNEL_STRUCT;
 
 struct kernfs_node {

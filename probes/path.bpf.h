@@ -5,8 +5,12 @@
 
 #include "emit.bpf.h"
 
-/* Names and mount crossings that a walk takes before it gives up and says so. PATH_MAX allows 2,048 names. */
-#define WALK_STEPS_MAX 2100
+/* Names and mount crossings that a walk takes in one turn of bpf_loop, whose call costs as much as they do; few paths are
+ * deeper.
+ */
+#define WALK_PIECE 12
+/* Such turns before it gives up and says so: 2,100 steps. PATH_MAX allows 2,048 names. */
+#define WALK_PIECES_MAX 175
 /* NAME_MAX (255) and the NUL. */
 #define NAME_ROOM 256
 /* Bytes of names that are kept: with one slash a name they make a path of at most this length. */
@@ -21,6 +25,13 @@ static __always_inline void load_mount(struct walk *w, u64 mount)
 	u64 first = bpf_core_field_offset(struct mount, mnt_parent);
 
 	w->mount = mount;
+	if (TYPED) {
+		m = TYPED_AS(struct mount, mount);
+		w->parent = (u64)m->mnt_parent;
+		w->mountpoint = (u64)m->mnt_mountpoint;
+		w->mnt_root = (u64)m->mnt.mnt_root;
+		return;
+	}
 	if (bpf_core_field_offset(struct mount, mnt_mountpoint) == first + 8 &&
 	    bpf_core_field_offset(struct mount, mnt) == first + 16 &&
 	    bpf_core_field_offset(struct vfsmount, mnt_root) == 0) {
@@ -36,40 +47,94 @@ struct walk_context {
 	struct scratch *s;
 };
 
-struct dentry_window {
-	struct dentry *parent;
-	u64 hash_len;
-	const unsigned char *name;
-};
-
 /* d_parent and d_name in one read where they lie side by side, as they do on every kernel so far. */
-static __always_inline void load_dentry(struct dentry *dentry, struct dentry_window *window)
+static __always_inline void load_dentry(struct walk *w)
 {
+	struct dentry *dentry = (struct dentry *)w->dentry;
 	u64 first = bpf_core_field_offset(struct dentry, d_parent);
 
 	if (bpf_core_field_offset(struct dentry, d_name) == first + 8 &&
 	    bpf_core_field_offset(struct qstr, name) == 8) {
-		bpf_probe_read_kernel(window, sizeof(*window), (void *)((u64)dentry + first));
+		if (bpf_probe_read_kernel(&w->above, 24, (void *)((u64)dentry + first)))
+			w->name = 0;
 		return;
 	}
-	window->parent = BPF_CORE_READ(dentry, d_parent);
-	window->name = BPF_CORE_READ(dentry, d_name.name);
+	w->above = (u64)BPF_CORE_READ(dentry, d_parent);
+	w->name = (u64)BPF_CORE_READ(dentry, d_name.name);
 }
 
-/* One name or one mount crossing (fs/d_path.c, __prepend_path). */
-static long walk_step(u32 step, struct walk_context *context)
+/* The name of w->dentry at `at` and its parent in w->above. Returns the bytes of the name with its NUL, or -errno. */
+static __always_inline long probed_name(struct scratch *s, u32 at)
 {
-	struct scratch *s = context->s;
+	load_dentry(&s->walk);
+	return bpf_probe_read_kernel_str(&s->tail[at], NAME_ROOM, (void *)s->walk.name);
+}
+
+/* Words of a name that lies in its dentry: 40 bytes, before 6.15 32. */
+#define SHORT_WORDS 5
+
+/* Where that is in a dentry, and for how many bytes. */
+static __always_inline u64 short_name_offset(void)
+{
+	if (bpf_core_field_exists(((struct dentry___615 *)0)->d_shortname))
+		return bpf_core_field_offset(struct dentry___615, d_shortname);
+	return bpf_core_field_offset(struct dentry, d_iname);
+}
+
+static __always_inline u64 short_name_room(void)
+{
+	if (bpf_core_field_exists(((struct dentry___615 *)0)->d_shortname))
+		return bpf_core_field_size(struct dentry___615, d_shortname);
+	return bpf_core_field_size(struct dentry, d_iname);
+}
+
+/* The same by loads. 0: another CPU was renaming it (fs/dcache.c, __d_move), and it is to be looked at again. */
+static __always_inline long typed_name(struct scratch *s, u32 at)
+{
 	struct walk *w = &s->walk;
-	struct dentry *dentry = (struct dentry *)w->dentry;
-	struct dentry_window window = {};
-	struct dentry *parent;
+	struct dentry *dentry = TYPED_AS(struct dentry, w->dentry);
+	u64 offset = short_name_offset();
+	u64 name, *from, *to = (u64 *)&s->tail[at];
+	u32 len, sequence = dentry->d_seq.seqcount.sequence;
+	long n;
+
+	asm volatile("" : : : "memory");
+	w->above = (u64)dentry->d_parent;
+	name = (u64)dentry->d_name.name;
+	len = dentry->d_name.len;
+	if (name == w->dentry + offset && len < short_name_room() && len < 8 * SHORT_WORDS) {
+		from = (u64 *)((u64)dentry + offset);
+		/* The word with the NUL is the last. */
+		to[0] = from[0];
+		if (len >= 8)
+			to[1] = from[1];
+		if (len >= 16)
+			to[2] = from[2];
+		if (len >= 24)
+			to[3] = from[3];
+		if (len >= 32)
+			to[4] = from[4];
+		n = len + 1;
+	} else {
+		n = bpf_probe_read_kernel_str(to, NAME_ROOM, (void *)name);
+	}
+	asm volatile("" : : : "memory");
+	if ((sequence & 1) || dentry->d_seq.seqcount.sequence != sequence)
+		return 0;
+	return n;
+}
+
+/* One name or one mount crossing (fs/d_path.c, __prepend_path). Not 0: there is no more. */
+static __always_inline long walk_step(struct scratch *s)
+{
+	struct walk *w = &s->walk;
+	u64 dentry = w->dentry;
 	u32 at;
 	long n;
 
-	if (w->dentry == w->root_dentry && w->mount == w->root_mount)
+	if (dentry == w->root_dentry && w->mount == w->root_mount)
 		return 1;
-	if (w->dentry == w->mnt_root) {
+	if (dentry == w->mnt_root) {
 		if (w->parent != w->mount) {
 			w->dentry = w->mountpoint;
 			load_mount(w, w->parent);
@@ -80,11 +145,6 @@ static long walk_step(u32 step, struct walk_context *context)
 		 */
 		w->flags |= WIRE_UNREACHABLE;
 	}
-	load_dentry(dentry, &window);
-	parent = window.parent;
-	/* The file system's root, or a file that never had a directory (memfd): its name is told. */
-	if (parent == dentry)
-		w->flags |= WIRE_UNREACHABLE;
 	at = s->used;
 	if (at - w->begin > WALK_BYTES_MAX) {
 		w->flags |= WIRE_CUT;
@@ -93,18 +153,37 @@ static long walk_step(u32 step, struct walk_context *context)
 	asm volatile("" : "+r"(at));
 	if (at > TAIL_MAX - NAME_ROOM)
 		return 1;
-	n = bpf_probe_read_kernel_str(&s->tail[at], NAME_ROOM, window.name);
+	n = TYPED ? typed_name(s, at) : probed_name(s, at);
+	if (TYPED && !n)
+		return 0;
 	if (n <= 0) {
 		w->flags |= WIRE_FAULT;
 		return 1;
 	}
 	s->used = at + n;
-	w->dentry = (u64)parent;
-	return parent == dentry;
+	w->dentry = w->above;
+	/* The file system's root, or a file that never had a directory (memfd): its name is told. */
+	if (w->above != dentry)
+		return 0;
+	w->flags |= WIRE_UNREACHABLE;
+	return 1;
 }
 
-/* The path of (vfsmount, dentry) as field `id`. */
-__noinline int put_walk(u32 slot, u32 id, u64 vfsmount, u64 dentry)
+static long walk_piece(u32 piece, struct walk_context *context)
+{
+	u32 step;
+
+	for (step = 0; step < WALK_PIECE; step++) {
+		if (walk_step(context->s))
+			return 1;
+		/* Where the walk has come to is in memory: to the verifier one step is like another. */
+		asm volatile("" : : : "memory");
+	}
+	return 0;
+}
+
+/* The path of (w->vfsmount, w->dentry) as field `id`. */
+__noinline int put_walk(u32 slot, u32 id)
 {
 	struct scratch *s = scratch_at(slot);
 	struct walk_context context;
@@ -122,39 +201,40 @@ __noinline int put_walk(u32 slot, u32 id, u64 vfsmount, u64 dentry)
 	w->flags = WIRE_WALKED;
 	w->begin = at + sizeof(struct wire_field);
 	s->used = w->begin;
-	if (!vfsmount || !dentry) {
+	if (!w->vfsmount || !w->dentry) {
 		w->flags |= WIRE_FAULT;
 	} else {
-		w->dentry = dentry;
-		load_mount(w, vfsmount - bpf_core_field_offset(struct mount, mnt));
+		load_mount(w, w->vfsmount - bpf_core_field_offset(struct mount, mnt));
 		context.s = s;
-		n = bpf_loop(WALK_STEPS_MAX, walk_step, &context, 0);
-		if (n < 0 || n >= WALK_STEPS_MAX)
+		n = bpf_loop(WALK_PIECES_MAX, walk_piece, &context, 0);
+		if (n < 0 || n >= WALK_PIECES_MAX)
 			w->flags |= WIRE_CUT;
 	}
 	seal_field(s, at, id, w->flags, s->used - w->begin);
 	return 0;
 }
 
-static __always_inline void put_path(u32 slot, u32 id, const struct path *at)
-{
-	struct path p = {};
-
-	bpf_probe_read_kernel(&p, sizeof(p), at);
-	put_walk(slot, id, (u64)p.mnt, (u64)p.dentry);
-}
-
 static __always_inline void put_file_path(u32 slot, u32 id, struct file *file)
 {
-	put_path(slot, id, (struct path *)((u64)file + bpf_core_field_offset(struct file, f_path)));
+	struct scratch *s = scratch_at(slot);
+
+	if (!s)
+		return;
+	s->walk.vfsmount = (u64)FIELD(file, f_path.mnt);
+	s->walk.dentry = (u64)FIELD(file, f_path.dentry);
+	put_walk(slot, id);
 }
 
 static __always_inline void put_cwd(u32 slot, u32 id, struct task_struct *t)
 {
+	struct scratch *s = scratch_at(slot);
 	struct fs_struct *fs = t->fs;
 
-	if (fs)
-		put_path(slot, id, &fs->pwd);
+	if (!s || !fs)
+		return;
+	s->walk.vfsmount = (u64)fs->pwd.mnt;
+	s->walk.dentry = (u64)fs->pwd.dentry;
+	put_walk(slot, id);
 }
 
 /* The struct file behind a descriptor of `t`, or 0. */
@@ -171,8 +251,24 @@ static __always_inline struct file *file_of(struct task_struct *t, u32 fd)
 	if (fd >= table->max_fds)
 		return 0;
 	slots = table->fd;
+	/* A slot of any table, as if it were the first of the one that lies in every struct files_struct. */
+	if (TYPED)
+		return TYPED_AS(struct files_struct,
+				(u64)&slots[fd] - bpf_core_field_offset(struct files_struct, fd_array))->fd_array[0];
 	bpf_probe_read_kernel(&file, sizeof(file), &slots[fd]);
 	return file;
+}
+
+/* Whether a descriptor of the current task is a socket. */
+static __always_inline bool is_socket(u32 fd)
+{
+	struct file *file = file_of(bpf_get_current_task_btf(), fd);
+	struct inode *inode;
+
+	if (!file)
+		return false;
+	inode = FIELD(file, f_inode);
+	return (FIELD(inode, i_mode) & S_IFMT) == S_IFSOCK;
 }
 
 /* Where a relative path begins: the directory `dfd`, or the working directory. */

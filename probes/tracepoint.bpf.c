@@ -191,6 +191,30 @@ static __always_inline struct call look_up(struct abi_call *abi, struct pt_regs 
 	return entry.call;
 }
 
+/* The descriptor that is the call's first argument. */
+static __always_inline u32 first_descriptor(struct pt_regs *regs, const struct abi_call *abi)
+{
+	return abi->narrow ? regs->bx : regs->di;
+}
+
+/* A call that is looked at only where its descriptor is a socket: most reads and writes are of files. */
+static __always_inline bool is_transfer(const struct call *call)
+{
+	return call->form >= FORM_SEND && call->form <= FORM_RECVV;
+}
+
+/* Whether there can be anything to tell of at the entry: not of a close of what was not written, nor of a name that is not
+ * given (utimensat of a descriptor).
+ */
+static __always_inline bool is_wanted_now(const struct call *call, struct pt_regs *regs, const struct abi_call *abi)
+{
+	if (call->form == FORM_CLOSE)
+		return is_for_writing(file_of(bpf_get_current_task_btf(), first_descriptor(regs, abi)));
+	if (call->dfd == 1 && call->path == 2)
+		return abi->narrow ? (u32)regs->cx : regs->si;
+	return true;
+}
+
 /* The call that is looked at, in the scratch area. */
 static __always_inline struct scratch *take_call(u32 slot, struct pt_regs *regs, struct abi_call *abi,
 						 struct call *call, s64 ret)
@@ -241,6 +265,9 @@ int BPF_PROG(blubr_sys_exit, struct pt_regs *regs, long ret)
 	if (NO_FAILED && ret < 0 && ret != -115)
 		return 0;
 	if (call.kind == WIRE_EXEC_FAILED && ret >= 0)
+		return 0;
+	/* The arguments of socketcall(2) are not in registers. */
+	if (is_transfer(&call) && abi.fix != FIX_SOCKETCALL && !is_socket(first_descriptor(regs, &abi)))
 		return 0;
 	slot = bpf_get_smp_processor_id();
 	s = take_call(slot, regs, &abi, &call, ret);
@@ -344,7 +371,7 @@ int BPF_PROG(blubr_sys_enter, struct pt_regs *regs, long id)
 	u32 slot;
 
 	call = look_up(&abi, regs, id, true);
-	if (!is_wanted(&call, true))
+	if (!is_wanted(&call, true) || !is_wanted_now(&call, regs, &abi))
 		return 0;
 	if (is_self())
 		return 0;
@@ -357,7 +384,8 @@ int BPF_PROG(blubr_sys_enter, struct pt_regs *regs, long id)
 		on_close(slot, s->args[0]);
 		break;
 	case FORM_DUP2:
-		if ((u32)s->args[0] != (u32)s->args[1])
+		if ((u32)s->args[0] != (u32)s->args[1] &&
+		    is_for_writing(file_of(bpf_get_current_task_btf(), s->args[1])))
 			on_close(slot, s->args[1]);
 		break;
 	case FORM_CLOSE_RANGE:

@@ -21,5 +21,9 @@ struct Aligned<T: ?Sized>(T);
 
 const OBJECT: &Aligned<[u8]> = &Aligned(*include_bytes!(concat!(env!("OUT_DIR"), "/tracepoint.bpf.o")));
 
+/// A call in the object whose function the loader has to name: `bpf_rdonly_cast`, by its number in the kernel's BTF. The low
+/// half of the instruction stays as it is (typed.bpf.h).
+pub const CAST_MARK: [u8; 8] = 0x6275_626c_0000_2085_u64.to_le_bytes();
+
 /// The object for kernels where only BTF tracepoints may be used.
 pub const TRACEPOINT: &[u8] = &OBJECT.0;

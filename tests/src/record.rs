@@ -9,8 +9,20 @@ use crate::program::{describe, run};
 /// `blubr-record -o LOG -- COMMAND`, with the command's environment and folder.
 #[must_use]
 pub fn recorder(log: &Path, command: &Command) -> Command {
+    recorder_with(&[], log, command)
+}
+
+/// The same with flags before.
+#[must_use]
+pub fn recorder_with(flags: &[&str], log: &Path, command: &Command) -> Command {
     let mut recorder = bins::command("blubr-record");
-    recorder.arg("-o").arg(log).arg("--").arg(command.get_program()).args(command.get_args());
+    recorder
+        .args(flags)
+        .arg("-o")
+        .arg(log)
+        .arg("--")
+        .arg(command.get_program())
+        .args(command.get_args());
     for (key, value) in command.get_envs() {
         match value {
             Some(value) => recorder.env(key, value),

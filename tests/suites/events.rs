@@ -16,6 +16,8 @@ mod mount;
 mod net;
 #[path = "events/passing.rs"]
 mod passing;
+#[path = "events/path.rs"]
+mod path;
 #[path = "events/process.rs"]
 mod process;
 #[path = "events/programs.rs"]

@@ -53,17 +53,28 @@ impl Recording {
 /// Records a script that sh runs with `set -e` in a fresh folder; it must succeed.
 #[track_caller]
 pub fn script(text: &str) -> Recording {
+    script_with(&[], text)
+}
+
+/// The same by a recorder with these flags.
+#[track_caller]
+pub fn script_with(flags: &[&str], text: &str) -> Recording {
     let mut shell = Command::new("sh");
     shell.args(["-ec", text]);
-    command(&shell)
+    command_with(flags, &shell)
 }
 
 /// Records a command that runs in a fresh folder; it must succeed.
 #[track_caller]
 pub fn command(command: &Command) -> Recording {
+    command_with(&[], command)
+}
+
+#[track_caller]
+fn command_with(flags: &[&str], command: &Command) -> Recording {
     let folder = folder();
     let log = folder.path().join("log.ndjson");
-    let mut recorder = blubr_tests::record::recorder(&log, command);
+    let mut recorder = blubr_tests::record::recorder_with(flags, &log, command);
     recorder.current_dir(folder.path());
     let output = recorder.stdin(Stdio::null()).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use blubr_cli::{Exit, Failure};
 
-use crate::backend::{self, Options};
+use crate::backend::{self, Options, Reads};
 use crate::caps;
 use crate::cgroup::{self, Layout};
 use crate::host;
@@ -58,6 +58,7 @@ fn describe_probes(plan: &Plan, layout: Layout, out: &mut Vec<u8>) -> io::Result
         ring_bytes: plan.ring_bytes,
         no_failed: plan.no_failed,
         without: plan.without_probes.clone(),
+        only_called: plan.without_typed_loads,
     };
     let loaded = backend::load(&options).and_then(|(mut loaded, _, _)| {
         loaded.attach()?;
@@ -74,6 +75,11 @@ fn describe_probes(plan: &Plan, layout: Layout, out: &mut Vec<u8>) -> io::Result
             return Ok(false);
         }
     };
+    let reads = match loaded.reads() {
+        Reads::Typed => "by typed loads",
+        Reads::Called => "by helper calls: dearer; Linux 6.2 and newer take typed loads",
+    };
+    writeln!(out, "kernel memory   read {reads}")?;
     for (name, at) in loaded.attached() {
         writeln!(out, "probe           {name} on tp_btf/{at}: yes")?;
     }

@@ -60,6 +60,10 @@ pub struct Flags {
     #[arg(long, value_name = "NAME", hide = true)]
     pub without_probe: Vec<String>,
 
+    /// Read the kernel's memory as on kernels that take no typed loads: dearer, and the same log. For tests
+    #[arg(long, hide = true)]
+    pub without_typed_loads: bool,
+
     /// What every tool has.
     #[command(flatten)]
     pub common: Common,

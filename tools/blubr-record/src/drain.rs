@@ -4,11 +4,9 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
-use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use aya::maps::{MapData, RingBuf};
 use blubr_log::{CHECKPOINT_LINES, CHECKPOINT_SECONDS};
 use blubr_probes::wire::wire_kind::{self, *};
 use zerocopy::TryFromBytes as _;
@@ -17,6 +15,7 @@ use crate::backend::{Loss, LossTable};
 use crate::decode::{DecodeError, Decoder};
 use crate::log::Log;
 use crate::mounts;
+use crate::ring::Ring;
 use crate::rotation::Rotation;
 
 /// How long the ring is left alone when it is empty. The probes wake us before that when it fills.
@@ -31,7 +30,7 @@ const CHECKPOINT_DUE: u64 = CHECKPOINT_LINES - 1000;
 
 /// The ring, the log, and what lies between.
 pub struct Drain<W: Write> {
-    ring: RingBuf<MapData>,
+    ring: Ring,
     losses: LossTable,
     counted: Vec<Loss>,
     counted_at_ns: u64,
@@ -45,12 +44,7 @@ pub struct Drain<W: Write> {
 
 impl<W: Write> Drain<W> {
     /// Nothing drained yet.
-    pub fn new(
-        ring: RingBuf<MapData>,
-        losses: LossTable,
-        log: Log<W>,
-        rotation: Option<Rotation>,
-    ) -> Self {
+    pub fn new(ring: Ring, losses: LossTable, log: Log<W>, rotation: Option<Rotation>) -> Self {
         Drain {
             ring,
             losses,
@@ -119,7 +113,7 @@ impl<W: Write> Drain<W> {
             if std::mem::take(&mut self.dirty) {
                 self.log.writer().flush()?;
             }
-            wait(&self.ring);
+            self.ring.wait(POLL_MS);
         }
     }
 
@@ -129,7 +123,7 @@ impl<W: Write> Drain<W> {
             let mut taken = 0;
             while taken < BATCH {
                 let Some(record) = self.ring.next() else { break };
-                self.decoder.record(&record, &mut self.log)?;
+                self.decoder.record(record, &mut self.log)?;
                 taken += 1;
                 if self.log.writer().since_checkpoint() >= CHECKPOINT_DUE {
                     break;
@@ -176,13 +170,6 @@ impl<W: Write> Drain<W> {
         self.counted_at = Instant::now();
         Ok(())
     }
-}
-
-/// Waits until the ring says that it fills, or a few milliseconds.
-fn wait(ring: &RingBuf<MapData>) {
-    let mut poll = libc::pollfd { fd: ring.as_fd().as_raw_fd(), events: libc::POLLIN, revents: 0 };
-    // SAFETY: one pollfd, and it is ours. A failure is a short wait.
-    unsafe { libc::poll(&raw mut poll, 1, POLL_MS) };
 }
 
 /// CLOCK_MONOTONIC, as the probes read it.

@@ -29,6 +29,7 @@ mod payload;
 mod plan;
 mod queue;
 mod record;
+mod ring;
 mod rotation;
 mod session;
 mod sink;

@@ -65,6 +65,8 @@ pub struct Plan {
     pub rotate: Option<Rotate>,
     /// Probes that are left out.
     pub without_probes: Vec<String>,
+    /// Read the kernel's memory by calls alone.
+    pub without_typed_loads: bool,
     /// The command; empty for a monitor.
     pub command: Vec<OsString>,
     /// What every tool has.
@@ -92,6 +94,7 @@ impl Plan {
             checkpoints_to: flags.checkpoints_to.map(copies_to),
             rotate: rotate(flags.rotate.as_deref(), flags.keep.as_deref())?,
             without_probes: without_probes(flags.without_probe)?,
+            without_typed_loads: flags.without_typed_loads,
             output,
             no_failed: flags.no_failed,
             fail_on_loss: flags.fail_on_loss,

@@ -114,6 +114,7 @@ fn begin(
         ring_bytes: plan.ring_bytes,
         no_failed: plan.no_failed,
         without: plan.without_probes.clone(),
+        only_called: plan.without_typed_loads,
     };
     let refused = |e: backend::LoadError| {
         not_recorded(&e).advise("blubr-record --check says what this host lacks")

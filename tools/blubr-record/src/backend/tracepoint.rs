@@ -6,10 +6,15 @@ use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::os::fd::{AsFd as _, AsRawFd as _};
 
-use aya::maps::{MapData, PerCpuArray, RingBuf};
+use aya::maps::{Map, MapData, PerCpuArray};
 use aya::programs::{BtfTracePoint, Iter};
 use aya::{Btf, Ebpf, EbpfLoader};
+use aya_obj::btf::BtfKind;
 use blubr_probes::wire;
+
+use super::Reads;
+use super::object::has_casts;
+use crate::ring::Ring;
 
 /// The probes: program, tracepoint, and whether the recording is worth nothing without it.
 pub const HOOKS: [(&str, &str, bool); 13] = [
@@ -42,6 +47,8 @@ pub struct Options {
     pub no_failed: bool,
     /// Probes of [`HOOKS`] that are not to be attached.
     pub without: Vec<String>,
+    /// Read the kernel's memory by calls alone, also where loads can be typed.
+    pub only_called: bool,
 }
 
 /// Why a probe that was left out is not there.
@@ -56,6 +63,9 @@ pub enum LoadError {
     /// The maps could not be made, or the object not be read.
     #[error("the probes cannot be loaded: {0}")]
     Object(#[source] aya::EbpfError),
+    /// The ring could not be mapped.
+    #[error("the ring cannot be mapped: {0}")]
+    Ring(#[source] std::io::Error),
     /// A program was refused.
     #[error("the probe {name} on {tracepoint} is refused: {reason}")]
     Program {
@@ -79,6 +89,7 @@ pub struct Loaded {
     ebpf: Ebpf,
     attached: Vec<(&'static str, &'static str)>,
     refused: Vec<(&'static str, String)>,
+    reads: Reads,
 }
 
 /// The table in which the probes count what the ring had no room for.
@@ -113,33 +124,48 @@ pub struct Loss {
 ///
 /// # Errors
 /// When a probe that must be there is refused.
-pub fn load(options: &Options) -> Result<(Loaded, RingBuf<MapData>, LossTable), LoadError> {
+pub fn load(options: &Options) -> Result<(Loaded, Ring, LossTable), LoadError> {
     let btf = Btf::from_sys_fs().map_err(LoadError::Btf)?;
-    let cpus = possible_cpus();
-    let wake_bytes = u64::from(options.ring_bytes) / 4;
-    let no_failed = u32::from(options.no_failed);
-    let x32 = u32::from(takes_x32());
-    let mut loader = EbpfLoader::new();
-    loader
-        .btf(Some(&btf))
-        .override_global("SELF_TGID", &options.own_pid, true)
-        .override_global("ITERATOR_SLOT", &cpus, true)
-        .override_global("NO_FAILED", &no_failed, true)
-        .override_global("X32_ABI", &x32, true)
-        .override_global("WAKE_BYTES", &wake_bytes, true)
-        .map_max_entries("SCRATCH", cpus + 1)
-        .map_max_entries("RING", options.ring_bytes);
-    let mut ebpf = loader.load(blubr_probes::TRACEPOINT).map_err(LoadError::Object)?;
+    let (loaded, ring, loss) = load_best(options, &btf)?;
+    // The kernel's types take as much memory as all that we do later; the ring is mapped when they are gone.
+    drop(btf);
+    give_back_memory();
+    let Map::RingBuf(ring) = ring else { return Err(LoadError::Missing("RING")) };
+    let ring = Ring::new(ring, options.ring_bytes as usize).map_err(LoadError::Ring)?;
+    Ok((loaded, ring, LossTable(loss)))
+}
+
+/// Loads by typed loads where the kernel takes as many probes so, else by calls.
+fn load_best(options: &Options, btf: &Btf) -> Result<Parts, LoadError> {
+    if options.only_called || !has_casts(btf) {
+        return load_by(Reads::Called, options, btf);
+    }
+    match load_by(Reads::Typed, options, btf) {
+        Ok(typed) if typed.0.lacks_what_is_there(btf) => match load_by(Reads::Called, options, btf) {
+            Ok(called) if called.0.refused.len() < typed.0.refused.len() => Ok(called),
+            _ => Ok(typed),
+        },
+        Ok(typed) => Ok(typed),
+        // Whatever the reason: where the other way isn't taken either, its reason is told.
+        Err(_) => load_by(Reads::Called, options, btf),
+    }
+}
+
+type Parts = (Loaded, Map, PerCpuArray<MapData, [u64; 2]>);
+
+/// Loads and verifies every probe for one way to read the kernel's memory.
+fn load_by(reads: Reads, options: &Options, btf: &Btf) -> Result<Parts, LoadError> {
+    let mut ebpf = maps(reads, options, btf)?;
     let ring = ebpf.take_map("RING").ok_or(LoadError::Missing("RING"))?;
     let loss = ebpf.take_map("LOSS").ok_or(LoadError::Missing("LOSS"))?;
     let loss = PerCpuArray::try_from(loss).map_err(|e| LoadError::Object(e.into()))?;
-    let mut loaded = Loaded { ebpf, attached: Vec::new(), refused: Vec::new() };
+    let mut loaded = Loaded { ebpf, attached: Vec::new(), refused: Vec::new(), reads };
     for (name, tracepoint, needed) in HOOKS {
         if options.without.iter().any(|left_out| left_out == name) {
             loaded.refused.push((tracepoint, LEFT_OUT.to_owned()));
             continue;
         }
-        if let Err(reason) = loaded.verify(name, tracepoint, &btf) {
+        if let Err(reason) = loaded.verify(name, tracepoint, btf) {
             if needed {
                 return Err(LoadError::Program { name, tracepoint, reason });
             }
@@ -151,13 +177,29 @@ pub fn load(options: &Options) -> Result<(Loaded, RingBuf<MapData>, LossTable), 
     let program = loaded.ebpf.program_mut(EACH_TASK).ok_or(LoadError::Missing(EACH_TASK))?;
     let program: &mut Iter =
         program.try_into().map_err(|e: aya::programs::ProgramError| reason(e.to_string()))?;
-    program.load("task", &btf).map_err(|e| reason(last_words(&e)))?;
-    // The kernel's types take as much memory as all that we do later; the ring is mapped when they are gone.
-    drop(loader);
-    drop(btf);
-    give_back_memory();
-    let ring = RingBuf::try_from(ring).map_err(|e| LoadError::Object(e.into()))?;
-    Ok((loaded, ring, LossTable(loss)))
+    program.load("task", btf).map_err(|e| reason(last_words(&e)))?;
+    Ok((loaded, ring, loss))
+}
+
+/// Makes the maps and relocates the programs.
+fn maps(reads: Reads, options: &Options, btf: &Btf) -> Result<Ebpf, LoadError> {
+    let cpus = possible_cpus();
+    let wake_bytes = u64::from(options.ring_bytes) / 4;
+    let no_failed = u32::from(options.no_failed);
+    let x32 = u32::from(takes_x32());
+    let typed = u32::from(reads == Reads::Typed);
+    let mut loader = EbpfLoader::new();
+    loader
+        .btf(Some(btf))
+        .override_global("SELF_TGID", &options.own_pid, true)
+        .override_global("ITERATOR_SLOT", &cpus, true)
+        .override_global("NO_FAILED", &no_failed, true)
+        .override_global("X32_ABI", &x32, true)
+        .override_global("WAKE_BYTES", &wake_bytes, true)
+        .override_global("TYPED", &typed, true)
+        .map_max_entries("SCRATCH", cpus + 1)
+        .map_max_entries("RING", options.ring_bytes);
+    loader.load(&reads.object(btf)).map_err(LoadError::Object)
 }
 
 const EACH_TASK: &str = "blubr_each_task";
@@ -170,6 +212,19 @@ impl Loaded {
 
     fn verify(&mut self, name: &str, tracepoint: &str, btf: &Btf) -> Result<(), String> {
         self.program(name)?.load(tracepoint, btf).map_err(|e| last_words(&e))
+    }
+
+    /// Whether a probe was refused whose tracepoint this kernel has.
+    fn lacks_what_is_there(&self, btf: &Btf) -> bool {
+        self.refused.iter().any(|(tracepoint, reason)| {
+            reason != LEFT_OUT
+                && btf.id_by_type_name_kind(&format!("btf_trace_{tracepoint}"), BtfKind::Typedef).is_ok()
+        })
+    }
+
+    /// How the probes read the kernel's memory.
+    pub fn reads(&self) -> Reads {
+        self.reads
     }
 
     /// Where one of the two was refused the other is not used.

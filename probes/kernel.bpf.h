@@ -68,12 +68,12 @@ struct dentry {
 	unsigned char d_iname[32];
 } KERNEL_STRUCT;
 
-/* Since 6.15 (58cf9c383c5c). */
+/* Kernels of 6.14 have it so; older ones have d_iname. */
 union shortname_store {
 	unsigned char string[40];
 } KERNEL_STRUCT;
 
-struct dentry___615 {
+struct dentry___shortname {
 	union shortname_store d_shortname;
 } KERNEL_STRUCT;
 

@@ -70,21 +70,21 @@ static __always_inline long probed_name(struct scratch *s, u32 at)
 	return bpf_probe_read_kernel_str(&s->tail[at], NAME_ROOM, (void *)s->walk.name);
 }
 
-/* Words of a name that lies in its dentry: 40 bytes, before 6.15 32. */
+/* Words of the longest name that lies in its dentry (DNAME_INLINE_LEN, include/linux/dcache.h: 40 bytes, once 32). */
 #define SHORT_WORDS 5
 
 /* Where that is in a dentry, and for how many bytes. */
 static __always_inline u64 short_name_offset(void)
 {
-	if (bpf_core_field_exists(((struct dentry___615 *)0)->d_shortname))
-		return bpf_core_field_offset(struct dentry___615, d_shortname);
+	if (bpf_core_field_exists(((struct dentry___shortname *)0)->d_shortname))
+		return bpf_core_field_offset(struct dentry___shortname, d_shortname);
 	return bpf_core_field_offset(struct dentry, d_iname);
 }
 
 static __always_inline u64 short_name_room(void)
 {
-	if (bpf_core_field_exists(((struct dentry___615 *)0)->d_shortname))
-		return bpf_core_field_size(struct dentry___615, d_shortname);
+	if (bpf_core_field_exists(((struct dentry___shortname *)0)->d_shortname))
+		return bpf_core_field_size(struct dentry___shortname, d_shortname);
 	return bpf_core_field_size(struct dentry, d_iname);
 }
 

@@ -33,6 +33,8 @@ const SEEN_MAX: usize = 1 << 16;
 const BINDS_MAX: usize = 256;
 /// Helper processes of one step.
 const HELPERS_MAX: usize = 1 << 12;
+/// Layers that are put together in one.
+const MERGED_MAX: usize = 256;
 /// Mount points of one container.
 const MOUNT_POINTS_MAX: usize = 4096;
 /// Descriptors of one process that only name a file.
@@ -160,6 +162,9 @@ pub(crate) struct Dir {
     pub(crate) mounted: bool,
     /// A snapshotter unpacked a finished layer into it.
     pub(crate) unpacked: bool,
+    /// What the engine put together in it by further links (BuildKit for COPY --link), in that order: it is the result of
+    /// those, and no step.
+    pub(crate) merged: Vec<Source>,
 }
 
 /// Where a copy was read from.
@@ -179,6 +184,8 @@ pub(crate) struct Container {
     pub(crate) setup_began: Moment,
     pub(crate) by_maker: bool,
     pub(crate) mntns: u32,
+    /// That and those that its runtime made on the way.
+    pub(crate) namespaces: Vec<u32>,
     pub(crate) cgroup: Option<(u64, Vec<u8>)>,
     pub(crate) first_exec: Option<FirstExec>,
     pub(crate) ended: Option<(Moment, Ended)>,
@@ -334,8 +341,11 @@ impl Finder {
             }
             Body::MountMount(mount) => self.mount(key, now, event.head.mntns, mount),
             Body::MountUmount(umount) => self.umount(key, now, event.head.mntns, umount),
-            Body::MountPivotRoot(pivot) => self.enter(key, now, pivot.path.get(), true),
-            Body::FsChroot(chroot) => self.enter(key, now, chroot.path.get(), false),
+            Body::MountPivotRoot(pivot) => {
+                self.set_aside(key, pivot.put_old.get());
+                self.enter(key, now, event.head.tid, pivot.path.get(), true);
+            }
+            Body::FsChroot(chroot) => self.enter(key, now, event.head.tid, chroot.path.get(), false),
             Body::UnixConnect(connect) => self.connect(key, now, connect.path.get()),
             Body::FileSymlink(link) => {
                 if let (Some(path), Some(target)) = (link.path.get(), link.target.get()) {
@@ -370,7 +380,10 @@ impl Finder {
             Body::FileClose(close) => self.close(key, now, close),
             Body::FileUnlink(unlink) if unlink.directory.0 => self.removed(key, now, unlink.path.get()),
             Body::FileMknod(mknod) => self.touched(key, now, event.head.tid, mknod.path.get(), true),
-            Body::FileLink(link) => self.touched(key, now, event.head.tid, link.to.get(), true),
+            Body::FileLink(link) => {
+                self.touched(key, now, event.head.tid, link.to.get(), true);
+                self.merged(key, link.path.get(), link.to.get());
+            }
             _ => {}
         }
     }
@@ -405,6 +418,11 @@ impl Finder {
         self.by_upper.get(upper).copied()
     }
 
+    /// A directory of an engine's store.
+    pub(crate) fn dir_of(&self, path: &[u8]) -> Option<&Dir> {
+        self.by_dir.get(path).map(|dir| &self.dirs[*dir])
+    }
+
     fn host(&self, key: ProcessKey, path: Option<&Name<'_>>) -> Option<Vec<u8>> {
         path.map(|path| self.tree.host_path(key, path.bytes()))
     }
@@ -424,18 +442,52 @@ impl Finder {
             }
             return;
         }
-        // The first program that runs in the tree makes the process that entered it a container's first.
-        // A helper (docker-untar, buildah's copier) enters and runs none.
-        let Some(entered) = self.entered.get(&key) else { return };
-        if !entered.whole_tree || !self.room() {
+        let Some(entered) = self.entered_by(key) else { return };
+        if !entered.whole_tree {
             return;
         }
-        let Some(entered) = self.entered.remove(&key) else { return };
+        let (overlay, root, at) = (entered.overlay, entered.root.clone(), entered.at);
+        if !self.room() {
+            return;
+        }
+        self.entered.remove(&key);
         self.helpers.remove(&key);
-        self.overlays[entered.overlay].helpers.retain(|helper| *helper != key);
-        let overlay = &self.overlays[entered.overlay];
+        self.overlays[overlay].helpers.retain(|helper| *helper != key);
+        let container = self.contained(key, event, overlay, root, at);
+        let index = self.containers.len();
+        self.containers.push(container);
+        self.by_init.insert(key, index);
+        self.inside.insert(key);
+        let overlay = &mut self.overlays[overlay];
+        overlay.containers.push(index);
+        overlay.read_back = None;
+        overlay.last = now;
+    }
+
+    /// The entry into a tree whose first program a process is about to run: its own; or its parent's that had entered it
+    /// before, as buildah's chroot isolation does. A helper (docker-untar, buildah's copier) enters and runs none.
+    fn entered_by(&self, key: ProcessKey) -> Option<&Entered> {
+        if let Some(own) = self.entered.get(&key) {
+            return Some(own);
+        }
+        let process = self.tree.get(key)?;
+        let of_parent = self.entered.get(&process.parent?)?;
+        (process.forked?.seq > of_parent.at.seq).then_some(of_parent)
+    }
+
+    /// The container that the process begins with the first program in its tree.
+    fn contained(
+        &mut self,
+        key: ProcessKey,
+        event: &Event<'_>,
+        of: usize,
+        root: Vec<u8>,
+        at: Moment,
+    ) -> Container {
+        let overlay = &self.overlays[of];
         let mut setup = Vec::new();
-        let mut setup_began = entered.at;
+        let mut namespaces = vec![event.head.mntns];
+        let mut setup_began = at;
         let mut by_maker = false;
         for (ancestor, process) in self.tree.lineage(key).skip(1) {
             if ancestor == overlay.maker || self.makers.contains_key(&ancestor) {
@@ -445,6 +497,7 @@ impl Finder {
             // What began before the overlay was mounted is no part of this step: containerd, an init.
             match process.forked {
                 Some(forked) if forked.seq > overlay.began.seq => {
+                    namespaces.push(process.mntns());
                     setup.push(ancestor);
                     setup_began = setup_began.min(forked);
                 }
@@ -456,32 +509,32 @@ impl Finder {
         {
             setup_began = setup_began.min(forked);
         }
-        let cgroup = event.head.cgroup.get().map(|path| (event.head.cgroup_id, path.bytes().to_vec()));
+        // What is mounted in the engine's own namespace is mounted for others too; and what runs in its control group has
+        // none of its own.
+        let engine = self.tree.get(overlay.maker);
+        let outside = engine.map(|engine| engine.mntns());
+        namespaces.retain(|mntns| Some(*mntns) != outside || *mntns == event.head.mntns);
+        let own_group = engine.is_none_or(|engine| engine.cgroup_id != event.head.cgroup_id);
+        let cgroup = event.head.cgroup.get().filter(|_| own_group);
+        let cgroup = cgroup.map(|path| (event.head.cgroup_id, path.bytes().to_vec()));
         if let Some((_, path)) = &cgroup
             && base(path).len() >= CONTAINER_ID_MIN
         {
-            self.by_group.insert(base(path).to_vec(), entered.overlay);
+            self.by_group.insert(base(path).to_vec(), of);
         }
-        let container = Container {
-            overlay: entered.overlay,
+        Container {
+            overlay: of,
             init: key,
-            root: entered.root,
+            root,
             setup,
             setup_began,
             by_maker,
             mntns: event.head.mntns,
+            namespaces,
             cgroup,
             first_exec: (!event.failed()).then(|| first_exec(event)).flatten(),
             ended: None,
-        };
-        let index = self.containers.len();
-        self.containers.push(container);
-        self.by_init.insert(key, index);
-        self.inside.insert(key);
-        let overlay = &mut self.overlays[entered.overlay];
-        overlay.containers.push(index);
-        overlay.read_back = None;
-        overlay.last = now;
+        }
     }
 
     fn exit(&mut self, key: ProcessKey, now: Moment, ended: Ended) {
@@ -645,7 +698,13 @@ impl Finder {
         if overlay && mount.lower.is_none() {
             self.gaps.unclear(now.time);
         }
-        if let Some(lowers) = self.lowers(key, mount) {
+        // In a container's tree one that lies in no store is a volume (of buildah).
+        let of_store =
+            self.host(key, mount.upper.as_ref()).is_none_or(|upper| store_of(&upper).is_some());
+        let inside = self.mounts.within(&target).is_some_and(|within| !within.rest.is_empty());
+        if (of_store || !inside)
+            && let Some(lowers) = self.lowers(key, mount)
+        {
             self.mount_overlay(key, now, mntns, target, mount, lowers);
             return;
         }
@@ -692,7 +751,7 @@ impl Finder {
         }
         if source != target
             && let Some(store) = store_of(&source)
-            && self.tree.get(key).is_some_and(|process| process.root.is_none())
+            && self.tree.get(key).is_some_and(|process| process.root().is_none())
         {
             self.make(key, now, store);
             if let Some(maker) = self.makers.get_mut(&key)
@@ -821,20 +880,32 @@ impl Finder {
     }
 
     /// The process put its root directory elsewhere: a runtime into a container's tree, or a helper of an engine
-    /// into the directory that it is to read or write.
-    fn enter(&mut self, key: ProcessKey, now: Moment, path: Option<&Name<'_>>, whole_namespace: bool) {
+    /// into the directory that it is to read or write. Docker 24 and later has no helpers but threads for that.
+    fn enter(
+        &mut self,
+        key: ProcessKey,
+        now: Moment,
+        tid: u32,
+        path: Option<&Name<'_>>,
+        whole_namespace: bool,
+    ) {
         let Some(root) = self.host(key, path) else { return };
         let within = self.mounts.within(&root).map(|within| (within.overlay, within.rest.is_empty()));
         self.tree.set_root(key, Arc::from(root.as_slice()), whole_namespace);
         if self.is_of_step(key) {
             return;
         }
+        let is_thread = tid != key.pid && whole_namespace;
         let maker = self
             .tree
             .lineage(key)
-            .skip(1)
+            .skip(usize::from(!is_thread))
             .find_map(|(ancestor, _)| self.makers.contains_key(&ancestor).then_some(ancestor));
         if let Some((overlay, whole_tree)) = within {
+            // What its own threads write is the engine's work like any other.
+            if maker == Some(key) {
+                return;
+            }
             if let Some(maker) = maker {
                 self.helpers.insert(key, maker);
                 add_helper(&mut self.overlays[overlay].helpers, key);
@@ -842,16 +913,35 @@ impl Finder {
             self.entered.insert(key, Entered { overlay, root, at: now, whole_tree, wrote: None });
             return;
         }
-        let Some(maker) = maker.or_else(|| self.maker_to_be(key, now, whole_namespace)) else { return };
-        self.helpers.insert(key, maker);
-        if let Some(dir) = self.dir_above(&root) {
-            self.dirs[dir].by_helper = true;
-            add_helper(&mut self.dirs[dir].helpers, key);
-        } else if root != b"/" && self.room() {
-            self.add_dir(maker, root, now, false);
-            if let Some(dir) = self.dirs.last_mut() {
-                add_helper(&mut dir.helpers, key);
+        let maker = maker.or_else(|| match is_thread {
+            true => self.thread_of_maker_to_be(key, now),
+            false => self.maker_to_be(key, now, whole_namespace),
+        });
+        let Some(maker) = maker else { return };
+        if maker != key {
+            self.helpers.insert(key, maker);
+        }
+        let entered = match self.dir_above(&root) {
+            Some(dir) => dir,
+            None if root != b"/" && self.room() => {
+                self.add_dir(maker, root, now, false);
+                self.dirs.len() - 1
             }
+            None => return,
+        };
+        self.dirs[entered].by_helper = true;
+        if maker != key {
+            add_helper(&mut self.dirs[entered].helpers, key);
+        }
+    }
+
+    /// What was made for pivot_root(2) to put the old root at is no content of the directory.
+    fn set_aside(&mut self, key: ProcessKey, put_old: Option<&Name<'_>>) {
+        let Some(put_old) = self.host(key, put_old) else { return };
+        let Some((Source::Dir(dir), _)) = self.place(&put_old) else { return };
+        let dir = &mut self.dirs[dir];
+        if dir.file_count == 0 && dir.first_write.is_some() && dir.first_write == dir.last_write {
+            (dir.first_write, dir.last_write) = (None, None);
         }
     }
 
@@ -882,6 +972,13 @@ impl Finder {
             maker.provisional = true;
         }
         Some(parent)
+    }
+
+    /// The process whose thread has pivoted into a directory: newer Docker does so where older starts itself again.
+    fn thread_of_maker_to_be(&mut self, key: ProcessKey, now: Moment) -> Option<ProcessKey> {
+        self.make(key, now, Store::Daemon);
+        self.makers.get_mut(&key)?.provisional = true;
+        Some(key)
     }
 
     // ---- directories of engines
@@ -954,6 +1051,7 @@ impl Finder {
             former: None,
             mounted: false,
             unpacked: false,
+            merged: Vec::new(),
         });
     }
 
@@ -1023,7 +1121,29 @@ impl Finder {
         }
     }
 
+    /// A file of one layer gets a further name in another.
+    fn merged(&mut self, key: ProcessKey, from: Option<&Name<'_>>, to: Option<&Name<'_>>) {
+        if self.works_for(key).is_none() {
+            return;
+        }
+        let (Some(from), Some(to)) = (self.host(key, from), self.host(key, to)) else { return };
+        if let (Some(from), Some((Source::Dir(dir), _))) = (self.source_at(&from), self.place(&to))
+            && from != Source::Dir(dir)
+            && !self.dirs[dir].merged.contains(&from)
+            && self.dirs[dir].merged.len() < MERGED_MAX
+        {
+            self.dirs[dir].merged.push(from);
+        }
+    }
+
     fn wrote(&mut self, key: ProcessKey, now: Moment, tid: u32, place: Source, content: bool) {
+        // Written to by an engine, it is none that the snapshotter filled itself.
+        if let Source::Dir(dir) = place
+            && self.dirs[dir].maker != key
+            && self.makers.contains_key(&key)
+        {
+            self.serves(dir, key);
+        }
         let read = self.reads.get(&tid).filter(|(_, source, _)| *source != place);
         match place {
             Source::Overlay(overlay) => {

@@ -232,7 +232,7 @@ impl Membership {
             return Place::Foreign { run: Some(run) };
         }
         if let Some(process) = self.tree.get(key)
-            && let Some(root) = &process.root
+            && let Some(root) = process.root()
             && in_time
             && let Some((owned, _)) = self.owned(root)
         {
@@ -264,6 +264,10 @@ impl Membership {
                 Some(Role::Engine),
                 Body::ProcessExists(_) | Body::ProcessExec(_) | Body::ProcessExit(_),
             ) => Place::Engine { run: None },
+            // Without it, what its threads name after a pivot_root of theirs can't be told from another thread's.
+            (Some(Role::Engine), Body::NsUnshare(_)) if in_time && event.head.seq >= self.from => {
+                Place::Engine { run: None }
+            }
             // How an engine stores what it made: an image, a layer, a blob.
             (Some(Role::Engine), Body::FileRename(rename))
                 if in_time
@@ -298,7 +302,7 @@ impl Membership {
 
     fn each_path(&self, key: ProcessKey, event: &Event<'_>, each: &mut dyn FnMut(&[u8])) {
         let process = self.tree.get(key).filter(|_| !names_outside(event));
-        let root = process.and_then(|process| process.root.as_deref());
+        let root = process.and_then(|process| process.root()).map(|root| &**root);
         let mut one = |name: Option<&Name<'_>>| {
             if let Some(name) = name {
                 match root {

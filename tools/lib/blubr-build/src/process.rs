@@ -26,15 +26,35 @@ pub(crate) struct Process {
     pub(crate) argv: Vec<Vec<u8>>,
     pub(crate) cwd: Option<Vec<u8>>,
     pub(crate) uid: u32,
-    pub(crate) mntns: u32,
+    mntns: u32,
+    /// Its control group (v2), as of its latest event.
+    pub(crate) cgroup_id: u64,
     /// Where its paths begin, as the host names it; `None` for the host's own root.
-    pub(crate) root: Option<Arc<[u8]>>,
+    root: Option<Arc<[u8]>>,
+    /// The mount namespace and the root of the thread of it whose event was looked at last, where that thread has others:
+    /// Docker 24 and later unpacks so, in threads of its own.
+    away: Option<(u32, Option<Arc<[u8]>>)>,
     /// When it was forked; `None` where that was not seen.
     pub(crate) forked: Option<Moment>,
     /// Its latest exec, else its first event.
     pub(crate) began: Moment,
     children: u32,
     ended: bool,
+}
+
+impl Process {
+    /// Its mount namespace; 0 where that is not known.
+    pub(crate) fn mntns(&self) -> u32 {
+        self.mntns
+    }
+
+    /// Where the paths of the latest event begin, as the host names it; `None` for the host's own root.
+    pub(crate) fn root(&self) -> Option<&Arc<[u8]>> {
+        match &self.away {
+            Some((_, root)) => root.as_ref(),
+            None => self.root.as_ref(),
+        }
+    }
 }
 
 /// The root of a mount namespace that was given one of its own.
@@ -84,7 +104,7 @@ impl Tree {
 
     /// A path of the event's process, as the host names it.
     pub(crate) fn host_path(&self, key: ProcessKey, path: &[u8]) -> Vec<u8> {
-        path::join(self.all.get(&key).and_then(|process| process.root.as_deref()), path)
+        path::join(self.all.get(&key).and_then(|process| process.root()).map(|root| &**root), path)
     }
 
     /// Takes in what the event says of processes. Roots are changed by the caller ([`Tree::set_root`]), which
@@ -131,8 +151,11 @@ impl Tree {
     /// that live in its mount namespace (pivot_root).
     pub(crate) fn set_root(&mut self, key: ProcessKey, root: Arc<[u8]>, whole_namespace: bool) {
         let Some(process) = self.all.get_mut(&key) else { return };
-        let before = process.root.replace(Arc::clone(&root));
-        let mntns = process.mntns;
+        let (mntns, here) = match &mut process.away {
+            Some((mntns, here)) => (*mntns, here),
+            None => (process.mntns, &mut process.root),
+        };
+        let before = here.replace(Arc::clone(&root));
         if !whole_namespace || mntns == 0 {
             return;
         }
@@ -162,7 +185,9 @@ impl Tree {
                 cwd: None,
                 uid: head.uid,
                 mntns: 0,
+                cgroup_id: head.cgroup_id,
                 root: None,
+                away: None,
                 forked: None,
                 began: moment_of(head),
                 children: 0,
@@ -173,22 +198,50 @@ impl Tree {
         // What comes of an ended one changes nothing any more: it has left its namespace.
         let Some(process) = self.all.get_mut(&key).filter(|process| !process.ended) else { return };
         process.uid = head.uid;
+        process.cgroup_id = head.cgroup_id;
+        process.away = None;
         // A task in its last moments has no namespaces left.
-        if head.mntns != 0 && process.mntns != head.mntns {
-            let left = std::mem::replace(&mut process.mntns, head.mntns);
-            let inherited = process.root.clone();
-            self.leave(left);
-            let namespace = self
-                .namespaces
-                .entry(head.mntns)
-                .or_insert_with(|| Namespace { root: inherited.clone(), living: 0 });
-            namespace.living += 1;
-            // Into a namespace that others live in, its root is theirs; a new one begins as a copy.
-            let root = namespace.root.clone();
-            if let Some(process) = self.all.get_mut(&key) {
-                process.root = root;
-            }
+        if head.mntns == 0 || process.mntns == head.mntns {
+            return;
         }
+        if head.tid != head.pid && process.mntns != 0 {
+            self.stray(key, head.mntns);
+        } else {
+            self.move_to(key, head.mntns);
+        }
+    }
+
+    /// The process is in another mount namespace than before.
+    fn move_to(&mut self, key: ProcessKey, mntns: u32) {
+        let Some(process) = self.all.get_mut(&key) else { return };
+        let left = std::mem::replace(&mut process.mntns, mntns);
+        let inherited = process.root.clone();
+        self.leave(left);
+        let namespace = self
+            .namespaces
+            .entry(mntns)
+            .or_insert_with(|| Namespace { root: inherited.clone(), living: 0 });
+        namespace.living += 1;
+        // Into a namespace that others live in, its root is theirs; a new one begins as a copy.
+        let root = namespace.root.clone();
+        if let Some(process) = self.all.get_mut(&key) {
+            process.root = root;
+        }
+    }
+
+    /// One thread of the process is in another mount namespace than the rest, which stays where it is.
+    fn stray(&mut self, key: ProcessKey, mntns: u32) {
+        if self.namespaces.len() >= PROCESSES_MAX && !self.namespaces.contains_key(&mntns) {
+            self.overflowed = true;
+            return;
+        }
+        let Some(process) = self.all.get_mut(&key) else { return };
+        // The thread's end is not told: its namespace counts until the number comes again.
+        let namespace = self
+            .namespaces
+            .entry(mntns)
+            .or_insert_with(|| Namespace { root: process.root.clone(), living: 1 });
+        process.away = Some((mntns, namespace.root.clone()));
     }
 
     fn fork(&mut self, parent: ProcessKey, child: ProcessKey, at: Moment) {
@@ -203,8 +256,10 @@ impl Tree {
             argv: of.argv.clone(),
             cwd: of.cwd.clone(),
             uid: of.uid,
-            mntns: of.mntns,
-            root: of.root.clone(),
+            mntns: of.away.as_ref().map_or(of.mntns, |(mntns, _)| *mntns),
+            cgroup_id: of.cgroup_id,
+            root: of.root().cloned(),
+            away: None,
             forked: Some(at),
             began: at,
             children: 0,

@@ -233,7 +233,7 @@ fn run_piece(
     run.mounts = overlay
         .mounts
         .iter()
-        .filter(|(mntns, _)| *mntns == container.mntns)
+        .filter(|(mntns, _)| container.namespaces.contains(mntns))
         .map(|(_, point)| point.clone())
         .collect();
     run.setup.clone_from(&container.setup);
@@ -293,7 +293,8 @@ fn dir_piece(finder: &Finder, at: usize, lowers: &HashSet<&[u8]>, work: &mut Wor
         work.contexts.push(at);
         return;
     }
-    if dir.unpacked {
+    // Of a container that was made and never run only its -init layer is seen.
+    if dir.unpacked || is_init_layer(&dir.path) || !dir.merged.is_empty() {
         work.layers.push((dir.maker, Layer { dir: dir.path.clone(), of: None }, None));
         return;
     }
@@ -321,7 +322,7 @@ fn dir_piece(finder: &Finder, at: usize, lowers: &HashSet<&[u8]>, work: &mut Wor
             work.layers.push((dir.maker, Layer { dir: dir.path.clone(), of }, Some(at)));
             return;
         }
-    } else if !is_lower && (!dir.votes.is_empty() || !dir.binds.is_empty()) {
+    } else if !is_lower && is_context(dir) {
         work.contexts.push(at);
         return;
     }
@@ -329,6 +330,12 @@ fn dir_piece(finder: &Finder, at: usize, lowers: &HashSet<&[u8]>, work: &mut Wor
         return;
     }
     work.pieces.push(layer_piece(finder, dir));
+}
+
+/// Whether a directory that no step stands on holds what a client sent: one read it at that time, or it was mounted to be
+/// copied from and its files came from nowhere else (as those of a COPY --link do).
+fn is_context(dir: &Dir) -> bool {
+    !dir.votes.is_empty() || !dir.binds.is_empty() && dir.sources.is_empty()
 }
 
 fn layer_piece(finder: &Finder, dir: &Dir) -> Piece {
@@ -432,23 +439,22 @@ struct Copy<'f> {
 pub(crate) fn link(finder: &Finder, work: &mut Work) {
     // Sorting has renumbered the pieces: what `layers` said of them is found again by their order of export.
     register(finder, work);
+    let mut by_upper: HashMap<Vec<u8>, Vec<usize>> = HashMap::new();
     for at in 0..work.pieces.len() {
-        let mut below = Vec::new();
-        for lower in &work.pieces[at].run.lowers {
-            if let Some(&under) = work.result.get(lower)
-                && !work.maybe.contains_key(lower)
-                && under != at
-                && !below.contains(&work.pieces[under].run.id)
-            {
-                below.push(work.pieces[under].run.id);
+        let here = by_upper.entry(work.pieces[at].run.upper.clone()).or_default();
+        // Earlier runs in the same upper directory first, then what is below that; the nearest ends up first.
+        let mut all: Vec<usize> = here.iter().rev().copied().collect();
+        here.push(at);
+        for lower in work.pieces[at].run.lowers.iter().filter(|lower| !work.maybe.contains_key(*lower)) {
+            for under in results(finder, work, lower).into_iter().filter(|under| *under != at) {
+                all.push(under);
+                let beside = by_upper.get(&work.pieces[under].run.upper);
+                all.extend(beside.into_iter().flatten().rev().filter(|other| **other < under));
             }
         }
-        // Earlier runs in the same upper directory; the nearest ends up first.
-        for earlier in 0..at {
-            if work.pieces[earlier].run.upper == work.pieces[at].run.upper {
-                below.insert(0, work.pieces[earlier].run.id);
-            }
-        }
+        let mut seen = HashSet::new();
+        all.retain(|below| seen.insert(*below));
+        let below: Vec<u32> = all.into_iter().map(|below| work.pieces[below].run.id).collect();
         let mut contexts = Vec::new();
         let mut runs = Vec::new();
         for source in &work.pieces[at].sources {
@@ -457,11 +463,12 @@ pub(crate) fn link(finder: &Finder, work: &mut Work) {
                 && work.contexts.contains(index)
             {
                 contexts.push(dir.clone());
-            } else if let Some(&from) = work.result.get(dir)
-                && from != at
-                && !runs.contains(&work.pieces[from].run.id)
-            {
-                runs.push(work.pieces[from].run.id);
+            } else {
+                for from in results(finder, work, dir).into_iter().filter(|from| *from != at) {
+                    if !runs.contains(&work.pieces[from].run.id) {
+                        runs.push(work.pieces[from].run.id);
+                    }
+                }
             }
         }
         let mounts_runs: Vec<usize> = work.pieces[at]
@@ -489,6 +496,16 @@ pub(crate) fn link(finder: &Finder, work: &mut Work) {
         let run = &mut work.pieces[at].run;
         (run.below, run.reads_context, run.reads_runs) = (below, contexts, runs);
     }
+}
+
+/// The steps whose results a directory holds, the topmost first: one, but where the engine has put several together.
+fn results(finder: &Finder, work: &Work, dir: &[u8]) -> Vec<usize> {
+    let merged = finder.dir_of(dir).map(|dir| dir.merged.as_slice()).unwrap_or_default();
+    if merged.is_empty() {
+        return work.result.get(dir).copied().into_iter().collect();
+    }
+    let of = |source: &Source| work.result.get(directory_of(finder, *source)).copied();
+    merged.iter().rev().filter_map(of).collect()
 }
 
 fn directory_of(finder: &Finder, source: Source) -> &Vec<u8> {
@@ -544,9 +561,12 @@ fn register(finder: &Finder, work: &mut Work) {
         }
     }
     twins(finder, work, &layers, &mut maybe);
-    // What a container's own -init layer belongs to.
+    // Whose what was put together is, and a container's own -init layer.
     for (_, layer, dir) in &mut layers {
-        if dir.is_none() {
+        if finder.dir_of(&layer.dir).is_some_and(|dir| !dir.merged.is_empty()) {
+            let topmost = results(finder, work, &layer.dir).first().copied();
+            layer.of = topmost.map(|at| work.pieces[at].run.id);
+        } else if dir.is_none() {
             let of = work.pieces.iter().find(|piece| piece.run.lowers.first() == Some(&layer.dir));
             layer.of = of.map(|piece| piece.run.id);
         }

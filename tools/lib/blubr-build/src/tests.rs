@@ -40,11 +40,16 @@ impl Log {
     }
 
     pub(crate) fn add(&mut self, who: Who, kind: &str, own: &str) -> u64 {
+        self.add_by(who, who.0, kind, own)
+    }
+
+    /// An event of one thread of a process.
+    fn add_by(&mut self, who: Who, tid: u32, kind: &str, own: &str) -> u64 {
         let Who(pid, ppid, uid, cgroup, mntns) = who;
         self.seq += 1;
         let comma = if own.is_empty() { "" } else { "," };
         self.text.push_str(&format!(
-            r#"{{"seq":{},"time":"2026-11-24T12:00:00.{:09}Z","type":"{kind}","pid":{pid},"tid":{pid},"start":{pid}0,"ppid":{ppid},"comm":"x","uid":{uid},"cgroup":"/g{cgroup}","cgroup_id":{cgroup},"mntns":{mntns}{comma}{own}}}"#,
+            r#"{{"seq":{},"time":"2026-11-24T12:00:00.{:09}Z","type":"{kind}","pid":{pid},"tid":{tid},"start":{pid}0,"ppid":{ppid},"comm":"x","uid":{uid},"cgroup":"/g{cgroup}","cgroup_id":{cgroup},"mntns":{mntns}{comma}{own}}}"#,
             self.seq, self.seq
         ));
         self.text.push('\n');
@@ -241,6 +246,29 @@ fn identical_lines_are_told_apart_by_their_chain() {
 }
 
 #[test]
+fn triggers_of_a_base_are_none_of_the_file() {
+    let mut log = Log::new();
+    log.add(DAEMON, "process.exists", r#""exe":"/usr/sbin/anything","argv":["anything"],"cwd":"/""#);
+    log.client();
+    log.run(DAEMON, 41, &[40], &["/bin/sh", "-c", "trigger"]);
+    log.run(DAEMON, 42, &[41, 40], &["/bin/sh", "-c", "make"]);
+    log.run(DAEMON, 43, &[42, 41, 40], &["/bin/sh", "-c", "make"]);
+    log.end(CLIENT);
+    let builds = log.builds();
+    let tied = |text: &str| -> Vec<Tied> {
+        let file = Dockerfile::parse(text.as_bytes()).unwrap();
+        tie(&builds.builds[0], &file).into_iter().map(|tie| tie.instruction).collect()
+    };
+    assert_eq!(tied("FROM base\nRUN make\nRUN make\n"), [Tied::None, Tied::One(1), Tied::One(2)]);
+    // A trigger may say the same as the first line does.
+    assert_eq!(tied("FROM base\nRUN trigger\nRUN make\nRUN make\n"), [1, 2, 3].map(Tied::One));
+    // From nothing there are none, and where they ran, no line was in the cache.
+    for text in ["FROM scratch\nRUN make\nRUN make\n", "FROM base\nRUN other\nRUN make\nRUN make\n"] {
+        assert_eq!(tied(text)[0], Tied::None, "{text}");
+    }
+}
+
+#[test]
 fn every_event_has_its_place() {
     let mut log = two_runs();
     let end = log.text.clone();
@@ -366,6 +394,66 @@ fn steps_that_share_a_tree_keep_their_order() {
 }
 
 #[test]
+fn a_child_of_what_entered_by_chroot_is_a_container_where_it_runs_a_program() {
+    let mut log = Log::new();
+    let buildah = Who(20, 5, 0, 1, 1);
+    log.exec(buildah, &["buildah", "bud", "--isolation", "chroot", "."]);
+    for (n, lower) in [(1, "empty"), (2, "../1/diff")] {
+        let dir = format!("/s/overlay/{n}");
+        let mount = format!(
+            r#""source":"overlay","target":"{dir}/merged","fstype":"overlay","flags":[],"lower":["{dir}/{lower}"],"upper":"{dir}/diff","work":"{dir}/work","ret":0"#
+        );
+        log.add(buildah, "mount.mount", &mount.replace("/s/overlay/2/../1", "/s/overlay/1"));
+        // What only looks enters too.
+        let looks = Who(n * 100, 20, 0, 1, 1);
+        log.fork(buildah, looks);
+        log.add(looks, "fs.chroot", &format!(r#""path":"{dir}/merged","ret":0"#));
+        log.end(looks);
+        // In one namespace the mounts, in a further one the chroot; its child is the step.
+        let outer = Who(n * 100 + 1, 20, 0, 1, n * 10 + 1);
+        log.fork(buildah, outer);
+        log.exec(outer, &["buildah-chroot-runtime"]);
+        let bind =
+            format!(r#""source":"{dir}/merged","target":"/t/{n}/rootfs","flags":["bind"],"ret":0"#);
+        log.add(outer, "mount.mount", &bind);
+        let proc = format!(
+            r#""source":"/proc","target":"/t/{n}/rootfs/proc","fstype":"bind","flags":["bind"],"ret":0"#
+        );
+        log.add(outer, "mount.mount", &proc);
+        let inner = Who(n * 100 + 2, n * 100 + 1, 0, 1, n * 10 + 2);
+        log.fork(outer, inner);
+        log.exec(inner, &["buildah-chroot-exec"]);
+        log.add(inner, "fs.chroot", &format!(r#""path":"/t/{n}/rootfs","ret":0"#));
+        let step = Who(n * 100 + 3, n * 100 + 2, 0, 1, n * 10 + 2);
+        log.fork(inner, step);
+        log.exec(step, &["/bin/sh", "-c", "make"]);
+        log.end(step);
+        log.end(inner);
+        log.end(outer);
+    }
+    let stranger = log.add(STRANGER, "file.open", r#""path":"/etc/hosts","mode":"r","ret":3"#);
+    log.end(buildah);
+    let builds = log.builds();
+    let [build] = builds.builds.as_slice() else { panic!("{builds:?}") };
+    let [one, two] = build.runs.as_slice() else { panic!("{:?}", build.runs) };
+    assert_eq!((one.kind, two.kind), (RunKind::Run, RunKind::Run));
+    assert_eq!((one.init.unwrap().pid, two.init.unwrap().pid), (103, 203));
+    assert_eq!(two.mounts.iter().map(|mount| mount.path.as_slice()).collect::<Vec<_>>(), [b"/proc"]);
+    assert_eq!((one.cgroup_id, two.cgroup_id), (None, None), "that of buildah is none of theirs");
+    // Nothing lies below the first: it is the first line.
+    let file = Dockerfile::parse(b"FROM scratch\nRUN make\nRUN make\nRUN make\n").unwrap();
+    let tied: Vec<Tied> = tie(build, &file).into_iter().map(|tie| tie.instruction).collect();
+    assert_eq!(tied[0], Tied::One(1));
+    let mut membership = Membership::new(&builds, 1).unwrap();
+    log.each(|event| {
+        let place = membership.classify(event);
+        if event.head.seq == stranger {
+            assert_eq!(place, Place::Outside);
+        }
+    });
+}
+
+#[test]
 fn short_names_that_were_gone_are_taken_from_the_log() {
     let mut log = Log::new();
     log.add(DAEMON, "process.exists", r#""exe":"/usr/sbin/anything","argv":["anything"],"cwd":"/""#);
@@ -429,6 +517,139 @@ fn what_a_runtime_mounts_upon_a_descriptor_is_where_that_was_opened() {
         let mounts: Vec<&[u8]> = run.mounts.iter().map(|mount| mount.path.as_slice()).collect();
         assert_eq!(mounts, [b"/dev"]);
     }
+}
+
+/// A thread of the engine unpacks something in a directory that it makes its own root, as Docker 24 and later does.
+fn unpack(log: &mut Log, tid: u32, dir: &str, files: &[&str]) -> Vec<u64> {
+    let thread = Who(DAEMON.0, DAEMON.1, DAEMON.2, DAEMON.3, 77);
+    log.add_by(thread, tid, "ns.unshare", r#""namespaces":["mnt"],"ret":0"#);
+    let pivot = format!(r#""path":"{dir}","put_old":".","ret":0"#);
+    log.add_by(thread, tid, "mount.pivot_root", &pivot);
+    let write = |name: &&str| {
+        let open = format!(r#""path":"{name}","mode":"w","create":true,"size":0,"ret":3"#);
+        let opened = log.add_by(thread, tid, "file.open", &open);
+        log.add_by(thread, tid, "file.close", &format!(r#""path":"{name}","size":7"#));
+        opened
+    };
+    files.iter().map(write).collect()
+}
+
+#[test]
+fn a_thread_that_unpacks_a_layer_leaves_the_engine_where_it_is() {
+    let mut log = Log::new();
+    log.add(DAEMON, "process.exists", r#""exe":"/usr/sbin/anything","argv":["anything"],"cwd":"/""#);
+    log.client();
+    // The context comes before anything else shows that it is an engine.
+    unpack(&mut log, 101, "/s/tmp/docker-builder1", &["/Dockerfile", "/note"]);
+    let layer = |log: &mut Log, n: u32| {
+        let link = format!(r#""path":"/s/overlay2/l/L{n}","target":"../{n}/diff","ret":0"#);
+        log.add(DAEMON, "file.symlink", &link);
+    };
+    let read = |log: &mut Log, path: &str| {
+        log.add(DAEMON, "file.open", &format!(r#""path":"{path}","mode":"r","size":7,"ret":3"#));
+    };
+    layer(&mut log, 50);
+    read(&mut log, "/s/tmp/docker-builder1/note");
+    let copied = unpack(&mut log, 102, "/s/overlay2/50/diff", &["/note"]);
+    read(&mut log, "/s/overlay2/50/diff/note");
+    // What it read it registers, and the next step stands on that.
+    layer(&mut log, 51);
+    unpack(&mut log, 103, "/s/overlay2/51/diff", &["/note"]);
+    log.run(DAEMON, 42, &[51], &["/bin/sh", "-c", "make"]);
+    log.end(CLIENT);
+    let builds = log.builds();
+    let [build] = builds.builds.as_slice() else { panic!("{builds:?}") };
+    let [copy, run] = build.runs.as_slice() else { panic!("{:?}", build.runs) };
+    assert_eq!(
+        (copy.upper.as_slice(), run.below.as_slice()),
+        (&b"/s/overlay2/50/diff"[..], &[copy.id][..])
+    );
+    assert_eq!(build.contexts.len(), 1);
+    assert_eq!(copy.reads_context, [b"/s/tmp/docker-builder1".to_vec()]);
+    let mut membership = Membership::new(&builds, 1).unwrap();
+    log.each(|event| {
+        let place = membership.classify(event);
+        if event.head.seq == copied[0] {
+            assert_eq!(place, Place::Engine { run: Some(copy.id) });
+            let spot = membership.spot(event, b"/note").unwrap();
+            assert_eq!((spot.run, spot.path.as_slice()), (Some(copy.id), &b"/note"[..]));
+        }
+        if matches!(event.body, Body::NsUnshare(_)) {
+            assert_ne!(place, Place::Outside, "a filtered log needs it to tell the threads apart");
+        }
+    });
+}
+
+#[test]
+fn what_an_engine_puts_together_by_links_is_the_result_of_what_it_linked() {
+    let snapshotter = Who(12, 1, 0, 1, 1);
+    let mut log = Log::new();
+    for who in [DAEMON, snapshotter] {
+        log.add(who, "process.exists", r#""exe":"/usr/sbin/anything","argv":["anything"],"cwd":"/""#);
+    }
+    log.client();
+    let snapshot = |log: &mut Log, n: u32| {
+        let made = format!(r#""path":"/s/snapshots/new-{n}/fs","mode":"0700","ret":0"#);
+        log.add(snapshotter, "file.mkdir", &made);
+        let named = format!(r#""path":"/s/snapshots/new-{n}","to":"/s/snapshots/{n}","ret":0"#);
+        log.add(snapshotter, "file.rename", &named);
+    };
+    let bind = |log: &mut Log, n: u32, at: &str| {
+        let own = format!(r#""source":"/s/snapshots/{n}/fs","target":"{at}","flags":["bind"],"ret":0"#);
+        log.add(DAEMON, "mount.mount", &own);
+    };
+    let write = |log: &mut Log, path: &str| {
+        let open = format!(r#""path":"{path}","mode":"w","create":true,"size":0,"ret":3"#);
+        log.add(DAEMON, "file.open", &open);
+        log.add(DAEMON, "file.close", &format!(r#""path":"{path}","size":7"#));
+    };
+    let read = |log: &mut Log, path: &str| {
+        log.add(DAEMON, "file.open", &format!(r#""path":"{path}","mode":"r","size":7,"ret":3"#));
+    };
+    snapshot(&mut log, 30);
+    bind(&mut log, 30, "/t/context");
+    write(&mut log, "/s/snapshots/30/fs/note");
+    // Two copies, each into a layer of its own that lies on nothing.
+    for n in [41, 42] {
+        snapshot(&mut log, n);
+        read(&mut log, "/t/context/note");
+        write(&mut log, &format!("/s/snapshots/{n}/fs/note{n}"));
+    }
+    // And both in one.
+    snapshot(&mut log, 43);
+    for n in [41, 42] {
+        bind(&mut log, n, &format!("/t/{n}"));
+        read(&mut log, &format!("/t/{n}/note{n}"));
+        let link =
+            format!(r#""path":"/s/snapshots/{n}/fs/note{n}","to":"/s/snapshots/43/fs/note{n}","ret":0"#);
+        log.add(DAEMON, "file.link", &link);
+    }
+    snapshot(&mut log, 44);
+    log.run(DAEMON, 44, &[43, 40], &["/bin/sh", "-c", "make"]);
+    log.end(CLIENT);
+    for n in [40, 43, 44] {
+        log.rename(&format!("/s/overlay2/{n}/diff"), &format!("/s/snapshots/{n}/fs"));
+    }
+    let builds = log.builds();
+    let [build] = builds.builds.as_slice() else { panic!("{builds:?}") };
+    let text = b"FROM base\nCOPY --link note /note41\nCOPY --link note /note42\nRUN make\n";
+    let file = Dockerfile::parse(text).unwrap();
+    let tied: Vec<Tied> = tie(build, &file).into_iter().map(|tie| tie.instruction).collect();
+    assert_eq!(tied, [1, 2, 3].map(Tied::One));
+    assert_eq!(build.contexts.len(), 1);
+}
+
+#[test]
+fn a_container_that_was_made_and_never_ran_is_no_step() {
+    let mut log = Log::new();
+    log.add(DAEMON, "process.exists", r#""exe":"/usr/sbin/anything","argv":["anything"],"cwd":"/""#);
+    log.client();
+    let link = r#""path":"/s/overlay2/l/L40","target":"../40-init/diff","ret":0"#;
+    log.add(DAEMON, "file.symlink", link);
+    log.add(DAEMON, "file.mkdir", r#""path":"/s/overlay2/40-init/diff/dev","mode":"0755","ret":0"#);
+    log.run(DAEMON, 42, &[], &["/bin/sh", "-c", "make"]);
+    log.end(CLIENT);
+    assert_eq!(log.builds().builds[0].runs.len(), 1);
 }
 
 #[test]

@@ -79,6 +79,8 @@ pub fn tie(build: &Build, dockerfile: &Dockerfile) -> Vec<Tie> {
                 None => {
                     found.insert(run, instructions);
                 }
+                // One of them says that it is none of the file.
+                Some(known) if known.is_empty() || instructions.is_empty() => known.clear(),
                 // Two chains that begin with the same steps: what both allow, if there is such.
                 Some(known) => {
                     let both: BTreeSet<usize> = known.intersection(&instructions).copied().collect();
@@ -252,21 +254,11 @@ impl<'d> Table<'d> {
         let base = runs.iter().take_while(|run| self.is_base(run)).count();
         let steps = &runs[base..];
         for rule in [
-            Rule { gaps: false, to_end: self.succeeded },
-            Rule { gaps: false, to_end: false },
-            Rule { gaps: true, to_end: false },
+            Rule { to_end: self.succeeded, ..Rule::default() },
+            Rule::default(),
+            Rule { gaps: true, ..Rule::default() },
         ] {
-            let mut all: Vec<BTreeSet<usize>> = vec![BTreeSet::new(); steps.len()];
-            let mut any = false;
-            for stage in 0..self.dockerfile.stages.len() {
-                let line = self.steps_of(stage);
-                let Some(layout) = self.layouts(steps, &line, rule) else { continue };
-                any = true;
-                for (all, here) in all.iter_mut().zip(layout) {
-                    all.extend(here);
-                }
-            }
-            if any {
+            if let Some(all) = self.lay_by(steps, rule) {
                 return steps.iter().map(|run| run.id).zip(all).collect();
             }
         }
@@ -277,6 +269,49 @@ impl<'d> Table<'d> {
             .filter(|run| run.kind == RunKind::Run && run.first_exec.is_some())
             .map(alone)
             .collect()
+    }
+
+    /// What each run can be by the layouts along all stages that keep to the rule; nothing of a run that may be none of the
+    /// file's. `None` if there is no layout.
+    fn lay_by(&self, runs: &[&StepRun], rule: Rule) -> Option<Vec<BTreeSet<usize>>> {
+        let mut all: Vec<BTreeSet<usize>> = vec![BTreeSet::new(); runs.len()];
+        let mut outside = 0;
+        let mut any = false;
+        for stage in 0..self.dockerfile.stages.len() {
+            let line = self.steps_of(stage);
+            let own = self.layouts(runs, &line, rule);
+            let ours = own.is_some();
+            for (all, here) in all.iter_mut().zip(own.into_iter().flatten()) {
+                all.extend(here);
+            }
+            any |= ours;
+            // A build that failed may have ended among the triggers of its base.
+            if (ours && self.succeeded) || rule.gaps || !self.may_have_triggers(stage) {
+                continue;
+            }
+            let behind = Rule { from_start: true, ..rule };
+            for triggers in 1..runs.len() {
+                let Some(layout) = self.layouts(&runs[triggers..], &line, behind) else { continue };
+                for (all, here) in all[triggers..].iter_mut().zip(layout) {
+                    all.extend(here);
+                }
+                outside = outside.max(triggers);
+                any = true;
+            }
+        }
+        all[..outside].iter_mut().for_each(BTreeSet::clear);
+        any.then_some(all)
+    }
+
+    /// Whether a stage begins from an image of whose ONBUILD triggers nothing is known. An engine runs them before the
+    /// stage's own instructions, and where one of them was not in its cache, none of those was.
+    fn may_have_triggers(&self, stage: usize) -> bool {
+        let order = self.bases_of(stage);
+        let Some(lowest) = order.last() else { return false };
+        let known =
+            |at: usize| self.dockerfile.instructions.get(at).is_some_and(|of| of.origin == Origin::Base);
+        let (first, count) = self.dockerfile.stages[*lowest].instructions;
+        self.dockerfile.stages[*lowest].base != "scratch" && !(first..first + count).any(known)
     }
 
     fn is_base(&self, run: &StepRun) -> bool {
@@ -292,8 +327,8 @@ impl<'d> Table<'d> {
             })
     }
 
-    /// The instructions of a stage that make steps, those of the stages that it begins from first.
-    fn steps_of(&self, stage: usize) -> Vec<Step> {
+    /// A stage and those that it begins from, the lowest last.
+    fn bases_of(&self, stage: usize) -> Vec<usize> {
         let mut order = vec![stage];
         while let Some(base) = order
             .last()
@@ -301,8 +336,13 @@ impl<'d> Table<'d> {
         {
             order.push(base);
         }
+        order
+    }
+
+    /// The instructions of a stage that make steps, those of the stages that it begins from first.
+    fn steps_of(&self, stage: usize) -> Vec<Step> {
         let mut steps = Vec::new();
-        for stage in order.into_iter().rev() {
+        for stage in self.bases_of(stage).into_iter().rev() {
             let (first, count) = self.dockerfile.stages[stage].instructions;
             for at in first..first + count {
                 let instruction = &self.dockerfile.instructions[at];
@@ -325,12 +365,14 @@ impl<'d> Table<'d> {
         if runs.is_empty() || runs.len().saturating_mul(line.len()) > LAYOUT_MAX {
             return None;
         }
+        let from_start = rule.from_start || self.stands_on_nothing(runs[0]);
         // What may stand between two runs, or behind the last.
         let skips =
             |between: &[Step]| between.iter().all(|step| step.optional || self.spans_over(step.at));
         let can = |run: usize, at: usize| self.fits[&runs[run].id].contains_key(&line[at].at);
         let mut forward = vec![vec![false; line.len()]; runs.len()];
-        forward[0] = (0..line.len()).map(|at| can(0, at)).collect();
+        let begins = |at: usize| !from_start || skips(&line[..at]);
+        forward[0] = (0..line.len()).map(|at| can(0, at) && begins(at)).collect();
         for run in 1..runs.len() {
             let mut reach = false;
             for at in 0..line.len() {
@@ -362,6 +404,14 @@ impl<'d> Table<'d> {
             above = here;
         }
         layout.iter().all(|here| !here.is_empty()).then_some(layout)
+    }
+
+    /// Whether nothing lies below a run: buildah puts an empty directory there. (BuildKit copies upon nothing in any place,
+    /// where it links.)
+    fn stands_on_nothing(&self, run: &StepRun) -> bool {
+        self.engine == Engine::Buildah
+            && run.lowers.iter().all(|lower| crate::path::base(lower) == b"empty")
+            && run.target.is_some()
     }
 
     /// Whether several instructions of this kind may have left one run.
@@ -422,8 +472,10 @@ struct Step {
 }
 
 /// What a layout must keep to.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 struct Rule {
+    /// The first run is the stage's first step.
+    from_start: bool,
     /// Instructions may be left out between two runs.
     gaps: bool,
     /// The last run is the stage's last step.

@@ -152,6 +152,8 @@ pub struct Doing {
     pub paths: BTreeMap<(Place, Vec<u8>), Trail>,
     /// Renames within containers, in the log's order.
     pub renames: Vec<Renamed>,
+    /// Symlinks that were made within containers, with what they led to.
+    pub symlinks: BTreeMap<Vec<u8>, Vec<u8>>,
     /// In numbers.
     pub counts: Counts,
     /// Something was left out.
@@ -204,6 +206,15 @@ impl Doing {
     pub fn rename(&mut self, renamed: Renamed, budget: &mut Budget) {
         if budget.take(renamed.from.len() + renamed.to.len()) {
             self.renames.push(renamed);
+        } else {
+            self.counts.left_out += 1;
+        }
+    }
+
+    /// A symlink was made.
+    pub fn symlink(&mut self, path: Vec<u8>, target: Vec<u8>, budget: &mut Budget) {
+        if self.symlinks.contains_key(&path) || budget.take(path.len() + target.len()) {
+            self.symlinks.insert(path, target);
         } else {
             self.counts.left_out += 1;
         }

@@ -8,10 +8,11 @@ use std::path::Path;
 
 use blubr_attestation::build::Context;
 use blubr_cli::Failure;
-use blubr_dockerfile::Dockerfile as Parsed;
 use blubr_dockerfile::limits::FILE_BYTES_MAX;
+use blubr_dockerfile::{Dockerfile as Parsed, Origin};
 use sha2::{Digest as _, Sha256};
 
+use super::history::Triggers;
 use super::shown;
 use crate::context::{self, hex};
 
@@ -29,8 +30,10 @@ pub struct Dockerfile {
     pub sha256: String,
     /// How many lines it has.
     pub lines: u32,
-    /// Its instructions.
+    /// Its instructions, and what is known of triggers.
     pub parsed: Parsed,
+    /// Its instructions alone.
+    bare: Parsed,
 }
 
 impl Dockerfile {
@@ -51,9 +54,10 @@ impl Dockerfile {
             let what = format_args!("is longer than {FILE_BYTES_MAX} bytes, which no engine takes");
             return Err(Failure::new(what).at(path.display()));
         }
-        // Of the ONBUILDs of a base image the record knows nothing; those of a stage are in the file.
-        let parsed = Parsed::parse_any(&bytes).and_then(|file| file.with_triggers(&|_| Vec::new()));
-        let parsed = parsed.map_err(|error| {
+        // Of the ONBUILDs of a base image only the built image's history tells; those of a stage are in the file.
+        let bare = Parsed::parse_any(&bytes);
+        let both = bare.and_then(|bare| Ok((bare.with_triggers(&|_| Vec::new())?, bare)));
+        let (parsed, bare) = both.map_err(|error| {
             Failure::new(&error.what)
                 .at(format_args!("{}:{}:{}", path.display(), error.line, error.column))
                 .advise(error.advice)
@@ -71,7 +75,21 @@ impl Dockerfile {
             sha256: hex(&Sha256::digest(&bytes)),
             lines: u32::try_from(lines).unwrap_or(u32::MAX),
             parsed,
+            bare,
         })
+    }
+
+    /// Lays in what triggers of a base image did; nothing of it where they can't all be.
+    pub fn lay(&mut self, triggers: &Triggers) {
+        let of_image = |stage| match stage == triggers.stage {
+            true => triggers.texts.clone(),
+            false => Vec::new(),
+        };
+        let Ok(laid) = self.bare.with_triggers(&of_image) else { return };
+        let count = laid.instructions.iter().filter(|one| one.origin == Origin::Base).count();
+        if count == triggers.texts.len() {
+            self.parsed = laid;
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use blubr_attestation::build::{Recording, Taken};
 use blubr_attestation::trace::{Access, Direction, HostnameFrom, Network, Part, Place as Tree};
 use blubr_build::{Area, Build, Engine, Membership, Place, ProcessKey, RunKind, StepRun, names_outside};
 use blubr_cli::{Failure, Spooled};
-use blubr_log::event::FileClose;
+use blubr_log::event::{FileClose, FileRename};
 use blubr_log::{Body, Event, LineKind, Name, Reader, Time};
 
 use super::doing::{Actor, Budget, Doing, Follows, Reached, Renamed, Touch};
@@ -427,22 +427,32 @@ impl<'a> Pass<'a> {
             let touch = Touch { path, place, access, mounted, certain, follows };
             doing.touch(actor, &touch, &mut self.budget);
         }
-        if let Some(run) = run {
-            self.rename(event, slot, run);
+        match (run, &event.body) {
+            (Some(run), Body::FileRename(rename)) => self.rename(event, rename, slot, run),
+            (Some(run), Body::FileSymlink(link)) => {
+                let path = self.inside(event, link.path.get(), run);
+                let made = path.zip(link.target.get().map(|target| target.bytes().to_vec()));
+                if let Some((path, target)) = made {
+                    let doing = self.out.doing.entry(slot).or_default();
+                    doing.symlink(path, target, &mut self.budget);
+                }
+            }
+            _ => {}
         }
     }
 
+    /// A path in a step's own layer, as its container sees it.
+    fn inside(&self, event: &Event<'_>, name: Option<&Name<'_>>, run: u32) -> Option<Vec<u8>> {
+        let spot = self.membership.spot(event, name?.bytes())?;
+        let counts = same_tree(self.build, spot.run, run) && spot.mounted.is_none();
+        (counts && matches!(spot.area, Area::Tree | Area::Upper)).then_some(spot.path)
+    }
+
     /// Keeps what a rename in a step's tree says of the names below.
-    fn rename(&mut self, event: &Event<'_>, slot: Slot, run: u32) {
-        let Body::FileRename(rename) = &event.body else { return };
-        let inside = |name: Option<&Name<'_>>| {
-            let spot = self.membership.spot(event, name?.bytes())?;
-            let counts = same_tree(self.build, spot.run, run) && spot.mounted.is_none();
-            (counts && matches!(spot.area, Area::Tree | Area::Upper)).then_some(spot.path)
-        };
-        let (Some(from), Some(to)) = (inside(rename.path.get()), inside(rename.to.get())) else {
-            return;
-        };
+    fn rename(&mut self, event: &Event<'_>, rename: &FileRename<'_>, slot: Slot, run: u32) {
+        let from = self.inside(event, rename.path.get(), run);
+        let to = self.inside(event, rename.to.get(), run);
+        let (Some(from), Some(to)) = (from, to) else { return };
         let doing = self.out.doing.entry(slot).or_default();
         let seq = event.head.seq;
         if rename.exchange.0 {

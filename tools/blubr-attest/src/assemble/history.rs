@@ -18,6 +18,8 @@ pub struct Alignment {
     pub stages: Vec<usize>,
     /// Stages that the target needs at all.
     pub needed: Vec<usize>,
+    /// The lines above those of the instructions.
+    above: usize,
 }
 
 /// A line of the history.
@@ -34,7 +36,8 @@ pub fn align(dockerfile: &Dockerfile, build: &Build, config: &Config) -> Alignme
     let target = target(dockerfile, build);
     let stages = target.map(|stage| chain(dockerfile, stage)).unwrap_or_default();
     let needed = target.map(|stage| needed(dockerfile, stage)).unwrap_or_default();
-    let mut alignment = Alignment { lines: BTreeMap::new(), whole: false, stages, needed };
+    let lines = BTreeMap::new();
+    let mut alignment = Alignment { lines, whole: false, stages, needed, above: 0 };
     let Ok(layers) = config.layers_of_history() else { return alignment };
     let wanted: Vec<usize> = alignment
         .stages
@@ -66,7 +69,64 @@ pub fn align(dockerfile: &Dockerfile, build: &Build, config: &Config) -> Alignme
         }
     }
     alignment.whole = !left && !config.history.is_empty();
+    alignment.above = next;
     alignment
+}
+
+/// What the ONBUILD triggers of a base image did in a build.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Triggers {
+    /// The stage that begins from the image.
+    pub stage: usize,
+    /// The triggers, as the history of what was built has them.
+    pub texts: Vec<String>,
+}
+
+/// The lines between those of the base and those of the instructions, made while the build went on. `None` where there are
+/// none, or where a line does not say what its instruction was.
+pub fn triggers(dockerfile: &Dockerfile, build: &Build, config: &Config) -> Option<Triggers> {
+    let alignment = align(dockerfile, build, config);
+    let stage = *alignment.stages.first()?;
+    if !alignment.whole || dockerfile.stages.get(stage)?.base.eq_ignore_ascii_case("scratch") {
+        return None;
+    }
+    let mine = config.history.get(..alignment.above)?.iter().rev();
+    let made = |created: &Option<String>| created.as_deref().and_then(when);
+    let mine = mine.take_while(|line| made(&line.created).is_some_and(|at| is_made_in(build, at)));
+    let mut texts = Vec::new();
+    for line in mine {
+        match keyword(&line.created_by).as_str() {
+            "run" => texts.push(shell_form(&line.created_by)?),
+            "copy" | "add" | "workdir" => texts.push(without_marks(&line.created_by).to_owned()),
+            // They set the configuration only.
+            _ => {}
+        }
+    }
+    texts.reverse();
+    (!texts.is_empty()).then_some(Triggers { stage, texts })
+}
+
+/// Whether something was made (in ns since 1970) while the build went on.
+pub fn is_made_in(build: &Build, made: u64) -> bool {
+    build.began.time.0 <= made && build.ended.is_none_or(|ended| made <= ended.time.0)
+}
+
+/// A line without what engines write around an instruction.
+fn without_marks(created_by: &str) -> &str {
+    let text = created_by.trim_end().trim_end_matches("# buildkit");
+    let nop = text.find("#(nop)").and_then(|at| text.get(at + 6..));
+    nop.unwrap_or(text).trim()
+}
+
+/// The RUN of a line, where the default shell stands in front of it. (Whether the text is right the container's first
+/// program shows.)
+fn shell_form(created_by: &str) -> Option<String> {
+    const SHELL: &str = "/bin/sh -c ";
+    let text = without_marks(created_by);
+    let text = text.strip_prefix("RUN ").unwrap_or(text);
+    // Build arguments come first: `|1 NAME=value /bin/sh -c ...`.
+    let at = if text.starts_with('|') { text.find(SHELL)? } else { 0 };
+    Some(format!("RUN {}", text.get(at..)?.strip_prefix(SHELL)?))
 }
 
 /// The line below `below` that is the instruction's: the next one, or one behind labels that the client added.
@@ -222,6 +282,27 @@ mod tests {
             assert!(is_of(&file.instructions[1], line), "{line}");
         }
         assert!(!is_of(&file.instructions[1], "/bin/sh -c [\"/bin/busybox\", \"touch\", \"/m3\"]"));
+    }
+
+    #[test]
+    fn triggers_are_taken_from_lines_of_every_builder() {
+        for (line, wanted) in [
+            ("RUN /bin/sh -c echo hi > /m # buildkit", Some("RUN echo hi > /m")),
+            ("/bin/sh -c echo hi > /m", Some("RUN echo hi > /m")),
+            ("|1 A=b c /bin/sh -c echo hi", Some("RUN echo hi")),
+            ("RUN |1 A=b /bin/sh -c echo hi # buildkit", Some("RUN echo hi")),
+            ("RUN /bin/bash -c echo hi # buildkit", None),
+            ("/bin/busybox touch /m", None),
+        ] {
+            assert_eq!(shell_form(line).as_deref(), wanted, "{line}");
+        }
+        for (line, wanted) in [
+            ("COPY a /b # buildkit", "COPY a /b"),
+            ("/bin/sh -c #(nop) COPY file:01 in /b ", "COPY file:01 in /b"),
+            ("/bin/sh -c #(nop) WORKDIR /x", "WORKDIR /x"),
+        ] {
+            assert_eq!(without_marks(line), wanted);
+        }
     }
 
     #[test]

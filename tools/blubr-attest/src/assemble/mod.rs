@@ -32,13 +32,13 @@ pub use history::when;
 
 /// What the cross-check is made of.
 pub mod parts {
-    pub use super::doing::Trail;
+    pub use super::doing::{Doing, Trail};
     pub use super::first::First;
     pub use super::gather::Gathered;
     #[cfg(test)]
     pub use super::given::Loose;
     pub use super::given::{Fact, Given, Made, Said, Xattr};
-    pub use super::history::{Alignment, when};
+    pub use super::history::{Alignment, is_made_in, when};
     pub use super::slots::{Slot, Slots};
 }
 
@@ -54,13 +54,18 @@ pub fn run(plan: &Plan, common: &Common) -> Result<Exit, Failure> {
     let build =
         first.builds.pick(plan.build).map_err(|error| Failure::no(error).at(log.name()))?.clone();
     not_failed(plan, &build, &first, log.name())?;
-    let dockerfile = plan.dockerfile.as_deref().map(facts::Dockerfile::read).transpose()?;
+    let mut dockerfile = plan.dockerfile.as_deref().map(facts::Dockerfile::read).transpose()?;
     // Only now, when the log has ended, does the name mean what was built.
     let mut picture = match &plan.image {
         Some(at) => Some(Picture::find(&at.reference()?)?),
         None => None,
     };
     let context = plan.context.as_deref().map(facts::context).transpose()?;
+    if let (Some(file), Some(picture)) = (&mut dockerfile, &picture)
+        && let Some(triggers) = history::triggers(&file.parsed, &build, &picture.image.config)
+    {
+        file.lay(&triggers);
+    }
     let slots = slots::Slots::new(&build, dockerfile.as_ref().map(|file| &file.parsed));
     let wanted =
         gather::Wanted::new(dockerfile.as_ref(), picture.as_ref(), plan.outputs.detail.is_some());

@@ -1,8 +1,8 @@
 //! Where what a run did is put: into a step, among candidates, or with what belongs to none.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use blubr_build::{Build, StepRun, Tie, Tied, tie};
+use blubr_build::{Build, Engine, StepRun, Tie, Tied, tie};
 use blubr_dockerfile::Dockerfile;
 
 /// A place in the statement.
@@ -35,8 +35,13 @@ impl Slots {
         for run in build.runs.iter().filter(|run| run.shared) {
             of_run.insert(run.id, Slot::Shared);
         }
+        let either = either(build, &ties);
         for tie in &ties {
             let slot = match &tie.instruction {
+                Tied::One(at) if either.contains(&tie.run) => {
+                    candidates.push(vec![*at]);
+                    Slot::Candidate(candidates.len() - 1)
+                }
                 Tied::One(at) => Slot::Step(*at),
                 Tied::Candidates(several) => {
                     candidates.push(several.clone());
@@ -63,4 +68,19 @@ impl Slots {
         let ties = self.ties.iter().filter(move |tie| self.of(tie.run) == slot);
         ties.filter_map(|tie| build.runs.iter().find(|run| run.id == tie.run).map(|run| (run, tie)))
     }
+}
+
+/// Runs that are this build's or another's, and not both's. The classic builder carries each step out for one build alone, and
+/// of several that are tied to one instruction at most one is this build's.
+fn either(build: &Build, ties: &[Tie]) -> BTreeSet<u32> {
+    let shared: BTreeSet<u32> = build.runs.iter().filter(|run| run.shared).map(|run| run.id).collect();
+    let mut runs: BTreeMap<usize, usize> = BTreeMap::new();
+    for tie in ties {
+        if let Tied::One(at) = tie.instruction {
+            *runs.entry(at).or_default() += 1;
+        }
+    }
+    let several = |tie: &Tie| matches!(tie.instruction, Tied::One(at) if runs.get(&at) > Some(&1));
+    let is_either = |tie: &&Tie| build.engine == Engine::Classic || several(tie);
+    ties.iter().filter(|tie| shared.contains(&tie.run)).filter(is_either).map(|tie| tie.run).collect()
 }

@@ -73,8 +73,8 @@ pub fn make(parts: Parts<'_>) -> Statement {
 }
 
 fn ids(dockerfile: Option<&Dockerfile>) -> BTreeMap<usize, String> {
-    let instructions = dockerfile.map(|file| file.parsed.instructions.as_slice()).unwrap_or_default();
-    instructions.iter().enumerate().map(|(at, instruction)| (at, steps::id(instruction))).collect()
+    let Some(Dockerfile { parsed, .. }) = dockerfile else { return BTreeMap::new() };
+    (0..parsed.instructions.len()).map(|at| (at, steps::id(parsed, at))).collect()
 }
 
 fn step_of(slot: Slot, ids: &BTreeMap<usize, String>) -> Option<String> {

@@ -2,7 +2,7 @@
 
 use blubr_attestation::build::{Candidate, Evidence, Origin, Status, Step, StepCounts};
 use blubr_build::{Build, RunKind, StepRun, Tie};
-use blubr_dockerfile::Instruction;
+use blubr_dockerfile::{Dockerfile as Parsed, Instruction};
 use blubr_log::Time;
 
 use super::doing::Doing;
@@ -27,10 +27,17 @@ pub struct Makings<'a> {
     pub priors: &'a [Prior],
 }
 
-/// What other places call a step.
-pub fn id(instruction: &Instruction) -> String {
+/// What other places call the step of an instruction (its index).
+pub fn id(dockerfile: &Parsed, at: usize) -> String {
+    let Some(instruction) = dockerfile.instructions.get(at) else { return "-".to_owned() };
     let line = instruction.lines.0;
-    instruction.stage.map_or_else(|| format!("-.{line}"), |stage| format!("{stage}.{line}"))
+    let Some(stage) = instruction.stage else { return format!("-.{line}") };
+    if instruction.origin != blubr_dockerfile::Origin::Base {
+        return format!("{stage}.{line}");
+    }
+    // They have no line but the FROM's: counted from there.
+    let from = dockerfile.stages.get(stage).map_or(at, |stage| stage.instructions.0);
+    format!("{stage}.{line}+{}", at.saturating_sub(from))
 }
 
 /// A step's status and the reasons.
@@ -58,7 +65,7 @@ impl Makings<'_> {
             judged.evidence.extend(self.cited(at, instruction));
         }
         let mut did = doing(slot).unwrap_or_default();
-        let id = id(instruction);
+        let id = id(&self.dockerfile.parsed, at);
         did.mark(&id);
         let stage = instruction.stage.and_then(|stage| self.dockerfile.parsed.stages.get(stage));
         let runs: Vec<&StepRun> = self.slots.runs(self.build, slot).map(|(run, _)| run).collect();
@@ -100,10 +107,8 @@ impl Makings<'_> {
             let slot = Slot::Candidate(index);
             let did = doing(slot).unwrap_or_default();
             let runs: Vec<(&StepRun, &Tie)> = self.slots.runs(self.build, slot).collect();
-            let instructions =
-                several.iter().filter_map(|at| self.dockerfile.parsed.instructions.get(*at));
             Candidate {
-                steps: instructions.map(id).collect(),
+                steps: several.iter().map(|at| id(&self.dockerfile.parsed, *at)).collect(),
                 evidence: runs.iter().flat_map(|(run, tie)| evidence_of(run, tie)).collect(),
                 began: runs.first().map(|(run, _)| run.began.time.to_string()),
                 ended: runs.first().and_then(|(run, _)| run.ended).map(|ended| ended.time.to_string()),
@@ -125,7 +130,7 @@ impl Makings<'_> {
             return Judged { status: if ran { Status::Observed } else { Status::Daemon }, evidence };
         }
         if self.slots.candidates.iter().any(|several| several.contains(&at)) {
-            let detail = "the record holds what this step, or another one, did: see `candidates`";
+            let detail = "the record holds what this step, or one of this or another build, did: see `candidates`";
             return say(Status::Candidates, "candidates", detail.to_owned());
         }
         if let Some(stage) = instruction.stage

@@ -1,8 +1,8 @@
 //! Which layers this build made, and which were there before.
 
-use blubr_build::Build;
+use blubr_build::{Build, Engine, StepRun};
 
-use crate::assemble_parts::{Alignment, First, Slot, Slots, when};
+use crate::assemble_parts::{Alignment, First, Slot, Slots, is_made_in, when};
 use crate::picture::Picture;
 
 /// How a layer came to be.
@@ -38,16 +38,27 @@ pub(super) fn made(
         let made = created.get(index).copied().flatten();
         made.is_some_and(|made| made < first.header.started.0)
     };
+    let meanwhile = |index: usize| {
+        let made = created.get(index).copied().flatten();
+        made.is_some_and(|made| is_made_in(build, made))
+    };
     let one = |(index, instructions): (usize, Option<Vec<usize>>)| match instructions {
         Some(instructions) => {
             let of: Vec<Slot> = slots_of(&instructions, slots);
-            let ran = of.iter().any(|slot| slots.runs(build, *slot).next().is_some());
+            let ran =
+                of.iter().flat_map(|slot| slots.runs(build, *slot)).any(|(run, _)| kept(build, run));
             if older(index) && !ran { Made::Before } else { Made::New { slots: Some(of) } }
         }
-        None if alignment.whole || older(index) => Made::Before,
+        // Of a base: but what its triggers made is new.
+        None if older(index) || alignment.whole && !meanwhile(index) => Made::Before,
         None => Made::New { slots: None },
     };
     of_layer.into_iter().enumerate().map(one).collect()
+}
+
+/// Whether what a run left was kept: buildah copies anew what it then finds in its cache, and throws it away.
+fn kept(build: &Build, run: &StepRun) -> bool {
+    build.engine != Engine::Buildah || build.layers.iter().any(|layer| layer.of == Some(run.id))
 }
 
 /// The slots of instructions, and of what may be theirs.

@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use blubr_attestation::trace::Place;
-use blubr_build::{Build, ProcessKey};
+use blubr_build::{Build, ProcessKey, RunKind};
 use blubr_image::layer::{Entry, Kind};
 
 use super::renames::Renames;
-use crate::assemble_parts::{Gathered, Slot, Slots, Trail};
+use crate::assemble_parts::{Doing, Gathered, Slot, Slots, Trail};
 
 /// How many symlinks are followed in one path, as the kernel does (MAXSYMLINKS, include/linux/namei.h).
 const LINKS_FOLLOWED_MAX: usize = 40;
@@ -41,38 +41,71 @@ impl Links {
         self.walk(path, false)
     }
 
+    /// With links that some steps made: what their paths meant then, where the image shows others or none any more.
+    fn then(&self, doing: &[&Doing]) -> Then<'_> {
+        let mut made = HashMap::new();
+        for (path, target) in doing.iter().flat_map(|doing| &doing.symlinks) {
+            let path = self.resolve(path);
+            if self.0.get(&path) != Some(target) {
+                made.insert(path, target.clone());
+            }
+        }
+        Then { now: self, made }
+    }
+
     fn walk(&self, path: &[u8], last_too: bool) -> Vec<u8> {
         if self.0.is_empty() {
             return path.to_vec();
         }
-        let mut left: Vec<Vec<u8>> =
-            path.split(|byte| *byte == b'/').rev().map(<[u8]>::to_vec).collect();
-        let (mut out, mut followed) = (Vec::new(), 0);
-        while let Some(name) = left.pop() {
-            match name.as_slice() {
-                b"" | b"." => continue,
-                b".." => {
-                    let cut = out.iter().rposition(|byte| *byte == b'/').unwrap_or(0);
-                    out.truncate(cut);
-                    continue;
-                }
-                _ => {}
-            }
-            let here = [out.as_slice(), b"/", &name].concat();
-            let is_last = left.iter().all(|rest| rest.is_empty());
-            match self.0.get(&here).filter(|_| last_too || !is_last) {
-                Some(target) if followed < LINKS_FOLLOWED_MAX => {
-                    followed += 1;
-                    if target.first() == Some(&b'/') {
-                        out.clear();
-                    }
-                    left.extend(target.split(|byte| *byte == b'/').rev().map(<[u8]>::to_vec));
-                }
-                _ => out = here,
-            }
-        }
-        if out.is_empty() { b"/".to_vec() } else { out }
+        walk(path, last_too, &|here| self.0.get(here))
     }
+}
+
+/// The symlinks of the image's tree, and those that were there at some time before.
+struct Then<'l> {
+    now: &'l Links,
+    made: HashMap<Vec<u8>, Vec<u8>>,
+}
+
+impl Then<'_> {
+    /// What `path` may have meant, where that is not what `now` makes of it.
+    fn other(&self, path: &[u8], now: &[u8]) -> Option<Vec<u8>> {
+        if self.made.is_empty() {
+            return None;
+        }
+        let then = walk(path, false, &|here| self.made.get(here).or_else(|| self.now.0.get(here)));
+        (then != now).then_some(then)
+    }
+}
+
+/// `path` with symlinks followed; of its last name only where `last_too` says so.
+fn walk<'l>(path: &[u8], last_too: bool, link: &dyn Fn(&[u8]) -> Option<&'l Vec<u8>>) -> Vec<u8> {
+    let mut left: Vec<Vec<u8>> = path.split(|byte| *byte == b'/').rev().map(<[u8]>::to_vec).collect();
+    let (mut out, mut followed) = (Vec::new(), 0);
+    while let Some(name) = left.pop() {
+        match name.as_slice() {
+            b"" | b"." => continue,
+            b".." => {
+                let cut = out.iter().rposition(|byte| *byte == b'/').unwrap_or(0);
+                out.truncate(cut);
+                continue;
+            }
+            _ => {}
+        }
+        let here = [out.as_slice(), b"/", &name].concat();
+        let is_last = left.iter().all(|rest| rest.is_empty());
+        match link(&here).filter(|_| last_too || !is_last) {
+            Some(target) if followed < LINKS_FOLLOWED_MAX => {
+                followed += 1;
+                if target.first() == Some(&b'/') {
+                    out.clear();
+                }
+                left.extend(target.split(|byte| *byte == b'/').rev().map(<[u8]>::to_vec));
+            }
+            _ => out = here,
+        }
+    }
+    if out.is_empty() { b"/".to_vec() } else { out }
 }
 
 /// Who changed a path.
@@ -130,19 +163,33 @@ impl Trails {
     ) -> Self {
         let mut trails = Self { of: of.clone(), ..Self::default() };
         let counted: Vec<_> = gathered.doing.iter().filter(|(slot, _)| trails.counts(**slot)).collect();
+        let then = links.then(&counted.iter().map(|(_, doing)| *doing).collect::<Vec<_>>());
         let mut renames = Renames::default();
         for renamed in counted.iter().flat_map(|(_, doing)| &doing.renames) {
-            renames.add(links.resolve(&renamed.from), links.resolve(&renamed.to), renamed.seq);
+            let (from, to) = (links.resolve(&renamed.from), links.resolve(&renamed.to));
+            let others = (then.other(&renamed.from, &from), then.other(&renamed.to, &to));
+            if others.0.is_some() || others.1.is_some() {
+                let (from, to) = (others.0.unwrap_or(from.clone()), others.1.unwrap_or(to.clone()));
+                renames.add(from, to, renamed.seq);
+            }
+            renames.add(from, to, renamed.seq);
         }
         let mut made = BTreeSet::new();
         for (slot, doing) in counted {
+            let ended = ended(build, slots, *slot);
             for ((place, path), trail) in &doing.paths {
                 if *place == Place::Container && trail.is_change() {
-                    let path = links.resolve(path);
+                    let now = links.resolve(path);
+                    let other = then.other(path, &now);
                     if trail.is_made() {
-                        made.insert(path.clone());
+                        made.insert(now.clone());
+                        made.extend(other.clone());
                     }
-                    trails.changed(*slot, path, trail, links, &renames);
+                    let sure = other.is_none() && trail.changed <= ended;
+                    trails.changed(*slot, now.clone(), trail, sure, links, &renames);
+                    if let Some(other) = other {
+                        trails.changed(*slot, other, trail, false, links, &renames);
+                    }
                 }
             }
         }
@@ -194,12 +241,20 @@ impl Trails {
         self.from_below.contains(dir)
     }
 
-    /// Takes in what a step did to a path.
-    fn changed(&mut self, slot: Slot, path: Vec<u8>, trail: &Trail, links: &Links, renames: &Renames) {
+    /// Takes in what a step did to a path; its layer may not show it where that is not `sure`.
+    fn changed(
+        &mut self,
+        slot: Slot,
+        path: Vec<u8>,
+        trail: &Trail,
+        sure: bool,
+        links: &Links,
+        renames: &Renames,
+    ) {
         let Some(by) = trail.writer() else { return };
         let through = links.through(&path);
         let certain = if through.is_some() { trail.certain_of_name } else { trail.certain };
-        let may_be_missing = trail.gone || trail.mounted || !matches!(slot, Slot::Step(_));
+        let may_be_missing = trail.gone || trail.mounted || !sure || !matches!(slot, Slot::Step(_));
         let hit = Hit {
             slot: Some(slot),
             by,
@@ -266,6 +321,12 @@ impl Trails {
     }
 }
 
+/// When the last container of a step ended: what goes on behind it (in buildah's chroot isolation) may find its layer made.
+fn ended(build: &Build, slots: &Slots, slot: Slot) -> u64 {
+    let runs = slots.runs(build, slot).filter(|(run, _)| run.kind == RunKind::Run);
+    runs.map(|(run, _)| run.ended.map_or(u64::MAX, |ended| ended.seq)).max().unwrap_or(u64::MAX)
+}
+
 /// `path` and the directories above it, without the root.
 pub(super) fn upwards(path: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut rest = Some(path);
@@ -299,6 +360,17 @@ mod tests {
         ] {
             assert_eq!(String::from_utf8(links.resolve(path.as_bytes())).unwrap(), wanted);
         }
+    }
+
+    #[test]
+    fn a_link_that_is_gone_still_says_what_paths_meant() {
+        let links = Links::default();
+        let mut doing = Doing::default();
+        doing.symlinks.insert(b"/way".to_vec(), b"real".to_vec());
+        let then = links.then(&[&doing]);
+        assert_eq!(then.other(b"/way/x", b"/way/x"), Some(b"/real/x".to_vec()));
+        assert_eq!(then.other(b"/way", b"/way"), None, "the last name is left as it is");
+        assert_eq!(then.other(b"/elsewhere/x", b"/elsewhere/x"), None);
     }
 
     fn hit(seq: u64, gone: bool) -> Hit {

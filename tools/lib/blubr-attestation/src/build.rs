@@ -29,7 +29,7 @@ pub struct BlubrBuild {
     /// One for each instruction of the Dockerfile, in its order.
     #[serde(default, deserialize_with = "crate::lists::steps")]
     pub steps: Vec<Step>,
-    /// What more than one step may have done.
+    /// What more than one step may have done, or this build's step or another build's.
     #[serde(default, deserialize_with = "crate::lists::steps")]
     pub candidates: Vec<Candidate>,
     /// What belongs to the build but to no step that is known.
@@ -253,7 +253,8 @@ pub struct StepCounts {
 /// One instruction of the Dockerfile and what it did.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Step {
-    /// What other places call this step: `STAGE.LINE`, e.g. `0.3`; `-.LINE` before the first FROM.
+    /// What other places call this step: `STAGE.LINE`, e.g. `0.3`; `-.LINE` before the first FROM; `STAGE.LINE+N` for the Nth
+    /// trigger of a base image, where LINE is the FROM's.
     pub id: String,
     /// The stage, from 0; `null` before the first FROM.
     pub stage: Option<u32>,
@@ -270,7 +271,7 @@ pub struct Step {
     pub origin: Origin,
     /// The instruction's name in upper case: `RUN`.
     pub instruction: String,
-    /// The instruction as written.
+    /// The instruction as written; a base image's ONBUILD as the history of the image has it.
     pub text: String,
     /// Whether it was seen.
     pub status: Status,
@@ -388,10 +389,10 @@ pub struct Cited {
     pub cites: Option<Box<Cited>>,
 }
 
-/// What more than one step may have done.
+/// What more than one step may have done, or this build's step or another build's.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Candidate {
-    /// The steps that it may be.
+    /// The steps that it may be; one alone where it is that step or one of another build.
     #[serde(deserialize_with = "crate::lists::kept")]
     pub steps: Vec<String>,
     /// Why these.

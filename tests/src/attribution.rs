@@ -24,12 +24,8 @@ pub struct Attested {
     pub context: Context,
     /// The recording, of the whole host.
     pub log: PathBuf,
-    /// The part of it that is the build's.
-    pub filtered: PathBuf,
     /// The statement.
     pub statement: PathBuf,
-    /// The image.
-    pub image: Named,
     /// The image's name with its engine.
     pub tag: String,
 }
@@ -52,41 +48,41 @@ pub fn attest(case: &Case, ready: &Ready, folder: &Path) -> Attested {
     }
     let log = folder.join("build.ndjson");
     drop(record(&log, &ready.build(context.path(), &tag, &options, !before.is_empty())));
-    let filtered = folder.join("filtered.ndjson");
-    drop(stdout_of(bins::command("blubr-filter").arg("--build").arg("-o").arg(&filtered).arg(&log)));
+    let (filtered, statement) = (folder.join("filtered.ndjson"), folder.join("statement.json"));
+    filter(&log, &filtered);
     let image = ready.image(&tag, folder);
-    let statement = folder.join("statement.json");
-    let attested = Attested { context, log, filtered, statement, image, tag };
-    attested.state(&attested.statement);
-    attested
+    state(&filtered, &context.file("Dockerfile"), &image, &statement);
+    Attested { context, log, statement, tag }
 }
 
-impl Attested {
-    /// Has the filtered log attested into a file.
-    ///
-    /// # Panics
-    /// When that fails.
-    pub fn state(&self, out: &Path) {
-        let mut attest = bins::command("blubr-attest");
-        attest.arg("--dockerfile").arg(self.context.file("Dockerfile"));
-        attest.args(["--image", &self.image.reference, "-o"]).arg(out).arg(&self.filtered);
-        if let Some(host) = &self.image.host {
-            attest.env("DOCKER_HOST", host);
-        }
-        let output = run(&mut attest);
-        assert!(output.status.success(), "{}", describe(&attest, &output));
-    }
+/// Has a log's build filtered into a file.
+///
+/// # Panics
+/// When that fails.
+pub fn filter(log: &Path, out: &Path) {
+    drop(stdout_of(bins::command("blubr-filter").arg("--build").arg("-o").arg(out).arg(log)));
+}
 
-    /// The statement's `blubr_build`.
-    ///
-    /// # Panics
-    /// When there is none.
-    #[must_use]
-    pub fn says(&self) -> Value {
-        let text = std::fs::read(&self.statement).expect("the statement was written");
-        let mut statement: Value = serde_json::from_slice(&text).expect("the statement is JSON");
-        statement["predicate"]["blubr_build"].take()
+/// Has a filtered log attested into a file.
+///
+/// # Panics
+/// When that fails.
+pub fn state(filtered: &Path, dockerfile: &Path, image: &Named, out: &Path) {
+    let mut attest = bins::command("blubr-attest");
+    attest.arg("--dockerfile").arg(dockerfile);
+    attest.args(["--image", &image.reference, "-o"]).arg(out).arg(filtered);
+    if let Some(host) = &image.host {
+        attest.env("DOCKER_HOST", host);
     }
+    let output = run(&mut attest);
+    assert!(output.status.success(), "{}", describe(&attest, &output));
+}
+
+/// The `blubr_build` of a statement.
+fn says(statement: &Path) -> Value {
+    let text = std::fs::read(statement).expect("the statement was written");
+    let mut statement: Value = serde_json::from_slice(&text).expect("the statement is JSON");
+    statement["predicate"]["blubr_build"].take()
 }
 
 /// What came of one build.
@@ -129,16 +125,16 @@ impl Row {
     }
 }
 
-/// Judges an attested build.
+/// Judges an attested build; `cgroup_parent` is what its steps' control groups lie in.
 ///
 /// # Panics
 /// When the log or the statement cannot be read.
 #[must_use]
-pub fn judge(case: &Case, ready: &Ready, attested: &Attested) -> Row {
-    let says = attested.says();
-    let mut judge = Judge { case, way: ready.way, says: &says, row: Row::default() };
+pub fn judge(case: &Case, way: Way, cgroup_parent: Option<&str>, log: &Path, statement: &Path) -> Row {
+    let says = says(statement);
+    let mut judge = Judge { case, way, says: &says, row: Row::default() };
     judge.row.lossy = says["completeness"]["recording"] != "complete";
-    let groups = ready.cgroup_parent.as_deref().map(|parent| Groups::read(&attested.log, parent));
+    let groups = cgroup_parent.map(|parent| Groups::read(log, parent));
     judge.numbers(groups.as_ref());
     judge.statuses();
     judge.markers();
@@ -216,11 +212,11 @@ impl<'a> Judge<'a> {
         self.row.unattributed = events(&self.says["unattributed"]);
         let said = self.row.tied + self.row.candidates + self.row.unattributed;
         self.row.events = groups.map_or(said, |groups| groups.events.values().sum());
-        let unexplained = self.says["unexplained"].as_array();
+        let unexplained = self.says["unexplained"].as_array().map(|list| self.beyond_losses(list));
         self.row.unexplained =
-            unexplained.map_or(-1, |list| i64::try_from(list.len()).expect("a small number"));
+            unexplained.as_ref().map_or(-1, |list| i64::try_from(list.len()).expect("a small number"));
         if let Some(list) = unexplained.filter(|list| !list.is_empty()) {
-            let some: Vec<String> = list.iter().take(8).map(Value::to_string).collect();
+            let some: Vec<String> = list.iter().take(8).map(|one| one.to_string()).collect();
             self.fault(format!("unexplained: {}", some.join(" ")));
         }
         if said != self.row.events {
@@ -232,6 +228,21 @@ impl<'a> Judge<'a> {
         if (self.row.tied + known) * 1000 < self.row.events * TIED_PER_THOUSAND_MIN {
             self.fault(format!("only {} of {} events are tied", self.row.tied, self.row.events));
         }
+    }
+
+    /// What is unexplained without what this engine is known to leave out of the image: that must be among it.
+    fn beyond_losses(&mut self, list: &'a [Value]) -> Vec<&'a Value> {
+        let lost: Vec<String> =
+            if self.way == Way::Containerd { self.case.words("lost") } else { vec![] };
+        let is_lost = |one: &Value, path: &String| {
+            one["what"] == "write-not-in-image" && one["path"].as_str() == Some(path)
+        };
+        for path in &lost {
+            if !list.iter().any(|one| is_lost(one, path)) {
+                self.fault(format!("nothing is said of {path}, which the image does not have"));
+            }
+        }
+        list.iter().filter(|one| !lost.iter().any(|path| is_lost(one, path))).collect()
     }
 
     fn statuses(&mut self) {
@@ -247,7 +258,9 @@ impl<'a> Judge<'a> {
             } else if either.contains(&line) {
                 &["observed", "candidates"]
             } else if cached.contains(&line) && self.way.has_layers() {
-                &["cached"]
+                // buildah copies before it looks into its cache.
+                let copies = matches!(self.way, Way::Buildah(..)) && step["instruction"] != "RUN";
+                if copies { &["cached", "daemon"] } else { &["cached"] }
             } else if step["instruction"] == "RUN" {
                 &["observed"]
             } else if self.way.has_layers() {
@@ -272,25 +285,31 @@ impl<'a> Judge<'a> {
         }
     }
 
-    /// A file `mN` is made by the step at line N and by no other.
+    /// A file `mN` is made by the step at line N and by no other; where steps are not told apart, by one of several with it.
     fn markers(&mut self) {
         let copies = self.case.numbers("copies");
         let mut found = BTreeSet::new();
         for step in self.steps().filter(|step| !copies.contains(&line_of(step))) {
             let line = line_of(step);
-            for write in step["writes"].as_array().into_iter().flatten() {
-                let made = write["access"].as_array().is_some_and(|kinds| {
-                    let has = |kind: &str| kinds.iter().any(|one| one == kind);
-                    (has("create") || has("write")) && !has("delete")
-                });
-                let Some(marker) = write["path"].as_str().filter(|_| made).and_then(marker_of) else {
-                    continue;
-                };
+            for (path, marker) in made(step) {
                 found.insert(marker);
                 if marker != line {
                     self.row.wrong += 1;
-                    self.fault(format!("{} is said to be of line {line}", write["path"]));
+                    self.fault(format!("{path} is said to be of line {line}"));
                 }
+            }
+        }
+        for candidate in self.says["candidates"].as_array().into_iter().flatten() {
+            let steps = candidate["steps"].as_array().into_iter().flatten();
+            let lines: BTreeSet<u64> = steps.filter_map(line_of_id).collect();
+            for (path, marker) in made(candidate) {
+                let copied = lines.iter().any(|line| copies.contains(line));
+                if !lines.contains(&marker) && !copied {
+                    self.row.wrong += 1;
+                    self.fault(format!("{path} is said to be of one of the lines {lines:?}"));
+                }
+                // With layers the status of the line says whether that may be.
+                found.insert(marker);
             }
         }
         for marker in self.case.numbers("markers") {
@@ -324,8 +343,11 @@ impl<'a> Judge<'a> {
             } else {
                 // One layer for all: the last writer counts.
                 let later = wanted[nth + 1..].iter().any(|other| other["path"] == one["path"]);
+                let again = numbers_of(&one["again"]);
+                let last = again.iter().max().copied().or(one["flat"].as_u64()).or(one["line"].as_u64());
+                let is_last = |file: &&Value| line_of_id(&file["step"]) == last;
                 let other =
-                    files.iter().filter(is_same).find(|file| !file["step"].is_null() && !of_line(file));
+                    files.iter().filter(is_same).find(|file| !file["step"].is_null() && !is_last(file));
                 if let Some(other) = other.filter(|_| !later && one["kind"] != "whiteout") {
                     self.row.wrong += 1;
                     self.fault(format!("files: {one}: it is said to be of {}", other["step"]));
@@ -349,6 +371,11 @@ impl<'a> Judge<'a> {
             faults.push(format!("{path} is said to be in a layer"));
         }
         for path in self.case.words("triggered") {
+            let of_trigger = |file: &&Value| file["step"].as_str().is_some_and(|id| id.contains('+'));
+            let found = files.iter().filter(|file| file["path"] == path).any(|file| of_trigger(&file));
+            if self.way.has_layers() && !found {
+                faults.push(format!("{path} is not said to be a trigger's"));
+            }
             let of_line = files
                 .iter()
                 .filter(|file| file["path"] == path)
@@ -398,6 +425,18 @@ fn numbers_of(value: &Value) -> Vec<u64> {
 
 fn line_of(step: &Value) -> u64 {
     step["lines"][0].as_u64().unwrap_or(0)
+}
+
+/// The markers that a step, or one of several, is said to have made, with their paths.
+fn made(step: &Value) -> impl Iterator<Item = (&str, u64)> {
+    step["writes"].as_array().into_iter().flatten().filter_map(|write| {
+        let made = write["access"].as_array().is_some_and(|kinds| {
+            let has = |kind: &str| kinds.iter().any(|one| one == kind);
+            (has("create") || has("write")) && !has("delete")
+        });
+        let path = write["path"].as_str().filter(|_| made)?;
+        Some((path, marker_of(path)?))
+    })
 }
 
 /// The line in a step's name, `STAGE.LINE`.

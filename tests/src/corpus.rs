@@ -7,6 +7,7 @@ use std::process::Command;
 use serde_json::Value;
 
 use crate::program::stdout_of;
+use crate::require::debian_base;
 use crate::web::Web;
 use crate::workload::{Context, fixture};
 
@@ -116,10 +117,18 @@ impl Case {
     }
 
     /// The context of its base, where it has one of its own.
+    ///
+    /// # Panics
+    /// When a Debian that it needs cannot be put there.
     #[must_use]
     pub fn base(&self) -> Option<Context> {
         let text = std::fs::read_to_string(fixture(&self.name).join("base.Dockerfile")).ok()?;
-        Some(Context::of_dockerfile(&text))
+        let context = Context::of_dockerfile(&text);
+        if self.words("needs").iter().any(|need| need == "debian") {
+            let tar = debian_base().expect("make test-all has made it");
+            std::fs::copy(tar, context.file("debian.tar")).expect("the context is writable");
+        }
+        Some(context)
     }
 
     /// The build's own options. `folder` is for what they name.

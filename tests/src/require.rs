@@ -168,6 +168,14 @@ pub fn made_before(name: &str) -> Option<PathBuf> {
     Some(folder.join(name)).filter(|path| path.is_file())
 }
 
+/// A small Debian as a tar, that `make test-all` made beside `$BLUBR_TOOLS`.
+#[must_use]
+pub fn debian_base() -> Option<PathBuf> {
+    let tools = PathBuf::from(std::env::var_os("BLUBR_TOOLS")?);
+    let tar = tools.parent()?.join("debian.tar");
+    tar.is_file().then_some(tar)
+}
+
 /// What keeps a 32-bit program from being made and run here, if anything.
 fn i386_missing() -> Option<String> {
     const EXIT: &[u8] = b".globl _start\n_start: movl $1, %eax\n xorl %ebx, %ebx\n int $0x80\n";

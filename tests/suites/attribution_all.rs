@@ -1,6 +1,7 @@
 //! The whole corpus with every engine: what `make test-all` runs, and `make attribution-report` prints.
 //!
-//! `$BLUBR_CORPUS` names single builds, comma-separated, to look at those alone.
+//! `$BLUBR_CORPUS` names single builds, comma-separated, to look at those alone; `$BLUBR_KEEP` a folder in which the log, the image and the
+//! statement of each build stay. `$BLUBR_REPLAY` names such a folder: what lies in it is judged again, and nothing built.
 
 use blubr_tests::buildah::Isolation;
 use blubr_tests::builders::Way;

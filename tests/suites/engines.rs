@@ -257,26 +257,76 @@ fn one_step_can_be_looked_at_by_its_line() {
     }
 }
 
-/// A shell that runs all of them at once and waits for them.
-fn at_once(commands: &[Command]) -> Command {
-    let word = |text: &std::ffi::OsStr| format!("'{}'", text.to_str().unwrap().replace('\'', "'\\''"));
-    let mut script = String::new();
-    for command in commands {
-        for (key, value) in command.get_envs() {
-            if let Some(value) = value {
-                script.push_str(&format!("{}={} ", key.to_str().unwrap(), word(value)));
+/// Containers in which steps of a build ran, as the classic builder tells its client.
+fn told_containers(output: &Path) -> Vec<String> {
+    let text = std::fs::read_to_string(output).unwrap();
+    let ids = text.lines().filter_map(|line| line.trim().strip_prefix("---> Running in "));
+    ids.map(str::to_owned).collect()
+}
+
+#[test]
+fn of_two_equal_classic_builds_none_claims_a_step_of_the_other() {
+    require!(Root, Docker);
+    let folder = tempfile::tempdir().unwrap();
+    let context = sharing("app");
+    let engine = Engine::shared();
+    for cancelled in [false, true] {
+        let file = |name: &str| folder.path().join(format!("{cancelled}-{name}"));
+        let log = file("log.ndjson");
+        let before = |name: &str| if cancelled && name == "other" { "timeout -s INT 1.5" } else { "" };
+        let build = |name: &str| {
+            let tag = format!("same-{name}");
+            let command = engine.build_command(Builder::Classic, context.path(), &tag, &[]);
+            format!("{} >'{}' & ", script_of(&command, before(name)), file(name).display())
+        };
+        let both = format!("{}{}wait", build("one"), build("other"));
+        drop(record(&log, Command::new("sh").arg("-c").arg(both)));
+        for name in ["one", "other"] {
+            let told = told_containers(&file(name));
+            assert!(!told.is_empty(), "{name} says in which containers its steps run");
+            let statement = file(&format!("{name}.json"));
+            let number = number_of(&format!("same-{name}"), &log);
+            let mut attest = bins::command("blubr-attest");
+            attest.args(["--allow-failed", "--build", &number, "--dockerfile"]);
+            attest.arg(context.file("Dockerfile")).arg("-o").arg(&statement).arg(&log);
+            let output = run(&mut attest);
+            assert!(output.status.success(), "{}", describe(&attest, &output));
+            let ran = jq(".predicate.blubr_build.steps[] | .processes[] | .seq", &statement);
+            let ran: Vec<&str> = ran.lines().collect();
+            let groups = format!("select(.seq as $s | [{}] | index($s)) | .cgroup", ran.join(","));
+            for group in jq(&groups, &log).lines() {
+                let mine = told.iter().any(|id| group.contains(id.as_str()));
+                assert!(
+                    mine,
+                    "{name} (cancelled: {cancelled}) claims what ran in {group}, not in {told:?}"
+                );
             }
         }
-        script.push_str(&word(command.get_program()));
-        for arg in command.get_args() {
-            script.push(' ');
-            script.push_str(&word(arg));
-        }
-        script.push_str(" & ");
     }
-    script.push_str("wait");
+}
+
+/// A command for a shell, with words before the program.
+fn script_of(command: &Command, before: &str) -> String {
+    let word = |text: &std::ffi::OsStr| format!("'{}'", text.to_str().unwrap().replace('\'', "'\\''"));
+    let mut script = String::new();
+    for (key, value) in command.get_envs() {
+        if let Some(value) = value {
+            script.push_str(&format!("{}={} ", key.to_str().unwrap(), word(value)));
+        }
+    }
+    script.push_str(before);
+    for part in std::iter::once(command.get_program()).chain(command.get_args()) {
+        script.push(' ');
+        script.push_str(&word(part));
+    }
+    script
+}
+
+/// A shell that runs all of them at once and waits for them.
+fn at_once(commands: &[Command]) -> Command {
+    let scripts: Vec<String> = commands.iter().map(|command| script_of(command, "")).collect();
     let mut shell = Command::new("sh");
-    shell.arg("-c").arg(script);
+    shell.arg("-c").arg(format!("{} & wait", scripts.join(" & ")));
     shell
 }
 

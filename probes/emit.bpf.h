@@ -46,12 +46,21 @@ struct call {
 	u8 flags;
 } __attribute__((aligned(8)));
 
-/* What one message of a socket call carried, in up to two pieces, and its other end if the call names it. */
+/* The beginning of a stream that says whether it may be HTTP: a method and the space behind it. */
+#define BEGIN_BYTES 24
+
+/* What one message of a socket call carried, in one piece or in those of a vector, and its other end if the call names it. */
 struct message {
 	u64 base;
+	/* Bytes that went through. */
 	u64 len;
-	u64 base2;
-	u64 len2;
+	/* Where the pieces are listed, or 0. */
+	u64 vector;
+	u64 count;
+	/* Bytes of it that are still to be taken. */
+	u64 left;
+	/* Its first ones, of a stream that begins. */
+	u8 begin[BEGIN_BYTES];
 	u64 address;
 	u32 address_len;
 	u32 sending;

@@ -426,6 +426,7 @@ __noinline int on_ring_socket(u32 slot, u64 request, u32 op)
 	struct scratch *s = scratch_at(slot);
 	struct io_kiocb *req = (struct io_kiocb *)request;
 	struct io_async_msghdr *async;
+	struct file *file;
 	struct sock *sk;
 	u32 kind, len = 0;
 	u64 address = 0;
@@ -458,10 +459,15 @@ __noinline int on_ring_socket(u32 slot, u64 request, u32 op)
 		if (len > SOCKADDR_MAX)
 			len = SOCKADDR_MAX;
 	}
+	file = request_file(req);
+	sk = socket_in(file);
+	if (sk && op == RING_BIND && BPF_CORE_READ(sk, __sk_common.skc_family) == AF_UNIX)
+		kind = WIRE_UNIX_BIND;
 	begin_request(s, req, kind, 0);
-	sk = socket_in(request_file(req));
 	if (sk)
 		fill_net((struct wire_net *)s->body, sk);
+	if (kind == WIRE_UNIX_BIND)
+		put_word(s, WIRE_F_VALUE, BPF_CORE_READ(file, f_inode, i_mode));
 	if (address) {
 		put_kernel_bytes(slot, WIRE_F_ADDRESS, address, len);
 		put_cwd(slot, WIRE_F_BASE, bpf_get_current_task_btf());

@@ -286,6 +286,15 @@ struct tcp_sock {
 	u64 bytes_sent;
 	u64 bytes_retrans;
 	u64 bytes_received;
+	u64 bytes_acked;
+	u32 write_seq;
+	u32 snd_una;
+	u32 copied_seq;
+	u32 rcv_nxt;
+} KERNEL_STRUCT;
+
+struct unix_sock {
+	struct path path;
 } KERNEL_STRUCT;
 
 struct socket {

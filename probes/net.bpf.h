@@ -20,6 +20,11 @@
 struct owner {
 	struct wire_head head;
 	u64 since_ns;
+	/* Sequence numbers of the streams' first bytes, once the connection stands. */
+	u32 sent_from;
+	u32 received_from;
+	u32 stands;
+	u32 pad;
 };
 
 struct {
@@ -105,6 +110,43 @@ __noinline int on_new_socket(u32 slot)
 	return 0;
 }
 
+/* Where a unix socket lies: the kernel's own answer, once it is bound. */
+static __always_inline void put_unix_path(u32 slot, struct sock *sk)
+{
+	struct unix_sock *named = (struct unix_sock *)sk;
+	struct scratch *s = scratch_at(slot);
+
+	if (!s || !bpf_core_field_exists(named->path))
+		return;
+	s->walk.vfsmount = (u64)BPF_CORE_READ(named, path.mnt);
+	s->walk.dentry = (u64)BPF_CORE_READ(named, path.dentry);
+	if (s->walk.dentry)
+		put_walk(slot, WIRE_F_PATH);
+}
+
+/* A unix socket is bound to a name: a file is made, with the permissions of the socket's own inode. */
+__noinline int on_unix_bind(u32 slot, u64 socket)
+{
+	struct scratch *s = scratch_at(slot);
+	struct file *file = file_of(bpf_get_current_task_btf(), s ? s->args[0] : 0);
+	u8 first = 0;
+
+	if (!s || !file || s->args[2] <= 2)
+		return 0;
+	/* An abstract name is no file. */
+	if (!bpf_probe_read_user(&first, sizeof(first), (void *)(s->args[1] + 2)) && !first)
+		return 0;
+	begin_call(s, WIRE_UNIX_BIND);
+	fill_net((struct wire_net *)s->body, (struct sock *)socket);
+	put_user_bytes(slot, WIRE_F_ADDRESS, s->args[1], s->args[2] > SOCKADDR_MAX ? SOCKADDR_MAX : s->args[2]);
+	put_word(s, WIRE_F_VALUE, BPF_CORE_READ(file, f_inode, i_mode));
+	put_cwd(slot, WIRE_F_BASE, bpf_get_current_task_btf());
+	if (s->ret >= 0)
+		put_unix_path(slot, (struct sock *)socket);
+	finish(s);
+	return 0;
+}
+
 /* connect, bind (fd, address, length) and listen (fd, backlog) */
 __noinline int on_socket(u32 slot, u32 kind)
 {
@@ -119,6 +161,8 @@ __noinline int on_socket(u32 slot, u32 kind)
 	if (!sk)
 		return 0;
 	family = BPF_CORE_READ(sk, __sk_common.skc_family);
+	if (family == AF_UNIX && kind == WIRE_NET_BIND)
+		return on_unix_bind(slot, (u64)sk);
 	if (family != AF_INET && family != AF_INET6 && !(family == AF_UNIX && kind == WIRE_CONNECT))
 		return 0;
 	begin_call(s, kind);
@@ -134,6 +178,32 @@ __noinline int on_socket(u32 slot, u32 kind)
 	return 0;
 }
 
+/* The sequence number of the first byte that was sent: what is acknowledged has been counted since, with the SYN of who
+ * connected (tcp_snd_una_update).
+ */
+static __always_inline u32 sent_from(struct sock *sk, bool accepted)
+{
+	u32 acked = BPF_CORE_READ((struct tcp_sock *)sk, bytes_acked);
+
+	return BPF_CORE_READ((struct tcp_sock *)sk, snd_una) - acked + (accepted ? 0 : 1);
+}
+
+/* Of the first that was received: a SYN is not counted (tcp_rcv_nxt_update). */
+static __always_inline u32 received_from(struct sock *sk)
+{
+	u32 received = BPF_CORE_READ((struct tcp_sock *)sk, bytes_received);
+
+	return BPF_CORE_READ((struct tcp_sock *)sk, rcv_nxt) - received;
+}
+
+/* Where the streams begin, at a moment when no packet can come between the counters. */
+static __always_inline void note_streams(struct owner *owner, struct sock *sk, bool accepted)
+{
+	owner->sent_from = sent_from(sk, accepted);
+	owner->received_from = received_from(sk);
+	owner->stands = 1;
+}
+
 __noinline int on_accept(u32 slot)
 {
 	struct scratch *s = scratch_at(slot);
@@ -142,9 +212,10 @@ __noinline int on_accept(u32 slot)
 	u64 ino = 0, key;
 	u16 family;
 
-	if (!s || s->ret < 0)
+	if (!s)
 		return 0;
-	sk = socket_of(s->ret, &ino);
+	/* Of one that failed there is the socket that was to accept. */
+	sk = socket_of(s->ret < 0 ? s->args[0] : s->ret, &ino);
 	if (!sk)
 		return 0;
 	family = BPF_CORE_READ(sk, __sk_common.skc_family);
@@ -153,9 +224,15 @@ __noinline int on_accept(u32 slot)
 	begin_call(s, WIRE_NET_ACCEPT);
 	fill_net((struct wire_net *)s->body, sk);
 	((struct wire_net *)s->body)->fd = s->ret;
+	if (s->ret < 0) {
+		finish(s);
+		return 0;
+	}
 	key = (u64)sk;
 	owner.head = s->head;
 	owner.since_ns = s->head.time_ns;
+	/* Nothing was sent before; what comes in meanwhile may make the other number wrong by a segment. */
+	note_streams(&owner, sk, true);
 	bpf_map_update_elem(&OWNERS, &key, &owner, BPF_ANY);
 	finish(s);
 	return 0;
@@ -180,11 +257,15 @@ static __always_inline void tcp_state(struct sock *sk, int newstate)
 		bpf_map_update_elem(&OWNERS, &key, &fresh, BPF_ANY);
 		return;
 	}
-	if (newstate != TCP_CLOSE)
+	if (newstate != TCP_CLOSE && newstate != TCP_ESTABLISHED)
 		return;
 	owner = bpf_map_lookup_elem(&OWNERS, &key);
 	if (!owner)
 		return;
+	if (newstate == TCP_ESTABLISHED) {
+		note_streams(owner, sk, false);
+		return;
+	}
 	__builtin_memset(&record, 0, sizeof(record));
 	record.head = owner->head;
 	record.head.kind = WIRE_NET_CLOSE;

@@ -1,15 +1,19 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only */
-/* What went over a socket: the first datagram to each destination, and what DNS said. */
+/* What went over a socket: the first datagram to each destination, what DNS said, and how TLS and HTTP began. */
 #ifndef BLUBR_PAYLOAD_BPF_H
 #define BLUBR_PAYLOAD_BPF_H
 
 #include "net.bpf.h"
 
-/* Messages of one sendmmsg or recvmmsg: UIO_MAXIOV, more the kernel does not take (net/socket.c). */
+/* Messages of one sendmmsg or recvmmsg, and pieces of one message: UIO_MAXIOV, more the kernel does not take
+ * (net/socket.c, lib/iov_iter.c).
+ */
 #define MESSAGES_MAX 1024
+#define PIECES_MAX 1024
 /* include/linux/socket.h */
 #define SOL_SOCKET 1
 #define SCM_RIGHTS 1
+#define MSG_PEEK 2u
 #define MSG_FASTOPEN 0x20000000u
 /* Control messages of one call and their descriptors that are looked at: SCM_MAX_FD (253, include/net/scm.h) come
  * with one message, and few other things beside them.
@@ -17,6 +21,29 @@
 #define CONTROL_STEPS_MAX 512
 /* A DNS header, RFC 1035 section 4.1.1. */
 #define DNS_HEADER_BYTES 12
+
+/* Streams that have begun as TLS or HTTP do and of which more is wanted; the least recently used is forgotten. */
+#define STREAMS_MAX 4096
+/* A record's head, RFC 8446 section 5.1, a message's within, section 4, and what they say. */
+#define TLS_RECORD_BYTES 5
+#define TLS_MESSAGE_BYTES 4
+#define TLS_HANDSHAKE 22
+#define TLS_CLIENT_HELLO 1
+
+struct stream {
+	u64 socket_ino;
+	/* WIRE_TLS_PAYLOAD, WIRE_HTTP_PAYLOAD */
+	u32 kind;
+	/* Bytes of it that are wanted. */
+	u32 end;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, STREAMS_MAX);
+	__type(key, u64);
+	__type(value, struct stream);
+} STREAMS SEC(".maps");
 
 /* struct iovec and user_msghdr, include/linux/socket.h, as a 64-bit program lays them out. */
 struct user_iovec {
@@ -124,6 +151,275 @@ static __always_inline u32 kind_of_send(struct message *m, struct sock *sk, u16 
 	return proto == IPPROTO_TCP || proto == IPPROTO_MPTCP ? WIRE_NONE : WIRE_NET_SEND;
 }
 
+/* iov[index] of the caller's */
+static __always_inline void read_iovec(struct scratch *s, u64 vector, u32 index, struct user_iovec *into)
+{
+	u32 narrow[2] = {};
+
+	if (s->layout != LAYOUT_32) {
+		bpf_probe_read_user(into, sizeof(*into), (void *)(vector + index * sizeof(*into)));
+		return;
+	}
+	bpf_probe_read_user(narrow, sizeof(narrow), (void *)(vector + index * sizeof(narrow)));
+	into->base = narrow[0];
+	into->len = narrow[1];
+}
+
+struct pieces_context {
+	struct scratch *s;
+	u32 flags;
+	u32 pad;
+};
+
+/* One piece behind those before it. What changes from piece to piece lies in the map, where the verifier does not follow it. */
+static long piece_step(u32 index, struct pieces_context *context)
+{
+	struct scratch *s = context->s;
+	struct user_iovec iov = {};
+	u32 at = s->used;
+	u64 len, left = s->message.left;
+
+	if (index >= s->message.count || !left)
+		return 1;
+	read_iovec(s, s->message.vector, index, &iov);
+	len = iov.len < left ? iov.len : left;
+	if (!len)
+		return 0;
+	asm volatile("" : "+r"(at));
+	if (at > TAIL_MAX - WIRE_STREAM_MAX)
+		return 1;
+	CLAMP(len, WIRE_STREAM_MAX);
+	if (bpf_probe_read_user(&s->tail[at], len, (void *)iov.base)) {
+		context->flags |= WIRE_FAULT;
+		return 1;
+	}
+	s->used = at + len;
+	s->message.left = left - len;
+	return 0;
+}
+
+/* What went through, up to `max` bytes of it (WIRE_STREAM_MAX at most), in one field. */
+__noinline int put_payload(u32 slot, u32 max)
+{
+	struct scratch *s = scratch_at(slot);
+	struct pieces_context context = {};
+	u64 len;
+	u32 at;
+
+	if (!s)
+		return 0;
+	at = s->used;
+	asm volatile("" : "+r"(at));
+	if (at > TAIL_MAX - 2 * WIRE_STREAM_MAX - 16)
+		return 0;
+	len = s->message.len;
+	if (len > max) {
+		context.flags |= WIRE_CUT;
+		len = max;
+	}
+	CLAMP(len, WIRE_STREAM_MAX);
+	if (s->message.vector) {
+		context.s = s;
+		s->message.left = len;
+		s->used = at + sizeof(struct wire_field);
+		bpf_loop(PIECES_MAX, piece_step, &context, 0);
+		len -= s->message.left;
+		s->used = at;
+	} else if (bpf_probe_read_user(&s->tail[at + 8], len, (void *)s->message.base)) {
+		context.flags |= WIRE_FAULT;
+		len = 0;
+	}
+	seal_field(s, at, WIRE_F_PAYLOAD, context.flags, len);
+	return 0;
+}
+
+/* Of which stream the payload is: `offset` bytes went the same way before. */
+static __always_inline void put_stream(struct scratch *s, struct sock *sk, u32 offset)
+{
+	struct wire_stream *stream;
+	u32 at = s->used;
+
+	asm volatile("" : "+r"(at));
+	if (at > TAIL_MAX - 24)
+		return;
+	stream = (struct wire_stream *)&s->tail[at + 8];
+	stream->socket = (u64)sk;
+	stream->offset = offset;
+	stream->len = s->message.len;
+	seal_field(s, at, WIRE_F_STREAM, 0, sizeof(*stream));
+}
+
+/* How many bytes had gone the same way before those of this call. Where another thread uses the socket at the same time
+ * it may be a number at which nothing begins or goes on: then nothing is told.
+ */
+static __always_inline u32 offset_of(struct scratch *s, struct sock *sk, u32 sending)
+{
+	u64 key = (u64)sk;
+	struct owner *owner = bpf_map_lookup_elem(&OWNERS, &key);
+	bool stands = owner && owner->stands;
+	u32 at;
+
+	if (sending) {
+		at = BPF_CORE_READ((struct tcp_sock *)sk, write_seq);
+		at -= stands ? owner->sent_from : sent_from(sk, false);
+	} else {
+		at = BPF_CORE_READ((struct tcp_sock *)sk, copied_seq);
+		at -= stands ? owner->received_from : received_from(sk);
+	}
+	return at - (u32)s->message.len;
+}
+
+/* 1 where `c` lies less than `count` above `first`. Without a branch: at 24 bytes in a row they would double the ways
+ * through the program each time, and the verifier goes them all.
+ */
+static __always_inline u32 is_among(u32 c, u32 first, u32 count)
+{
+	u32 above = c - first, under;
+
+	asm volatile("" : "+r"(above));
+	under = above - count;
+	asm volatile("" : "+r"(under));
+	return (under & ~above) >> 31;
+}
+
+/* The lowest ones of `bits`, up to the first 0. */
+static __always_inline u32 run_of(u32 bits)
+{
+	return bits & ~(bits + 1);
+}
+
+/* Whether a stream that begins so may be HTTP: a method of capital letters, behind empty lines (RFC 9112 section 2.2). */
+static __always_inline bool is_request(const u8 *begin, u32 len)
+{
+	u32 i, blanks = 0, letters = 0, spaces = 0, run, next;
+
+#pragma clang loop unroll(disable)
+	for (i = 0; i < BEGIN_BYTES; i++) {
+		u32 c = begin[i];
+
+		blanks |= (is_among(c, '\r', 1) | is_among(c, '\n', 1)) << i;
+		letters |= (is_among(c, 'A', 26) | is_among(c, '-', 1)) << i;
+		spaces |= is_among(c, ' ', 1) << i;
+	}
+	blanks = run_of(blanks);
+	run = run_of(blanks | letters);
+	next = run + 1;
+	if (next >> len)
+		return len < BEGIN_BYTES;
+	return (spaces & next) && run != blanks;
+}
+
+/* What a stream's beginning makes of it, and how much of it is wanted; kind 0 for neither. */
+static __always_inline void look_at_beginning(struct stream *stream, const u8 *begin, u32 len)
+{
+	u32 record, message;
+
+	stream->end = WIRE_STREAM_MAX;
+	if (begin[0] != TLS_HANDSHAKE) {
+		stream->kind = is_request(begin, len) ? WIRE_HTTP_PAYLOAD : WIRE_NONE;
+		return;
+	}
+	if ((len > 1 && begin[1] != 3) || (len > TLS_RECORD_BYTES && begin[TLS_RECORD_BYTES] != TLS_CLIENT_HELLO))
+		return;
+	stream->kind = WIRE_TLS_PAYLOAD;
+	if (len < TLS_RECORD_BYTES + TLS_MESSAGE_BYTES)
+		return;
+	record = (u32)begin[3] << 8 | begin[4];
+	message = (u32)begin[6] << 16 | (u32)begin[7] << 8 | begin[8];
+	/* Nothing follows it in the first flight that is asked for. */
+	if (TLS_MESSAGE_BYTES + message <= record && TLS_RECORD_BYTES + record < WIRE_STREAM_MAX)
+		stream->end = TLS_RECORD_BYTES + TLS_MESSAGE_BYTES + message;
+}
+
+/* The first bytes of what was sent: of a vector out of its first piece that has any, of two. */
+static __always_inline u32 read_beginning(struct scratch *s)
+{
+	struct user_iovec iov = { .base = s->message.base, .len = s->message.len };
+	u64 len;
+
+	if (s->message.vector) {
+		iov.len = 0;
+		if (s->message.count >= 1)
+			read_iovec(s, s->message.vector, 0, &iov);
+		if (!iov.len && s->message.count >= 2)
+			read_iovec(s, s->message.vector, 1, &iov);
+	}
+	len = iov.len < s->message.len ? iov.len : s->message.len;
+	CLAMP(len, BEGIN_BYTES);
+	if (!len || bpf_probe_read_user(s->message.begin, len, (void *)iov.base))
+		return 0;
+	return len;
+}
+
+/* Something was sent over TCP: told while the stream is at its beginning and begins as TLS or HTTP does. */
+__noinline int on_stream_sent(u32 slot, u64 socket, u64 ino)
+{
+	struct scratch *s = scratch_at(slot);
+	struct sock *sk = (struct sock *)socket;
+	struct stream stream = {}, *known;
+	u32 offset, len;
+
+	if (!s)
+		return 0;
+	/* Most that is sent is far behind the beginning. */
+	if (BPF_CORE_READ((struct tcp_sock *)sk, bytes_acked) > WIRE_STREAM_MAX)
+		return 0;
+	offset = offset_of(s, sk, 1);
+	if (offset >= WIRE_STREAM_MAX)
+		return 0;
+	if (offset) {
+		known = bpf_map_lookup_elem(&STREAMS, &socket);
+		if (!known || known->socket_ino != ino)
+			return 0;
+		stream = *known;
+	} else {
+		len = read_beginning(s);
+		if (!len)
+			return 0;
+		look_at_beginning(&stream, s->message.begin, len);
+		if (!stream.kind)
+			return 0;
+		stream.socket_ino = ino;
+		if (s->message.len < stream.end)
+			bpf_map_update_elem(&STREAMS, &socket, &stream, BPF_ANY);
+	}
+	if (offset >= stream.end)
+		return 0;
+	begin_call(s, stream.kind);
+	fill_net((struct wire_net *)s->body, sk);
+	((struct wire_net *)s->body)->fd = s->args[0];
+	((struct wire_net *)s->body)->sending = 1;
+	put_stream(s, sk, offset);
+	put_payload(slot, stream.end - offset);
+	finish(s);
+	return 0;
+}
+
+/* What goes to or comes from port 53. */
+static __always_inline void on_dns(u32 slot, struct scratch *s, struct sock *sk, bool named)
+{
+	struct message *m = &s->message;
+	struct wire_net *net;
+	u16 proto = BPF_CORE_READ(sk, sk_protocol);
+
+	/* A datagram that holds no header; a stream may come in small pieces, and what was only looked at comes again. */
+	if (proto != IPPROTO_TCP && m->len < DNS_HEADER_BYTES)
+		return;
+	if (proto == IPPROTO_TCP && !m->sending && (m->flags & MSG_PEEK))
+		return;
+	begin_call(s, WIRE_DNS_PAYLOAD);
+	net = (struct wire_net *)s->body;
+	fill_net(net, sk);
+	net->fd = s->args[0];
+	net->sending = m->sending;
+	if (named)
+		put_address(slot, m);
+	if (proto == IPPROTO_TCP)
+		put_stream(s, sk, offset_of(s, sk, m->sending));
+	put_payload(slot, proto == IPPROTO_TCP ? WIRE_STREAM_MAX : WIRE_PAYLOAD_MAX);
+	finish(s);
+}
+
 /* The message that s->message describes. */
 __noinline int on_one_message(u32 slot)
 {
@@ -162,22 +458,13 @@ __noinline int on_one_message(u32 slot)
 		put_address(slot, m);
 		finish(s);
 	}
-	if (s->ret < 0 || m->len + m->len2 < DNS_HEADER_BYTES || socktype == SOCK_RAW)
+	if (s->ret <= 0 || !m->len || socktype == SOCK_RAW)
 		return 0;
-	if (port != DNS_PORT && host_order(BPF_CORE_READ(sk, __sk_common.skc_dport)) != DNS_PORT &&
-	    BPF_CORE_READ(sk, __sk_common.skc_num) != DNS_PORT)
-		return 0;
-	begin_call(s, WIRE_DNS_PAYLOAD);
-	net = (struct wire_net *)s->body;
-	fill_net(net, sk);
-	net->fd = s->args[0];
-	net->sending = m->sending;
-	if (named)
-		put_address(slot, m);
-	put_user_bytes(slot, WIRE_F_PAYLOAD, m->base, m->len);
-	if (m->len2)
-		put_user_bytes(slot, WIRE_F_PAYLOAD, m->base2, m->len2);
-	finish(s);
+	if (port == DNS_PORT || host_order(BPF_CORE_READ(sk, __sk_common.skc_dport)) == DNS_PORT ||
+	    BPF_CORE_READ(sk, __sk_common.skc_num) == DNS_PORT)
+		on_dns(slot, s, sk, named);
+	else if (m->sending && socktype == SOCK_STREAM && BPF_CORE_READ(sk, sk_protocol) == IPPROTO_TCP)
+		on_stream_sent(slot, (u64)sk, ino);
 	return 0;
 }
 
@@ -204,43 +491,22 @@ __noinline int on_transfer(u32 slot, u32 sending, u32 has_address)
 		m->address_len = len;
 	}
 	m->base = s->args[1];
-	m->len = s->ret > 0 ? s->ret : 0;
-	m->base2 = 0;
-	m->len2 = 0;
+	/* With MSG_TRUNC a datagram's length is returned, also where the buffer is shorter. */
+	m->len = s->ret <= 0 ? 0 : (u64)s->ret < s->args[2] ? (u64)s->ret : s->args[2];
+	m->vector = 0;
+	m->count = 0;
 	return on_one_message(slot);
 }
 
-/* iov[index] of the caller's */
-static __always_inline void read_iovec(struct scratch *s, u64 vector, u32 index, struct user_iovec *into)
-{
-	u32 narrow[2] = {};
-
-	if (s->layout != LAYOUT_32) {
-		bpf_probe_read_user(into, sizeof(*into), (void *)(vector + index * sizeof(*into)));
-		return;
-	}
-	bpf_probe_read_user(narrow, sizeof(narrow), (void *)(vector + index * sizeof(narrow)));
-	into->base = narrow[0];
-	into->len = narrow[1];
-}
-
-/* The first two pieces of what went through, `total` bytes in all. */
-static __always_inline void split(struct scratch *s, u64 vector, u64 count, u64 total)
+/* What went through in pieces, `total` bytes in all. */
+static __always_inline void in_pieces(struct scratch *s, u64 vector, u64 count, u64 total)
 {
 	struct message *m = &s->message;
-	struct user_iovec iov[2] = {};
-	u64 first;
 
-	if (count >= 1)
-		read_iovec(s, vector, 0, &iov[0]);
-	if (count >= 2)
-		read_iovec(s, vector, 1, &iov[1]);
-	first = total < iov[0].len ? total : iov[0].len;
-	total -= first;
-	m->base = iov[0].base;
-	m->len = first;
-	m->base2 = iov[1].base;
-	m->len2 = total < iov[1].len ? total : iov[1].len;
+	m->base = 0;
+	m->len = total;
+	m->vector = vector;
+	m->count = count;
 }
 
 /* readv, writev (fd, vector, count) */
@@ -257,7 +523,7 @@ __noinline int on_vector(u32 slot, u32 sending)
 	m->address_len = 0;
 	m->kernel_address = 0;
 	m->flags = 0;
-	split(s, s->args[1], s->args[2], s->ret > 0 ? s->ret : 0);
+	in_pieces(s, s->args[1], s->args[2], s->ret > 0 ? s->ret : 0);
 	return on_one_message(slot);
 }
 
@@ -377,7 +643,7 @@ static __always_inline void one_of(u32 slot, struct scratch *s, struct user_mess
 {
 	struct message *m = &s->message;
 
-	split(s, user->iov, user->iovlen, total);
+	in_pieces(s, user->iov, user->iovlen, total);
 	m->address = user->name;
 	m->address_len = user->namelen;
 	m->kernel_address = 0;

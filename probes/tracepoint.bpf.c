@@ -310,7 +310,7 @@ int BPF_PROG(blubr_sys_exit, struct pt_regs *regs, long ret)
 		on_transfer(slot, 1, call.path);
 		break;
 	case FORM_RECV:
-		if (ret >= DNS_HEADER_BYTES)
+		if (ret > 0)
 			on_transfer(slot, 0, call.path);
 		break;
 	case FORM_SENDMSG:
@@ -324,7 +324,7 @@ int BPF_PROG(blubr_sys_exit, struct pt_regs *regs, long ret)
 		on_vector(slot, 1);
 		break;
 	case FORM_RECVV:
-		if (ret >= DNS_HEADER_BYTES)
+		if (ret > 0)
 			on_vector(slot, 0);
 		break;
 	case FORM_GETFD:

@@ -28,6 +28,10 @@ typedef signed long long __s64;
 #define WIRE_ARGV_MAX 131072
 /* Most bytes of a datagram that are kept for a parser: a DNS message over UDP with EDNS0 is rarely longer. */
 #define WIRE_PAYLOAD_MAX 4096
+/* Bytes of a TCP stream's beginning that are looked at, and most bytes of one call that are kept: a ClientHello with
+ * post-quantum keys takes some 2,000, and servers refuse headers of more than 8 or 16 KiB.
+ */
+#define WIRE_STREAM_MAX 16384
 
 /* One value for each record that the ring carries. The last is the size of the loss table. */
 enum wire_kind {
@@ -93,7 +97,12 @@ enum wire_kind {
 	WIRE_RING_DONE = 49,
 	/* socket(2) of a family whose traffic is not recorded. */
 	WIRE_WATCH_SOCKET = 50,
-	WIRE_KIND_COUNT = 51,
+	/* What went out at the beginning of a TCP stream that begins as TLS does, and as a request of HTTP does. */
+	WIRE_TLS_PAYLOAD = 51,
+	WIRE_HTTP_PAYLOAD = 52,
+	/* bind(2) of a unix socket to a name in the file system, with a struct wire_net. */
+	WIRE_UNIX_BIND = 53,
+	WIRE_KIND_COUNT = 54,
 };
 
 /* head.flags */
@@ -167,7 +176,9 @@ enum wire_field_id {
 	WIRE_F_TIMES = 17,
 	/* Of a WIRE_RING_DONE: the request that it ends, 8 bytes. */
 	WIRE_F_REQUEST = 18,
-	WIRE_F_COUNT = 19,
+	/* A struct wire_stream. */
+	WIRE_F_STREAM = 19,
+	WIRE_F_COUNT = 20,
 };
 
 /* field.flags */
@@ -261,6 +272,16 @@ struct wire_net {
 	__u32 fd;
 };
 
+/* Of which stream a payload is, and where in it. */
+struct wire_stream {
+	/* The kernel's address of the socket. */
+	__u64 socket;
+	/* Bytes that had gone the same way before. */
+	__u32 offset;
+	/* Bytes that went through, also where fewer are carried. */
+	__u32 len;
+};
+
 /* Both ends and what went through until it closed; has no scratch body. */
 struct wire_net_close {
 	struct wire_net net;
@@ -310,6 +331,7 @@ _Static_assert(sizeof(struct wire_net) == WIRE_BODY, "wire_net");
 _Static_assert(sizeof(struct wire_signal) == WIRE_BODY, "wire_signal");
 _Static_assert(sizeof(struct wire_ring) == WIRE_BODY, "wire_ring");
 _Static_assert(sizeof(struct wire_cgroup) == WIRE_BODY, "wire_cgroup");
+_Static_assert(sizeof(struct wire_stream) == 16, "wire_stream");
 _Static_assert(sizeof(struct wire_net_close) == WIRE_BODY + 24, "wire_net_close");
 _Static_assert(sizeof(struct wire_loss) == 16, "wire_loss");
 

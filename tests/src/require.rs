@@ -27,6 +27,8 @@ pub enum Prerequisite {
     Strace,
     /// git.
     Git,
+    /// openssl and curl, which ask for names.
+    Clients,
     /// stress-ng.
     StressNg,
     /// QEMU's PC, a static busybox, and what makes a disk: for virtual machines.
@@ -55,6 +57,7 @@ impl Prerequisite {
             Self::I386 => "i386",
             Self::Strace => "strace",
             Self::Git => "git",
+            Self::Clients => "clients",
             Self::StressNg => "stressng",
             Self::Qemu => "qemu",
             Self::Kernels => "kernels",
@@ -90,6 +93,7 @@ impl Prerequisite {
             },
             Self::Strace => lacks(&["strace"]),
             Self::Git => lacks(&["git"]),
+            Self::Clients => lacks(&["openssl", "curl"]),
             Self::StressNg => lacks(&["stress-ng"]),
             Self::Qemu => crate::vm::missing(),
             Self::Kernels => crate::vm::kernels_missing(),

@@ -12,6 +12,8 @@ mod io_uring;
 mod log;
 #[path = "events/mount.rs"]
 mod mount;
+#[path = "events/names.rs"]
+mod names;
 #[path = "events/net.rs"]
 mod net;
 #[path = "events/passing.rs"]

@@ -19,6 +19,7 @@ const PROGRAMS: &[&str] = &[
     "chmod",
     "chown",
     "cp",
+    "curl",
     "cut",
     "date",
     "dash",
@@ -39,6 +40,7 @@ const PROGRAMS: &[&str] = &[
     "mount",
     "mv",
     "nsenter",
+    "openssl",
     "perl",
     "pivot_root",
     "readlink",
@@ -66,7 +68,7 @@ const PROGRAMS: &[&str] = &[
 
 const SCRIPT: &str =
     "export BLUBR_BIN=/blubr/bin BLUBR_TOOLS=/blubr/tools BLUBR_PROGRAMS=/blubr/programs
-export BLUBR_REQUIRE=root,compiler,i386,strace RUST_TEST_THREADS=1
+export BLUBR_REQUIRE=root,compiler,i386,strace,clients RUST_TEST_THREADS=1
 uname -a
 /blubr/bin/blubr-record --check
 before=$(date +%s%N)

@@ -2,7 +2,8 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpListener, TcpStream, UdpSocket};
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::linux::net::SocketAddrExt as _;
+use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
 use std::time::Duration;
 
 use blubr_tests::require;
@@ -161,13 +162,50 @@ fn a_name_that_is_asked_for_and_its_answer_are_told() {
 }
 
 #[test]
+fn an_accept_that_failed_is_told_by_the_socket_that_was_to_accept() {
+    require!(Root);
+    let monitor = Monitor::start();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    listener.set_nonblocking(true).unwrap();
+    assert!(listener.accept().is_err());
+    let r = monitor.stop();
+    let accept = mine(&r, "net.accept", "sport", &json!(port));
+    assert_eq!((accept.len(), &accept[0]["ret"]), (1, &json!(-11)));
+    assert_eq!(
+        (&accept[0]["saddr"], &accept[0]["family"], accept[0].get("daddr")),
+        (&json!("127.0.0.1"), &json!("inet"), None)
+    );
+}
+
+#[test]
 fn a_unix_socket_is_told_by_its_path() {
     require!(Root);
     let monitor = Monitor::start();
     let path = monitor.path().join("socket");
     let _listener = UnixListener::bind(&path).unwrap();
     drop(UnixStream::connect(&path).unwrap());
+    let linked = monitor.path().join("linked");
+    std::os::unix::fs::symlink(monitor.path(), &linked).unwrap();
+    let _other = UnixListener::bind(linked.join("other")).unwrap();
+    assert!(UnixListener::bind(&path).is_err());
+    let nobody = SocketAddr::from_abstract_name(b"blubr-events").unwrap();
+    let _hidden = UnixListener::bind_addr(&nobody).unwrap();
     let r = monitor.stop();
+    // The file that bind makes, by the kernel's own name for it.
+    let made = mine(&r, "file.mknod", "kind", &json!("socket"));
+    let made: Vec<_> =
+        made.iter().map(|e| (&e["path"], &e["mode"], &e["path_from"], &e["ret"])).collect();
+    let (first, other) = (json!(r.path("socket")), json!(r.path("other")));
+    let (mode, user, done, in_use) = (json!("0777"), json!("user"), json!(0), json!(-98));
+    assert_eq!(
+        made,
+        [
+            (&first, &mode, &Value::Null, &done),
+            (&other, &mode, &Value::Null, &done),
+            (&first, &mode, &user, &in_use),
+        ]
+    );
     let connect = mine(&r, "unix.connect", "path", &json!(path.display().to_string()));
     assert_eq!((connect.len(), &connect[0]["ret"]), (1, &json!(0)));
 }

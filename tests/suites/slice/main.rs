@@ -6,6 +6,7 @@
 mod attestation;
 mod broken;
 mod hostile;
+mod names;
 mod record;
 mod secrets;
 mod select;

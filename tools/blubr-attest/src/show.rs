@@ -7,7 +7,7 @@ use std::path::Path;
 use blubr_attestation::build::{BlubrBuild, Cited, File, Outcome, Recording, Status, Step, Taken};
 use blubr_attestation::detail::{Detail as Moved, Entry, Filler, List, Table};
 use blubr_attestation::path;
-use blubr_attestation::trace::{Access, Counts, Network, Place, Touched};
+use blubr_attestation::trace::{Access, Counts, HostnameFrom, Network, Place, Touched};
 use blubr_attestation::{Lists, Statement};
 use blubr_cli::{Common, Exit, Failure, Output, printable};
 use blubr_envelope::{Kind, Opened};
@@ -488,8 +488,20 @@ fn verb(access: &[Access]) -> &'static str {
     }
 }
 
+/// The other side's name, and whose word it is.
+fn other_side(one: &Network) -> String {
+    let Some(name) = &one.hostname else { return String::new() };
+    let from = match one.hostname_from {
+        Some(HostnameFrom::Sni) => " (its word in TLS)",
+        Some(HostnameFrom::Http) => " (its word in HTTP)",
+        Some(HostnameFrom::Dns) | None => "",
+    };
+    let lookup = one.lookup.as_ref().map_or(String::new(), |lookup| format!(" (looked up as {lookup})"));
+    format!(" {name}{from}{lookup}")
+}
+
 fn connection(one: &Network) -> String {
-    let name = one.hostname.as_deref().map_or(String::new(), |name| format!(" {name}"));
+    let name = other_side(one);
     let program = one.invoking_process.exe.as_deref().unwrap_or(&one.invoking_process.comm);
     let place = if one.loopback { ", this host itself" } else { "" };
     let bytes = match (one.bytes_sent, one.bytes_received) {

@@ -66,10 +66,16 @@ const NEVER: [(&str, &str); 15] = [
     ("net.close", "of anything but TCP"),
     (
         "net.dns",
-        "over TLS or HTTPS, over TCP in more than one read, in more than two pieces of memory, and through io_uring",
+        "over TLS or HTTPS, through io_uring, and over TCP connections from before the recording unless a message comes whole",
     ),
-    ("net.tls", "not in this version"),
-    ("net.http", "not in this version"),
+    (
+        "net.tls",
+        "what was not sent by write or send (io_uring, sendfile, splice), behind other words than CONNECT (STARTTLS, SOCKS), over QUIC or MPTCP; of an encrypted ClientHello the name within",
+    ),
+    (
+        "net.http",
+        "what was not sent by write or send (io_uring, sendfile, splice), later requests on a connection behind 16 KiB or one without a known end, HTTP/2 and later",
+    ),
     ("file.close by io_uring", "of a ring's own (direct) descriptors: their opens are recorded"),
     (
         "fd-passing by io_uring",

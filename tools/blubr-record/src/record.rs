@@ -11,8 +11,6 @@ pub struct Record<'r> {
     pub kind: wire_kind,
     body: &'r [u8],
     fields: [Option<Field<'r>>; FIELDS],
-    /// The second piece of a payload that lay in two.
-    pub more_payload: Option<Field<'r>>,
 }
 
 const FIELDS: usize = wire_field_id::WIRE_F_COUNT as usize;
@@ -50,7 +48,7 @@ impl<'r> Record<'r> {
         let kind = kind.map_err(|_| Malformed("kind"))?;
         let fixed = head.fixed as usize;
         let body = bytes.get(size_of::<wire_head>()..fixed).ok_or(Malformed("body"))?;
-        let mut record = Record { head, kind, body, fields: [None; FIELDS], more_payload: None };
+        let mut record = Record { head, kind, body, fields: [None; FIELDS] };
         let mut rest = bytes.get(fixed..).ok_or(Malformed("fields"))?;
         while !rest.is_empty() {
             let (field, after) =
@@ -60,11 +58,7 @@ impl<'r> Record<'r> {
             let padded = len.checked_next_multiple_of(8).ok_or(Malformed("field's length"))?;
             rest = after.get(padded..).unwrap_or_default();
             let slot = record.fields.get_mut(usize::from(field.id)).ok_or(Malformed("field's id"))?;
-            let field = Field { flags: u32::from(field.flags), bytes };
-            match slot {
-                None => *slot = Some(field),
-                Some(_) => record.more_payload = Some(field),
-            }
+            *slot = Some(Field { flags: u32::from(field.flags), bytes });
         }
         Ok(record)
     }
@@ -96,7 +90,6 @@ impl<'r> Record<'r> {
             kind: self.kind,
             body: body.map_or(self.body, |other| other.body),
             fields: self.fields,
-            more_payload: self.more_payload,
         }
     }
 

@@ -1,17 +1,18 @@
 //! What one step did, as it is gathered event by event.
 
 use std::collections::{BTreeMap, HashMap};
-use std::net::IpAddr;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use blubr_attestation::path;
 use blubr_attestation::trace::{
-    Access, Counts, Direction, HostnameFrom, InvokingProcess, Network, Part, Place, Process, Touched,
+    Access, Counts, InvokingProcess, Network, Part, Place, Process, Touched,
 };
 use blubr_build::ProcessKey;
-use blubr_log::event::{Addr, ProcessExec, ProcessExit, Proto};
+use blubr_log::event::{Addr, ProcessExec, ProcessExit};
 use blubr_log::{Event, Head};
+
+use super::connections::{Bytes, Claim, Connections, Reached};
 
 /// Paths, programs and connections that are kept over all steps; what is beyond is counted. A statement may have 400,000
 /// objects, and each of these makes up to three.
@@ -23,30 +24,46 @@ pub const DETAIL_KEPT_MAX: usize = 1_000_000;
 /// Bytes of paths and arguments that are kept for such a file.
 pub const DETAIL_KEPT_BYTES_MAX: usize = 128 * 1024 * 1024;
 
+/// Connections of all steps that are there at the same time and may still be named.
+pub const LIVE_MAX: usize = 50_000;
+
 /// What may still be kept.
 pub struct Budget {
     entries: usize,
     bytes: usize,
+    live: usize,
 }
 
 impl Budget {
     /// What a statement has room for; or, where its lists go into a file of their own, that.
     pub fn new(has_detail: bool) -> Self {
         if has_detail {
-            Self { entries: DETAIL_KEPT_MAX, bytes: DETAIL_KEPT_BYTES_MAX }
+            Self { entries: DETAIL_KEPT_MAX, bytes: DETAIL_KEPT_BYTES_MAX, live: LIVE_MAX }
         } else {
-            Self { entries: KEPT_MAX, bytes: KEPT_BYTES_MAX }
+            Self { entries: KEPT_MAX, bytes: KEPT_BYTES_MAX, live: LIVE_MAX }
         }
     }
 
     /// Takes room for an entry; `false` when there is none.
-    fn take(&mut self, bytes: usize) -> bool {
+    pub fn take(&mut self, bytes: usize) -> bool {
         if self.entries == 0 || self.bytes < bytes {
             return false;
         }
         self.entries -= 1;
         self.bytes -= bytes;
         true
+    }
+
+    /// Takes room for a connection that is waited for; `false` when there is none.
+    pub fn take_live(&mut self) -> bool {
+        let there = self.live > 0;
+        self.live = self.live.saturating_sub(1);
+        there
+    }
+
+    /// Gives it back.
+    pub fn give_live(&mut self) {
+        self.live += 1;
     }
 }
 
@@ -145,9 +162,8 @@ pub struct Doing {
     /// Programs, in the log's order.
     pub processes: Vec<Process>,
     running: HashMap<ProcessKey, usize>,
-    /// Connections, in the log's order of the first of each kind.
-    pub network: Vec<Network>,
-    connections: HashMap<Connection, usize>,
+    /// Connections and look-ups.
+    pub connections: Connections,
     /// Paths.
     pub paths: BTreeMap<(Place, Vec<u8>), Trail>,
     /// Renames within containers, in the log's order.
@@ -158,17 +174,6 @@ pub struct Doing {
     pub counts: Counts,
     /// Something was left out.
     pub shared: bool,
-}
-
-#[derive(Clone, PartialEq, Eq, Hash)]
-struct Connection {
-    process: ProcessKey,
-    proto: u16,
-    ip: Option<IpAddr>,
-    port: u16,
-    inwards: bool,
-    failed: bool,
-    name: Option<String>,
 }
 
 impl Doing {
@@ -281,51 +286,21 @@ impl Doing {
     /// A connection was begun, accepted, or a first datagram sent.
     pub fn connect(&mut self, actor: Actor<'_>, to: &Reached, budget: &mut Budget) {
         self.counts.network += 1;
-        let failed = to.ret < 0 && to.ret != EINPROGRESS;
-        let key = Connection {
-            process: actor.key,
-            proto: to.proto.0,
-            ip: Some(to.ip),
-            port: to.port,
-            inwards: to.direction == Direction::In,
-            failed,
-            name: None,
-        };
-        let entry = Network {
-            ip: to.ip.to_string(),
-            port: to.port,
-            protocol: to.proto.to_string(),
-            direction: to.direction,
-            loopback: is_loopback(to.ip),
-            ret: to.ret,
-            ..self.entry(actor)
-        };
-        self.note(key, entry, budget);
+        let entry = self.entry(actor);
+        self.connections.begin(actor.key, to, entry, budget);
     }
 
     /// A name was asked for.
     pub fn lookup(&mut self, actor: Actor<'_>, name: &str, server: Option<Addr>, budget: &mut Budget) {
         self.counts.network += 1;
-        let ip = server.map(|server| server.0);
-        let key = Connection {
-            process: actor.key,
-            proto: u16::MAX,
-            ip,
-            port: 53,
-            inwards: false,
-            failed: false,
-            name: Some(name.to_owned()),
-        };
-        let entry = Network {
-            ip: ip.map(|ip| ip.to_string()).unwrap_or_default(),
-            hostname: Some(name.to_owned()),
-            hostname_from: Some(HostnameFrom::Dns),
-            port: 53,
-            protocol: "dns".to_owned(),
-            loopback: ip.is_some_and(is_loopback),
-            ..self.entry(actor)
-        };
-        self.note(key, entry, budget);
+        let entry = self.entry(actor);
+        self.connections.lookup(actor.key, name, server.map(|server| server.0), entry, budget);
+    }
+
+    /// A process said by what name it reaches the other side.
+    pub fn name(&mut self, actor: Actor<'_>, to: &Reached, claim: Claim, budget: &mut Budget) {
+        let entry = self.entry(actor);
+        self.connections.name(actor.key, to, claim, entry, budget);
     }
 
     fn entry(&self, actor: Actor<'_>) -> Network {
@@ -348,50 +323,18 @@ impl Doing {
         }
     }
 
-    fn note(&mut self, key: Connection, entry: Network, budget: &mut Budget) {
-        if let Some(known) = self.connections.get(&key).and_then(|at| self.network.get_mut(*at)) {
-            known.count += 1;
-            return;
-        }
-        let name = entry.hostname.as_ref().map_or(0, String::len);
-        if !budget.take(name + 16) {
-            self.counts.left_out += 1;
-            return;
-        }
-        self.connections.insert(key, self.network.len());
-        self.network.push(entry);
+    /// A connection ended.
+    pub fn close(&mut self, key: ProcessKey, to: &Reached, bytes: Bytes, budget: &mut Budget) {
+        self.counts.bytes_sent = self.counts.bytes_sent.saturating_add(bytes.sent.unwrap_or(0));
+        self.counts.bytes_received =
+            self.counts.bytes_received.saturating_add(bytes.received.unwrap_or(0));
+        self.connections.close(key, to, bytes, budget);
     }
 
-    /// A connection ended.
-    pub fn close(
-        &mut self,
-        key: ProcessKey,
-        proto: Proto,
-        ip: IpAddr,
-        port: u16,
-        sent: Option<u64>,
-        received: Option<u64>,
-    ) {
-        self.counts.bytes_sent = self.counts.bytes_sent.saturating_add(sent.unwrap_or(0));
-        self.counts.bytes_received = self.counts.bytes_received.saturating_add(received.unwrap_or(0));
-        let found = [false, true].into_iter().find_map(|inwards| {
-            let known = Connection {
-                process: key,
-                proto: proto.0,
-                ip: Some(ip),
-                port,
-                inwards,
-                failed: false,
-                name: None,
-            };
-            self.connections.get(&known).copied()
-        });
-        let Some(entry) = found.and_then(|at| self.network.get_mut(at)) else { return };
-        for (sum, more) in [(&mut entry.bytes_sent, sent), (&mut entry.bytes_received, received)] {
-            if let Some(more) = more {
-                *sum = Some(sum.unwrap_or(0).saturating_add(more));
-            }
-        }
+    /// Nothing more comes.
+    pub fn end(&mut self, budget: &mut Budget) {
+        self.connections.end(budget);
+        self.counts.left_out += self.connections.left_out;
     }
 
     /// The paths that were read, as the statement lists them.
@@ -425,41 +368,16 @@ impl Doing {
     }
 }
 
-/// The other side of a connection.
-pub struct Reached {
-    pub proto: Proto,
-    pub ip: IpAddr,
-    pub port: u16,
-    pub direction: Direction,
-    pub ret: i64,
-}
-
-/// What connect(2) returns for a socket that doesn't wait (errno.h).
-const EINPROGRESS: i64 = -115;
-
-/// Whether an address is this host itself: loopback, or "any", which connects to loopback.
-fn is_loopback(ip: IpAddr) -> bool {
-    let ip = ip.to_canonical();
-    ip.is_loopback() || ip.is_unspecified()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn loopback_has_many_forms() {
-        for text in ["127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1", "0.0.0.0"] {
-            assert!(is_loopback(text.parse().unwrap()), "{text}");
-        }
-        for text in ["192.0.2.1", "2001:db8::1", "10.0.0.1", "169.254.1.1"] {
-            assert!(!is_loopback(text.parse().unwrap()), "{text}");
-        }
-    }
-
-    #[test]
     fn a_budget_ends() {
-        let mut budget = Budget { entries: 2, bytes: 10 };
+        let mut budget = Budget { entries: 2, bytes: 10, live: 1 };
         assert!(budget.take(4) && !budget.take(7) && budget.take(6) && !budget.take(0));
+        assert!(budget.take_live() && !budget.take_live());
+        budget.give_live();
+        assert!(budget.take_live());
     }
 }

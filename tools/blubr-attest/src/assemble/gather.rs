@@ -5,13 +5,14 @@ use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 
 use blubr_attestation::build::{Recording, Taken};
-use blubr_attestation::trace::{Access, Direction, HostnameFrom, Network, Part, Place as Tree};
+use blubr_attestation::trace::{Access, Direction, HostnameFrom, Part, Place as Tree};
 use blubr_build::{Area, Build, Engine, Membership, Place, ProcessKey, RunKind, StepRun, names_outside};
 use blubr_cli::{Failure, Spooled};
-use blubr_log::event::{FileClose, FileRename};
+use blubr_log::event::{Addr, FileClose, FileRename};
 use blubr_log::{Body, Event, LineKind, Name, Reader, Time};
 
-use super::doing::{Actor, Budget, Doing, Follows, Reached, Renamed, Touch};
+use super::connections::{Bytes, Claim, Reached, host_without_port};
+use super::doing::{Actor, Budget, Doing, Follows, Renamed, Touch};
 use super::facts::Dockerfile;
 use super::first::{First, unreadable};
 use super::given::{Given, Where};
@@ -490,6 +491,9 @@ impl<'a> Pass<'a> {
             Recording::Complete
         };
         self.out.lost = interval.lost;
+        for doing in self.out.doing.values_mut() {
+            doing.end(&mut self.budget);
+        }
         self.out.stored = self.wanted.stored;
         self.out.interval = (interval.from, interval.closed.unwrap_or(interval.events));
         self.out
@@ -507,7 +511,7 @@ fn key_of(event: &Event<'_>) -> ProcessKey {
 }
 
 fn is_network(event: &Event<'_>) -> bool {
-    matches!(event.body, Body::NetConnect(_) | Body::NetAccept(_) | Body::NetSend(_) | Body::NetDns(_))
+    matches!(event.body, Body::NetConnect(_) | Body::NetSend(_) | Body::NetDns(_))
 }
 
 fn network(
@@ -518,21 +522,46 @@ fn network(
     budget: &mut Budget,
 ) {
     let ret = event.tail.ret.unwrap_or(0);
-    let out = |proto, ip, port| Reached { proto, ip, port, direction: Direction::Out, ret };
-    let before = doing.network.len();
+    let ends = |proto, ip: Addr, port, own| Reached {
+        proto,
+        ip: ip.0,
+        port,
+        own,
+        direction: Direction::Out,
+        ret,
+        looked_up: names.get(&ip.0).or_else(|| names.get(&ip.0.to_canonical())).cloned(),
+    };
     match &event.body {
-        Body::NetConnect(it) => doing.connect(actor, &out(it.proto, it.daddr.0, it.dport), budget),
-        Body::NetSend(it) => doing.connect(actor, &out(it.proto, it.daddr.0, it.dport), budget),
+        Body::NetConnect(it) => {
+            doing.connect(actor, &ends(it.proto, it.daddr, it.dport, it.sport), budget);
+        }
+        Body::NetSend(it) => {
+            doing.connect(actor, &ends(it.proto, it.daddr, it.dport, it.sport), budget);
+        }
         Body::NetAccept(it) => {
+            let Some(daddr) = it.daddr else { return };
+            // Our own port is what was asked for.
+            let port = it.sport.unwrap_or(0);
             let reached = Reached {
                 direction: Direction::In,
                 ret: ret.min(0),
-                ..out(it.proto, it.daddr.0, it.sport.unwrap_or(0))
+                ..ends(it.proto, daddr, port, it.sport)
             };
             doing.connect(actor, &reached, budget);
         }
         Body::NetClose(it) => {
-            doing.close(actor.key, it.proto, it.daddr.0, it.dport, it.bytes_sent, it.bytes_received);
+            let bytes = Bytes { sent: it.bytes_sent, received: it.bytes_received };
+            doing.close(actor.key, &ends(it.proto, it.daddr, it.dport, it.sport), bytes, budget);
+        }
+        Body::NetTls(it) => {
+            let name = it.sni.as_ref().map(|name| name.lossy().into_owned());
+            let claim = Claim { name: name.unwrap_or_default(), from: HostnameFrom::Sni };
+            doing.name(actor, &ends(it.proto, it.daddr, it.dport, it.sport), claim, budget);
+        }
+        Body::NetHttp(it) => {
+            let name = it.host.as_ref().map(|host| host_without_port(&host.lossy()).to_owned());
+            let claim = Claim { name: name.unwrap_or_default(), from: HostnameFrom::Http };
+            doing.name(actor, &ends(it.proto, it.daddr, it.dport, it.sport), claim, budget);
         }
         Body::NetDns(it) => match &it.answers {
             None => doing.lookup(actor, &it.qname.lossy(), it.server, budget),
@@ -544,19 +573,7 @@ fn network(
                 }
             }
         },
-        _ => return,
-    }
-    if let Some(added) = doing.network.get_mut(before).filter(|added| added.hostname.is_none()) {
-        named(added, names);
-    }
-}
-
-/// Gives a connection the name whose look-up answered with its address.
-fn named(entry: &mut Network, names: &HashMap<IpAddr, String>) {
-    let ip: Option<IpAddr> = entry.ip.parse().ok();
-    if let Some(name) = ip.and_then(|ip| names.get(&ip).or_else(|| names.get(&ip.to_canonical()))) {
-        entry.hostname = Some(name.clone());
-        entry.hostname_from = Some(HostnameFrom::Dns);
+        _ => {}
     }
 }
 

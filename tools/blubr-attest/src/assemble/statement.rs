@@ -111,8 +111,9 @@ fn blubr_build(mut parts: Parts<'_>, ids: &BTreeMap<usize, String>) -> (BlubrBui
         let shared = doing.shared;
         let mark = |one: &Process| Process { step: step.clone(), ..one.clone() };
         log.process.extend(doing.processes.iter().map(mark));
-        log.network
-            .extend(doing.network.iter().map(|one| Network { step: step.clone(), ..one.clone() }));
+        log.network.extend(
+            doing.connections.all.iter().map(|one| Network { step: step.clone(), ..one.clone() }),
+        );
         log.file_access.extend(accesses(
             &doing.reads(),
             &doing.writes(),

@@ -365,7 +365,7 @@ impl Listed {
         counts.writes = writes.len() as u64;
         Self {
             processes: doing.processes.clone(),
-            network: doing.network.clone(),
+            network: doing.connections.all.clone(),
             reads,
             writes,
             counts,

@@ -17,7 +17,7 @@ use crate::path::{Told, absolute, walked};
 use crate::record::{Field, Record};
 
 const AT_REMOVEDIR: u64 = libc::AT_REMOVEDIR as u64;
-const PERM_BITS: u32 = 0o7777;
+pub(super) const PERM_BITS: u32 = 0o7777;
 /// This open made the file: FMODE_CREATED, include/linux/fs.h, set by lookup_open (fs/namei.c).
 const FMODE_CREATED: u32 = 1 << 20;
 

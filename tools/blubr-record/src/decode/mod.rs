@@ -5,6 +5,7 @@ mod mount;
 mod net;
 mod process;
 mod ring;
+mod stream;
 mod watch;
 
 use std::collections::HashMap;
@@ -41,6 +42,7 @@ pub struct Decoder {
     requests: ring::Requests,
     namespaces: crate::mounts::Namespaces,
     known: crate::overlay::Known,
+    streams: crate::payload::stream::Streams,
     path: Vec<u8>,
     to: Vec<u8>,
     more: Vec<u8>,
@@ -151,10 +153,12 @@ impl Decoder {
             WIRE_CONNECT => self.connect(record, log)?,
             WIRE_NET_ACCEPT => self.accept(record, log)?,
             WIRE_NET_BIND => self.bind(record, log)?,
+            WIRE_UNIX_BIND => self.unix_bind(record, log)?,
             WIRE_NET_LISTEN => self.listen(record, log)?,
             WIRE_NET_SEND => self.send(record, log)?,
             WIRE_NET_CLOSE => self.net_close(record, log)?,
             WIRE_DNS_PAYLOAD => self.dns(record, log)?,
+            WIRE_TLS_PAYLOAD | WIRE_HTTP_PAYLOAD => self.beginning(record, log)?,
             WIRE_WATCH_BPF => self.watch_bpf(record, log)?,
             WIRE_WATCH_PTRACE => self.watch_ptrace(record, log)?,
             WIRE_WATCH_MODULE => self.watch_module(record, log)?,

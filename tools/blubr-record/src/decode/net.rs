@@ -5,13 +5,16 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use blubr_log::Name;
 use blubr_log::event::{
-    Addr, NetAccept, NetBind, NetClose, NetConnect, NetListen, NetSend, Proto, UnixConnect,
+    Addr, FileMknod, NetAccept, NetBind, NetClose, NetConnect, NetListen, NetSend, Perm, Proto,
+    UnixConnect,
 };
 use blubr_probes::wire::{wire_field_id::*, wire_net, wire_net_close};
 
-use super::{DecodeError, Decoder, USER, plain, tail};
+use super::file::PERM_BITS;
+use super::{DecodeError, Decoder, Origin, USER, plain, tail};
 use crate::log::{Cut, Log, seen};
-use crate::path::{Told, append, walked};
+use crate::path::{Told, absolute, append, walked};
+use crate::payload::dns;
 use crate::record::{Field, Record};
 
 const AF_UNIX: u16 = libc::AF_UNIX as u16;
@@ -36,8 +39,12 @@ fn unmapped(address: Ipv6Addr) -> IpAddr {
     address.to_ipv4_mapped().map_or(IpAddr::V6(address), IpAddr::V4)
 }
 
-fn family_of(address: IpAddr) -> Name<'static> {
+pub(super) fn family_of(address: IpAddr) -> Name<'static> {
     Name::from(if address.is_ipv4() { "inet" } else { "inet6" })
+}
+
+fn family_name(family: u16) -> Name<'static> {
+    Name::from(if family == AF_INET { "inet" } else { "inet6" })
 }
 
 /// A struct sockaddr_in or sockaddr_in6 of the caller's.
@@ -60,7 +67,7 @@ pub(super) fn sockaddr(field: Option<Field<'_>>) -> Option<(IpAddr, u16)> {
 }
 
 /// Own address and port where they are known: an unbound socket has neither.
-fn own(net: &wire_net) -> (Option<Addr>, Option<u16>) {
+pub(super) fn own(net: &wire_net) -> (Option<Addr>, Option<u16>) {
     let saddr = address(net.family, &net.saddr).filter(|address| !address.is_unspecified());
     (saddr.map(Addr), (net.sport != 0).then_some(net.sport))
 }
@@ -135,15 +142,20 @@ impl Decoder {
         log: &mut Log<W>,
     ) -> Result<(), DecodeError> {
         let net: &wire_net = r.body()?;
-        let Some((daddr, dport)) = peer(net) else { return Ok(()) };
         let (saddr, sport) = own(net);
+        let peer = peer(net);
+        let family = match peer {
+            Some((daddr, _)) => family_of(daddr),
+            None if r.ret().is_some_and(|ret| ret < 0) => family_name(net.family),
+            None => return Ok(()),
+        };
         let accept = NetAccept {
             proto: Proto(net.proto),
-            family: family_of(daddr),
+            family,
             saddr,
             sport,
-            daddr: Addr(daddr),
-            dport,
+            daddr: peer.map(|(daddr, _)| Addr(daddr)),
+            dport: peer.map(|(_, dport)| dport),
         };
         Ok(log.event(r.head, accept.into(), plain(r, &Cut::none()))?)
     }
@@ -160,13 +172,46 @@ impl Decoder {
         Ok(log.event(r.head, bind.into(), plain(r, &Cut::none()))?)
     }
 
+    /// A unix socket was bound to a name: a file was made.
+    pub(super) fn unix_bind<W: Write>(
+        &mut self,
+        r: &Record<'_>,
+        log: &mut Log<W>,
+    ) -> Result<(), DecodeError> {
+        let name = r.text(WIRE_F_ADDRESS).and_then(|field| field.bytes.get(2..)).unwrap_or_default();
+        let name = name.split(|b| *b == 0).next().unwrap_or_default();
+        // An abstract name, or none: no file.
+        if name.is_empty() {
+            return Ok(());
+        }
+        let by_kernel = r.field(WIRE_F_PATH);
+        let (told, from) = match by_kernel {
+            Some(_) => (walked(by_kernel, &mut self.path), Origin::Kernel),
+            None => {
+                let text = Field { flags: 0, bytes: name };
+                (absolute(Some(text), r.field(WIRE_F_BASE), &mut self.path), USER)
+            }
+        };
+        let mut cut = Cut::none();
+        cut.note("path", told.cut);
+        let mode = r.field(WIRE_F_VALUE).and_then(|field| field.bytes.try_into().ok());
+        let mode = mode.map_or(0, u64::from_ne_bytes) as u32;
+        let made = FileMknod {
+            path: seen(told.known, &self.path),
+            kind: Name::from("socket"),
+            mode: Perm(mode & PERM_BITS),
+            rdev: None,
+        };
+        Ok(log.event(r.head, made.into(), tail(r, from, &[told], &cut))?)
+    }
+
     pub(super) fn listen<W: Write>(
         &mut self,
         r: &Record<'_>,
         log: &mut Log<W>,
     ) -> Result<(), DecodeError> {
         let net: &wire_net = r.body()?;
-        let family = Name::from(if net.family == AF_INET { "inet" } else { "inet6" });
+        let family = family_name(net.family);
         let saddr = address(net.family, &net.saddr).map(Addr);
         let sport = (net.sport != 0).then_some(net.sport);
         let listen = NetListen { proto: Proto(net.proto), family, saddr, sport };
@@ -224,15 +269,6 @@ impl Decoder {
     pub(super) fn dns<W: Write>(&mut self, r: &Record<'_>, log: &mut Log<W>) -> Result<(), DecodeError> {
         let net: &wire_net = r.body()?;
         let Some(payload) = r.text(WIRE_F_PAYLOAD) else { return Ok(()) };
-        let mut joined = Vec::new();
-        let bytes = match r.more_payload {
-            Some(more) => {
-                joined.extend_from_slice(payload.bytes);
-                joined.extend_from_slice(more.bytes);
-                &joined
-            }
-            None => payload.bytes,
-        };
         let other = sockaddr(r.text(WIRE_F_ADDRESS)).or_else(|| peer(net));
         let server = match other {
             Some((server, DNS_PORT)) => Some(server),
@@ -240,11 +276,23 @@ impl Decoder {
             _ if net.sport == DNS_PORT => own(net).0.map(|server| server.0),
             _ => None,
         };
-        let tcp = net.proto == libc::IPPROTO_TCP as u16;
-        let Some(message) = crate::payload::dns::parse(bytes, tcp) else { return Ok(()) };
-        let mut cut = Cut::none();
-        cut.note("answers", message.cut);
-        let dns = message.into_event(server);
-        Ok(log.event(r.head, dns.into(), plain(r, &cut))?)
+        if let Some(place) = super::stream::place(r)? {
+            return self.dns_stream(r, place, server, log);
+        }
+        let Some(message) = dns::parse(payload.bytes) else { return Ok(()) };
+        write_dns(r, message, server, log)
     }
+}
+
+/// Writes what a message of DNS says.
+pub(super) fn write_dns<W: Write>(
+    r: &Record<'_>,
+    message: dns::Message,
+    server: Option<IpAddr>,
+    log: &mut Log<W>,
+) -> Result<(), DecodeError> {
+    let mut cut = Cut::none();
+    cut.note("answers", message.cut);
+    let dns = message.into_event(server);
+    Ok(log.event(r.head, dns.into(), plain(r, &cut))?)
 }

@@ -400,3 +400,6 @@ fn what_mount_setattr_sets_and_clears_is_named() {
     assert_eq!(attr(&words(0, 0x70, 1 << 18), 0x8000), r#""remount","bind","rec","relatime","private""#);
     assert_eq!(attr(b"short", 0), r#""remount","bind""#);
 }
+
+#[path = "stream_tests.rs"]
+mod stream;

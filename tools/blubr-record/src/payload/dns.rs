@@ -77,10 +77,29 @@ fn type_name(qtype: u16) -> String {
     known.to_owned()
 }
 
-/// Reads a message, behind a two-byte length where it came over TCP. `None` where it is no standard query or
-/// answer with one question; an answer of which a part is damaged or missing is `cut`.
-pub fn parse(bytes: &[u8], tcp: bool) -> Option<Message> {
-    let bytes = if tcp { bytes.get(2..)? } else { bytes };
+/// The length of the message that a stream goes on with, without the two bytes that say it (RFC 1035 section 4.2.2).
+pub fn length(bytes: &[u8]) -> Option<usize> {
+    u16_at(bytes, 0).map(usize::from)
+}
+
+/// Whether a stream's bytes are messages to their very end.
+pub fn are_whole_messages(bytes: &[u8]) -> bool {
+    let mut rest = bytes;
+    while let Some(len) = length(rest) {
+        match rest.get(2 + len..) {
+            Some(after) if len >= HEADER_BYTES => rest = after,
+            _ => return false,
+        }
+        if rest.is_empty() {
+            return true;
+        }
+    }
+    false
+}
+
+/// Reads a message. `None` where it is no standard query or answer with one question; an answer of which a part is
+/// damaged or missing is `cut`.
+pub fn parse(bytes: &[u8]) -> Option<Message> {
     let header = bytes.get(..HEADER_BYTES)?;
     let flags = u16_at(header, 2)?;
     // QR, OPCODE; the rest of the flags says nothing to us.
@@ -224,7 +243,7 @@ mod tests {
 
     #[test]
     fn a_question() {
-        let message = parse(&question(&[b"example", b"org"], 28), false).unwrap();
+        let message = parse(&question(&[b"example", b"org"], 28)).unwrap();
         assert_eq!(message.qname, "example.org");
         assert_eq!((message.qtype, message.rcode, message.cut), (28, None, false));
         let event = message.into_event(Some("192.0.2.1".parse().unwrap()));
@@ -241,7 +260,7 @@ mod tests {
         records.extend_from_slice(&[0xc0, www, 0, 28, 0, 1, 0, 0, 1, 44, 0, 16]);
         records.extend_from_slice(&"2001:db8::7".parse::<Ipv6Addr>().unwrap().octets());
         let bytes = answer(question(&[b"example", b"org"], 1), 3, &records);
-        let message = parse(&bytes, false).unwrap();
+        let message = parse(&bytes).unwrap();
         assert_eq!((message.rcode, message.cut), (Some(0), false));
         let told: Vec<_> = message
             .answers
@@ -258,7 +277,11 @@ mod tests {
         );
         let mut tcp = (bytes.len() as u16).to_be_bytes().to_vec();
         tcp.extend_from_slice(&bytes);
-        assert_eq!(parse(&tcp, true).unwrap(), message);
+        assert_eq!(length(&tcp), Some(bytes.len()));
+        assert!(are_whole_messages(&tcp) && are_whole_messages(&tcp.repeat(3)));
+        for len in 0..tcp.len() {
+            assert!(!are_whole_messages(&tcp[..len]), "{len}");
+        }
     }
 
     #[test]
@@ -268,28 +291,28 @@ mod tests {
             let mut bytes = question(&[], 1)[..12].to_vec();
             bytes.extend_from_slice(pointers);
             bytes.extend_from_slice(&[0, 1, 0, 1]);
-            assert_eq!(parse(&bytes, false), None);
+            assert_eq!(parse(&bytes), None);
         }
         // A loop in an answer costs the answer, not the question.
         let at = 12 + 3 + 4;
         let bytes =
             answer(question(&[b"a"], 1), 1, &[0xc0, at, 0, 1, 0, 1, 0, 0, 0, 0, 0, 4, 1, 2, 3, 4]);
-        let message = parse(&bytes, false).unwrap();
+        let message = parse(&bytes).unwrap();
         assert_eq!((message.qname.as_str(), message.cut, message.answers.len()), ("a", true, 0));
     }
 
     #[test]
     fn names_are_spelled_so_that_they_can_be_read_back() {
-        let message = parse(&question(&[b"a.b", b"c\\d", b"\x00\xff e"], 1), false).unwrap();
+        let message = parse(&question(&[b"a.b", b"c\\d", b"\x00\xff e"], 1)).unwrap();
         assert_eq!(message.qname, "a\\.b.c\\\\d.\\000\\255\\032e");
-        assert_eq!(parse(&question(&[], 2), false).unwrap().qname, "");
+        assert_eq!(parse(&question(&[], 2)).unwrap().qname, "");
     }
 
     #[test]
     fn a_name_longer_than_the_protocol_allows_is_refused() {
         let label = [b'x'; 63];
-        assert!(parse(&question(&[&label, &label, &label], 1), false).is_some());
-        assert!(parse(&question(&[&label, &label, &label, &label], 1), false).is_none());
+        assert!(parse(&question(&[&label, &label, &label], 1)).is_some());
+        assert!(parse(&question(&[&label, &label, &label, &label], 1)).is_none());
     }
 
     #[test]
@@ -297,15 +320,15 @@ mod tests {
         let records = [0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 192, 0, 2, 7];
         let whole = answer(question(&[b"example", b"org"], 1), 1, &records);
         for len in 0..whole.len() {
-            let message = parse(&whole[..len], false);
+            let message = parse(&whole[..len]);
             assert!(message.is_none_or(|message| message.cut), "{len}");
         }
         for at in 0..whole.len() {
             for value in 0..=255u8 {
                 let mut bytes = whole.clone();
                 bytes[at] = value;
-                let _ = parse(&bytes, false);
-                let _ = parse(&bytes, true);
+                let _ = parse(&bytes);
+                let _ = are_whole_messages(&bytes);
             }
         }
     }

@@ -101,12 +101,16 @@ pub struct Network {
     /// The other side's address; empty for a look-up whose server is not known.
     #[serde(default)]
     pub ip: String,
-    /// The other side's name, where the record gives one.
+    /// The other side's name, where the record gives one. Of several names that one connection asked for (a proxy's) each is
+    /// an entry.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hostname: Option<String>,
     /// Where the name comes from.
     #[serde(default, rename = "hostnameFrom", skip_serializing_if = "Option::is_none")]
     pub hostname_from: Option<HostnameFrom>,
+    /// The name whose look-up answered with the address, where the process called the other side by another one, `hostname`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lookup: Option<String>,
     /// The other side's port (accepted connections: our own, the one that was asked for).
     #[serde(default)]
     pub port: u16,
@@ -166,9 +170,9 @@ pub struct InvokingProcess {
 pub enum HostnameFrom {
     /// A name look-up in the same log whose answer held the address.
     Dns,
-    /// The name asked for in the TLS handshake.
+    /// The name that the process asked for in its TLS handshake: its own word, and not who answered.
     Sni,
-    /// The `Host` of a plain-text request.
+    /// The host that the process named in a plain-text request: its own word.
     Http,
 }
 

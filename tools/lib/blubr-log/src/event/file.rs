@@ -57,7 +57,7 @@ schema! {
 }
 
 schema! {
-    /// A device, FIFO, socket or plain file was made by mknod.
+    /// A device, FIFO, socket or plain file was made by mknod; or a socket by bind, to a name in the file system.
     struct FileMknod<'a> {
         /// The file.
         path: Seen<Name<'a>>,

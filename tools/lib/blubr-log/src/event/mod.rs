@@ -101,6 +101,8 @@ schema::bodies! {
     "net.send" NetSend<'a>,
     "net.close" NetClose<'a>,
     "net.dns" NetDns<'a>,
+    "net.tls" NetTls<'a>,
+    "net.http" NetHttp<'a>,
     "unix.connect" UnixConnect<'a>,
     "watch.bpf" WatchBpf<'a>,
     "watch.ptrace" WatchPtrace<'a>,

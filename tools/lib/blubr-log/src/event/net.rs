@@ -5,12 +5,12 @@ use std::borrow::Cow;
 use serde::de::MapAccess;
 use serde::{Deserialize, Serialize};
 
-use super::field::{Addr, Field, Nullable, Proto};
+use super::field::{Addr, Field, Flag, Nullable, Proto};
 use super::schema::schema;
 use crate::{Name, Seen, json};
 
 schema! {
-    /// A socket was connected to an address (connect; a send with MSG_FASTOPEN), or with a negative `ret` could not be (-EINPROGRESS: it goes on without waiting); or a connected socket came from another process (`via`).
+    /// A socket was connected to an address (connect; a send with MSG_FASTOPEN), or with a negative `ret` could not be (-EINPROGRESS: it goes on without waiting; a call on what is no socket has no event); or a connected socket came from another process (`via`).
     struct NetConnect<'a> {
         /// Protocol.
         proto: Proto,
@@ -28,20 +28,20 @@ schema! {
 }
 
 schema! {
-    /// A connection was accepted. One that failed let nobody in and is not told.
+    /// A connection was accepted, or with a negative `ret` could not be (-EAGAIN: there was none).
     struct NetAccept<'a> {
         /// Protocol.
         proto: Proto,
         /// `inet` or `inet6`.
         family: Name<'a>,
-        /// Own address.
+        /// Own address, where it is known.
         saddr: Option<Addr>,
         /// Own port.
         sport: Option<u16>,
-        /// Address of the other side.
-        daddr: Addr,
-        /// Port of the other side.
-        dport: u16,
+        /// Address of the other side; not of one that failed.
+        daddr: Option<Addr>,
+        /// Port of the other side; not of one that failed.
+        dport: Option<u16>,
     }
 }
 
@@ -116,7 +116,7 @@ schema! {
 }
 
 schema! {
-    /// A DNS question or answer. No probe emits it: the recorder parses it out of the payload of a port-53 socket.
+    /// A DNS question or answer. No probe emits it: the recorder parses it out of the payload of a port-53 socket, over TCP out of as many reads or writes as it comes in.
     struct NetDns<'a> {
         /// The name asked for, in its presentation form (RFC 1035 section 5.1) without the last dot.
         qname: Name<'a>,
@@ -130,6 +130,50 @@ schema! {
         rcode: Option<u32>,
         /// The answers with an address, in order, and the CNAMEs on the way to them.
         answers: Option<DnsAnswers>,
+    }
+}
+
+schema! {
+    /// A ClientHello of TLS was sent, first on a TCP connection or behind a CONNECT. The name in it is what the process said it looked for; who answered is not checked. No probe emits it: the recorder parses it out of the first 16 KiB of what was sent.
+    struct NetTls<'a> {
+        /// Protocol.
+        proto: Proto,
+        /// `inet` or `inet6`.
+        family: Name<'a>,
+        /// Own address.
+        saddr: Option<Addr>,
+        /// Own port.
+        sport: Option<u16>,
+        /// Address of the other side.
+        daddr: Addr,
+        /// Port of the other side.
+        dport: u16,
+        /// The name that the process asked for (server_name, RFC 6066 section 3), as it was sent; no key where the ClientHello has none.
+        sni: Option<Name<'a>>,
+        /// There is an encrypted ClientHello within, or what looks like one: `sni` may be another server's name, which hides the one that was meant.
+        ech: Flag,
+    }
+}
+
+schema! {
+    /// A request of HTTP/1 was sent in plain text, first on a TCP connection or behind a request whose end was seen. What it says is what the process claimed. No probe emits it: the recorder parses it out of the first 16 KiB of what was sent.
+    struct NetHttp<'a> {
+        /// Protocol.
+        proto: Proto,
+        /// `inet` or `inet6`.
+        family: Name<'a>,
+        /// Own address.
+        saddr: Option<Addr>,
+        /// Own port.
+        sport: Option<u16>,
+        /// Address of the other side, which may be a proxy.
+        daddr: Addr,
+        /// Port of the other side.
+        dport: u16,
+        /// The method, such as `GET` or `CONNECT`.
+        method: Name<'a>,
+        /// Whom it is for, with the port if one was given, as it was sent: what the target names if it names a host (CONNECT, and requests to a proxy), else the Host field; no key where neither does, or where two Host fields differ.
+        host: Option<Name<'a>>,
     }
 }
 

@@ -91,6 +91,8 @@ pub struct Expected {
     pub threads: BTreeMap<i64, i64>,
     /// Calls without an event, counted.
     pub passed_over: BTreeMap<String, u64>,
+    /// Calls that have one in other cases, counted, by the reason why not in these.
+    pub told_otherwise: BTreeMap<&'static str, BTreeMap<String, u64>>,
     errnos: BTreeMap<String, i64>,
 }
 
@@ -113,6 +115,7 @@ pub fn of_strace(lines: &BTreeMap<i64, Vec<Line>>, root: i64, cwd: &Path) -> Exp
         facts: Facts::new(),
         threads: BTreeMap::new(),
         passed_over: BTreeMap::new(),
+        told_otherwise: BTreeMap::new(),
         errnos: errnos(),
     };
     let first = Process {
@@ -215,7 +218,8 @@ impl Expected {
         let facts = p.file(call, ret).or_else(|| p.mount(call, ret)).or_else(|| p.network(call, ret));
         let facts = facts.unwrap_or_else(|| panic!("the oracle does not know {call:?}"));
         if facts.is_empty() {
-            *self.passed_over.entry(call.name.clone()).or_default() += 1;
+            let calls = self.told_otherwise.entry(net::why_no_event(call)).or_default();
+            *calls.entry(call.name.clone()).or_default() += 1;
         }
         for fact in facts {
             self.fact(thread, fact);
@@ -252,7 +256,7 @@ impl Expected {
         let Some(name) = p.path(dir, call.arg(at)) else { return };
         if ret < 0 {
             let exec = Fact::new("process.exec").bytes("exe", &name).with("argv", list(argv));
-            self.fact(thread, exec.with("ret", ret));
+            self.fact(thread, exec.bytes("cwd", &p.cwd).with("ret", ret));
             return;
         }
         self.closed(thread, p.files.exec());
@@ -267,7 +271,7 @@ impl Expected {
             named = words[0].clone();
         }
         let exec = Fact::new("process.exec").bytes("exe", &exe).with("argv", list(argv));
-        self.fact(thread, exec.maybe_bytes("script", script));
+        self.fact(thread, exec.bytes("cwd", &p.cwd).maybe_bytes("script", script));
     }
 
     /// What is open for writing, and closes.

@@ -1,5 +1,6 @@
 //! One run under both.
 
+use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::process::{Command, Stdio};
 
@@ -60,15 +61,15 @@ pub fn both(name: &str, folder: tempfile::TempDir, flags: &[&str], command: &Com
     let calls = strace::read(aside.path(), "calls");
     let root = root(&lines, &calls);
     let expected = expected::of_strace(&calls, root, &cwd);
-    let told = facts::of_log(&lines, &expected.threads, root);
+    let (told, not_compared) = facts::of_log(&lines, &expected.threads, root);
     let compared = expected.facts.values().map(Vec::len).sum();
     let differences = facts::differences(&expected.facts, &told);
-    report(name, &expected, compared, &differences);
+    report(name, &expected, &not_compared, compared, &differences);
     Outcome { differences, compared, lines }
 }
 
 /// The first traced process: the child of the recorded strace whose file begins with the command's execve.
-fn root(lines: &[Value], calls: &std::collections::BTreeMap<i64, Vec<strace::Line>>) -> i64 {
+fn root(lines: &[Value], calls: &BTreeMap<i64, Vec<strace::Line>>) -> i64 {
     let begun = |thread: &i64| {
         calls.values().flatten().any(|line| match line {
             strace::Line::Call(call) => call.done() == Some(*thread) || call.global_pid == Some(*thread),
@@ -81,7 +82,13 @@ fn root(lines: &[Value], calls: &std::collections::BTreeMap<i64, Vec<strace::Lin
 }
 
 /// Past the capture of the test runner: what was not compared, and why.
-fn report(name: &str, expected: &expected::Expected, compared: usize, differences: &[String]) {
+fn report(
+    name: &str,
+    expected: &expected::Expected,
+    not_compared: &BTreeMap<&str, u64>,
+    compared: usize,
+    differences: &[String],
+) {
     let mut text = format!(
         "oracle {name}: {compared} calls and events of {} threads compared, {} differences; calls without an event:\n",
         expected.threads.len(),
@@ -94,14 +101,14 @@ fn report(name: &str, expected: &expected::Expected, compared: usize, difference
             text += &format!("  {}: {reason}\n", met.join(", "));
         }
     }
-    let known = |name: &str| expected::WITHOUT_EVENT.iter().any(|(_, names)| names.contains(&name));
-    let met = expected.passed_over.iter().filter(|(name, _)| !known(name));
-    let met: Vec<_> = met.map(|(name, count)| format!("{name} {count}")).collect();
-    if !met.is_empty() {
-        text += &format!(
-            "  {}: of no internet address, to a destination told already, or a step on a mount's way\n",
-            met.join(", ")
-        );
+    for (reason, calls) in &expected.told_otherwise {
+        let calls: Vec<_> = calls.iter().map(|(name, count)| format!("{name} {count}")).collect();
+        text += &format!("  {}: {reason}\n", calls.join(", "));
+    }
+    for (kind, reason) in facts::NOT_COMPARED {
+        if let Some(count) = not_compared.get(kind).filter(|count| **count > 0) {
+            text += &format!("  events not compared: {kind} {count}: {reason}\n");
+        }
     }
     std::io::stderr().write_all(text.as_bytes()).unwrap();
 }

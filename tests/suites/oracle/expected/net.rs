@@ -50,6 +50,37 @@ fn proto(arg: &str) -> Option<&'static str> {
     }
 }
 
+/// The end of `TCP:[127.0.0.1:1]`, a socket that is bound and not connected.
+fn own_end(arg: &str) -> Option<(IpAddr, u16)> {
+    let (_, own) = tag(arg)?.split_once(":[")?;
+    let (address, port) = own.strip_suffix(']')?.rsplit_once(':')?;
+    let address: IpAddr = address.trim_matches(['[', ']']).parse().ok()?;
+    Some((address.to_canonical(), port.parse().ok()?))
+}
+
+/// Why a call that has an event in other cases has none.
+pub(super) fn why_no_event(call: &Call) -> &'static str {
+    let on_socket = matches!(
+        call.name.as_str(),
+        "connect" | "bind" | "listen" | "accept" | "accept4" | "sendto" | "sendmsg" | "sendmmsg"
+    );
+    if !on_socket {
+        return "a step on a mount's way: the last one is compared";
+    }
+    match (tag(call.arg(0)), proto(call.arg(0))) {
+        (None, _) => {
+            "on a descriptor that is closed: the kernel looks no further, and nobody is reached"
+        }
+        (Some(of), None) if !of.contains(':') => {
+            "on what is no socket: the kernel looks no further, and nobody is reached"
+        }
+        (Some(_), None) => "of another family than the internet's, or an abstract name of a unix socket",
+        (Some(_), Some(_)) => {
+            "to a destination told already, to the one that the socket is connected to, or to nobody (AF_UNSPEC)"
+        }
+    }
+}
+
 /// Both ends of `TCP:[127.0.0.1:1->[::1]:2]`.
 fn ends(of: &str) -> Option<[(IpAddr, u16); 2]> {
     let (_, both) = of.split_once(":[")?;
@@ -85,16 +116,31 @@ impl Process {
                     let fact = Fact::new("net.bind").with("proto", proto).with("saddr", address);
                     Some(fact.with("sport", port).with("ret", ret))
                 }
+                // The file that is made, with the permissions of the socket's own inode (sock_alloc, net/socket.c).
+                (Given::Unix(Some(name)), _) if tag(arg(0)).is_some() && !name.starts_with(b"@") => {
+                    let made = Fact::new("file.mknod").bytes("path", &super::join(&self.cwd, &name));
+                    Some(made.with("kind", "socket").with("mode", "0777").with("ret", ret))
+                }
                 _ => None,
             },
-            "listen" => {
-                proto(arg(0)).map(|proto| Fact::new("net.listen").with("proto", proto).with("ret", ret))
-            }
+            "listen" => proto(arg(0)).map(|proto| {
+                let own = own_end(arg(0));
+                let fact = Fact::new("net.listen").with("proto", proto);
+                let fact = fact.maybe("saddr", own.map(|own| own.0));
+                fact.maybe("sport", own.map(|own| own.1)).with("ret", ret)
+            }),
             "accept" | "accept4" => match (&call.ret, proto(arg(0))) {
                 (Ret::Number(_, Some(of)), Some(proto)) => {
                     let [own, other] = ends(of).unwrap_or_else(|| panic!("no ends: {of}"));
                     let fact = Fact::new("net.accept").with("proto", proto).with("saddr", own.0);
                     let fact = fact.with("sport", own.1).with("daddr", other.0).with("dport", other.1);
+                    Some(fact.with("ret", ret))
+                }
+                (_, Some(proto)) if ret < 0 => {
+                    let own = own_end(arg(0));
+                    let fact = Fact::new("net.accept").with("proto", proto);
+                    let named = own.map(|own| own.0).filter(|address| !address.is_unspecified());
+                    let fact = fact.maybe("saddr", named).maybe("sport", own.map(|own| own.1));
                     Some(fact.with("ret", ret))
                 }
                 _ => None,
@@ -109,7 +155,8 @@ impl Process {
                 let messages: Vec<_> = inside(arg(1)).into_iter().take(sent).collect();
                 let told = messages.iter().filter_map(|message| {
                     let name = message.split_once("msg_name=").map_or("", |(_, rest)| rest);
-                    self.send(arg(0), name, number(arg(3)), 0)
+                    let len = value(message, "msg_len").map_or(0, number);
+                    self.send(arg(0), name, number(arg(3)), len)
                 });
                 return Some(told.collect());
             }
@@ -128,7 +175,7 @@ impl Process {
             return (flags & MSG_FASTOPEN != 0).then_some(fact);
         }
         let fact = Fact::new("net.send").with("proto", proto);
-        let fact = fact.with("daddr", address).with("dport", port);
+        let fact = fact.with("daddr", address).with("dport", port).with("ret", ret);
         let first = ret < 0 || self.told.insert((number(fd), format!("{address} {port}")));
         first.then_some(fact)
     }

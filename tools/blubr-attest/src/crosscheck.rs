@@ -6,10 +6,11 @@ mod below;
 mod layers;
 mod renames;
 mod trails;
+mod unjudged;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use blubr_attestation::build::{File, Recording, Unexplained, What};
+use blubr_attestation::build::{File, Unexplained, What};
 use blubr_attestation::path;
 use blubr_build::Build;
 use blubr_cli::Failure;
@@ -24,6 +25,9 @@ use trails::{Hit, Links, Trails};
 
 /// Entries of new layers that are listed at most; with more the list and the check are left out and said to be.
 const ENTRIES_MAX: usize = 100_000;
+
+/// Attributes without an event that are listed at most; the rest is counted.
+const DEVIATIONS_MAX: usize = 10_000;
 
 /// What came of it.
 pub struct Crossed {
@@ -45,7 +49,13 @@ pub struct Unchecked {
     /// Whether each entry has an event.
     pub entries: Option<String>,
     /// Whether its attributes are as events gave them.
-    pub attributes: Option<&'static str>,
+    pub attributes: Option<String>,
+    /// Owners and groups: their numbers may be those of a user namespace.
+    pub owners: bool,
+    /// New layers of whose attributes nothing is known, for their steps were not seen.
+    pub layers: usize,
+    /// Deviations beyond those that are listed.
+    pub more: usize,
 }
 
 /// An entry, and the slot of whoever wrote it.
@@ -77,7 +87,8 @@ pub fn cross(
     let mut crossing = Crossing::default();
     let mut links = Links::default();
     let mut below = Below::default();
-    crossing.attributes_unchecked = unjudged(gathered);
+    crossing.unchecked.attributes = unjudged::why(first, gathered);
+    crossing.unchecked.owners = gathered.given.own_numbers;
     for (index, made) in made.iter().enumerate() {
         let diff_id =
             picture.image.layers.get(index).map(|layer| layer.diff_id.to_string()).unwrap_or_default();
@@ -107,14 +118,16 @@ pub fn cross(
         if !crossing.too_many {
             let trails = Trails::new(build, slots, gathered, of, &links);
             crossing.lost_track |= trails.lost_track;
-            let present = entries.iter().map(path_of).collect();
-            let judge = crossing
-                .attributes_unchecked
-                .is_none()
-                .then(|| Judge::new((build, slots), gathered, &below, &links, &trails, &present));
+            let known = of.iter().flatten().any(|slot| slots.runs(build, *slot).next().is_some());
+            let judged = known && crossing.unchecked.attributes.is_none();
+            let judge = judged.then(|| Judge::new((build, slots), gathered, &below, &links, &trails));
+            crossing.unchecked.layers += usize::from(!known && !entries.is_empty());
             entries.sort_by(|one, other| one.path.cmp(&other.path));
             crossing.layer(&diff_id, &entries, &trails, judge.as_ref(), of.is_some());
-            entries.iter().for_each(|entry| below.put(entry));
+            // A hard link is what its target is in this layer.
+            let (links, files): (Vec<_>, Vec<_>) =
+                entries.iter().partition(|entry| entry.kind == Kind::Hardlink);
+            files.into_iter().chain(links).for_each(|entry| below.put(entry));
         }
     }
     Ok(crossing.end(gathered))
@@ -129,7 +142,8 @@ struct Crossing {
     too_many: bool,
     lost_track: bool,
     visible: BTreeMap<Vec<u8>, usize>,
-    attributes_unchecked: Option<&'static str>,
+    unchecked: Unchecked,
+    deviations: usize,
 }
 
 impl Crossing {
@@ -207,6 +221,11 @@ impl Crossing {
     }
 
     fn deviates(&mut self, one: Deviation, at: &[u8], layer: &str, slot: Option<Slot>) {
+        self.deviations += 1;
+        if self.deviations > DEVIATIONS_MAX {
+            self.unchecked.more += 1;
+            return;
+        }
         let (path, path_b64) = path::keys(at);
         let what = Unexplained {
             path,
@@ -237,25 +256,13 @@ impl Crossing {
             inherited: self.inherited,
             empty: self.empty,
             unexplained: unchecked.is_none().then_some(self.odd),
-            unchecked: Unchecked { entries: unchecked, attributes: self.attributes_unchecked },
+            unchecked: Unchecked { entries: unchecked, ..self.unchecked },
         }
     }
 }
 
 fn path_of(entry: &Entry) -> Vec<u8> {
     [b"/".as_slice(), &entry.path].concat()
-}
-
-/// Why attributes can't be compared, if they can't.
-fn unjudged(gathered: &Gathered) -> Option<&'static str> {
-    match gathered.recording {
-        Recording::Lossy => Some("events were lost"),
-        Recording::Cut => Some("the log ends before the build does"),
-        Recording::Complete if gathered.given.left_out => {
-            Some("the build changed more names than are kept")
-        }
-        Recording::Complete => None,
-    }
 }
 
 fn listed(entry: &Entry, at: &[u8], diff_id: &str, hit: Option<Hit>) -> Listed {

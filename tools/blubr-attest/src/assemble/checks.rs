@@ -1,6 +1,8 @@
 //! Questions put to the record. Nothing passes without evidence that suffices; what the record can't answer is `unknown`.
 
-use blubr_attestation::build::{BlubrBuild, Check, Outcome, Recording, Status, Step, Taken, What};
+use blubr_attestation::build::{
+    BlubrBuild, Check, Outcome, Recording, Status, Step, Taken, Unexplained, What,
+};
 use blubr_attestation::trace::Network;
 
 use super::gather::Gathered;
@@ -31,6 +33,7 @@ pub fn checks(build: &BlubrBuild, gathered: &Gathered, unchecked: &Unchecked) ->
         all.push(of_this_build(build, gathered));
         all.extend(layers(build, gathered));
         all.push(explained(build, unchecked));
+        all.push(attributes(build, unchecked));
     }
     all
 }
@@ -305,41 +308,63 @@ fn layers(build: &BlubrBuild, gathered: &Gathered) -> Option<Check> {
 
 fn explained(build: &BlubrBuild, unchecked: &Unchecked) -> Check {
     const ID: &str = "image-explained";
-    let mut check = match (&build.unexplained, &build.files) {
-        (Some(list), Some(files)) if list.is_empty() => say(
+    let (Some(list), Some(files)) = (&build.unexplained, &build.files) else {
+        let why = unchecked.entries.as_deref().unwrap_or("it was not checked");
+        return say(ID, Outcome::Unknown, why);
+    };
+    let of_attribute = |one: &&Unexplained| one.what == What::AttributeWithoutEvent;
+    let odd = list.iter().filter(|one| !of_attribute(one)).count();
+    if odd == 0 {
+        let entries = count(files.len(), "entry", "entries");
+        return say(
             ID,
             Outcome::Pass,
-            format!(
-                "all {} of the new layers are explained by events",
-                count(files.len(), "entry", "entries")
-            ),
-        ),
-        (Some(list), _) => {
-            let detail = format!("{} not", count(list.len(), "entry is", "entries are"));
-            // What explains an entry may be among what was lost; a stranger's write was seen.
-            let blames = build.completeness.recording == Recording::Complete
-                || list.iter().any(|one| one.what == What::ForeignWrite);
-            if blames {
-                say(ID, Outcome::Fail, detail)
-            } else {
-                say(ID, Outcome::Unknown, format!("{detail}, and the recording is not complete"))
-            }
-        }
-        (None, _) => {
-            let why = unchecked.entries.as_deref().unwrap_or("it was not checked");
-            return say(ID, Outcome::Unknown, why);
-        }
-    };
-    check.evidence.push(match unchecked.attributes {
-        None => ATTRIBUTES.to_owned(),
-        Some(why) => format!("modes, owners, sizes and targets were not compared: {why}"),
-    });
-    check
+            format!("all {entries} of the new layers are explained by events"),
+        );
+    }
+    let detail = format!("{} not", count(odd, "entry is", "entries are"));
+    // What explains an entry may be among what was lost; a stranger's write was seen.
+    let blames = build.completeness.recording == Recording::Complete
+        || list.iter().any(|one| one.what == What::ForeignWrite);
+    if blames {
+        return say(ID, Outcome::Fail, detail);
+    }
+    say(ID, Outcome::Unknown, format!("{detail}, and the recording is not complete"))
 }
 
-/// What is said of attributes where they were compared.
-const ATTRIBUTES: &str =
-    "modes, owners, sizes, targets and extended attributes were compared where the record tells them";
+/// Whether kinds, modes, owners, sizes, targets and extended attributes are as events gave them, where events say.
+fn attributes(build: &BlubrBuild, unchecked: &Unchecked) -> Check {
+    const ID: &str = "attributes-explained";
+    let Some(list) = &build.unexplained else {
+        return say(ID, Outcome::Unknown, unchecked.entries.as_deref().unwrap_or("it was not checked"));
+    };
+    let odd: Vec<&Unexplained> =
+        list.iter().filter(|one| one.what == What::AttributeWithoutEvent).collect();
+    if !odd.is_empty() {
+        let more = match unchecked.more {
+            0 => String::new(),
+            more => format!(", and {more} more that are not listed"),
+        };
+        let detail = format!("{} no event gave{more}", count(odd.len(), "attribute", "attributes"));
+        return say(ID, Outcome::Fail, detail);
+    }
+    let mut open = Vec::new();
+    open.extend(unchecked.attributes.as_ref().map(|why| format!("not compared: {why}")));
+    if unchecked.owners {
+        open.push(
+            "owners were not compared: a process of the build may have had numbers of its own"
+                .to_owned(),
+        );
+    }
+    if unchecked.layers > 0 {
+        let layers = count(unchecked.layers, "layer", "layers");
+        open.push(format!("the steps of {layers} were not seen"));
+    }
+    if open.is_empty() {
+        return say(ID, Outcome::Pass, "none is other than events left it, where they tell");
+    }
+    Check { id: ID.to_owned(), result: Outcome::Unknown, scope: "build".to_owned(), evidence: open }
+}
 
 fn count(number: usize, one: &str, many: &str) -> String {
     format!("{number} {}", if number == 1 { one } else { many })

@@ -245,7 +245,7 @@ impl<'a> Pass<'a> {
             Place::Container { run } => {
                 let slot = self.slots.of(run);
                 self.out.doing.entry(slot).or_default().counts.events += 1;
-                self.given(run, event);
+                self.given(run, false, event);
                 self.add(actor(Part::Container), event, slot, Some(run));
             }
             Place::Engine { run } => {
@@ -295,6 +295,8 @@ impl<'a> Pass<'a> {
 
     /// The engine's work: it is the step's own where no container ran, and else only explains what stands in the layer.
     fn engine(&mut self, actor: Actor<'_>, event: &Event<'_>, run: Option<&StepRun>) {
+        // An engine of a user has numbers of its own, and so have its containers.
+        self.out.given.own_numbers |= event.head.uid != 0;
         self.dockerfile(event);
         match &event.body {
             Body::ProcessExec(exec) if !event.failed() => {
@@ -306,7 +308,7 @@ impl<'a> Pass<'a> {
         }
         let Some(of) = run else { return };
         let run = of.id;
-        self.given(run, event);
+        self.given(run, true, event);
         let own = of.kind == RunKind::Daemon;
         for (path, access) in touches(event) {
             let Some(spot) = self.membership.spot(event, path) else { continue };
@@ -342,9 +344,9 @@ impl<'a> Pass<'a> {
     }
 
     /// Keeps what the event says of the attributes of files in the run's tree.
-    fn given(&mut self, run: u32, event: &Event<'_>) {
+    fn given(&mut self, run: u32, by_engine: bool, event: &Event<'_>) {
         let (membership, build) = (&self.membership, self.build);
-        self.out.given.learn(run, event, &mut |path| match membership.spot(event, path) {
+        self.out.given.learn(run, by_engine, event, &mut |path| match membership.spot(event, path) {
             Some(spot)
                 if same_tree(build, spot.run, run)
                     && spot.mounted.is_none()
@@ -368,6 +370,7 @@ impl<'a> Pass<'a> {
                 && matches!(spot.area, Area::Tree | Area::Upper | Area::Layer)
                 && !matches!(access, Access::Read | Access::Execute)
             {
+                self.out.given.meddled(run, &spot.path, event.head.seq);
                 self.explain(run, spot.path, actor, access, true);
             }
         }

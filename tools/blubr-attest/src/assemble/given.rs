@@ -39,12 +39,12 @@ pub enum Made {
     },
 }
 
-/// An extended attribute that was set or removed.
+/// An extended attribute that was set.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Xattr {
     /// Its name.
     pub name: Vec<u8>,
-    /// What it was set to; `None` where that is not known, or it was removed.
+    /// What it was set to; `None` where that is not known.
     pub value: Option<Vec<u8>>,
 }
 
@@ -69,9 +69,13 @@ pub enum Fact {
     Target(Box<[u8]>),
     /// An extended attribute.
     Xattr(Box<Xattr>),
-    /// It had that name before, or has it too.
+    /// It had that name before.
     Other(Box<[u8]>),
-    /// The name was taken away: what a lower layer has there says nothing any more.
+    /// It is a further name of the file which has, or had, that one; or, if that is a symlink, perhaps of where it leads.
+    Linked(Box<[u8]>),
+    /// The file got that name too; what made it must be known from elsewhere.
+    Also(Box<[u8]>),
+    /// The name was taken away, or given to another file.
     Gone,
     /// Its length may be another.
     AnySize,
@@ -80,11 +84,19 @@ pub enum Fact {
 }
 
 impl Fact {
+    /// Whether an engine that gives such a number most likely means one of a user namespace.
+    fn is_number_of_namespace(&self) -> bool {
+        matches!(self, Fact::Owner(id) | Fact::Group(id) if *id >= NAMESPACE_NUMBERS_MIN)
+    }
+
     /// Whether it is a value that a call by name gives to the file behind it.
     pub fn is_value(&self) -> bool {
         matches!(self, Fact::Perm(_) | Fact::Owner(_) | Fact::Group(_) | Fact::Xattr(_) | Fact::Size(_))
     }
 }
+
+/// Numbers below this one are those of a host's own users; containers of a user namespace begin above (subuid(5)).
+const NAMESPACE_NUMBERS_MIN: u32 = 65_536;
 
 /// What was said of one name.
 #[derive(Debug, Clone, Default)]
@@ -114,11 +126,15 @@ impl Said {
     }
 }
 
-/// A value that a call gave to a file which the log can't tell for certain: by the caller's string.
+/// A value that a call gave to a file which the log can't tell for certain: by the caller's string. It holds for what the
+/// string means in the end, and may hold for any file of that last name, for the directories may have been other ones;
+/// where nothing is known of the name, or it was a symlink, for any file of the layer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Loose {
-    /// The string.
+    /// The string, as the container sees it.
     pub path: Vec<u8>,
+    /// The string was changed during the call, or cut: it says nothing.
+    pub unsure: bool,
     /// The value.
     pub fact: Fact,
 }
@@ -132,48 +148,66 @@ pub struct Given {
     pub loose: BTreeMap<u32, Vec<Loose>>,
     /// Too much was said to keep it all.
     pub left_out: bool,
-    /// Some process of the build has user and group numbers of its own (a user namespace).
+    /// Some process of the build has, or may have, user and group numbers of its own (a user namespace).
     pub own_numbers: bool,
     /// Recorders before `perm` did not tell how files are made.
     pub tells_perm: bool,
+    /// A step mounted something itself: one file may have names that are not followed.
+    pub mounts: bool,
 }
 
-/// Where an event's names lie: the run's own tree, some other place, or unknown.
+/// Where an event's names lie.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Where {
     /// In the tree, by this name.
     Here(Vec<u8>),
-    /// Below a mount point of it, or elsewhere.
+    /// Below a mount point of it, elsewhere, or unknown.
     Elsewhere,
 }
 
 impl Given {
-    /// Takes in an event of a run. `place` says where a name of it lies.
-    pub fn learn(&mut self, run: u32, event: &Event<'_>, place: &mut dyn FnMut(&[u8]) -> Where) {
+    /// Takes in an event of a run, of its container or of the engine's work around it. `place` says where a name lies.
+    pub fn learn(
+        &mut self,
+        run: u32,
+        by_engine: bool,
+        event: &Event<'_>,
+        place: &mut dyn FnMut(&[u8]) -> Where,
+    ) {
         if event.failed() {
             return;
         }
+        self.mounts |= !by_engine && matches!(event.body, Body::MountMount(_));
         let Some((name, facts)) = facts(event) else { return };
         if facts.is_empty() && !matches!(event.body, Body::FileRename(_) | Body::FileLink(_)) {
             return;
         }
-        let by_string = event.tail.path_from.is_some();
+        // Of a path that was cut there is the tail, which is another's name.
+        let cut = |field: &[u8]| {
+            event.tail.truncated.as_ref().is_some_and(|cut| cut.iter().any(|one| one == field))
+        };
+        let name = name.filter(|_| !cut(b"path"));
+        let raced = event.tail.path_from.as_ref().is_some_and(|from| from.bytes() == b"user-raced");
         let seq = event.head.seq;
         let at = name.map_or(Where::Elsewhere, |name| place(name.bytes()));
         for fact in facts {
-            if by_string && fact.is_value() {
-                let path = match &at {
-                    Where::Here(path) => path.clone(),
-                    Where::Elsewhere => name.map_or_else(Vec::new, |name| name.bytes().to_vec()),
-                };
-                self.loosely(run, Loose { path, fact: fact.clone() });
+            let strange = by_engine && fact.is_number_of_namespace();
+            self.own_numbers |= strange;
+            if event.tail.path_from.is_some() && fact.is_value() {
+                self.loosely(run, by_engine, name, &at, raced, &fact);
             }
             self.tells_perm |= matches!(fact, Fact::Perm(_)) && matches!(event.body, Body::FileOpen(_));
             if let Where::Here(path) = &at {
                 self.add(run, path, fact, seq);
             }
         }
-        self.names(run, event, name, &at, place);
+        let mut placed = |to: &[u8]| if cut(b"to") { Where::Elsewhere } else { place(to) };
+        self.names(run, event, name, &at, &mut placed);
+    }
+
+    /// A stranger changed something: whatever it was, the file is no longer known.
+    pub fn meddled(&mut self, run: u32, path: &[u8], seq: u64) {
+        self.add(run, path, Fact::Anything, seq);
     }
 
     /// Renames and links: the names go to other files.
@@ -186,30 +220,35 @@ impl Given {
         place: &mut dyn FnMut(&[u8]) -> Where,
     ) {
         let seq = event.head.seq;
-        let (to, taken, both) = match &event.body {
-            Body::FileRename(it) => (it.to.get(), true, it.exchange.0),
-            Body::FileLink(it) => (it.to.get(), false, false),
-            _ => return,
+        let place_of = |to: Option<&Name<'_>>, place: &mut dyn FnMut(&[u8]) -> Where| {
+            to.map_or(Where::Elsewhere, |to| place(to.bytes()))
         };
-        let to = to.map_or(Where::Elsewhere, |to| place(to.bytes()));
-        let other = |from: &Where| match from {
-            Where::Here(path) if name.is_some() => Fact::Other(path.as_slice().into()),
-            _ => Fact::Anything,
-        };
-        if let Where::Here(to) = &to {
-            if taken {
-                self.add(run, to, Fact::Gone, seq);
+        match &event.body {
+            Body::FileRename(it) => {
+                let to = place_of(it.to.get(), place);
+                let mut renamed = |from: &Where, to: &Where| {
+                    let Where::Here(to) = to else { return };
+                    self.add(run, to, Fact::Gone, seq);
+                    self.add(run, to, came(name, from, Fact::Other), seq);
+                };
+                renamed(at, &to);
+                if it.exchange.0 {
+                    renamed(&to, at);
+                } else if let Where::Here(from) = at {
+                    self.add(run, from, Fact::Gone, seq);
+                }
             }
-            self.add(run, to, other(at), seq);
-        }
-        if let Where::Here(from) = at {
-            if taken {
-                self.add(run, from, Fact::Gone, seq);
+            Body::FileLink(it) => {
+                let to = place_of(it.to.get(), place);
+                if let Where::Here(to) = &to {
+                    self.add(run, to, Fact::Gone, seq);
+                    self.add(run, to, came(name, at, Fact::Linked), seq);
+                }
+                if let Where::Here(from) = at {
+                    self.add(run, from, came(name, &to, Fact::Also), seq);
+                }
             }
-            // A link's old name and its new one are one file from then on.
-            if both || !taken {
-                self.add(run, from, other(&to), seq);
-            }
+            _ => {}
         }
     }
 
@@ -227,12 +266,28 @@ impl Given {
             namespaces.iter().any(|name| name == b"user") || namespaces.iter().next().is_none();
     }
 
-    fn loosely(&mut self, run: u32, loose: Loose) {
+    fn loosely(
+        &mut self,
+        run: u32,
+        by_engine: bool,
+        name: Option<&Name<'_>>,
+        at: &Where,
+        raced: bool,
+        fact: &Fact,
+    ) {
+        let path = match (at, name) {
+            (Where::Here(path), _) => path.clone(),
+            // What an engine does elsewhere is not about this tree, unless by a descriptor's name in /proc.
+            (Where::Elsewhere, Some(name)) if by_engine && !name.bytes().starts_with(b"/proc/") => {
+                return;
+            }
+            (Where::Elsewhere, name) => name.map_or_else(Vec::new, |name| name.bytes().to_vec()),
+        };
         let list = self.loose.entry(run).or_default();
         if list.len() >= NAMES_MAX {
             self.left_out = true;
         } else {
-            list.push(loose);
+            list.push(Loose { unsure: raced || name.is_none(), path, fact: fact.clone() });
         }
     }
 
@@ -243,6 +298,14 @@ impl Given {
             return;
         }
         self.said.entry(key).or_default().add(fact, seq);
+    }
+}
+
+/// A file that came from a place: from nowhere known if that is not in the tree.
+fn came(name: Option<&Name<'_>>, from: &Where, fact: fn(Box<[u8]>) -> Fact) -> Fact {
+    match from {
+        Where::Here(path) if name.is_some() => fact(path.as_slice().into()),
+        _ => Fact::Anything,
     }
 }
 
@@ -295,6 +358,8 @@ fn facts<'e>(event: &'e Event<'_>) -> Option<(Option<&'e Name<'e>>, Vec<Fact>)> 
         // What fallocate does to the length its flags say, which are not told; a descriptor's close follows.
         Body::FileTruncate(it) if event.tail.path_from.is_none() => (it.path.get(), vec![]),
         Body::FileTruncate(it) => (it.path.get(), vec![Fact::Size(it.size)]),
+        // What a removal leaves is what was there without it.
+        Body::FileSetxattr(it) if it.remove.0 => (it.path.get(), vec![]),
         Body::FileSetxattr(it) => (it.path.get(), vec![xattr(event, it)]),
         Body::FileRename(it) => (it.path.get(), vec![]),
         Body::FileLink(it) => (it.path.get(), vec![]),

@@ -2,10 +2,11 @@
 //!
 //! An attribute is found wanting only if all that ever gave its file a value is known, and nothing gave it this one.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use blubr_build::{Build, StepRun};
 use blubr_image::layer::Kind;
+use sha2::{Digest as _, Sha256};
 
 use super::below::{Attributes, Below};
 use super::trails::{Links, Trails, upwards};
@@ -37,9 +38,10 @@ pub(super) struct Judge<'a> {
     said: BTreeMap<Vec<u8>, Vec<By<'a>>>,
     /// What calls gave by names that may mean other files now: by the last part of the name.
     loose: HashMap<Vec<u8>, Vec<&'a Fact>>,
-    /// By names that the layer does not have.
+    /// By names of which nothing is known, or which were symlinks.
     anywhere: Vec<&'a Fact>,
-    has_rings: bool,
+    /// Last names that were given or taken by way of a symlink which the steps changed: they may be of other directories.
+    doubtful: HashSet<Vec<u8>>,
 }
 
 /// What was said of a name, or of a symlink that leads to it.
@@ -66,22 +68,19 @@ struct Known<'a> {
 }
 
 impl<'a> Judge<'a> {
-    /// Of the runs whose changes the layer holds. `present` says what names the layer has.
+    /// Of the runs whose changes the layer holds.
     pub(super) fn new(
         (build, slots): (&Build, &Slots),
         gathered: &'a Gathered,
         below: &'a Below,
         links: &'a Links,
         trails: &'a Trails,
-        present: &BTreeSet<Vec<u8>>,
     ) -> Self {
         let counted: Vec<_> = build.runs.iter().filter(|run| trails.counts(slots.of(run.id))).collect();
         // buildah without --layers: one tree for several steps.
         let same = |one: &StepRun| counted.iter().any(|run| run.upper == one.upper);
         let runs: BTreeSet<u32> = build.runs.iter().filter(|run| same(run)).map(|run| run.id).collect();
-        let mut judge = Self::of_runs(&runs, &gathered.given, below, links, trails, present);
-        judge.has_rings = gathered.has_rings;
-        judge
+        Self::of_runs(&runs, &gathered.given, below, links, trails)
     }
 
     fn of_runs(
@@ -90,15 +89,21 @@ impl<'a> Judge<'a> {
         below: &'a Below,
         links: &'a Links,
         trails: &'a Trails,
-        present: &BTreeSet<Vec<u8>>,
     ) -> Self {
+        let counted = || given.said.iter().filter(|((run, _), _)| runs.contains(run));
         let mut said: BTreeMap<Vec<u8>, Vec<By<'_>>> = BTreeMap::new();
-        let mut at = |path: Vec<u8>, said_of, through| {
-            said.entry(path).or_default().push(By { said: said_of, through });
+        let mut at = |path: Vec<u8>, one, through| {
+            said.entry(path).or_default().push(By { said: one, through });
         };
-        for ((_, path), one) in given.said.iter().filter(|((run, _), _)| runs.contains(run)) {
+        let mut doubtful = HashSet::new();
+        let unsteady = unsteady(counted(), below);
+        for ((_, path), one) in counted() {
+            if upwards(path).skip(1).any(|dir| unsteady.contains(dir)) {
+                doubtful.insert(last_name(path).to_vec());
+            }
             let resolved = links.resolve(path);
-            if let Some(target) = links.through(&resolved) {
+            let through = links.through(&resolved).filter(|_| one.facts.iter().any(Fact::is_value));
+            if let Some(target) = through {
                 at(target, one, true);
             }
             let moved: BTreeSet<Vec<u8>> = [one.first, one.last]
@@ -111,18 +116,38 @@ impl<'a> Judge<'a> {
             }
             at(resolved, one, false);
         }
-        let (mut loose, mut anywhere): (HashMap<_, Vec<&Fact>>, _) = (HashMap::new(), Vec::new());
-        for one in runs.iter().filter_map(|run| given.loose.get(run)).flatten() {
-            if !present.contains(&links.resolve(&one.path)) {
-                anywhere.push(&one.fact);
+        let mut judge = Judge {
+            given,
+            below,
+            links,
+            trails,
+            said,
+            loose: HashMap::new(),
+            anywhere: Vec::new(),
+            doubtful,
+        };
+        judge.loosen(runs, &unsteady);
+        judge
+    }
+
+    /// Sorts what was given by names as their callers spelled them.
+    fn loosen(&mut self, runs: &BTreeSet<u32>, unsteady: &HashSet<&[u8]>) {
+        for one in runs.iter().filter_map(|run| self.given.loose.get(run)).flatten() {
+            let resolved = self.links.resolve(&one.path);
+            let was_symlink = unsteady.contains(one.path.as_slice());
+            let is_known = self.below.get(&resolved).is_some()
+                || self.facts(&resolved).any(|fact| {
+                    matches!(fact, Fact::Made(_) | Fact::Other(_) | Fact::Linked(_) | Fact::Anything)
+                });
+            if one.unsure || was_symlink || !is_known {
+                self.anywhere.push(&one.fact);
             }
-            loose.entry(last_name(&one.path).to_vec()).or_default().push(&one.fact);
+            self.loose.entry(last_name(&one.path).to_vec()).or_default().push(&one.fact);
         }
-        for list in loose.values_mut().chain([&mut anywhere]) {
+        for list in self.loose.values_mut().chain([&mut self.anywhere]) {
             list.sort_unstable();
             list.dedup();
         }
-        Judge { given, below, links, trails, said, loose, anywhere, has_rings: false }
     }
 
     /// What of an entry no event gave; nothing where that can't be said.
@@ -166,31 +191,54 @@ impl<'a> Judge<'a> {
                 known.incomplete = true;
                 break;
             }
-            let own = name == path;
-            let facts = || self.facts(&name);
-            let made = facts().any(|fact| matches!(fact, Fact::Made(_)));
-            let gone = facts().any(|fact| *fact == Fact::Gone);
-            let others = facts().any(|fact| matches!(fact, Fact::Other(_)));
-            let lower = self.below.get(&name).filter(|_| !(own && gone || self.above_changed(&name)));
-            known.lower.extend(lower);
-            known.incomplete |= !made && !others && lower.is_none();
-            known.incomplete |= facts().any(|fact| *fact == Fact::Anything);
-            for fact in facts() {
-                if let Fact::Other(other) = fact {
-                    waiting.push(self.links.resolve(other));
-                }
-                known.facts.push(fact);
-            }
+            self.look_at(&name, name == path, &mut known, &mut waiting);
             known.names.insert(name);
         }
         known
     }
 
-    /// Whether a directory above got another name, or was taken away: what lies below by this name may be another's.
+    /// Takes in what was said of one name, and which others to look at.
+    fn look_at(&self, name: &[u8], own: bool, known: &mut Known<'a>, waiting: &mut Vec<Vec<u8>>) {
+        let has = |wanted: fn(&Fact) -> bool| self.facts(name).any(wanted);
+        let made = has(|fact| matches!(fact, Fact::Made(_)));
+        let came = has(|fact| matches!(fact, Fact::Other(_) | Fact::Linked(_)));
+        let gone = has(|fact| *fact == Fact::Gone);
+        // A value that a lower layer's file has counts even where the name was given to another one: the event that took it
+        // may be of a name that only looks like this one.
+        let lower = self.below.get(name);
+        known.lower.extend(lower);
+        known.incomplete |= !made && !came && (lower.is_none() || own && gone);
+        known.incomplete |= has(|fact| *fact == Fact::Anything);
+        known.incomplete |= self.doubtful.contains(last_name(name)) || self.above_changed(name);
+        for fact in self.facts(name) {
+            match fact {
+                Fact::Other(other) | Fact::Also(other) => waiting.push(self.links.resolve(other)),
+                // linkat(2) may have followed it.
+                Fact::Linked(other) => {
+                    let other = self.links.resolve(other);
+                    known.incomplete |= self.may_be_symlink(&other);
+                    waiting.push(other);
+                }
+                _ => {}
+            }
+            known.facts.push(fact);
+        }
+    }
+
+    fn may_be_symlink(&self, name: &[u8]) -> bool {
+        self.links.through(name).is_some()
+            || self.below.get(name).is_some_and(|lower| lower.kind == Kind::Symlink)
+            || self.facts(name).any(|fact| *fact == Fact::Made(Made::Symlink))
+    }
+
+    /// Whether a directory above got its name from another, or was taken away and not made again: what was said of this name
+    /// may have been of another file.
     fn above_changed(&self, path: &[u8]) -> bool {
         upwards(path).skip(1).any(|dir| {
+            let has = |wanted: fn(&Fact) -> bool| self.facts(dir).any(wanted);
             self.trails.came_from_below(dir)
-                || self.facts(dir).any(|fact| matches!(fact, Fact::Gone | Fact::Other(_)))
+                || has(|fact| matches!(fact, Fact::Other(_)))
+                || has(|fact| *fact == Fact::Gone) && !has(|fact| *fact == Fact::Made(Made::Dir))
         })
     }
 
@@ -223,6 +271,11 @@ impl<'a> Judge<'a> {
     }
 
     fn mode(&self, path: &[u8], known: &Known<'_>, entry: &Attributes) -> Option<Deviation> {
+        // An access list sets the group's bits too (posix_acl_update_mode).
+        let is_acl = |fact: &Fact| matches!(fact, Fact::Xattr(xattr) if xattr.name == ACCESS_LIST);
+        if known.facts.iter().any(|fact| is_acl(fact)) || self.loosely(path, &is_acl) {
+            return None;
+        }
         // What recorders before `perm` made by an open may have any bits.
         let untold = !self.given.tells_perm
             && known.facts.iter().any(|fact| matches!(fact, Fact::Made(Made::File) | Fact::Gone));
@@ -288,7 +341,7 @@ impl<'a> Judge<'a> {
 
     fn size(&self, path: &[u8], known: &Known<'_>, entry: &Attributes) -> Option<Deviation> {
         // A ring's files are closed without a word of their length.
-        if self.has_rings || known.facts.iter().any(|fact| **fact == Fact::AnySize) {
+        if known.facts.iter().any(|fact| **fact == Fact::AnySize) {
             return None;
         }
         let size = |fact: &Fact| match fact {
@@ -344,11 +397,32 @@ impl<'a> Judge<'a> {
 }
 
 const CAPABILITY: &[u8] = b"security.capability";
+const ACCESS_LIST: &[u8] = b"system.posix_acl_access";
+
+/// Directories' names that were, or may have been, symlinks for some of the time: made, taken away or given to another
+/// file by the steps.
+fn unsteady<'a>(
+    said: impl Iterator<Item = (&'a (u32, Vec<u8>), &'a Said)>,
+    below: &Below,
+) -> HashSet<&'a [u8]> {
+    let changed = |path: &[u8], said: &Said| {
+        let was = below.get(path).is_some_and(|lower| lower.kind == Kind::Symlink);
+        said.facts.iter().any(|fact| match fact {
+            Fact::Made(Made::Symlink) => true,
+            Fact::Gone | Fact::Other(_) | Fact::Linked(_) | Fact::Anything => was,
+            _ => false,
+        })
+    };
+    said.filter(|((_, path), said)| changed(path, said)).map(|((_, path), _)| path.as_slice()).collect()
+}
 
 /// Whether the kernel gives a file such an attribute by itself: labels of security modules, access lists that a directory
-/// hands on. A capability is none.
+/// hands on, overlayfs's own notes. A capability is none.
 fn given_by_kernel(name: &[u8]) -> bool {
-    name.starts_with(b"system.posix_acl_") || name.starts_with(b"security.") && name != CAPABILITY
+    [b"system.posix_acl_".as_slice(), b"trusted.overlay.", b"user.overlay."]
+        .iter()
+        .any(|own| name.starts_with(own))
+        || name.starts_with(b"security.") && name != CAPABILITY
 }
 
 fn target(known: &Known<'_>, entry: &Attributes) -> Option<Deviation> {
@@ -382,9 +456,19 @@ fn octal(mode: u32) -> String {
     format!("{mode:04o}")
 }
 
+/// Bytes of a value that are shown; of a longer one its sum.
+const SHOWN_BYTES_MAX: usize = 256;
+
 /// Bytes as text that loses nothing: what is not printable ASCII as `\xNN`.
 fn text(bytes: &[u8]) -> String {
+    if bytes.len() > SHOWN_BYTES_MAX {
+        return format!("{} bytes, sha256 {}", bytes.len(), hex(&Sha256::digest(bytes)));
+    }
     bytes.escape_ascii().to_string()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn kind_name(kind: Kind) -> String {
@@ -419,7 +503,6 @@ mod tests {
         below: Below,
         trails: Trails,
         links: Links,
-        present: BTreeSet<Vec<u8>>,
     }
 
     impl Scene {
@@ -437,22 +520,14 @@ mod tests {
 
         fn loosely(mut self, path: &str, fact: Fact) -> Self {
             let path = path.into();
-            self.given.loose.entry(0).or_default().push(crate::assemble_parts::Loose { path, fact });
+            let loose = crate::assemble_parts::Loose { path, fact, unsure: false };
+            self.given.loose.entry(0).or_default().push(loose);
             self
         }
 
         /// What is wrong with an entry, as `attribute image`.
         fn judge(&self, path: &str, entry: &Attributes) -> String {
-            let mut present = self.present.clone();
-            present.insert(path.into());
-            let judge = Judge::of_runs(
-                &[0].into(),
-                &self.given,
-                &self.below,
-                &self.links,
-                &self.trails,
-                &present,
-            );
+            let judge = Judge::of_runs(&[0].into(), &self.given, &self.below, &self.links, &self.trails);
             let found = judge.judge(path.as_bytes(), entry);
             let said: Vec<String> =
                 found.into_iter().map(|one| format!("{} {}", one.attribute, one.image)).collect();
@@ -507,17 +582,54 @@ mod tests {
             .said("/f", &[Fact::Gone, Fact::Other(b"/new".as_slice().into())])
             .lower("/f", file(0o777, 1));
         assert_eq!(scene.judge("/f", &file(0o600, 5)), "");
-        assert_eq!(scene.judge("/f", &file(0o777, 1)), "mode 0777, size 1", "what was below is gone");
+        assert_eq!(scene.judge("/f", &file(0o755, 2)), "mode 0755, size 2");
     }
 
     #[test]
     fn a_call_by_a_name_that_leads_elsewhere_may_have_meant_it() {
         let with = |path| Scene::default().said("/d/f", &made(0o600)).loosely(path, Fact::Perm(0o755));
         assert_eq!(with("/link/f").judge("/d/f", &file(0o755, 0)), "", "the same last name");
-        assert_eq!(with("/proc/self/fd/3").judge("/d/f", &file(0o755, 0)), "", "no name of the layer");
-        let mut scene = with("/other");
-        scene.present.insert(b"/other".to_vec());
+        assert_eq!(
+            with("/proc/self/fd/3").judge("/d/f", &file(0o755, 0)),
+            "",
+            "a name of nothing known"
+        );
+        let scene = with("/other").said("/other", &made(0o600));
         assert_eq!(scene.judge("/d/f", &file(0o755, 0)), "mode 0755", "it was another file's");
+        let symlink = [Fact::Gone, Fact::Made(Made::Symlink)];
+        let scene = with("/cur").said("/cur", &[&symlink[..], &made(0o600)].concat());
+        assert_eq!(scene.judge("/d/f", &file(0o755, 0)), "", "it was a symlink for some of the time");
+    }
+
+    #[test]
+    fn names_by_way_of_a_symlink_that_changed_are_doubtful() {
+        let symlink = [Fact::Gone, Fact::Made(Made::Symlink)];
+        let scene = Scene::default()
+            .said("/cur", &symlink)
+            .said("/cur/conf", &[Fact::Gone])
+            .said("/v1/conf", &[&made(0o600)[..], &[Fact::Size(1)]].concat());
+        assert_eq!(scene.judge("/v1/conf", &file(0o644, 9)), "");
+    }
+
+    #[test]
+    fn an_access_list_changes_the_bits() {
+        let acl = Xattr { name: ACCESS_LIST.to_vec(), value: None };
+        let scene =
+            Scene::default().said("/f", &[&made(0o644)[..], &[Fact::Xattr(Box::new(acl))]].concat());
+        assert_eq!(scene.judge("/f", &file(0o674, 0)), "");
+    }
+
+    #[test]
+    fn two_names_do_not_make_a_file() {
+        let name = |path: &str| path.as_bytes().into();
+        let scene = Scene::default()
+            .said("/t/#12", &[Fact::Size(4), Fact::Also(name("/f"))])
+            .said("/f", &[&made(0o600)[..], &[Fact::Gone, Fact::Linked(name("/t/#12"))]].concat());
+        assert_eq!(scene.judge("/f", &file(0o640, 4)), "", "what made the other is not known");
+        let scene = Scene::default()
+            .said("/s", &[Fact::Gone, Fact::Made(Made::Symlink), Fact::Also(name("/f"))])
+            .said("/f", &[Fact::Gone, Fact::Linked(name("/s"))]);
+        assert_eq!(scene.judge("/f", &file(0o640, 4)), "", "the link may have followed the symlink");
     }
 
     #[test]
@@ -572,10 +684,10 @@ mod tests {
         assert_eq!(scene.judge("/n", &device(3)), "", "the umask takes bits away");
         assert_eq!(scene.judge("/n", &device(5)), "kind device c 1:5");
 
-        let other = |path: &str| Fact::Other(path.as_bytes().into());
+        let other = |path: &str| Fact::Linked(path.as_bytes().into());
         let scene = Scene::default()
-            .said("/a", &[&made(0o600)[..], &[other("/b")]].concat())
-            .said("/b", &[other("/a")])
+            .said("/a", &[&made(0o600)[..], &[Fact::Also(b"/b".as_slice().into())]].concat())
+            .said("/b", &[Fact::Gone, other("/a")])
             .said("/c", &made(0o600));
         let hard = |to: &str| Attributes {
             kind: Kind::Hardlink,

@@ -139,7 +139,9 @@ fn a_cached_step_stays_cached_and_cites_who_saw_its_layer() {
         assert_eq!(cited(".prior.signed_by"), envelope, "one key signs and certifies");
         let detail = cited(".detail");
         assert!(
-            detail.starts_with("a layer of equal content (diff_id) was observed in the step 0.3"),
+            detail.contains(
+                "that of the step 0.3, stage 0, line 3, which was observed, by the attestation"
+            ),
             "{detail}"
         );
         let layer = format!("{step}.diff_id");

@@ -432,6 +432,9 @@ fn an_attribute_that_no_event_gave_is_named() {
                 with_member(layer, member, &format!("import tarfile; {change}"));
             });
             let statement = built.attest(&image, &built.file("filtered.ndjson"));
+            let check =
+                ".predicate.blubr_build.checks[] | select(.id == \"attributes-explained\") | .result";
+            assert_eq!(jq(check, &statement), "fail", "{builder:?} {what}");
             let named = jq(
                 ".predicate.blubr_build.unexplained[] | \"\\(.what) \\(.path) \\(.attribute) \\(.image) for \\((.recorded // []) | join(\",\"))\"",
                 &statement,

@@ -37,6 +37,8 @@ pub struct Crossed {
     pub inherited: Vec<String>,
     /// New layers that hold nothing, by diff_id.
     pub empty: Vec<String>,
+    /// Layers that were there before and hold nothing, by diff_id.
+    pub hollow: Vec<String>,
     /// What is not explained; `None` when it could not be checked.
     pub unexplained: Option<Vec<Odd>>,
     /// What could not be checked, and why.
@@ -93,11 +95,14 @@ pub fn cross(
         let diff_id =
             picture.image.layers.get(index).map(|layer| layer.diff_id.to_string()).unwrap_or_default();
         let Made::New { slots: of } = made else {
-            crossing.inherited.push(diff_id);
+            let mut hollow = true;
             picture.layer(index, &mut |entry| {
+                hollow &= entry.path.is_empty();
                 links.learn(&entry);
                 below.put(&entry);
             })?;
+            crossing.hollow.extend(hollow.then(|| diff_id.clone()));
+            crossing.inherited.push(diff_id);
             continue;
         };
         let mut entries = Vec::new();
@@ -138,6 +143,7 @@ struct Crossing {
     files: Vec<Listed>,
     inherited: Vec<String>,
     empty: Vec<String>,
+    hollow: Vec<String>,
     odd: Vec<Odd>,
     too_many: bool,
     lost_track: bool,
@@ -255,6 +261,7 @@ impl Crossing {
             files: (!self.too_many).then_some(self.files),
             inherited: self.inherited,
             empty: self.empty,
+            hollow: self.hollow,
             unexplained: unchecked.is_none().then_some(self.odd),
             unchecked: Unchecked { entries: unchecked, ..self.unchecked },
         }

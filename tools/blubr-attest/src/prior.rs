@@ -1,9 +1,10 @@
 //! Earlier attestations: what each shows of a layer that this build took from the cache. An equal diff_id says that the content
 //! is equal; it does not say that the layer came from that build, and no more is said of it.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
-use blubr_attestation::build::{Cited, Evidence, Recording, Status, Step};
+use blubr_attestation::build::{BlubrBuild, Cited, Evidence, Outcome, Recording, Status, Step};
 use blubr_attestation::{Lists, Statement};
 use blubr_cli::{Failure, Input};
 use blubr_envelope::{Cert, OpenError, Opened, SecretKey, verify_envelope};
@@ -20,7 +21,7 @@ use crate::write::{Keys, now};
 const EMPTY_LAYER: &str = "sha256:5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef";
 /// Steps of one prior that are cited for one layer; a count.
 const CITED_MAX: usize = 8;
-/// How far citations are followed from one attestation to the one that it cites itself; a count.
+/// Citations within citations that are passed on; a count. None of them is followed.
 const CHAIN_MAX: usize = 16;
 /// Characters of an instruction that stand in a sentence.
 const TEXT_CHARS_MAX: usize = 100;
@@ -32,6 +33,10 @@ pub struct Prior {
     /// The image that it is of.
     config_digest: String,
     diff_ids: Vec<String>,
+    /// Layers of which it says itself that something in them is unexplained.
+    unexplained: BTreeSet<String>,
+    /// It shows that the engine stored that image.
+    is_of_build: bool,
     recording: Recording,
     /// When its build ended, in ns since 1970.
     ended: Option<u64>,
@@ -65,18 +70,27 @@ fn read_one(
     let opened = opened.map_err(|error| failed(&error))?;
     let (envelope_sha256, signed_by) =
         verified(&opened, certs).map_err(|failure| failure.at(path.display()))?;
-    let lists = Lists::STEPS.and(Lists::EVIDENCE);
+    let lists = Lists::STEPS.and(Lists::EVIDENCE).and(Lists::UNEXPLAINED);
     let statement = opened::statement(&path.display().to_string(), &opened, lists)?;
     drop(opened);
     let ended = statement.predicate.metadata.build_finished_on.as_deref().and_then(when);
     let Statement { predicate, .. } = statement;
     let build = predicate.blubr_build;
+    if let Some(id) = refuted(&build) {
+        let what =
+            format_args!("this earlier attestation says that its image is another build's ({id} fails)");
+        return Err(failed(&what).advise("leave it away: it shows nothing of this one's layers"));
+    }
     let Some(image) = build.image else {
         let what = "this earlier attestation was made without an image, and names no layer";
         return Err(failed(&what).advise("leave it away, or attest that build with --image"));
     };
+    let is_of_build = build.checks.iter().any(|one| one.id == OF_BUILD && one.result == Outcome::Pass);
+    let unexplained = build.unexplained.iter().flatten().filter_map(|one| one.layer.clone()).collect();
     let steps = build.steps.into_iter().map(kept).collect();
     Ok(Prior {
+        unexplained,
+        is_of_build,
         envelope_sha256,
         signed_by,
         config_digest: image.config_digest,
@@ -99,6 +113,16 @@ fn verified(opened: &Opened, certs: &[Cert]) -> Result<(String, String), Failure
     // What was verified is byte for byte as it is written: the file's own sum, of an encrypted one that of what is within.
     let bytes = envelope.write().map_err(|error| refused(&error))?;
     Ok((hex(&Sha256::digest(&bytes)), signer.certificate.clone()))
+}
+
+/// The checks by which an attestation says that its image is not what its build stored.
+const OF_BUILD: &str = "image-of-this-build";
+const RECORDED: &str = "layers-recorded";
+
+/// The check that failed, where the image is another build's.
+fn refuted(build: &BlubrBuild) -> Option<&'static str> {
+    let fails = |id: &str| build.checks.iter().any(|one| one.id == id && one.result == Outcome::Fail);
+    [OF_BUILD, RECORDED].into_iter().find(|id| fails(id))
 }
 
 /// A step without its lists.
@@ -131,8 +155,10 @@ impl Prior {
             Recording::Lossy => ", whose recording is lossy",
             Recording::Cut => ", whose recording is cut",
         };
+        let image =
+            if self.is_of_build { "" } else { ", which does not show that its image is that build's" };
         format!(
-            "the attestation with envelope sha256 {}{record} (its signature by {} verified)",
+            "the attestation with envelope sha256 {}{record}{image} (its signature by {} verified)",
             self.envelope_sha256, self.signed_by
         )
     }
@@ -165,11 +191,15 @@ pub fn cite<'p>(priors: impl Iterator<Item = &'p Prior>, layer: &str, text: &str
         return Vec::new();
     }
     let (mut seen, mut passed_on) = (Vec::new(), Vec::new());
-    for prior in priors {
+    // Where it doesn't know how something came into a layer it doesn't show how the layer was made.
+    for prior in priors.filter(|prior| !prior.unexplained.contains(layer)) {
         let has = |step: &&Step| step.diff_id.as_deref() == Some(layer);
         for step in prior.steps.iter().filter(has).take(CITED_MAX) {
             match step.status {
-                Status::Observed | Status::Daemon => seen.push(observed(prior, step, text)),
+                Status::Observed => seen.push(observed(prior, step, text)),
+                // Not of an instruction that only writes the config, or found all done: nobody was seen at work.
+                Status::Daemon if step.began.is_some() => seen.push(observed(prior, step, text)),
+                Status::Daemon => {}
                 Status::Cached => passed_on.extend(chained(prior, step, text)),
                 Status::NotObserved | Status::Candidates => {}
             }
@@ -198,9 +228,9 @@ fn place(step: &Step, text: &str) -> String {
 }
 
 fn observed(prior: &Prior, step: &Step, text: &str) -> Evidence {
-    let how = if step.status == Status::Observed { "observed" } else { "made by the engine in view" };
+    let how = if step.status == Status::Observed { "was observed" } else { "the engine was seen to do" };
     let detail = format!(
-        "a layer of equal content (diff_id) was {how} in {}, of {}",
+        "a layer of equal content (diff_id) is in the attested image that of {}, which {how}, by {}",
         place(step, text),
         prior.name()
     );
@@ -233,4 +263,66 @@ fn chained(prior: &Prior, step: &Step, text: &str) -> Option<Evidence> {
     );
     cited.cites = Some(cites.clone());
     Some(Evidence { kind: "prior-cites".into(), detail, seq: vec![], prior: Some(Box::new(cited)) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn prior(status: Status, began: Option<&str>) -> Prior {
+        let step = Step {
+            id: "0.3".into(),
+            text: "RUN x".into(),
+            status,
+            began: began.map(str::to_owned),
+            diff_id: Some("sha256:aa".into()),
+            ..Step::default()
+        };
+        Prior {
+            envelope_sha256: "e".into(),
+            signed_by: "f".into(),
+            config_digest: "c".into(),
+            diff_ids: vec!["sha256:aa".into()],
+            unexplained: BTreeSet::new(),
+            is_of_build: true,
+            recording: Recording::Complete,
+            ended: Some(1),
+            steps: vec![step],
+        }
+    }
+
+    fn cited(prior: &Prior) -> Vec<String> {
+        cite([prior].into_iter(), "sha256:aa", "RUN x").into_iter().map(|one| one.detail).collect()
+    }
+
+    #[test]
+    fn only_what_was_seen_is_cited() {
+        let began = Some("2026-01-01T00:00:00Z");
+        assert!(cited(&prior(Status::Observed, began))[0].contains("which was observed"));
+        assert!(cited(&prior(Status::Daemon, began))[0].contains("the engine was seen to do"));
+        assert!(cited(&prior(Status::Daemon, None)).is_empty(), "nobody was seen at work");
+        assert!(cited(&prior(Status::Candidates, began)).is_empty());
+        let not_shown = Prior { is_of_build: false, ..prior(Status::Observed, began) };
+        assert!(cited(&not_shown)[0].contains("does not show that its image is that build's"));
+    }
+
+    #[test]
+    fn a_layer_that_the_prior_does_not_explain_is_not_cited() {
+        let mut odd = prior(Status::Observed, None);
+        odd.unexplained.insert("sha256:aa".into());
+        assert!(cited(&odd).is_empty());
+    }
+
+    #[test]
+    fn an_image_of_another_build_is_refused() {
+        let check = |id: &str, result| blubr_attestation::build::Check {
+            id: id.into(),
+            result,
+            ..Default::default()
+        };
+        let with = |checks| BlubrBuild { checks, ..BlubrBuild::default() };
+        assert_eq!(refuted(&with(vec![check(OF_BUILD, Outcome::Fail)])), Some(OF_BUILD));
+        assert_eq!(refuted(&with(vec![check(RECORDED, Outcome::Fail)])), Some(RECORDED));
+        assert_eq!(refuted(&with(vec![check(OF_BUILD, Outcome::Unknown)])), None);
+    }
 }

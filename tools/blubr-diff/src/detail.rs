@@ -92,8 +92,11 @@ impl Detail {
         let input = BufReader::new(Plain::new(self.file.rewind()?).map_err(|e| Failure::io(&name, &e))?);
         let fail = |error: ReadError| Failure::new(error).at(&name);
         let mut reader = Reader::new(input, said, statement).map_err(fail)?;
-        let mut filler = Filler::default();
+        let (mut filler, mut of_files) = (Filler::default(), Filler::default());
         while let Some(record) = reader.next_record().map_err(fail)? {
+            if matches!(record.entry, Entry::File(_)) {
+                of_files.charge(&record).map_err(fail)?;
+            }
             match record.entry {
                 Entry::File(file) => files.add(*file),
                 _ if COMPARED.contains(&record.table) => {

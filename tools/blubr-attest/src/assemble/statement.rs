@@ -97,6 +97,7 @@ fn blubr_build(mut parts: Parts<'_>, ids: &BTreeMap<usize, String>) -> (BlubrBui
             slots: parts.slots,
             alignment: &parts.alignment,
             empty: parts.crossed.as_ref().map(|crossed| crossed.empty.as_slice()).unwrap_or_default(),
+            hollow: parts.crossed.as_ref().map(|crossed| crossed.hollow.as_slice()).unwrap_or_default(),
             priors: parts.priors,
         };
         all = makings.steps(&listed);

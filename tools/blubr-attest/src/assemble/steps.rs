@@ -23,6 +23,8 @@ pub struct Makings<'a> {
     pub alignment: &'a Alignment,
     /// New layers that hold nothing, by diff_id.
     pub empty: &'a [String],
+    /// Layers that were there before and hold nothing, by diff_id.
+    pub hollow: &'a [String],
     /// Earlier attestations, verified.
     pub priors: &'a [Prior],
 }
@@ -227,7 +229,7 @@ impl Makings<'_> {
             return earlier.filter_map(|prior| prior.cite_base(&base)).collect();
         }
         match self.diff_id(at) {
-            Some(layer) if !self.empty.contains(&layer) => {
+            Some(layer) if !self.empty.contains(&layer) && !self.hollow.contains(&layer) => {
                 prior::cite(earlier, &layer, &instruction.text)
             }
             _ => Vec::new(),

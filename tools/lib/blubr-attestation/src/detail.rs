@@ -583,12 +583,21 @@ impl Default for Filler {
 }
 
 impl Filler {
+    /// Counts one that is kept elsewhere.
+    ///
+    /// # Errors
+    /// When too much has been kept already.
+    pub fn charge(&mut self, record: &Record) -> Result<(), ReadError> {
+        self.left = self.left.checked_sub(record.cost).ok_or(ReadError::TooMuch)?;
+        Ok(())
+    }
+
     /// Puts one where it belongs.
     ///
     /// # Errors
     /// When too much has been kept already.
     pub fn put(&mut self, record: Record, statement: &mut Statement) -> Result<(), ReadError> {
-        self.left = self.left.checked_sub(record.cost).ok_or(ReadError::TooMuch)?;
+        self.charge(&record)?;
         let predicate = &mut statement.predicate;
         let (log, build) = (&mut predicate.monitor_log, &mut predicate.blubr_build);
         let at = record.at.unwrap_or(usize::MAX);

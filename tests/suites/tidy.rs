@@ -14,7 +14,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("blubr-filter", &["blubr-build", "blubr-log", "blubr-cli"]),
     ("blubr-attest", &LIBRARIES),
     ("blubr-diff", &LIBRARIES),
-    ("blubr-attach", &["blubr-oci", "blubr-attestation", "blubr-envelope", "blubr-cli"]),
+    ("blubr-attach", &["blubr-oci", "blubr-attestation", "blubr-envelope", "blubr-log", "blubr-cli"]),
     ("blubr-build", &["blubr-log", "blubr-dockerfile"]),
     ("blubr-oci", &["blubr-image"]),
     ("blubr-log", &[]),

@@ -32,6 +32,18 @@ pub struct Flags {
     #[arg(value_name = "FILE", required = true)]
     pub file: Option<PathBuf>,
 
+    /// Attach LOG beside it: the log that its statement names by its sha256, or one that this was filtered out of
+    #[arg(long, value_name = "LOG")]
+    pub with_log: Option<PathBuf>,
+
+    /// Encrypt LOG to the certificate in CERT; may be given several times
+    #[arg(long, value_name = "CERT", requires = "with_log")]
+    pub encrypt_to: Vec<PathBuf>,
+
+    /// Attach LOG as it is, not encrypted: it holds what the build's command lines hold, secrets too
+    #[arg(long, requires = "with_log", conflicts_with = "encrypt_to")]
+    pub plaintext_log: bool,
+
     /// What opens FILE.
     #[command(flatten)]
     pub keys: Keys,
@@ -75,6 +87,10 @@ pub enum Command {
         /// Write it to FILE instead of standard output
         #[arg(long, short, value_name = "FILE")]
         output: Option<PathBuf>,
+
+        /// Write the log that is attached beside it to LOGFILE, as it was attached
+        #[arg(long, value_name = "LOGFILE")]
+        log_to: Option<PathBuf>,
 
         /// Fetch the one whose manifest has DIGEST, as discover prints it
         #[arg(long, value_name = "DIGEST")]

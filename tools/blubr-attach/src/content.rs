@@ -37,6 +37,8 @@ pub struct Said {
     pub predicate_type: String,
     /// When the build ended, RFC 3339, where it says so.
     pub finished: Option<String>,
+    /// The sums of the logs that it was made from.
+    pub logs: Vec<String>,
 }
 
 /// The types by which attestations are attached: also what `fetch` looks for.
@@ -110,7 +112,8 @@ fn said(statement: &[u8]) -> Result<Said, Failure> {
     // Algorithms that no registry uses (gitCommit, dirHash) name no image.
     let subjects =
         digests.filter_map(|(name, hex)| Digest::parse(&format!("{name}:{hex}")).ok()).collect();
-    Ok(Said { subjects, predicate_type: outline.predicate_type, finished: outline.finished })
+    let blubr_attestation::Outline { predicate_type, finished, logs, .. } = outline;
+    Ok(Said { subjects, predicate_type, finished, logs })
 }
 
 fn secret_keys(keys: &Keys) -> Result<Vec<SecretKey>, Failure> {

@@ -4,13 +4,16 @@ use std::io::{IsTerminal as _, Write as _};
 
 use blubr_cli::{Exit, Failure, Output};
 use blubr_envelope::Kind;
-use blubr_oci::Descriptor;
-use blubr_oci::Target;
+use blubr_oci::{Descriptor, Digest, Referrers, Target};
 
 use crate::cli::Keys;
 use crate::content::{self, ARTIFACT_TYPES};
+use crate::log;
 use crate::plan::Fetch;
 use crate::push::spoken_of;
+
+/// Digests that a message names.
+const NAMED_MAX: usize = 20;
 
 /// Writes the one attestation that is attached; 1 when there is none, or when it speaks of another image.
 pub(crate) fn run(plan: &Fetch) -> Result<Exit, Failure> {
@@ -32,10 +35,57 @@ pub(crate) fn run(plan: &Fetch) -> Result<Exit, Failure> {
             Failure::new("it is binary, and standard output is a terminal").advise("name a file by -o")
         );
     }
+    let log = match &plan.log_to {
+        Some(path) => Some(log(plan, place.as_mut(), &target.descriptor.digest, &entry.digest, path)?),
+        None => None,
+    };
     let mut out = Output::create(plan.output.as_deref())?;
     out.write_all(&bytes).map_err(|error| Failure::io(out.name(), &error))?;
+    log.map_or(Ok(()), Output::commit)?;
     out.commit()?;
     Ok(Exit::Done)
+}
+
+/// The one log that is attached beside the attestation, as it was attached; piece by piece into a file that has no name yet.
+fn log(
+    plan: &Fetch,
+    place: &mut dyn Referrers,
+    subject: &Digest,
+    attestation: &Digest,
+    path: &std::path::Path,
+) -> Result<Output, Failure> {
+    let mut beside = Vec::new();
+    for entry in place.referrers(subject).map_err(Failure::new)? {
+        if entry.artifact_type.as_deref() != Some(log::ARTIFACT_TYPE) {
+            continue;
+        }
+        // Lists need not repeat a manifest's annotations.
+        let manifest = place.manifest(subject, &entry).map_err(Failure::new)?;
+        if manifest.annotations.get(log::BESIDE).map(String::as_str) == Some(attestation.as_str()) {
+            beside.push((entry.digest, manifest));
+        }
+    }
+    let manifest = match beside.as_slice() {
+        [] => {
+            return Err(Failure::no(format_args!("no log is attached beside {attestation}"))
+                .at(&plan.image.reference));
+        }
+        [(_, manifest)] => manifest,
+        several => {
+            let named: Vec<&str> =
+                several.iter().take(NAMED_MAX).map(|(digest, _)| digest.as_str()).collect();
+            return Err(Failure::new(format_args!(
+                "{} logs are attached beside {attestation}: {}",
+                several.len(),
+                named.join(" ")
+            ))
+            .at(&plan.image.reference)
+            .advise("fetch one by another tool, or attach only one"));
+        }
+    };
+    let mut out = Output::create(Some(path))?;
+    place.fetch_long(manifest, &mut out).map_err(Failure::new)?;
+    Ok(out)
 }
 
 fn is_wanted(plan: &Fetch, entry: &Descriptor) -> bool {
@@ -49,7 +99,6 @@ fn only<'a>(
     plan: &Fetch,
     found: &'a [(Target, Descriptor)],
 ) -> Result<(&'a Target, &'a Descriptor), Failure> {
-    const NAMED_MAX: usize = 20;
     match found {
         [(target, entry)] => Ok((target, entry)),
         [] => Err(Failure::no("no attestation is attached to it").at(&plan.image.reference)),

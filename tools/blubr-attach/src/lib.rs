@@ -2,15 +2,17 @@
 //!
 //! [`cli`] has the flags as typed, [`plan`] what they mean. Then `push`, `discover`, `fetch` and `copy` each do one
 //! thing against a layout or a registry, which `blubr_oci` tells apart. [`content`] says what is to be attached, and of
-//! which image it speaks.
+//! which image it speaks; `log` is the log beside it.
 //!
-//! This tool must never attach a statement to an image that it doesn't speak of, nor look further into it than its subjects.
+//! This tool must never attach a statement to an image that it doesn't speak of, nor a log that the statement doesn't name, nor
+//! look further into a statement than that.
 
 pub mod cli;
 pub mod content;
 mod copy;
 mod discover;
 mod fetch;
+mod log;
 pub mod plan;
 mod push;
 

@@ -42,6 +42,17 @@ pub struct Push {
     pub file: PathBuf,
     /// What opens it.
     pub keys: Keys,
+    /// The log beside it.
+    pub log: Option<WithLog>,
+}
+
+/// A log that is attached beside an attestation.
+#[derive(Debug)]
+pub struct WithLog {
+    /// Where it is.
+    pub file: PathBuf,
+    /// Certificates to which it is encrypted; none where it is to lie open, as was asked for.
+    pub encrypt_to: Vec<PathBuf>,
 }
 
 /// List what is attached to `image`.
@@ -64,6 +75,8 @@ pub struct Fetch {
     pub output: Option<PathBuf>,
     /// The one with this manifest.
     pub digest: Option<Digest>,
+    /// Where the log beside it goes.
+    pub log_to: Option<PathBuf>,
 }
 
 /// Copy `image` into a layout.
@@ -85,16 +98,22 @@ pub fn plan(flags: Flags) -> Result<Plan, Failure> {
             let (Some(image), Some(file)) = (flags.image, flags.file) else {
                 return Err(Failure::new("an IMAGE and a FILE are needed").advise("see --help"));
             };
+            let log = with_log(flags.with_log, flags.encrypt_to, flags.plaintext_log)?;
             let image = place(&image, flags.reach, common)?;
-            Ok(Plan::Push(Push { image, file, keys: flags.keys }))
+            Ok(Plan::Push(Push { image, file, keys: flags.keys, log }))
         }
         Some(Command::Discover { image, json, artifact_type, reach }) => {
             let image = place(&image, reach, common)?;
             Ok(Plan::Discover(Discover { image, json, artifact_type }))
         }
-        Some(Command::Fetch { image, output, digest, reach }) => {
+        Some(Command::Fetch { image, output, log_to, digest, reach }) => {
+            if log_to.is_some() && log_to == output {
+                return Err(Failure::new("two outputs have this name")
+                    .at(log_to.unwrap_or_default().display())
+                    .advise("name each differently"));
+            }
             let digest = digest.map(|text| Digest::parse(&text)).transpose().map_err(Failure::new)?;
-            Ok(Plan::Fetch(Fetch { image: place(&image, reach, common)?, output, digest }))
+            Ok(Plan::Fetch(Fetch { image: place(&image, reach, common)?, output, digest, log_to }))
         }
         Some(Command::Copy { from, to, reach }) => {
             let image = parse(&from, reach, common)?;
@@ -106,6 +125,21 @@ pub fn plan(flags: Flags) -> Result<Plan, Failure> {
             }
         }
     }
+}
+
+/// A log is attached encrypted, or in the open where that is said in so many words.
+fn with_log(
+    file: Option<PathBuf>,
+    encrypt_to: Vec<PathBuf>,
+    plaintext: bool,
+) -> Result<Option<WithLog>, Failure> {
+    let Some(file) = file else { return Ok(None) };
+    if encrypt_to.is_empty() && !plaintext {
+        return Err(Failure::new("the log is not redacted: who reads it reads the build's secrets")
+            .at(file.display())
+            .advise("encrypt it by --encrypt-to CERT, or say --plaintext-log"));
+    }
+    Ok(Some(WithLog { file, encrypt_to }))
 }
 
 /// An image to which something can be attached.

@@ -3,15 +3,18 @@
 use std::io::Write as _;
 
 use blubr_cli::{Exit, Failure, Output};
-use blubr_oci::{Artifact, How, Target};
+use blubr_oci::{Artifact, Attached, How, Target};
 
 use crate::TOOL;
 use crate::content::{self, Content, Said};
+use crate::log::Log;
 use crate::plan::Push;
 
-/// Attaches, prints the digest of the new manifest.
+/// Attaches, prints the digest of the new manifest; and in a second line that of its log's.
 pub(crate) fn run(plan: &Push) -> Result<Exit, Failure> {
     let content = content::read(&plan.file, &plan.keys)?;
+    let said = content.said.as_ref();
+    let mut log = plan.log.as_ref().map(|log| Log::open(log, said)).transpose()?;
     let image = &plan.image;
     let mut place = blubr_oci::referrers(&image.reference, &image.options).map_err(Failure::new)?;
     let targets = place.targets().map_err(Failure::new)?;
@@ -28,19 +31,31 @@ pub(crate) fn run(plan: &Push) -> Result<Exit, Failure> {
     };
     let artifact = artifact(&content);
     let attached = place.attach(&target.descriptor, &artifact).map_err(Failure::new)?;
-    let found_by = match &attached.how {
+    let digest = &target.descriptor.digest;
+    image.common.note(TOOL, format_args!("attached to {digest} {}", found_by(&attached)));
+    let mut lines = format!("{}\n", attached.digest);
+    if let Some(log) = &mut log {
+        let artifact = log.artifact(&attached.digest)?;
+        let beside = place.attach_long(&target.descriptor, &artifact).map_err(Failure::new)?;
+        image.common.note(TOOL, format_args!("its log attached to {digest} {}", found_by(&beside)));
+        lines.push_str(&format!("{}\n", beside.digest));
+    }
+    let mut out = Output::create(None)?;
+    out.write_all(lines.as_bytes()).map_err(|error| Failure::io(out.name(), &error))?;
+    out.commit()?;
+    Ok(Exit::Done)
+}
+
+/// By what it is found now, in words.
+fn found_by(attached: &Attached) -> String {
+    match &attached.how {
         None => "already".to_owned(),
         Some(How::Layout) => "and listed in the layout's index".to_owned(),
         Some(How::Api) => "and listed by the referrers API".to_owned(),
         Some(How::FallbackTag(tag)) => {
             format!("and listed by the tag {tag}: this registry has no referrers API")
         }
-    };
-    image.common.note(TOOL, format_args!("attached to {} {found_by}", target.descriptor.digest));
-    let mut out = Output::create(None)?;
-    writeln!(out, "{}", attached.digest).map_err(|error| Failure::io(out.name(), &error))?;
-    out.commit()?;
-    Ok(Exit::Done)
+    }
 }
 
 fn artifact(content: &Content) -> Artifact<'_> {

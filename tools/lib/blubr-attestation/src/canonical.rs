@@ -25,7 +25,7 @@ pub const STRING_BYTES_MAX: usize = 8 * 1024 * 1024;
 pub enum WriteError {
     /// It would be longer than readers take.
     #[error(
-        "the statement would have {bytes} bytes, and readers take {STATEMENT_BYTES_MAX}: attest one build of the log, or filter it first"
+        "the statement would have {bytes} bytes, and readers take {STATEMENT_BYTES_MAX}: move its tables into a file (--detail-to)"
     )]
     TooLong {
         /// Its length in bytes.
@@ -33,14 +33,14 @@ pub enum WriteError {
     },
     /// It would have more entries than readers take.
     #[error(
-        "the statement would have {nodes} entries, and readers take {STATEMENT_NODES_MAX}: attest one build of the log, or filter it first"
+        "the statement would have {nodes} entries, and readers take {STATEMENT_NODES_MAX}: move its tables into a file (--detail-to)"
     )]
     TooMany {
         /// Objects and arrays in it.
         nodes: usize,
     },
     /// Readers would refuse it.
-    #[error("the statement can't be read back ({0}): attest one build of the log, or filter it first")]
+    #[error("the statement can't be read back ({0}): move its tables into a file (--detail-to)")]
     Unreadable(ReadError),
     /// serde_json refused.
     #[error("the statement can't be written as JSON: {0}")]
@@ -178,6 +178,8 @@ pub struct Outline {
     pub predicate_type: String,
     /// When the build ended (RFC 3339), where the predicate has a `metadata.buildFinishedOn`.
     pub finished: Option<String>,
+    /// The sums of the log that it was made from and of those that this was filtered out of, where the predicate is ours.
+    pub logs: Vec<String>,
 }
 
 /// Reads the outline of any in-toto statement, in little memory.
@@ -197,6 +199,28 @@ pub fn outline(bytes: &[u8]) -> Result<Outline, ReadError> {
     struct Predicate {
         #[serde(default)]
         metadata: Metadata,
+        #[serde(default)]
+        blubr_build: Build,
+    }
+    #[derive(Default, serde::Deserialize)]
+    struct Build {
+        #[serde(default)]
+        log: LogSums,
+    }
+    #[derive(Default, serde::Deserialize)]
+    struct LogSums {
+        #[serde(default)]
+        sha256: String,
+        #[serde(default)]
+        sources: Vec<LogSums>,
+    }
+    impl LogSums {
+        fn put(self, all: &mut Vec<String>) {
+            if !self.sha256.is_empty() {
+                all.push(self.sha256);
+            }
+            self.sources.into_iter().for_each(|source| source.put(all));
+        }
     }
     #[derive(Default, serde::Deserialize)]
     struct Metadata {
@@ -209,7 +233,9 @@ pub fn outline(bytes: &[u8]) -> Result<Outline, ReadError> {
     let any: Any =
         lists::with(Lists::NONE, SUBJECTS_BYTES_MAX, || serde_json::from_slice(bytes)).map_err(place)?;
     let Any { subject, predicate_type, predicate } = any;
-    Ok(Outline { subject, predicate_type, finished: predicate.metadata.finished })
+    let mut logs = Vec::new();
+    predicate.blubr_build.log.put(&mut logs);
+    Ok(Outline { subject, predicate_type, finished: predicate.metadata.finished, logs })
 }
 
 /// Refuses what would take too much memory before it is parsed.

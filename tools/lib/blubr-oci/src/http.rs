@@ -1,6 +1,7 @@
 //! HTTP to one registry: TLS, tokens, redirects (distribution-spec; Docker's "Token Authentication Specification").
 
-use std::io::Read;
+use std::fs::File;
+use std::io::{Read, Seek as _, SeekFrom};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -41,7 +42,16 @@ pub(crate) struct Request<'a> {
     pub method: Method,
     pub url: Url,
     pub headers: &'a [(&'static str, &'a str)],
-    pub body: Option<&'a [u8]>,
+    pub body: Option<Body<'a>>,
+}
+
+/// What a request carries, as it can be sent again.
+#[derive(Clone, Copy)]
+pub(crate) enum Body<'a> {
+    /// In memory.
+    Bytes(&'a [u8]),
+    /// A whole file of so many bytes, read from its start each time.
+    File(&'a File, u64),
 }
 
 impl Http {
@@ -139,8 +149,17 @@ impl Http {
         for (name, value) in request.headers {
             builder = builder.header(*name, *value);
         }
-        if let Some(body) = request.body {
-            builder = builder.body(body.to_vec());
+        match request.body {
+            None => {}
+            Some(Body::Bytes(bytes)) => builder = builder.body(bytes.to_vec()),
+            Some(Body::File(file, size)) => {
+                let from_start = || {
+                    let mut file = file.try_clone()?;
+                    file.seek(SeekFrom::Start(0)).map(|_| file)
+                };
+                let file = from_start().map_err(|error| self.error(error.to_string()))?;
+                builder = builder.body(reqwest::blocking::Body::sized(file, size));
+            }
         }
         let same_host = request.url.origin() == self.base.origin();
         if let Some(authorization) = self.authorization.as_ref().filter(|_| same_host) {

@@ -3,7 +3,7 @@
 mod write;
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{Read, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use blubr_image::manifest::{Descriptor, Index, MANIFEST_BYTES_MAX, Manifest, OCI_INDEX, OCI_MANIFEST};
@@ -173,6 +173,12 @@ impl Store for Tagged {
 
     fn put_blob(&mut self, descriptor: &Descriptor, mut bytes: &[u8]) -> Result<(), Error> {
         self.layout.put_stream(&descriptor.digest, &mut bytes, "a blob").map(drop)
+    }
+
+    fn put_file(&mut self, descriptor: &Descriptor, mut file: &File) -> Result<(), Error> {
+        let begin = file.seek(SeekFrom::Start(0));
+        begin.map_err(|error| Error::Io { what: "a blob".to_owned(), error })?;
+        self.layout.put_stream(&descriptor.digest, &mut file, "a blob").map(drop)
     }
 
     fn put_referrer(&mut self, entry: &Descriptor, mut bytes: &[u8], _: &Digest) -> Result<How, Error> {

@@ -30,7 +30,10 @@ pub use blubr_image::{Digest, Source};
 pub use copy::into_layout;
 pub use layout::Layout;
 pub use options::Options;
-pub use refer::{ARTIFACT_BYTES_MAX, Artifact, Attached, Fetched, How, Referrers, Target, referrers};
+pub use refer::{
+    ARTIFACT_BYTES_MAX, Artifact, Attached, Fetched, How, LONG_ARTIFACT_BYTES_MAX, LongArtifact,
+    Referrers, Target, referrers,
+};
 pub use reference::{Reference, Registry};
 
 /// Opens the place where `reference` is. The image itself is looked up by [`Source::image`].

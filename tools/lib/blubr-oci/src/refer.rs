@@ -1,9 +1,11 @@
 //! What refers to an image (OCI 1.1: a manifest with a `subject`): found, fetched, attached; in layouts and registries.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{Read as _, Seek as _, SeekFrom, Write};
 
 use blubr_image::manifest::{Descriptor, Index, Manifest, OCI_EMPTY, OCI_MANIFEST, Platform};
-use blubr_image::{Digest, Error};
+use blubr_image::{Algorithm, Digest, Error, Hasher};
 
 use crate::found::{Blobs, small_blob};
 use crate::layout::Layout;
@@ -12,9 +14,13 @@ use crate::{Options, Reference};
 
 /// What is attached may have so many bytes; an attestation's own limit is 96 MiB.
 pub const ARTIFACT_BYTES_MAX: usize = 100 << 20;
+/// A long artifact (a log) may have so many.
+pub const LONG_ARTIFACT_BYTES_MAX: u64 = 64 << 30;
 /// An index of more images than this must be narrowed by a platform.
 const TARGETS_MAX: usize = 64;
 const EMPTY_CONFIG: &[u8] = b"{}";
+/// Bytes of a file that are read at a time.
+const CHUNK_BYTES: usize = 1 << 18;
 
 /// A manifest or index that can be referred to.
 #[derive(Clone, Debug)]
@@ -37,6 +43,21 @@ pub struct Artifact<'a> {
     pub title: &'a str,
     /// The content.
     pub bytes: &'a [u8],
+    /// Annotations of its manifest.
+    pub annotations: BTreeMap<String, String>,
+}
+
+/// What is to be attached and is too long for memory.
+#[derive(Debug)]
+pub struct LongArtifact<'a> {
+    /// Its kind, as the manifest's `artifactType`.
+    pub artifact_type: &'a str,
+    /// The type of its content.
+    pub media_type: &'a str,
+    /// The file name that tools give it when they fetch it.
+    pub title: &'a str,
+    /// The content: a whole file.
+    pub file: &'a File,
     /// Annotations of its manifest.
     pub annotations: BTreeMap<String, String>,
 }
@@ -83,8 +104,22 @@ pub trait Referrers {
     /// Attaches an artifact to `subject`. Doing so twice changes nothing.
     fn attach(&mut self, subject: &Descriptor, artifact: &Artifact<'_>) -> Result<Attached, Error>;
 
+    /// The same of what is too long for memory; it goes from the file to its place piece by piece.
+    fn attach_long(
+        &mut self,
+        subject: &Descriptor,
+        artifact: &LongArtifact<'_>,
+    ) -> Result<Attached, Error>;
+
     /// The content of the artifact whose manifest is `entry`. It must refer to `subject` and have one layer.
     fn fetch(&mut self, subject: &Digest, entry: &Descriptor) -> Result<Fetched, Error>;
+
+    /// The manifest of the artifact `entry`, which must refer to `subject`.
+    fn manifest(&mut self, subject: &Digest, entry: &Descriptor) -> Result<Manifest, Error>;
+
+    /// Writes the content of an artifact with this manifest, which must have one layer, piece by piece; what was written counts
+    /// only when this returns.
+    fn fetch_long(&mut self, manifest: &Manifest, to: &mut dyn Write) -> Result<u64, Error>;
 }
 
 /// Opens the place that `reference` names for what refers to its image.
@@ -114,6 +149,9 @@ pub(crate) trait Store: Blobs {
 
     /// Stores a blob, if it isn't there.
     fn put_blob(&mut self, descriptor: &Descriptor, bytes: &[u8]) -> Result<(), Error>;
+
+    /// The same of a whole file.
+    fn put_file(&mut self, descriptor: &Descriptor, file: &File) -> Result<(), Error>;
 
     /// Stores a referrer's manifest, and sees to it that it is listed.
     fn put_referrer(&mut self, entry: &Descriptor, bytes: &[u8], subject: &Digest)
@@ -169,11 +207,9 @@ impl<S: Store> Referrers for At<S> {
             });
         }
         let config = Descriptor::of(OCI_EMPTY, EMPTY_CONFIG);
-        let layer = Descriptor::of(artifact.artifact_type, artifact.bytes);
-        let bytes = manifest(subject, artifact, &config, &layer)?;
-        let mut entry = Descriptor::of(OCI_MANIFEST, &bytes);
-        entry.artifact_type = Some(artifact.artifact_type.to_owned());
-        entry.annotations = artifact.annotations.clone();
+        let layer = titled(Descriptor::of(artifact.artifact_type, artifact.bytes), artifact.title);
+        let (entry, bytes) =
+            manifest(subject, artifact.artifact_type, &artifact.annotations, &config, &layer)?;
         let was_there = self.store.listed(&subject.digest)?.iter().any(|one| one.digest == entry.digest);
         // Some registries list a manifest twice that is put twice.
         if was_there && self.store.manifest(&entry.digest).is_ok() && self.holds(&layer, artifact.bytes)
@@ -187,7 +223,39 @@ impl<S: Store> Referrers for At<S> {
         Ok(Attached { digest: entry.digest, how: Some(how) })
     }
 
+    fn attach_long(
+        &mut self,
+        subject: &Descriptor,
+        artifact: &LongArtifact<'_>,
+    ) -> Result<Attached, Error> {
+        let (digest, size) = sum(artifact.file)?;
+        if size > LONG_ARTIFACT_BYTES_MAX {
+            let (what, limit) = ("what is to be attached (bytes)", LONG_ARTIFACT_BYTES_MAX);
+            return Err(Error::TooLarge { what, size, limit });
+        }
+        let config = Descriptor::of(OCI_EMPTY, EMPTY_CONFIG);
+        let mut layer = titled(Descriptor::of(artifact.media_type, b""), artifact.title);
+        (layer.digest, layer.size) = (digest, size);
+        let (entry, bytes) =
+            manifest(subject, artifact.artifact_type, &artifact.annotations, &config, &layer)?;
+        let was_there = self.store.listed(&subject.digest)?.iter().any(|one| one.digest == entry.digest);
+        self.store.put_blob(&config, EMPTY_CONFIG)?;
+        self.store.put_file(&layer, artifact.file)?;
+        if was_there && self.store.manifest(&entry.digest).is_ok() {
+            return Ok(Attached { digest: entry.digest, how: None });
+        }
+        let how = self.store.put_referrer(&entry, &bytes, &subject.digest)?;
+        Ok(Attached { digest: entry.digest, how: Some(how) })
+    }
+
     fn fetch(&mut self, subject: &Digest, entry: &Descriptor) -> Result<Fetched, Error> {
+        let manifest = self.manifest(subject, entry)?;
+        let layer = only_layer(&manifest, &entry.digest.to_string())?;
+        let bytes = small_blob(&mut self.store, layer, "what is attached (bytes)", ARTIFACT_BYTES_MAX)?;
+        Ok(Fetched { manifest, bytes })
+    }
+
+    fn manifest(&mut self, subject: &Digest, entry: &Descriptor) -> Result<Manifest, Error> {
         let manifest = Manifest::parse(&self.store.manifest(&entry.digest)?)?;
         let refers_to = manifest.subject.as_ref().map(|descriptor| &descriptor.digest);
         if refers_to != Some(subject) {
@@ -195,14 +263,43 @@ impl<S: Store> Referrers for At<S> {
                 reason: format!("{} is listed for {subject} but doesn't refer to it", entry.digest),
             });
         }
-        let [layer] = manifest.layers.as_slice() else {
-            let count = manifest.layers.len();
-            return Err(Error::Inconsistent {
-                reason: format!("{} has {count} layers, not one", entry.digest),
-            });
-        };
-        let bytes = small_blob(&mut self.store, layer, "what is attached (bytes)", ARTIFACT_BYTES_MAX)?;
-        Ok(Fetched { manifest, bytes })
+        Ok(manifest)
+    }
+
+    fn fetch_long(&mut self, manifest: &Manifest, to: &mut dyn Write) -> Result<u64, Error> {
+        let layer = only_layer(manifest, "what is attached")?;
+        if layer.size > LONG_ARTIFACT_BYTES_MAX {
+            let (what, size) = ("what is attached (bytes)", layer.size);
+            return Err(Error::TooLarge { what, size, limit: LONG_ARTIFACT_BYTES_MAX });
+        }
+        let mut blob = self.store.blob(layer)?;
+        let copied = std::io::copy(&mut blob, to);
+        copied.map_err(|error| Error::Io { what: layer.digest.to_string(), error })
+    }
+}
+
+fn only_layer<'m>(manifest: &'m Manifest, name: &str) -> Result<&'m Descriptor, Error> {
+    match manifest.layers.as_slice() {
+        [layer] => Ok(layer),
+        layers => {
+            Err(Error::Inconsistent { reason: format!("{name} has {} layers, not one", layers.len()) })
+        }
+    }
+}
+
+/// The digest and the size of a whole file.
+fn sum(mut file: &File) -> Result<(Digest, u64), Error> {
+    let failed = |error| Error::Io { what: "what is to be attached".to_owned(), error };
+    file.seek(SeekFrom::Start(0)).map_err(failed)?;
+    let mut hasher = Hasher::new(Algorithm::Sha256);
+    let (mut chunk, mut size) = (vec![0; CHUNK_BYTES], 0);
+    loop {
+        let read = file.read(&mut chunk).map_err(failed)?;
+        if read == 0 {
+            return Ok((hasher.finish(), size));
+        }
+        hasher.update(&chunk[..read]);
+        size += read as u64;
     }
 }
 
@@ -220,23 +317,31 @@ impl<S: Store> At<S> {
     }
 }
 
-/// The referrer's manifest. The same content for the same subject gives the same bytes.
+fn titled(mut layer: Descriptor, title: &str) -> Descriptor {
+    const TITLE: &str = "org.opencontainers.image.title";
+    layer.annotations.insert(TITLE.to_owned(), title.to_owned());
+    layer
+}
+
+/// The referrer's manifest, and its entry in lists. The same content for the same subject gives the same bytes.
 fn manifest(
     subject: &Descriptor,
-    artifact: &Artifact<'_>,
+    artifact_type: &str,
+    annotations: &BTreeMap<String, String>,
     config: &Descriptor,
     layer: &Descriptor,
-) -> Result<Vec<u8>, Error> {
-    const TITLE: &str = "org.opencontainers.image.title";
-    let mut layer = layer.clone();
-    layer.annotations.insert(TITLE.to_owned(), artifact.title.to_owned());
-    let mut manifest = Manifest::new(config.clone(), vec![layer]);
-    manifest.artifact_type = Some(artifact.artifact_type.to_owned());
+) -> Result<(Descriptor, Vec<u8>), Error> {
+    let mut manifest = Manifest::new(config.clone(), vec![layer.clone()]);
+    manifest.artifact_type = Some(artifact_type.to_owned());
     // Type, digest and size alone: what an index adds to them isn't the subject's.
     let mut bare = Descriptor::of(&subject.media_type, b"");
     bare.digest = subject.digest.clone();
     bare.size = subject.size;
     manifest.subject = Some(bare);
-    manifest.annotations = artifact.annotations.clone();
-    manifest.write()
+    manifest.annotations = annotations.clone();
+    let bytes = manifest.write()?;
+    let mut entry = Descriptor::of(OCI_MANIFEST, &bytes);
+    entry.artifact_type = Some(artifact_type.to_owned());
+    entry.annotations = annotations.clone();
+    Ok((entry, bytes))
 }

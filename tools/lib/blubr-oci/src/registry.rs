@@ -1,5 +1,6 @@
 //! Registries: manifests, blobs, referrers (distribution-spec 1.1).
 
+use std::fs::File;
 use std::io::Read;
 use std::time::{Duration, Instant};
 
@@ -14,7 +15,7 @@ use serde_json::Value;
 
 use crate::files::{self, Checked};
 use crate::found::Blobs;
-use crate::http::{Http, Request, is_passing};
+use crate::http::{Body, Http, Request, is_passing};
 use crate::refer::{How, Store};
 use crate::{Options, Registry, index};
 
@@ -140,7 +141,8 @@ impl Remote {
     fn put_index_now(&mut self, tag: &str, bytes: &[u8]) -> Result<(), Error> {
         let url = self.http.url(&format!("manifests/{tag}"))?;
         let headers = [("content-type", OCI_INDEX)];
-        let request = Request { method: Method::PUT, url, headers: &headers, body: Some(bytes) };
+        let request =
+            Request { method: Method::PUT, url, headers: &headers, body: Some(Body::Bytes(bytes)) };
         let response = self.http.send_now(&request)?;
         if response.status().is_success() || is_passing(response.status()) {
             return Ok(());
@@ -151,12 +153,47 @@ impl Remote {
     fn put_manifest(&mut self, name: &str, media_type: &str, bytes: &[u8]) -> Result<HeaderMap, Error> {
         let url = self.http.url(&format!("manifests/{name}"))?;
         let headers = [("content-type", media_type)];
-        let request = Request { method: Method::PUT, url, headers: &headers, body: Some(bytes) };
+        let request =
+            Request { method: Method::PUT, url, headers: &headers, body: Some(Body::Bytes(bytes)) };
         let response = self.http.send(&request)?;
         if !response.status().is_success() {
             return Err(self.http.refusal(&format!("writing the manifest {name}"), response));
         }
         Ok(response.headers().clone())
+    }
+}
+
+impl Remote {
+    /// Stores a blob, if it isn't there.
+    fn upload(&mut self, descriptor: &Descriptor, body: Body<'_>) -> Result<(), Error> {
+        let url = self.http.url(&format!("blobs/{}", descriptor.digest))?;
+        let head = Request { method: Method::HEAD, url, headers: &[], body: None };
+        if self.http.send(&head)?.status() == StatusCode::OK {
+            return Ok(());
+        }
+        let url = self.http.url("blobs/uploads/")?;
+        let begin = Request {
+            method: Method::POST,
+            url,
+            headers: &[("content-length", "0")],
+            body: Some(Body::Bytes(&[])),
+        };
+        let response = self.http.send(&begin)?;
+        if response.status() != StatusCode::ACCEPTED {
+            return Err(self.http.refusal("beginning an upload", response));
+        }
+        let location = header(response.headers(), LOCATION.as_str());
+        let location =
+            location.ok_or_else(|| self.http.error("the registry doesn't say where to upload to"))?;
+        let mut url = self.http.join(&location)?;
+        url.query_pairs_mut().append_pair("digest", descriptor.digest.as_str());
+        let headers = [("content-type", "application/octet-stream")];
+        let request = Request { method: Method::PUT, url, headers: &headers, body: Some(body) };
+        let response = self.http.send(&request)?;
+        if response.status() != StatusCode::CREATED {
+            return Err(self.http.refusal("uploading a blob", response));
+        }
+        Ok(())
     }
 }
 
@@ -206,30 +243,11 @@ impl Store for Remote {
     }
 
     fn put_blob(&mut self, descriptor: &Descriptor, bytes: &[u8]) -> Result<(), Error> {
-        let url = self.http.url(&format!("blobs/{}", descriptor.digest))?;
-        let head = Request { method: Method::HEAD, url, headers: &[], body: None };
-        if self.http.send(&head)?.status() == StatusCode::OK {
-            return Ok(());
-        }
-        let url = self.http.url("blobs/uploads/")?;
-        let begin =
-            Request { method: Method::POST, url, headers: &[("content-length", "0")], body: Some(&[]) };
-        let response = self.http.send(&begin)?;
-        if response.status() != StatusCode::ACCEPTED {
-            return Err(self.http.refusal("beginning an upload", response));
-        }
-        let location = header(response.headers(), LOCATION.as_str());
-        let location =
-            location.ok_or_else(|| self.http.error("the registry doesn't say where to upload to"))?;
-        let mut url = self.http.join(&location)?;
-        url.query_pairs_mut().append_pair("digest", descriptor.digest.as_str());
-        let headers = [("content-type", "application/octet-stream")];
-        let request = Request { method: Method::PUT, url, headers: &headers, body: Some(bytes) };
-        let response = self.http.send(&request)?;
-        if response.status() != StatusCode::CREATED {
-            return Err(self.http.refusal("uploading a blob", response));
-        }
-        Ok(())
+        self.upload(descriptor, Body::Bytes(bytes))
+    }
+
+    fn put_file(&mut self, descriptor: &Descriptor, file: &File) -> Result<(), Error> {
+        self.upload(descriptor, Body::File(file, descriptor.size))
     }
 
     fn put_referrer(

@@ -73,9 +73,10 @@ attribution-report: build ## ties every event of the corpus to its line, engine 
 	  { printf 'engine\tbuild\tevents\ttied\tcandidates\tunattributed\twrong\tunexplained\t\n'; cat "$(TARGET)/attribution.tsv"; } | column -t -s "$$(printf '\t')"; \
 	  [ -z "$$failed" ] || { echo "what is not as it must be: $(TARGET)/attribution.log" >&2; exit 1; }
 
-bench: build ## what recording costs, against bare and strace; every run goes to target/bench
+bench: build ## what recording and attesting cost, against bare and strace; every run goes to target/bench
 	@tests/host/setup test
 	@BLUBR_BIN="$(BIN)" BLUBR_TOOLS="$(TARGET)/tools/bin" BLUBR_BENCH="$(TARGET)/bench" tests/bench/run $(WORK)
+	@BLUBR_BIN="$(BIN)" BLUBR_TOOLS="$(TARGET)/tools/bin" BLUBR_BENCH="$(TARGET)/bench" tests/bench/attest $(EVENTS)
 
 man: build ## the manual pages, in target/man
 	@man/generate "$(BIN)" "$(MAN)"

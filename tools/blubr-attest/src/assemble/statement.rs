@@ -1,5 +1,6 @@
 //! The parts put together: the same log, Dockerfile and image give the same statement.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use blubr_attestation::build::{self as says, BlubrBuild, Completeness, Unattributed};
@@ -85,8 +86,31 @@ fn step_of(slot: Slot, ids: &BTreeMap<usize, String>) -> Option<String> {
 }
 
 fn blubr_build(mut parts: Parts<'_>, ids: &BTreeMap<usize, String>) -> (BlubrBuild, MonitorLog) {
-    let gathered = std::mem::take(&mut parts.gathered.doing);
-    let listed = |slot: Slot| gathered.get(&slot).map(Listed::of);
+    let empty = parts.crossed.as_ref().map(|crossed| crossed.empty.clone()).unwrap_or_default();
+    let hollow = parts.crossed.as_ref().map(|crossed| crossed.hollow.clone()).unwrap_or_default();
+    let (files, unexplained, inherited, unchecked) = crossed(parts.crossed.take(), ids);
+    let mut log = MonitorLog::default();
+    // Each slot's lists are made once and then moved to their place: they are what a long build's memory goes to.
+    let mut lists = BTreeMap::new();
+    for (slot, doing) in std::mem::take(&mut parts.gathered.doing) {
+        let step = step_of(slot, ids);
+        let shared = doing.shared;
+        let listed = Listed::of(doing);
+        let mark = |one: &Process| Process { step: step.clone(), ..one.clone() };
+        log.process.extend(listed.processes.iter().map(mark));
+        log.network
+            .extend(listed.network.iter().map(|one| Network { step: step.clone(), ..one.clone() }));
+        log.file_access.extend(accesses(
+            &listed.reads,
+            &listed.writes,
+            step.as_deref(),
+            shared,
+            files.as_deref(),
+        ));
+        lists.insert(slot, listed);
+    }
+    let lists = RefCell::new(lists);
+    let listed = |slot: Slot| lists.borrow_mut().remove(&slot);
     let (mut all, mut candidates) = (Vec::new(), Vec::new());
     if let Some(dockerfile) = parts.dockerfile {
         let makings = Makings {
@@ -96,8 +120,8 @@ fn blubr_build(mut parts: Parts<'_>, ids: &BTreeMap<usize, String>) -> (BlubrBui
             picture: parts.picture,
             slots: parts.slots,
             alignment: &parts.alignment,
-            empty: parts.crossed.as_ref().map(|crossed| crossed.empty.as_slice()).unwrap_or_default(),
-            hollow: parts.crossed.as_ref().map(|crossed| crossed.hollow.as_slice()).unwrap_or_default(),
+            empty: &empty,
+            hollow: &hollow,
             priors: parts.priors,
         };
         all = makings.steps(&listed);
@@ -105,24 +129,6 @@ fn blubr_build(mut parts: Parts<'_>, ids: &BTreeMap<usize, String>) -> (BlubrBui
     }
     let mut rest = listed(Slot::None).unwrap_or_default();
     rest.add(listed(Slot::Shared).unwrap_or_default());
-    let (files, unexplained, inherited, unchecked) = crossed(parts.crossed.take(), ids);
-    let mut log = MonitorLog::default();
-    for (slot, doing) in &gathered {
-        let step = step_of(*slot, ids);
-        let shared = doing.shared;
-        let mark = |one: &Process| Process { step: step.clone(), ..one.clone() };
-        log.process.extend(doing.processes.iter().map(mark));
-        log.network.extend(
-            doing.connections.all.iter().map(|one| Network { step: step.clone(), ..one.clone() }),
-        );
-        log.file_access.extend(accesses(
-            &doing.reads(),
-            &doing.writes(),
-            step.as_deref(),
-            shared,
-            files.as_deref(),
-        ));
-    }
     log.process.extend(parts.gathered.engine.processes.iter().cloned());
     log.process.sort_by_key(|one| one.seq);
     log.network.sort_by_key(|one| one.seq);

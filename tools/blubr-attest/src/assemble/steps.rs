@@ -360,14 +360,14 @@ pub struct Listed {
 
 impl Listed {
     /// The lists of a slot.
-    pub fn of(doing: &Doing) -> Self {
+    pub fn of(doing: Doing) -> Self {
         let (reads, writes) = (doing.reads(), doing.writes());
-        let mut counts = doing.counts.clone();
+        let mut counts = doing.counts;
         counts.reads = reads.len() as u64;
         counts.writes = writes.len() as u64;
         Self {
-            processes: doing.processes.clone(),
-            network: doing.connections.all.clone(),
+            processes: doing.processes,
+            network: doing.connections.all,
             reads,
             writes,
             counts,

@@ -77,9 +77,15 @@ pub(super) fn after(before: &str, program: Option<&str>, word: &str) -> Vec<Span
 
 fn within(text: &str, depth: usize) -> Vec<Span> {
     let mut found = Vec::new();
-    urls(text, &mut found);
-    assignments(text, &mut found);
-    words(text, &mut found);
+    let has = |byte| memchr::memchr(byte, text.as_bytes()).is_some();
+    let has_colon = has(b':');
+    if has_colon {
+        urls(text, &mut found);
+    }
+    if has_colon || has(b'=') {
+        assignments(text, &mut found);
+    }
+    words(text, has_colon, &mut found);
     tokens(text, &mut found);
     private_keys(text, &mut found);
     if depth > 0 {
@@ -189,12 +195,16 @@ fn authorization(text: &str, start: usize, found: &mut Vec<Span>) {
 }
 
 /// Words that are credentials because of the word before them or of the program.
-fn words(text: &str, found: &mut Vec<Span>) {
+fn words(text: &str, has_colon: bool, found: &mut Vec<Span>) {
     let list = split(text);
+    // A path, a number: one word alone is neither a program with its flags nor somebody's password.
+    if list.len() < 2 && !has_colon {
+        return;
+    }
     let program = list.iter().map(|&(from, to)| base(text.get(from..to).unwrap_or_default()));
     let programs: Vec<&str> = program.filter(|name| PROGRAMS.contains(name)).collect();
-    let chpasswd = text.contains("chpasswd");
-    if text.contains("password-stdin") {
+    let chpasswd = has_colon && text.contains("chpasswd");
+    if list.len() > 1 && text.contains("password-stdin") {
         piped(text, &list, found);
     }
     for (index, &(from, to)) in list.iter().enumerate() {
@@ -321,15 +331,26 @@ fn tokens(text: &str, found: &mut Vec<Span>) {
         ("ASIA", 16),
     ];
     let token = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
-    for (prefix, min) in FORMS {
-        for (at, _) in text.match_indices(prefix) {
-            let begins = !text.get(..at).and_then(|head| head.chars().next_back()).is_some_and(token);
-            let rest = text.get(at + prefix.len()..).unwrap_or_default();
-            let length = rest.find(|c| !token(c)).unwrap_or(rest.len());
-            if begins && length >= min {
-                found.extend(spans_of(text, at, at + prefix.len() + length, Kind::Token));
-            }
+    // The shortest of all, prefix included.
+    let shortest = FORMS.iter().map(|(prefix, min)| prefix.len() + min).min().unwrap_or(0);
+    let mut at = 0;
+    while let Some(begin) = text.get(at..).and_then(|rest| rest.find(token)).map(|skip| at + skip) {
+        let run = text.get(begin..).unwrap_or_default();
+        let length = run.find(|c| !token(c)).unwrap_or(run.len());
+        at = begin + length;
+        if length < shortest {
+            continue;
         }
+        let run = run.get(..length).unwrap_or_default();
+        let is_token = |(prefix, min): &(&str, usize)| {
+            run.strip_prefix(prefix).is_some_and(|rest| rest.len() >= *min)
+        };
+        if FORMS.iter().any(is_token) {
+            found.extend(spans_of(text, begin, at, Kind::Token));
+        }
+    }
+    if memchr::memmem::find(text.as_bytes(), b"eyJ").is_none() {
+        return;
     }
     // JSON Web Tokens: three parts of base64url, the first two begin with `{"` (RFC 7519).
     for (at, _) in text.match_indices("eyJ") {
@@ -343,6 +364,10 @@ fn tokens(text: &str, found: &mut Vec<Span>) {
 }
 
 fn private_keys(text: &str, found: &mut Vec<Span>) {
+    // The beginning alone is longer than most strings.
+    if text.len() < "-----BEGIN PRIVATE KEY-----".len() || !text.contains("-----BEGIN ") {
+        return;
+    }
     for (at, _) in text.match_indices("-----BEGIN ") {
         let rest = text.get(at..).unwrap_or_default();
         let label = rest.get(11..).and_then(|tail| tail.split("-----").next()).unwrap_or_default();

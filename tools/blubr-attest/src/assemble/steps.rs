@@ -365,13 +365,7 @@ impl Listed {
         let mut counts = doing.counts;
         counts.reads = reads.len() as u64;
         counts.writes = writes.len() as u64;
-        Self {
-            processes: doing.processes,
-            network: doing.connections.all,
-            reads,
-            writes,
-            counts,
-        }
+        Self { processes: doing.processes, network: doing.connections.all, reads, writes, counts }
     }
 
     /// Puts another slot's lists behind these.

@@ -155,7 +155,10 @@ impl<'a> Judge<'a> {
         let known = self.known(path);
         let exists =
             !known.lower.is_empty() || known.facts.iter().any(|fact| matches!(fact, Fact::Made(_)));
-        if known.incomplete || !exists {
+        // A recorder before `perm` does not tell which opens made a file.
+        let untold = !self.given.tells_perm
+            && known.facts.iter().any(|fact| matches!(fact, Fact::Made(_) | Fact::Gone));
+        if known.incomplete || !exists || untold {
             return Vec::new();
         }
         let mut found = Vec::new();
@@ -276,9 +279,6 @@ impl<'a> Judge<'a> {
         if known.facts.iter().any(|fact| is_acl(fact)) || self.loosely(path, &is_acl) {
             return None;
         }
-        // What recorders before `perm` made by an open may have any bits.
-        let untold = !self.given.tells_perm
-            && known.facts.iter().any(|fact| matches!(fact, Fact::Made(Made::File) | Fact::Gone));
         let fits = |fact: &Fact| match fact {
             Fact::Perm(perm) => is_of(entry.mode, *perm),
             // A directory gets setgid from the one that it is made in.
@@ -286,7 +286,7 @@ impl<'a> Judge<'a> {
             _ => false,
         };
         let below = known.lower.iter().any(|lower| is_of(entry.mode, lower.mode));
-        if untold || below || known.facts.iter().any(|fact| fits(fact)) || self.loosely(path, &fits) {
+        if below || known.facts.iter().any(|fact| fits(fact)) || self.loosely(path, &fits) {
             return None;
         }
         let mut recorded: Vec<String> = known.lower.iter().map(|lower| octal(lower.mode)).collect();
@@ -655,6 +655,8 @@ mod tests {
         let mut scene = Scene::default().lower("/f", file(0o644, 0)).said("/f", &[Fact::Gone]);
         scene.given.tells_perm = false;
         assert_eq!(scene.judge("/f", &file(0o4755, 0)), "");
+        let directory = Attributes { kind: Kind::Dir, ..file(0o755, 0) };
+        assert_eq!(scene.judge("/f", &directory), "");
     }
 
     #[test]

@@ -25,7 +25,8 @@ fn main() {
     let clang = find_clang();
     need_header("/usr/include/bpf/bpf_helpers.h", "libbpf-dev");
     need_header("/usr/include/linux/bpf.h", "linux-libc-dev");
-    compile(&clang, "tracepoint", &out);
+    compile(&clang, "tracepoint", &[], &out.join("tracepoint.bpf.o"));
+    compile(&clang, "tracepoint", &["-DBLUBR_OLD"], &out.join("tracepoint_old.bpf.o"));
     need_libclang(&clang);
     generate(&out);
 }
@@ -70,20 +71,20 @@ fn need_header(path: &str, package: &str) {
     }
 }
 
-fn compile(clang: &str, object: &str, out: &Path) {
-    let target = out.join(format!("{object}.bpf.o"));
+fn compile(clang: &str, source: &str, defines: &[&str], target: &Path) {
     let status = Command::new(clang)
         .args(["-g", "-O2", "-target", "bpf", "-mcpu=v3", "-D__TARGET_ARCH_x86"])
         .args(["-Wall", "-Werror", "-Wno-unused-function", "-idirafter", ARCH_INCLUDE])
         // No path of the machine that built it stays in the object.
         .arg(format!("-fdebug-prefix-map={}=.", env::current_dir().unwrap_or_default().display()))
-        .args(["-c", &format!("{object}.bpf.c"), "-o"])
-        .arg(&target)
+        .args(defines)
+        .args(["-c", &format!("{source}.bpf.c"), "-o"])
+        .arg(target)
         .status();
     match status {
         Ok(status) if status.success() => {}
         Ok(_) => {
-            eprintln!("blubr-probes: {clang} could not compile {object}.bpf.c: see its messages above");
+            eprintln!("blubr-probes: {clang} could not compile {source}.bpf.c: see its messages above");
             exit(1);
         }
         Err(error) => {

@@ -61,6 +61,9 @@ struct message {
 	u64 left;
 	/* Its first ones, of a stream that begins. */
 	u8 begin[BEGIN_BYTES];
+	/* WIRE_FAULT, WIRE_CUT */
+	u32 faults;
+	u32 pad;
 	u64 address;
 	u32 address_len;
 	u32 sending;
@@ -70,9 +73,11 @@ struct message {
 	u32 kernel_address;
 };
 
-/* Where a look through a message's control data is. Here, not on the stack: what a loop's steps hand on must be unknown
- * to the verifier. Before 6.7 (ab5cfac139ab) it looks at a first step only, and takes out what that one does not reach.
+/* Where loops are. Here, not on the stack: what a loop's steps hand on must be unknown to the verifier. Before 6.7
+ * (ab5cfac139ab) it looks at a first step only, and takes out what that one does not reach.
  */
+
+/* A look through a message's control data. */
 struct control {
 	/* The next control message, and where they end. */
 	u64 at;
@@ -80,6 +85,77 @@ struct control {
 	/* The descriptors of the one in hand that are still to be looked at. */
 	u64 fds;
 	u64 fds_end;
+};
+
+/* A look for other descriptors of one open file, in a table of them. */
+struct held {
+	u64 slots;
+	u64 file;
+	/* Of an exec the descriptors that it closes, or 0: another keeps the file open. */
+	u64 only;
+	u32 fd;
+	/* Descriptors that count: from `from` on, and before `below`. */
+	u32 from;
+	u32 below;
+	u32 pieces;
+	u32 found;
+	u32 pad;
+};
+
+/* A look at all descriptors of a table that are open for writing. */
+struct files {
+	/* Only those that an exec closes: 0 or the address of close_on_exec. */
+	u64 only;
+	u64 slots;
+	u64 open_fds;
+	u64 word;
+	u32 first;
+	u32 last;
+	u32 base;
+	u32 pieces;
+};
+
+/* The messages of one call. */
+struct messages {
+	s64 count;
+	s64 ret;
+	u32 sending;
+	u32 pad;
+};
+
+/* A program's arguments, one by one. */
+struct argv {
+	u64 pointers;
+	u32 begin;
+	u32 flags;
+};
+
+/* struct iovec and user_msghdr, include/linux/socket.h, as a 64-bit program lays them out. */
+struct user_iovec {
+	u64 base;
+	u64 len;
+};
+
+struct user_message {
+	u64 name;
+	u32 namelen;
+	u32 pad;
+	u64 iov;
+	u64 iovlen;
+	u64 control;
+	u64 controllen;
+	u64 flags;
+};
+
+/* The same as a 32-bit program lays it out (struct compat_msghdr). */
+struct user_message_32 {
+	u32 name;
+	u32 namelen;
+	u32 iov;
+	u32 iovlen;
+	u32 control;
+	u32 controllen;
+	u32 flags;
 };
 
 /* How wide the caller's pointers are, and its words. */
@@ -96,7 +172,14 @@ struct scratch {
 	struct call call;
 	struct message message;
 	struct walk walk;
+	struct user_message user;
+	struct user_message_32 user_32;
+	struct user_iovec piece;
 	struct control control;
+	struct held held;
+	struct files all;
+	struct messages messages;
+	struct argv argv;
 	/* A piece of a table of descriptors. */
 	u64 files[64];
 	/* Bytes of tail in use. */
@@ -109,8 +192,9 @@ struct scratch {
 	u8 tail[TAIL_MAX];
 };
 
-/* An array indexed by CPU, not a per-CPU map: those hold 32 KiB. Safe because tp_btf programs run without
- * preemption; the iterator, which doesn't, has the last entry. Sized by the loader: CPUs + 1.
+/* An array indexed by CPU, not a per-CPU map: those hold 32 KiB. Safe because tp_btf programs run without preemption, on
+ * newer kernels since they ask for that themselves (HELD); the iterator, which doesn't, has the last entry. Sized by the
+ * loader: CPUs + 1.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -135,16 +219,64 @@ struct {
 const volatile u32 SELF_TGID = 0;
 const volatile u32 ITERATOR_SLOT = 0;
 const volatile u32 NO_FAILED = 0;
+/* Programs can be preempted. */
+const volatile u32 PREEMPTIBLE = 0;
 /* Bytes waiting in the ring from which on the reader is woken instead of left to poll. */
 const volatile u64 WAKE_BYTES = 1 << 22;
 
 /* Bytes behind such a mark within which a record wakes: a few records, so that none jumps over it unseen. */
 #define WAKE_WINDOW 4096
 
+/* What a loop's steps are called with. */
+struct loop {
+	struct scratch *s;
+	u32 slot;
+	u32 pad;
+};
+
 static __always_inline struct scratch *scratch_at(u32 slot)
 {
 	return bpf_map_lookup_elem(&SCRATCH, &slot);
 }
+
+/* A loop: step(0, context), step(1, context) ... until one returns other than 0; `count` of them, and `max` at most.
+ * LOOP gives how many returned 0. LOOP_OF stands behind each step.
+ *
+ * The verifiers of old kernels go through every step. There a function of its own, which they look at once, does some.
+ */
+#ifdef BLUBR_OLD
+#define LOOP_PIECE 16
+#define STEP static __always_inline
+#define LOOP_OF(step) \
+	__noinline int step##_piece(u32 slot, u32 from, u32 count) \
+	{ \
+		struct loop context = {}; \
+		u32 i; \
+\
+		context.s = scratch_at(slot); \
+		context.slot = slot; \
+		if (!context.s) \
+			return 0; \
+		for (i = 0; i < LOOP_PIECE; i++) { \
+			if (from + i >= count || step(from + i, &context)) \
+				return i; \
+		} \
+		return LOOP_PIECE; \
+	}
+#define LOOP(count, max, step, context) ({ \
+	u32 piece_, steps_, all_ = 0, count_ = (count); \
+	for (piece_ = 0; piece_ < ((max) + LOOP_PIECE - 1) / LOOP_PIECE; piece_++) { \
+		steps_ = step##_piece((context)->slot, piece_ * LOOP_PIECE, count_); \
+		all_ += steps_; \
+		if (steps_ < LOOP_PIECE) \
+			break; \
+	} \
+	(long)all_; })
+#else
+#define STEP static
+#define LOOP_OF(step)
+#define LOOP(count, max, step, context) bpf_loop(count, step, context, 0)
+#endif
 
 /* The verifier wants a bound on the very register that is passed on; compilers like to test a copy. */
 #define CLAMP(value, max) \
@@ -165,6 +297,35 @@ static __always_inline void count_loss(u32 kind)
 	loss->last_ns = bpf_ktime_get_ns();
 }
 
+/* Calls of the kernel's functions whose numbers the loader puts where the marks are: backend/object.rs. */
+#define PREEMPT_OFF_MARK "0x6275626d00002085"
+#define PREEMPT_ON_MARK "0x6275626e00002085"
+
+static __always_inline void preempt_off(void)
+{
+#ifndef BLUBR_OLD
+	if (PREEMPTIBLE)
+		asm volatile(".quad " PREEMPT_OFF_MARK : : : "r0", "r1", "r2", "r3", "r4", "r5", "memory");
+#endif
+}
+
+static __always_inline void preempt_on(void)
+{
+#ifndef BLUBR_OLD
+	if (PREEMPTIBLE)
+		asm volatile(".quad " PREEMPT_ON_MARK : : : "r0", "r1", "r2", "r3", "r4", "r5", "memory");
+#endif
+}
+
+/* What a program does, whole: while it is preempted the kernel would pass it over for every other task of its CPU, and
+ * its scratch area would be theirs.
+ */
+#define HELD(...) do { \
+	preempt_off(); \
+	__VA_ARGS__; \
+	preempt_on(); \
+} while (0)
+
 static __always_inline void send(u32 kind, void *record, u64 size)
 {
 	u64 flags = BPF_RB_NO_WAKEUP;
@@ -180,30 +341,47 @@ static __always_inline void send(u32 kind, void *record, u64 size)
 		count_loss(kind);
 }
 
+static __always_inline u64 cgroup_id(struct cgroup *cgroup)
+{
+	struct kernfs_node *node = OF(cgroup, kn);
+
+	return OF(node, id);
+}
+
+static __always_inline u32 mount_namespace(struct mnt_namespace *ns)
+{
+	return OF(ns, ns.inum);
+}
+
 /* Fills the head for `t`, whose thread group the record is about. */
 static __always_inline void fill_head(struct wire_head *head, u32 kind, struct task_struct *t)
 {
-	struct task_struct *leader = t->group_leader;
-	struct nsproxy *ns = t->nsproxy;
-	struct css_set *set = t->cgroups;
+	struct task_struct *leader = OF(t, group_leader), *parent = OF(t, real_parent);
+	struct nsproxy *ns = OF(t, nsproxy);
+	struct css_set *set = OF(t, cgroups);
+	const struct cred *cred = OF(t, cred);
 
 	head->kind = kind;
 	head->fixed = sizeof(struct wire_head) + WIRE_BODY;
 	head->time_ns = bpf_ktime_get_ns();
-	head->start_ns = leader->start_boottime;
+	head->start_ns = OF(leader, start_boottime);
 	head->ret = 0;
-	head->pid = t->tgid;
-	head->tid = t->pid;
-	head->ppid = t->real_parent->tgid;
-	head->uid = t->cred->euid.val;
+	head->pid = OF(t, tgid);
+	head->tid = OF(t, pid);
+	head->ppid = OF(parent, tgid);
+	head->uid = OF(cred, euid.val);
 	head->flags = 0;
 	head->nr = 0;
 	head->via = WIRE_BY_CALL;
-	head->cgroup_id = set ? set->dfl_cgrp->kn->id : 0;
+	head->cgroup_id = set ? cgroup_id(OF(set, dfl_cgrp)) : 0;
 	/* Gone in the last moments of a task (exit_task_namespaces). */
-	head->mntns = ns ? ns->mnt_ns->ns.inum : 0;
+	head->mntns = ns ? mount_namespace(OF(ns, mnt_ns)) : 0;
+#ifdef BLUBR_OLD
+	bpf_probe_read_kernel(head->comm, sizeof(head->comm), t->comm);
+#else
 	((u64 *)head->comm)[0] = ((u64 *)t->comm)[0];
 	((u64 *)head->comm)[1] = ((u64 *)t->comm)[1];
+#endif
 }
 
 static __always_inline void clear_body(struct scratch *s)
@@ -215,13 +393,13 @@ static __always_inline void clear_body(struct scratch *s)
 /* Paths are walked up to the root directory of `t`. */
 static __always_inline void set_root(struct scratch *s, struct task_struct *t)
 {
-	struct fs_struct *fs = t->fs;
+	struct fs_struct *fs = OF(t, fs);
 
 	s->walk.root_dentry = 0;
 	s->walk.root_mount = 0;
 	if (fs) {
-		s->walk.root_dentry = (u64)fs->root.dentry;
-		s->walk.root_mount = bare(&s->walk.root_mount, fs->root.mnt) - bpf_core_field_offset(struct mount, mnt);
+		s->walk.root_dentry = (u64)OF(fs, root.dentry);
+		s->walk.root_mount = bare(&s->walk.root_mount, OF(fs, root.mnt)) - bpf_core_field_offset(struct mount, mnt);
 	}
 }
 

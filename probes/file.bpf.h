@@ -139,7 +139,7 @@ static __always_inline void begin_entry(struct scratch *s)
 	__builtin_memset(&s->head, 0, sizeof(s->head));
 	s->head.kind = WIRE_ENTRY;
 	s->head.fixed = sizeof(struct wire_head) + WIRE_BODY;
-	s->head.tid = t->pid;
+	s->head.tid = OF(t, pid);
 	s->head.nr = s->nr;
 	clear_body(s);
 	if (s->call.flags & CALL_ENTRY_BASE)
@@ -218,48 +218,44 @@ __noinline int on_open(u32 slot, u64 flags)
 /* Arguments of such an exec that are read. */
 #define FAILED_ARGS_MAX 4096
 
-struct argv_context {
-	struct scratch *s;
-	u64 pointers;
-	u32 begin;
-	u32 flags;
-};
-
-static long argv_step(u32 index, struct argv_context *context)
+STEP long argv_step(u32 index, struct loop *context)
 {
 	struct scratch *s = context->s;
+	struct argv *argv = &s->argv;
 	u64 pointer = 0;
 	u32 at, wide = s->layout == LAYOUT_32 ? 4 : 8;
 	long n;
 
-	if (bpf_probe_read_user(&pointer, wide == 4 ? 4 : 8, (void *)(context->pointers + (u64)index * wide))) {
-		context->flags |= WIRE_FAULT;
+	if (bpf_probe_read_user(&pointer, wide == 4 ? 4 : 8, (void *)(argv->pointers + (u64)index * wide))) {
+		argv->flags |= WIRE_FAULT;
 		return 1;
 	}
 	if (!pointer)
 		return 1;
 	at = s->used;
 	asm volatile("" : "+r"(at));
-	if (at - context->begin > FAILED_ARGV_MAX || at > TAIL_MAX - FAILED_ARG_MAX) {
-		context->flags |= WIRE_CUT;
+	if (at - argv->begin > FAILED_ARGV_MAX || at > TAIL_MAX - FAILED_ARG_MAX) {
+		argv->flags |= WIRE_CUT;
 		return 1;
 	}
 	n = bpf_probe_read_user_str(&s->tail[at], FAILED_ARG_MAX, (void *)pointer);
 	if (n <= 0) {
-		context->flags |= WIRE_FAULT;
+		argv->flags |= WIRE_FAULT;
 		return 1;
 	}
 	if (n == FAILED_ARG_MAX)
-		context->flags |= WIRE_CUT;
+		argv->flags |= WIRE_CUT;
 	s->used = at + n;
 	return 0;
 }
+LOOP_OF(argv_step)
 
 /* The arguments that an exec which failed was given, out of the caller's memory. */
 __noinline int put_argv_given(u32 slot, u64 pointers)
 {
 	struct scratch *s = scratch_at(slot);
-	struct argv_context context = {};
+	struct loop context = {};
+	struct argv *argv;
 	u32 at;
 	long n;
 
@@ -269,14 +265,17 @@ __noinline int put_argv_given(u32 slot, u64 pointers)
 	asm volatile("" : "+r"(at));
 	if (at > TAIL_MAX - WIRE_ARGV_MAX - 16)
 		return 0;
+	argv = &s->argv;
+	argv->pointers = pointers;
+	argv->begin = at + sizeof(struct wire_field);
+	argv->flags = 0;
+	s->used = argv->begin;
 	context.s = s;
-	context.pointers = pointers;
-	context.begin = at + sizeof(struct wire_field);
-	s->used = context.begin;
-	n = bpf_loop(FAILED_ARGS_MAX, argv_step, &context, 0);
+	context.slot = slot;
+	n = LOOP(FAILED_ARGS_MAX, FAILED_ARGS_MAX, argv_step, &context);
 	if (n < 0 || n >= FAILED_ARGS_MAX)
-		context.flags |= WIRE_CUT;
-	seal_field(s, at, WIRE_F_ARGV, context.flags, s->used - context.begin);
+		argv->flags |= WIRE_CUT;
+	seal_field(s, at, WIRE_F_ARGV, argv->flags, s->used - argv->begin);
 	return 0;
 }
 
@@ -286,6 +285,14 @@ struct user_xattr {
 	u32 size;
 	u32 flags;
 };
+
+static __always_inline u32 own_egid(void)
+{
+	struct task_struct *t = bpf_get_current_task_btf();
+	const struct cred *cred = OF(t, cred);
+
+	return OF(cred, egid.val);
+}
 
 /* What a call sets, where an argument points to it. */
 static __always_inline void put_values(u32 slot, u64 nr)
@@ -316,7 +323,7 @@ static __always_inline void put_values(u32 slot, u64 nr)
 	/* What process.exec has beside the file. */
 	case __NR_execve:
 	case __NR_execveat:
-		((struct wire_call *)s->body)->args[5] = bpf_get_current_task_btf()->cred->egid.val;
+		((struct wire_call *)s->body)->args[5] = own_egid();
 		put_cwd(slot, WIRE_F_CWD, bpf_get_current_task_btf());
 		put_argv_given(slot, s->args[nr == __NR_execve ? 1 : 2]);
 		break;
@@ -370,19 +377,6 @@ __noinline int on_paths(u32 slot, u32 at_entry)
 /* Tables of descriptors are looked through in pieces of 64, this many: 4,096 descriptors. */
 #define HELD_PIECES_MAX 64
 
-struct held_context {
-	struct scratch *s;
-	u64 slots;
-	u64 file;
-	/* Of an exec the descriptors that it closes, or 0: another keeps the file open. */
-	u64 only;
-	u32 fd;
-	/* Descriptors that count: from `from` on, and before `below`. */
-	u32 from;
-	u32 below;
-	u32 found;
-};
-
 /* Of the 64 descriptors from `base` on those that are not below `first`. */
 static __always_inline u64 bits_from(u32 first, u32 base)
 {
@@ -391,40 +385,67 @@ static __always_inline u64 bits_from(u32 first, u32 base)
 	return first - base < 64 ? ~0ull << (first - base) : 0;
 }
 
-static long held_piece(u32 piece, struct held_context *context)
+STEP long held_piece(u32 piece, struct loop *context)
 {
 	struct scratch *s = context->s;
+	struct held *held = &s->held;
 	u32 i, base = piece * 64;
 	u64 only = ~0ull, counts;
 
-	if (context->only)
-		bpf_probe_read_kernel(&only, sizeof(only), (void *)(context->only + 8 * (u64)piece));
+	if (held->only)
+		bpf_probe_read_kernel(&only, sizeof(only), (void *)(held->only + 8 * (u64)piece));
 	/* Which of these 64 count: in one word, so that the loop has little to decide. */
-	counts = bits_from(context->from, base) | ~bits_from(context->below, base) | ~only;
-	counts &= bits_from(context->fd + 1, base) | ~bits_from(context->fd, base);
-	if (bpf_probe_read_kernel(s->files, sizeof(s->files), (void *)(context->slots + 8 * (u64)base)))
+	counts = bits_from(held->from, base) | ~bits_from(held->below, base) | ~only;
+	counts &= bits_from(held->fd + 1, base) | ~bits_from(held->fd, base);
+	if (bpf_probe_read_kernel(s->files, sizeof(s->files), (void *)(held->slots + 8 * (u64)base)))
 		return 1;
 	for (i = 0; i < 64; i++) {
-		if (s->files[i] == context->file && ((counts >> i) & 1)) {
-			context->found = 1;
+		if (s->files[i] == held->file && ((counts >> i) & 1)) {
+			held->found = 1;
 			return 1;
 		}
 	}
 	return 0;
 }
+LOOP_OF(held_piece)
 
-/* Whether the process holds the same open file by another descriptor, from `from` on. */
-static __always_inline bool held_elsewhere(struct scratch *s, struct fdtable *table, struct file *file, u32 fd,
-					   u32 from)
+/* Whether what s->held looks for is there. */
+__noinline int is_held(u32 slot)
 {
-	struct held_context context = { .s = s, .file = (u64)file, .fd = fd, .from = from };
-	u32 pieces = table->max_fds / 64;
+	struct loop context = {};
+	struct held *held;
 
-	context.slots = (u64)table->fd;
-	if (pieces > HELD_PIECES_MAX)
-		pieces = HELD_PIECES_MAX;
-	bpf_loop(pieces, held_piece, &context, 0);
-	return context.found;
+	context.s = scratch_at(slot);
+	context.slot = slot;
+	if (!context.s)
+		return 0;
+	held = &context.s->held;
+	held->found = 0;
+	LOOP(held->pieces, HELD_PIECES_MAX, held_piece, &context);
+	return held->found;
+}
+
+static __always_inline u32 pieces_of(struct fdtable *table)
+{
+	u32 pieces = OF(table, max_fds) / 64;
+
+	return pieces > HELD_PIECES_MAX ? HELD_PIECES_MAX : pieces;
+}
+
+/* Whether the process holds the same open file by another descriptor. */
+static __always_inline bool held_elsewhere(struct scratch *s, u32 slot, struct fdtable *table, struct file *file,
+					   u32 fd)
+{
+	struct held *held = &s->held;
+
+	held->slots = (u64)OF(table, fd);
+	held->file = (u64)file;
+	held->only = 0;
+	held->fd = fd;
+	held->from = 0;
+	held->below = 0;
+	held->pieces = pieces_of(table);
+	return is_held(slot);
 }
 
 static __always_inline bool is_for_writing(struct file *file)
@@ -457,63 +478,79 @@ static __always_inline void file_of_descriptor(struct scratch *s, u32 slot, stru
 	finish(s);
 }
 
-struct files_context {
-	struct scratch *s;
-	/* Only those that an exec closes: 0 or the address of close_on_exec. */
-	u64 only;
-	struct file **slots;
-	u64 open_fds;
-	u64 word;
-	u32 slot;
-	u32 first;
-	u32 last;
-	u32 base;
-	u32 pieces;
-};
-
-static long files_bit(u32 bit, struct files_context *context)
+STEP long files_bit(u32 bit, struct loop *context)
 {
+	struct scratch *s = context->s;
+	struct files *all = &s->all;
+	struct held *held = &s->held;
 	struct file *file = 0;
-	u32 fd = context->base + bit;
+	u32 fd = all->base + bit;
 
-	if (!((context->word >> (bit & 63)) & 1))
+	if (!((all->word >> (bit & 63)) & 1))
 		return 0;
-	if (fd < context->first || fd > context->last)
+	if (fd < all->first || fd > all->last)
 		return 0;
-	bpf_probe_read_kernel(&file, sizeof(file), &context->slots[fd]);
+	bpf_probe_read_kernel(&file, sizeof(file), (void *)(all->slots + 8 * (u64)fd));
 	if (!is_for_writing(file))
 		return 0;
 	/* All go: of several for one open file the last tells, and none where one stays. */
 	if (!is_held_once(file)) {
-		struct held_context held = { .s = context->s, .file = (u64)file, .fd = fd, .from = fd + 1 };
-
-		held.below = context->first;
-		held.only = context->only;
-		held.slots = (u64)context->slots;
-		bpf_loop(context->pieces, held_piece, &held, 0);
-		if (held.found)
+		held->slots = all->slots;
+		held->file = (u64)file;
+		held->only = all->only;
+		held->fd = fd;
+		held->from = fd + 1;
+		held->below = all->first;
+		held->pieces = all->pieces;
+		if (is_held(context->slot))
 			return 0;
 	}
-	file_of_descriptor(context->s, context->slot, file, fd);
+	file_of_descriptor(s, context->slot, file, fd);
+	return 0;
+}
+LOOP_OF(files_bit)
+
+/* The 64 descriptors of s->all.word. */
+static __always_inline int files_of_word(u32 slot)
+{
+	struct loop context = {};
+
+	context.s = scratch_at(slot);
+	if (!context.s)
+		return 0;
+	context.slot = slot;
+	LOOP(64, 64, files_bit, &context);
 	return 0;
 }
 
-static long files_word(u32 index, struct files_context *context)
+STEP long files_word(u32 index, struct loop *context)
 {
-	u64 word = 0;
+	struct files *all = &context->s->all;
+	u64 word = 0, only = 0;
 
-	bpf_probe_read_kernel(&word, sizeof(word), (void *)(context->open_fds + 8 * (u64)index));
-	if (word && context->only) {
-		u64 only = 0;
-
-		bpf_probe_read_kernel(&only, sizeof(only), (void *)(context->only + 8 * (u64)index));
+	bpf_probe_read_kernel(&word, sizeof(word), (void *)(all->open_fds + 8 * (u64)index));
+	if (word && all->only) {
+		bpf_probe_read_kernel(&only, sizeof(only), (void *)(all->only + 8 * (u64)index));
 		word &= only;
 	}
 	if (!word)
 		return 0;
-	context->word = word;
-	context->base = index * 64;
-	bpf_loop(64, files_bit, context, 0);
+	all->word = word;
+	all->base = index * 64;
+	files_of_word(context->slot);
+	return 0;
+}
+LOOP_OF(files_word)
+
+static __always_inline int files_of_table(u32 slot, u32 words)
+{
+	struct loop context = {};
+
+	context.s = scratch_at(slot);
+	if (!context.s)
+		return 0;
+	context.slot = slot;
+	LOOP(words, FD_WORDS_MAX, files_word, &context);
 	return 0;
 }
 
@@ -522,26 +559,26 @@ static long files_word(u32 index, struct files_context *context)
 static __always_inline void each_file_for_writing(u32 slot, struct task_struct *t, u32 first, u32 last,
 						  bool on_exec)
 {
-	struct files_context context = {};
-	struct files_struct *files = t->files;
+	struct scratch *s = scratch_at(slot);
+	struct files_struct *files = OF(t, files);
 	struct fdtable *table;
+	struct files *all;
 	u32 words;
 
-	context.s = scratch_at(slot);
-	if (!context.s || !files)
+	if (!s || !files)
 		return;
-	table = files->fdt;
-	context.slots = table->fd;
-	context.open_fds = (u64)table->open_fds;
-	context.only = on_exec ? (u64)table->close_on_exec : 0;
-	context.pieces = table->max_fds / 64 > HELD_PIECES_MAX ? HELD_PIECES_MAX : table->max_fds / 64;
-	context.slot = slot;
-	context.first = first;
-	context.last = last;
-	words = table->max_fds / 64;
+	all = &s->all;
+	table = OF(files, fdt);
+	all->slots = (u64)OF(table, fd);
+	all->open_fds = (u64)OF(table, open_fds);
+	all->only = on_exec ? (u64)OF(table, close_on_exec) : 0;
+	all->pieces = pieces_of(table);
+	all->first = first;
+	all->last = last;
+	words = OF(table, max_fds) / 64;
 	if (words > FD_WORDS_MAX)
 		words = FD_WORDS_MAX;
-	bpf_loop(words, files_word, &context, 0);
+	files_of_table(slot, words);
 }
 
 /* The descriptor of a file for writing, as is_for_writing found it. */
@@ -549,13 +586,13 @@ __noinline int on_close(u32 slot, u64 fd)
 {
 	struct scratch *s = scratch_at(slot);
 	struct task_struct *t = bpf_get_current_task_btf();
-	struct files_struct *files = t->files;
+	struct files_struct *files = OF(t, files);
 	struct file *file;
 
 	if (!s || !files)
 		return 0;
 	file = file_of(t, fd);
-	if (!file || (!is_held_once(file) && held_elsewhere(s, files->fdt, file, fd, 0)))
+	if (!file || (!is_held_once(file) && held_elsewhere(s, slot, OF(files, fdt), file, fd)))
 		return 0;
 	begin(s, WIRE_FILE_CLOSE, t);
 	s->head.nr = s->nr;

@@ -98,6 +98,11 @@ struct filename {
 	const char *name;
 } KERNEL_STRUCT;
 
+/* Newer kernels (7.3 is one) keep a request's names in this (fs/namei.c, delayed_getname): the flavours below. */
+struct delayed_filename {
+	struct filename *__incomplete_filename;
+} KERNEL_STRUCT;
+
 struct open_how {
 	u64 flags;
 } KERNEL_STRUCT;
@@ -173,8 +178,30 @@ struct io_xattr {
 	struct filename *filename;
 } KERNEL_STRUCT;
 
-struct io_listen {
-	int backlog;
+#define DELAYED_NAME(type) \
+	struct type##___delayed { \
+		struct delayed_filename filename, oldpath, newpath; \
+	} KERNEL_STRUCT
+DELAYED_NAME(io_open);
+DELAYED_NAME(io_rename);
+DELAYED_NAME(io_unlink);
+DELAYED_NAME(io_mkdir);
+DELAYED_NAME(io_link);
+DELAYED_NAME(io_xattr);
+
+/* One of a request's names, whichever way this kernel keeps it. */
+#define NAME_OF(type, request, field) ({ \
+	struct type##___delayed *delayed = (struct type##___delayed *)(request); \
+	struct filename *name = 0; \
+	if (bpf_core_field_exists(((struct type *)0)->field)) \
+		name = BPF_CORE_READ((struct type *)(request), field); \
+	else if (bpf_core_field_exists(delayed->field.__incomplete_filename)) \
+		name = BPF_CORE_READ(delayed, field.__incomplete_filename); \
+	name; })
+
+/* Until 6.10 a connection's address is read when it is made, not when the request is taken on. */
+struct io_async_connect {
+	u8 address;
 } KERNEL_STRUCT;
 
 struct io_socket {
@@ -217,12 +244,42 @@ struct {
 	__type(value, u64);
 } MULTISHOTS SEC(".maps");
 
-/* A file of the ring's own table, or 0. Before 6.13 (b54a14041ee6) the table was another: 0. */
+/* Before 6.13 (b54a14041ee6) the table of a ring's own files was another. */
+struct io_fixed_file {
+	unsigned long file_ptr;
+} KERNEL_STRUCT;
+
+struct io_file_table___old {
+	struct io_fixed_file *files;
+} KERNEL_STRUCT;
+
+struct io_ring_ctx___old {
+	u32 nr_user_files;
+	struct io_file_table___old file_table;
+} KERNEL_STRUCT;
+
+static __always_inline struct file *fixed_file_of_old(struct io_ring_ctx___old *ctx, u32 index)
+{
+	struct io_fixed_file *files;
+	u64 file = 0;
+
+	if (!bpf_core_field_exists(ctx->file_table.files) || !bpf_core_field_exists(ctx->nr_user_files))
+		return 0;
+	if (index >= BPF_CORE_READ(ctx, nr_user_files))
+		return 0;
+	files = BPF_CORE_READ(ctx, file_table.files);
+	bpf_probe_read_kernel(&file, sizeof(file), &files[index]);
+	return (struct file *)(file & FIXED_FILE_MASK);
+}
+
+/* A file of the ring's own table, or 0. */
 static __always_inline struct file *fixed_file(struct io_ring_ctx *ctx, u32 index)
 {
 	struct io_rsrc_node **nodes, *node = 0;
 
-	if (!bpf_core_field_exists(ctx->file_table.data.nodes) ||
+	if (!bpf_core_field_exists(ctx->file_table.data.nodes))
+		return fixed_file_of_old((struct io_ring_ctx___old *)ctx, index);
+	if (!bpf_core_field_exists(ctx->file_table.data.nr) ||
 	    !bpf_core_field_exists(((struct io_rsrc_node *)0)->file_ptr))
 		return 0;
 	if (index >= BPF_CORE_READ(ctx, file_table.data.nr))
@@ -301,45 +358,45 @@ __noinline int on_ring_names(u32 slot, u64 request, u32 op)
 
 		begin_request(s, req, WIRE_FILE_OPEN, __NR_openat);
 		((struct wire_file *)s->body)->flags = BPF_CORE_READ(open, how.flags);
-		put_name(slot, WIRE_F_PATH, WIRE_F_BASE, BPF_CORE_READ(open, filename), BPF_CORE_READ(open, dfd));
+		put_name(slot, WIRE_F_PATH, WIRE_F_BASE, NAME_OF(io_open, request, filename), BPF_CORE_READ(open, dfd));
 	} else if (op == RING_RENAMEAT) {
 		struct io_rename *rename = (struct io_rename *)request;
 
 		begin_request(s, req, WIRE_FILE_RENAME, __NR_renameat2);
 		set_argument(s, 4, BPF_CORE_READ(rename, flags));
-		put_name(slot, WIRE_F_PATH, WIRE_F_BASE, BPF_CORE_READ(rename, oldpath),
+		put_name(slot, WIRE_F_PATH, WIRE_F_BASE, NAME_OF(io_rename, request, oldpath),
 			 BPF_CORE_READ(rename, old_dfd));
-		put_name(slot, WIRE_F_TO, WIRE_F_TO_BASE, BPF_CORE_READ(rename, newpath),
+		put_name(slot, WIRE_F_TO, WIRE_F_TO_BASE, NAME_OF(io_rename, request, newpath),
 			 BPF_CORE_READ(rename, new_dfd));
 	} else if (op == RING_UNLINKAT) {
 		struct io_unlink *unlink = (struct io_unlink *)request;
 
 		begin_request(s, req, WIRE_FILE_UNLINK, __NR_unlinkat);
 		set_argument(s, 2, BPF_CORE_READ(unlink, flags));
-		put_name(slot, WIRE_F_PATH, WIRE_F_BASE, BPF_CORE_READ(unlink, filename),
+		put_name(slot, WIRE_F_PATH, WIRE_F_BASE, NAME_OF(io_unlink, request, filename),
 			 BPF_CORE_READ(unlink, dfd));
 	} else if (op == RING_MKDIRAT) {
 		struct io_mkdir *mkdir = (struct io_mkdir *)request;
 
 		begin_request(s, req, WIRE_FILE_MKDIR, __NR_mkdirat);
 		set_argument(s, 2, BPF_CORE_READ(mkdir, mode));
-		put_name(slot, WIRE_F_PATH, WIRE_F_BASE, BPF_CORE_READ(mkdir, filename),
+		put_name(slot, WIRE_F_PATH, WIRE_F_BASE, NAME_OF(io_mkdir, request, filename),
 			 BPF_CORE_READ(mkdir, dfd));
 	} else if (op == RING_SYMLINKAT) {
 		struct io_link *link = (struct io_link *)request;
 
 		begin_request(s, req, WIRE_FILE_SYMLINK, __NR_symlinkat);
-		put_name(slot, WIRE_F_PATH, WIRE_F_BASE, BPF_CORE_READ(link, newpath),
+		put_name(slot, WIRE_F_PATH, WIRE_F_BASE, NAME_OF(io_link, request, newpath),
 			 BPF_CORE_READ(link, new_dfd));
-		put_name(slot, WIRE_F_TO, 0, BPF_CORE_READ(link, oldpath), 0);
+		put_name(slot, WIRE_F_TO, 0, NAME_OF(io_link, request, oldpath), 0);
 	} else {
 		struct io_link *link = (struct io_link *)request;
 
 		begin_request(s, req, WIRE_FILE_LINK, __NR_linkat);
 		set_argument(s, 4, BPF_CORE_READ(link, flags));
-		put_name(slot, WIRE_F_PATH, WIRE_F_BASE, BPF_CORE_READ(link, oldpath),
+		put_name(slot, WIRE_F_PATH, WIRE_F_BASE, NAME_OF(io_link, request, oldpath),
 			 BPF_CORE_READ(link, old_dfd));
-		put_name(slot, WIRE_F_TO, WIRE_F_TO_BASE, BPF_CORE_READ(link, newpath),
+		put_name(slot, WIRE_F_TO, WIRE_F_TO_BASE, NAME_OF(io_link, request, newpath),
 			 BPF_CORE_READ(link, new_dfd));
 	}
 	finish(s);
@@ -358,7 +415,8 @@ __noinline int on_ring_file(u32 slot, u64 request, u32 op)
 		return 0;
 	if (op == RING_FTRUNCATE) {
 		begin_request(s, req, WIRE_FILE_TRUNCATE, __NR_ftruncate);
-		set_argument(s, 1, BPF_CORE_READ((struct io_ftrunc *)request, len));
+		if (bpf_core_field_exists(((struct io_ftrunc *)0)->len))
+			set_argument(s, 1, BPF_CORE_READ((struct io_ftrunc *)request, len));
 	} else if (op == RING_FALLOCATE) {
 		begin_request(s, req, WIRE_FILE_TRUNCATE, __NR_fallocate);
 		set_argument(s, 2, BPF_CORE_READ((struct io_sync *)request, off));
@@ -371,7 +429,7 @@ __noinline int on_ring_file(u32 slot, u64 request, u32 op)
 				 BPF_CORE_READ(xattr, ctx.size));
 	}
 	if (op == RING_SETXATTR) {
-		put_name(slot, WIRE_F_PATH, WIRE_F_BASE, BPF_CORE_READ(xattr, filename), -100 /* AT_FDCWD */);
+		put_name(slot, WIRE_F_PATH, WIRE_F_BASE, NAME_OF(io_xattr, request, filename), -100 /* AT_FDCWD */);
 	} else {
 		file = request_file(req);
 		if (file)
@@ -386,17 +444,18 @@ __noinline int on_ring_close(u32 slot, u64 request)
 {
 	struct scratch *s = scratch_at(slot);
 	struct io_close *close = (struct io_close *)request;
-	struct files_struct *files = bpf_get_current_task_btf()->files;
+	struct task_struct *t = bpf_get_current_task_btf();
+	struct files_struct *files = OF(t, files);
 	struct file *file;
 	u32 fd;
 
 	if (!s || !files || BPF_CORE_READ(close, file_slot))
 		return 0;
 	fd = BPF_CORE_READ(close, fd);
-	file = file_of(bpf_get_current_task_btf(), fd);
-	if (!is_for_writing(file) || held_elsewhere(s, files->fdt, file, fd, 0))
+	file = file_of(t, fd);
+	if (!is_for_writing(file) || held_elsewhere(s, slot, OF(files, fdt), file, fd))
 		return 0;
-	begin(s, WIRE_FILE_CLOSE, bpf_get_current_task_btf());
+	begin(s, WIRE_FILE_CLOSE, t);
 	s->head.nr = __NR_close;
 	s->head.via = WIRE_BY_RING;
 	file_of_descriptor(s, slot, file, fd);
@@ -418,49 +477,110 @@ static __always_inline u64 address_in(struct io_async_msghdr *async, u32 op)
 	return (u64)async + bpf_core_field_offset(struct io_async_msghdr, addr);
 }
 
-/* Operations on sockets. The other end's address is a copy of the kernel's since it is read when the request is
- * prepared (io_connect_prep, io_bind_prep, io_sendmsg_prep).
+/* Since 6.10 the other end's address is read when the request is prepared (io_connect_prep, io_bind_prep,
+ * io_sendmsg_prep): the kernel's copy is told.
  */
+static __always_inline bool copies_addresses(void)
+{
+	return !bpf_core_type_exists(struct io_async_connect);
+}
+
+/* The other end that a request names, in the kernel's copy. False: none. */
+static __always_inline bool copied_address(struct io_kiocb *req, u32 op, struct message *m)
+{
+	struct io_async_msghdr *async = (struct io_async_msghdr *)BPF_CORE_READ(req, async_data);
+	u64 request = (u64)req;
+
+	if (!async)
+		return false;
+	if (op == RING_CONNECT) {
+		m->address_len = BPF_CORE_READ((struct io_connect *)request, addr_len);
+	} else if (op == RING_BIND) {
+		if (bpf_core_field_exists(((struct io_bind *)0)->addr_len))
+			m->address_len = BPF_CORE_READ((struct io_bind *)request, addr_len);
+	} else {
+		/* Without a name of its own it goes where the socket is connected to. */
+		if (!BPF_CORE_READ(async, msg.msg_name))
+			return false;
+		m->address_len = BPF_CORE_READ(async, msg.msg_namelen);
+	}
+	m->address = address_in(async, op);
+	m->kernel_address = 1;
+	return true;
+}
+
+/* The same on kernels that leave it in the caller's memory until the request is carried out. */
+static __always_inline bool callers_address(struct scratch *s, struct io_kiocb *req, u32 op, struct message *m)
+{
+	struct user_message *user = &s->user;
+	u64 request = (u64)req;
+
+	m->kernel_address = 0;
+	if (op == RING_CONNECT) {
+		m->address = (u64)BPF_CORE_READ((struct io_connect *)request, addr);
+		m->address_len = BPF_CORE_READ((struct io_connect *)request, addr_len);
+		return true;
+	}
+	if (op != RING_SENDMSG && op != RING_SENDMSG_ZC)
+		return false;
+	s->layout = LAYOUT_64;
+	if (read_message(s, (u64)BPF_CORE_READ((struct io_sr_msg *)request, umsg)) || !user->name)
+		return false;
+	m->address = user->name;
+	m->address_len = user->namelen;
+	return true;
+}
+
+static __always_inline u32 kind_of_request(struct io_kiocb *req, u32 op)
+{
+	switch (op) {
+	case RING_CONNECT:
+		return WIRE_CONNECT;
+	case RING_BIND:
+		return WIRE_NET_BIND;
+	case RING_LISTEN:
+		return WIRE_NET_LISTEN;
+	case RING_ACCEPT:
+		return WIRE_NET_ACCEPT;
+	}
+	return BPF_CORE_READ((struct io_sr_msg *)req, msg_flags) & MSG_FASTOPEN ? WIRE_CONNECT : WIRE_NET_SEND;
+}
+
+/* Whether more than one connection may come of an accept: where the request does not say so, any may. */
+static __always_inline bool is_multishot(u64 request)
+{
+	if (!bpf_core_field_exists(((struct io_accept *)0)->iou_flags))
+		return true;
+	return BPF_CORE_READ((struct io_accept *)request, iou_flags) & IORING_ACCEPT_MULTISHOT;
+}
+
+/* Operations on sockets. */
 __noinline int on_ring_socket(u32 slot, u64 request, u32 op)
 {
 	struct scratch *s = scratch_at(slot);
 	struct io_kiocb *req = (struct io_kiocb *)request;
-	struct io_async_msghdr *async;
+	struct message *m;
 	struct file *file;
 	struct sock *sk;
-	u32 kind, len = 0;
-	u64 address = 0;
+	bool named;
+	u32 kind;
 
 	if (!s)
 		return 0;
-	async = (struct io_async_msghdr *)BPF_CORE_READ(req, async_data);
-	if (op == RING_CONNECT) {
-		kind = WIRE_CONNECT;
-		len = BPF_CORE_READ((struct io_connect *)request, addr_len);
-	} else if (op == RING_BIND) {
-		kind = WIRE_NET_BIND;
-		len = BPF_CORE_READ((struct io_bind *)request, addr_len);
-	} else if (op == RING_LISTEN) {
-		kind = WIRE_NET_LISTEN;
-	} else if (op == RING_ACCEPT) {
-		kind = WIRE_NET_ACCEPT;
-	} else {
-		/* Without a name of its own it goes where the socket is connected to. */
-		if (!async || !BPF_CORE_READ(async, msg.msg_name))
-			return 0;
-		kind = BPF_CORE_READ((struct io_sr_msg *)request, msg_flags) & MSG_FASTOPEN ? WIRE_CONNECT :
-											      WIRE_NET_SEND;
-		len = BPF_CORE_READ(async, msg.msg_namelen);
-	}
+	m = &s->message;
+	m->address = 0;
+	m->address_len = 0;
+	m->kernel_address = 0;
 	if (op != RING_LISTEN && op != RING_ACCEPT) {
-		if (!async)
+		named = copies_addresses() ? copied_address(req, op, m) : callers_address(s, req, op, m);
+		if (!named)
 			return 0;
-		address = address_in(async, op);
-		if (len > SOCKADDR_MAX)
-			len = SOCKADDR_MAX;
+		if (m->address_len > SOCKADDR_MAX)
+			m->address_len = SOCKADDR_MAX;
 	}
 	file = request_file(req);
 	sk = socket_in(file);
+	kind = kind_of_request(req, op);
 	if (sk && op == RING_BIND && BPF_CORE_READ(sk, __sk_common.skc_family) == AF_UNIX)
 		kind = WIRE_UNIX_BIND;
 	begin_request(s, req, kind, 0);
@@ -468,12 +588,12 @@ __noinline int on_ring_socket(u32 slot, u64 request, u32 op)
 		fill_net((struct wire_net *)s->body, sk);
 	if (kind == WIRE_UNIX_BIND)
 		put_word(s, WIRE_F_VALUE, BPF_CORE_READ(file, f_inode, i_mode));
-	if (address) {
-		put_kernel_bytes(slot, WIRE_F_ADDRESS, address, len);
+	if (m->address) {
+		put_address(slot, m);
 		put_cwd(slot, WIRE_F_BASE, bpf_get_current_task_btf());
 	}
 	finish(s);
-	if (op == RING_ACCEPT && (BPF_CORE_READ((struct io_accept *)request, iou_flags) & IORING_ACCEPT_MULTISHOT)) {
+	if (op == RING_ACCEPT && is_multishot(request)) {
 		struct multishot key = {};
 
 		key.ctx = (u64)BPF_CORE_READ(req, ctx);
@@ -541,21 +661,26 @@ static __always_inline void ring_submit(u32 slot, u64 request)
 	}
 }
 
+/* In another's context (a kernel worker's) its descriptors are not ours to look up. */
+static __always_inline bool is_own_request(struct io_kiocb *req)
+{
+	return (u32)(bpf_get_current_pid_tgid() >> 32) == request_tgid(req);
+}
+
 /* The descriptors that a recvmsg of a ring brought, by the header in its caller's memory. */
 __noinline int on_ring_received(u32 slot, u64 request)
 {
 	struct scratch *s = scratch_at(slot);
-	struct user_message user = {};
 
-	if (!s)
+	if (!s || !is_own_request((struct io_kiocb *)request))
 		return 0;
 	s->layout = LAYOUT_64;
 	s->nr = __NR_recvmsg;
 	s->ret = 0;
-	if (read_message(s, &user, (u64)BPF_CORE_READ((struct io_sr_msg *)request, umsg)))
+	if (read_message(s, (u64)BPF_CORE_READ((struct io_sr_msg *)request, umsg)))
 		return 0;
-	if (user.controllen >= 16)
-		on_control(slot, user.control, user.controllen);
+	if (s->user.controllen >= 16)
+		on_control(slot, s->user.control, s->user.controllen);
 	return 0;
 }
 
@@ -572,13 +697,7 @@ __noinline int on_ring_done(u32 slot, u64 request, s32 result, u32 more)
 	if (!s)
 		return 0;
 	op = BPF_CORE_READ(req, opcode);
-	/* In another's context (a kernel worker's) its descriptors are not ours to look up. */
-	own = (u32)bpf_get_current_task_btf()->tgid == request_tgid(req);
-	if (op == RING_RECVMSG) {
-		if (own && result >= 0)
-			on_ring_received(slot, request);
-		return 0;
-	}
+	own = is_own_request(req);
 	begin(s, WIRE_RING_DONE, bpf_get_current_task_btf());
 	s->head.ret = result;
 	s->head.flags |= WIRE_HAS_RET;
@@ -619,7 +738,6 @@ static __always_inline bool is_told(u32 op)
 {
 	switch (op) {
 	case RING_SENDMSG:
-	case RING_RECVMSG:
 	case RING_ACCEPT:
 	case RING_CONNECT:
 	case RING_FALLOCATE:
@@ -650,6 +768,17 @@ static __always_inline void ring_complete(u32 slot, u64 ctx, u64 request, u64 us
 	struct multishot key = {};
 	u64 *accepting;
 
+	if (request && !bpf_core_field_exists(((struct io_accept *)0)->iou_flags) &&
+	    BPF_CORE_READ((struct io_kiocb *)request, opcode) == RING_ACCEPT) {
+		key.ctx = ctx;
+		key.user_data = user_data;
+		bpf_map_delete_elem(&MULTISHOTS, &key);
+	}
+	if (request && BPF_CORE_READ((struct io_kiocb *)request, opcode) == RING_RECVMSG) {
+		if (result >= 0)
+			on_ring_received(slot, request);
+		return;
+	}
 	if (request) {
 		if (is_told(BPF_CORE_READ((struct io_kiocb *)request, opcode)))
 			on_ring_done(slot, request, result, 0);

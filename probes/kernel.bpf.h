@@ -310,6 +310,15 @@ struct bpf_iter__task {
 	struct task_struct *task;
 } KERNEL_STRUCT;
 
+#ifdef BLUBR_OLD
+/* For kernels before 5.17, whose verifier knows neither the current task's type (5.11) nor bpf_loop (5.17). */
+#define bpf_get_current_task_btf() ((struct task_struct *)bpf_get_current_task())
+/* pointer->field, where the pointer may come from the current task. */
+#define OF(pointer, field) BPF_CORE_READ(pointer, field)
+#else
+#define OF(pointer, field) ((pointer)->field)
+#endif
+
 /* include/linux/fs.h */
 #define FMODE_WRITE 2u
 #define S_IFMT 0170000

@@ -43,10 +43,6 @@ static __always_inline void load_mount(struct walk *w, u64 mount)
 	w->mnt_root = (u64)BPF_CORE_READ(m, mnt.mnt_root);
 }
 
-struct walk_context {
-	struct scratch *s;
-};
-
 /* d_parent and d_name in one read where they lie side by side, as they do on every kernel so far. */
 static __always_inline void load_dentry(struct walk *w)
 {
@@ -169,7 +165,7 @@ static __always_inline long walk_step(struct scratch *s)
 	return 1;
 }
 
-static long walk_piece(u32 piece, struct walk_context *context)
+STEP long walk_piece(u32 piece, struct loop *context)
 {
 	u32 step;
 
@@ -181,12 +177,13 @@ static long walk_piece(u32 piece, struct walk_context *context)
 	}
 	return 0;
 }
+LOOP_OF(walk_piece)
 
 /* The path of (w->vfsmount, w->dentry) as field `id`. */
 __noinline int put_walk(u32 slot, u32 id)
 {
 	struct scratch *s = scratch_at(slot);
-	struct walk_context context;
+	struct loop context = {};
 	struct walk *w;
 	u32 at;
 	long n;
@@ -206,7 +203,8 @@ __noinline int put_walk(u32 slot, u32 id)
 	} else {
 		load_mount(w, w->vfsmount - bpf_core_field_offset(struct mount, mnt));
 		context.s = s;
-		n = bpf_loop(WALK_PIECES_MAX, walk_piece, &context, 0);
+		context.slot = slot;
+		n = LOOP(WALK_PIECES_MAX, WALK_PIECES_MAX, walk_piece, &context);
 		if (n < 0 || n >= WALK_PIECES_MAX)
 			w->flags |= WIRE_CUT;
 	}
@@ -228,29 +226,29 @@ static __always_inline void put_file_path(u32 slot, u32 id, struct file *file)
 static __always_inline void put_cwd(u32 slot, u32 id, struct task_struct *t)
 {
 	struct scratch *s = scratch_at(slot);
-	struct fs_struct *fs = t->fs;
+	struct fs_struct *fs = OF(t, fs);
 
 	if (!s || !fs)
 		return;
-	s->walk.vfsmount = (u64)fs->pwd.mnt;
-	s->walk.dentry = (u64)fs->pwd.dentry;
+	s->walk.vfsmount = (u64)OF(fs, pwd.mnt);
+	s->walk.dentry = (u64)OF(fs, pwd.dentry);
 	put_walk(slot, id);
 }
 
 /* The struct file behind a descriptor of `t`, or 0. */
 static __always_inline struct file *file_of(struct task_struct *t, u32 fd)
 {
-	struct files_struct *files = t->files;
+	struct files_struct *files = OF(t, files);
 	struct fdtable *table;
 	struct file **slots;
 	struct file *file = 0;
 
 	if (!files)
 		return 0;
-	table = files->fdt;
-	if (fd >= table->max_fds)
+	table = OF(files, fdt);
+	if (fd >= OF(table, max_fds))
 		return 0;
-	slots = table->fd;
+	slots = OF(table, fd);
 	/* A slot of any table, as if it were the first of the one that lies in every struct files_struct. */
 	if (TYPED)
 		return TYPED_AS(struct files_struct,

@@ -45,52 +45,26 @@ struct {
 	__type(value, struct stream);
 } STREAMS SEC(".maps");
 
-/* struct iovec and user_msghdr, include/linux/socket.h, as a 64-bit program lays them out. */
-struct user_iovec {
-	u64 base;
-	u64 len;
-};
-
-struct user_message {
-	u64 name;
-	u32 namelen;
-	u32 pad;
-	u64 iov;
-	u64 iovlen;
-	u64 control;
-	u64 controllen;
-	u64 flags;
-};
-
-/* The same as a 32-bit program lays it out (struct compat_msghdr). */
-struct user_message_32 {
-	u32 name;
-	u32 namelen;
-	u32 iov;
-	u32 iovlen;
-	u32 control;
-	u32 controllen;
-	u32 flags;
-};
-
 /* A struct mmsghdr is a message and its length, padded to the message's alignment. */
 #define MMESSAGE_BYTES (sizeof(struct user_message) + 8)
 #define MMESSAGE_BYTES_32 (sizeof(struct user_message_32) + 4)
 
-static __always_inline long read_message(struct scratch *s, struct user_message *user, u64 address)
+/* The caller's message at `address`, into s->user. */
+static __always_inline long read_message(struct scratch *s, u64 address)
 {
-	struct user_message_32 narrow = {};
+	struct user_message *user = &s->user;
+	struct user_message_32 *narrow = &s->user_32;
 	long failed;
 
 	if (s->layout != LAYOUT_32)
 		return bpf_probe_read_user(user, sizeof(*user), (void *)address);
-	failed = bpf_probe_read_user(&narrow, sizeof(narrow), (void *)address);
-	user->name = narrow.name;
-	user->namelen = narrow.namelen;
-	user->iov = narrow.iov;
-	user->iovlen = narrow.iovlen;
-	user->control = narrow.control;
-	user->controllen = narrow.controllen;
+	failed = bpf_probe_read_user(narrow, sizeof(*narrow), (void *)address);
+	user->name = narrow->name;
+	user->namelen = narrow->namelen;
+	user->iov = narrow->iov;
+	user->iovlen = narrow->iovlen;
+	user->control = narrow->control;
+	user->controllen = narrow->controllen;
 	return failed;
 }
 
@@ -156,6 +130,8 @@ static __always_inline void read_iovec(struct scratch *s, u64 vector, u32 index,
 {
 	u32 narrow[2] = {};
 
+	into->base = 0;
+	into->len = 0;
 	if (s->layout != LAYOUT_32) {
 		bpf_probe_read_user(into, sizeof(*into), (void *)(vector + index * sizeof(*into)));
 		return;
@@ -165,44 +141,39 @@ static __always_inline void read_iovec(struct scratch *s, u64 vector, u32 index,
 	into->len = narrow[1];
 }
 
-struct pieces_context {
-	struct scratch *s;
-	u32 flags;
-	u32 pad;
-};
-
 /* One piece behind those before it. What changes from piece to piece lies in the map, where the verifier does not follow it. */
-static long piece_step(u32 index, struct pieces_context *context)
+STEP long piece_step(u32 index, struct loop *context)
 {
 	struct scratch *s = context->s;
-	struct user_iovec iov = {};
+	struct user_iovec *iov = &s->piece;
 	u32 at = s->used;
 	u64 len, left = s->message.left;
 
 	if (index >= s->message.count || !left)
 		return 1;
-	read_iovec(s, s->message.vector, index, &iov);
-	len = iov.len < left ? iov.len : left;
+	read_iovec(s, s->message.vector, index, iov);
+	len = iov->len < left ? iov->len : left;
 	if (!len)
 		return 0;
 	asm volatile("" : "+r"(at));
 	if (at > TAIL_MAX - WIRE_STREAM_MAX)
 		return 1;
 	CLAMP(len, WIRE_STREAM_MAX);
-	if (bpf_probe_read_user(&s->tail[at], len, (void *)iov.base)) {
-		context->flags |= WIRE_FAULT;
+	if (bpf_probe_read_user(&s->tail[at], len, (void *)iov->base)) {
+		s->message.faults |= WIRE_FAULT;
 		return 1;
 	}
 	s->used = at + len;
 	s->message.left = left - len;
 	return 0;
 }
+LOOP_OF(piece_step)
 
 /* What went through, up to `max` bytes of it (WIRE_STREAM_MAX at most), in one field. */
 __noinline int put_payload(u32 slot, u32 max)
 {
 	struct scratch *s = scratch_at(slot);
-	struct pieces_context context = {};
+	struct loop context = {};
 	u64 len;
 	u32 at;
 
@@ -212,24 +183,26 @@ __noinline int put_payload(u32 slot, u32 max)
 	asm volatile("" : "+r"(at));
 	if (at > TAIL_MAX - 2 * WIRE_STREAM_MAX - 16)
 		return 0;
+	s->message.faults = 0;
 	len = s->message.len;
 	if (len > max) {
-		context.flags |= WIRE_CUT;
+		s->message.faults |= WIRE_CUT;
 		len = max;
 	}
 	CLAMP(len, WIRE_STREAM_MAX);
 	if (s->message.vector) {
 		context.s = s;
+		context.slot = slot;
 		s->message.left = len;
 		s->used = at + sizeof(struct wire_field);
-		bpf_loop(PIECES_MAX, piece_step, &context, 0);
+		LOOP(PIECES_MAX, PIECES_MAX, piece_step, &context);
 		len -= s->message.left;
 		s->used = at;
 	} else if (bpf_probe_read_user(&s->tail[at + 8], len, (void *)s->message.base)) {
-		context.flags |= WIRE_FAULT;
+		s->message.faults |= WIRE_FAULT;
 		len = 0;
 	}
-	seal_field(s, at, WIRE_F_PAYLOAD, context.flags, len);
+	seal_field(s, at, WIRE_F_PAYLOAD, s->message.faults, len);
 	return 0;
 }
 
@@ -334,19 +307,21 @@ static __always_inline void look_at_beginning(struct stream *stream, const u8 *b
 /* The first bytes of what was sent: of a vector out of its first piece that has any, of two. */
 static __always_inline u32 read_beginning(struct scratch *s)
 {
-	struct user_iovec iov = { .base = s->message.base, .len = s->message.len };
+	struct user_iovec *iov = &s->piece;
 	u64 len;
 
+	iov->base = s->message.base;
+	iov->len = s->message.len;
 	if (s->message.vector) {
-		iov.len = 0;
+		iov->len = 0;
 		if (s->message.count >= 1)
-			read_iovec(s, s->message.vector, 0, &iov);
-		if (!iov.len && s->message.count >= 2)
-			read_iovec(s, s->message.vector, 1, &iov);
+			read_iovec(s, s->message.vector, 0, iov);
+		if (!iov->len && s->message.count >= 2)
+			read_iovec(s, s->message.vector, 1, iov);
 	}
-	len = iov.len < s->message.len ? iov.len : s->message.len;
+	len = iov->len < s->message.len ? iov->len : s->message.len;
 	CLAMP(len, BEGIN_BYTES);
-	if (!len || bpf_probe_read_user(s->message.begin, len, (void *)iov.base))
+	if (!len || bpf_probe_read_user(s->message.begin, len, (void *)iov->base))
 		return 0;
 	return len;
 }
@@ -579,16 +554,10 @@ __noinline int on_received(u32 slot, u32 fd, u32 via)
 	return 0;
 }
 
-struct control_context {
-	struct scratch *s;
-	u32 slot;
-	u32 pad;
-};
-
 /* One control message, or one descriptor of it: in one loop, since calls nest eight deep at most. A struct cmsghdr is a
  * length of the caller's word, level, type, data; the next one begins at a multiple of the word.
  */
-static long control_step(u32 index, struct control_context *context)
+STEP long control_step(u32 index, struct loop *context)
 {
 	struct control *c = &context->s->control;
 	u32 narrow = context->s->layout == LAYOUT_32;
@@ -616,13 +585,14 @@ static long control_step(u32 index, struct control_context *context)
 	c->at = at + (narrow ? (len + 3) & ~3ull : (len + 7) & ~7ull);
 	return 0;
 }
+LOOP_OF(control_step)
 
 /* The descriptors that came with a message (scm_detach_fds, net/core/scm.c): the kernel has written their numbers
  * behind the message's header.
  */
-__noinline int on_control(u32 slot, u64 control, u64 len)
+static __always_inline int on_control(u32 slot, u64 control, u64 len)
 {
-	struct control_context context = {};
+	struct loop context = {};
 	struct control *c;
 
 	context.s = scratch_at(slot);
@@ -634,14 +604,15 @@ __noinline int on_control(u32 slot, u64 control, u64 len)
 	c->end = control + len;
 	c->fds = 0;
 	c->fds_end = 0;
-	bpf_loop(CONTROL_STEPS_MAX, control_step, &context, 0);
+	LOOP(CONTROL_STEPS_MAX, CONTROL_STEPS_MAX, control_step, &context);
 	return 0;
 }
 
 /* One message of sendmsg and its like, of which `total` bytes went through. */
-static __always_inline void one_of(u32 slot, struct scratch *s, struct user_message *user, u64 total, u32 sending)
+static __always_inline void one_of(u32 slot, struct scratch *s, u64 total, u32 sending)
 {
 	struct message *m = &s->message;
+	struct user_message *user = &s->user;
 
 	in_pieces(s, user->iov, user->iovlen, total);
 	m->address = user->name;
@@ -657,61 +628,53 @@ static __always_inline void one_of(u32 slot, struct scratch *s, struct user_mess
 __noinline int on_message(u32 slot, u32 sending)
 {
 	struct scratch *s = scratch_at(slot);
-	struct user_message user = {};
 
 	if (!s)
 		return 0;
-	if (read_message(s, &user, s->args[1]))
+	if (read_message(s, s->args[1]))
 		return 0;
 	s->message.flags = s->args[2];
-	one_of(slot, s, &user, s->ret > 0 ? s->ret : 0, sending);
+	one_of(slot, s, s->ret > 0 ? s->ret : 0, sending);
 	return 0;
 }
 
-struct messages_context {
-	struct scratch *s;
-	s64 count;
-	s64 ret;
-	u32 slot;
-	u32 sending;
-};
-
-static long messages_one(u32 index, struct messages_context *context)
+STEP long messages_one(u32 index, struct loop *context)
 {
 	struct scratch *s = context->s;
-	struct user_message user = {};
+	struct messages *all = &s->messages;
 	u32 narrow = s->layout == LAYOUT_32;
 	u64 at = s->args[1] + (u64)index * (narrow ? MMESSAGE_BYTES_32 : MMESSAGE_BYTES);
 	u32 len = 0;
 
 	/* Of a call that failed the first is told: that one was refused. */
-	if ((s64)index >= context->count && !(index == 0 && context->ret < 0))
+	if ((s64)index >= all->count && !(index == 0 && all->ret < 0))
 		return 1;
-	if (read_message(s, &user, at))
+	if (read_message(s, at))
 		return 1;
-	if (context->ret >= 0)
+	if (all->ret >= 0)
 		bpf_probe_read_user(&len, sizeof(len),
-				    (void *)(at + (narrow ? sizeof(struct user_message_32) : sizeof(user))));
-	s->ret = context->ret < 0 ? context->ret : len;
-	one_of(context->slot, s, &user, len, context->sending);
+				    (void *)(at + (narrow ? sizeof(struct user_message_32) : sizeof(struct user_message))));
+	s->ret = all->ret < 0 ? all->ret : len;
+	one_of(context->slot, s, len, all->sending);
 	return 0;
 }
+LOOP_OF(messages_one)
 
 /* sendmmsg, recvmmsg (fd, messages, count, flags): as many as the call returned went through */
 __noinline int on_messages(u32 slot, u32 sending)
 {
-	struct messages_context context = {};
 	struct scratch *s = scratch_at(slot);
+	struct loop context = {};
 
 	if (!s || (s->ret < 0 && !sending))
 		return 0;
 	context.s = s;
-	context.count = s->ret;
-	context.ret = s->ret;
 	context.slot = slot;
-	context.sending = sending;
+	s->messages.count = s->ret;
+	s->messages.ret = s->ret;
+	s->messages.sending = sending;
 	s->message.flags = s->args[3];
-	bpf_loop(MESSAGES_MAX, messages_one, &context, 0);
+	LOOP(MESSAGES_MAX, MESSAGES_MAX, messages_one, &context);
 	return 0;
 }
 

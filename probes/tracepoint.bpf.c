@@ -247,8 +247,7 @@ static __always_inline struct scratch *take_call(u32 slot, struct pt_regs *regs,
 	return s;
 }
 
-SEC("tp_btf/sys_exit")
-int BPF_PROG(blubr_sys_exit, struct pt_regs *regs, long ret)
+static __always_inline int at_exit(struct pt_regs *regs, long ret)
 {
 	struct abi_call abi = {};
 	struct scratch *s;
@@ -362,8 +361,14 @@ int BPF_PROG(blubr_sys_exit, struct pt_regs *regs, long ret)
 	return 0;
 }
 
-SEC("tp_btf/sys_enter")
-int BPF_PROG(blubr_sys_enter, struct pt_regs *regs, long id)
+SEC("tp_btf/sys_exit")
+int BPF_PROG(blubr_sys_exit, struct pt_regs *regs, long ret)
+{
+	HELD(at_exit(regs, ret));
+	return 0;
+}
+
+static __always_inline int at_entry(struct pt_regs *regs, long id)
 {
 	struct abi_call abi = {};
 	struct scratch *s;
@@ -400,25 +405,32 @@ int BPF_PROG(blubr_sys_enter, struct pt_regs *regs, long id)
 	return 0;
 }
 
+SEC("tp_btf/sys_enter")
+int BPF_PROG(blubr_sys_enter, struct pt_regs *regs, long id)
+{
+	HELD(at_entry(regs, id));
+	return 0;
+}
+
 SEC("tp_btf/sched_process_fork")
 int BPF_PROG(blubr_fork, struct task_struct *parent, struct task_struct *child)
 {
 	if (!is_self())
-		process_fork(bpf_get_smp_processor_id(), parent, child);
+		HELD(process_fork(bpf_get_smp_processor_id(), parent, child));
 	return 0;
 }
 
 SEC("tp_btf/sched_process_exec")
 int BPF_PROG(blubr_exec, struct task_struct *t, int old_pid, struct linux_binprm *bprm)
 {
-	process_exec(bpf_get_smp_processor_id(), t, bprm);
+	HELD(process_exec(bpf_get_smp_processor_id(), t, bprm));
 	return 0;
 }
 
 SEC("tp_btf/sched_prepare_exec")
 int BPF_PROG(blubr_prepare_exec, struct task_struct *t, struct linux_binprm *bprm)
 {
-	process_prepare_exec(bpf_get_smp_processor_id(), t, bprm);
+	HELD(process_prepare_exec(bpf_get_smp_processor_id(), t, bprm));
 	return 0;
 }
 
@@ -426,7 +438,7 @@ SEC("tp_btf/sched_process_exit")
 int BPF_PROG(blubr_exit, struct task_struct *t)
 {
 	if (!is_self())
-		process_exit(bpf_get_smp_processor_id(), t);
+		HELD(process_exit(bpf_get_smp_processor_id(), t));
 	return 0;
 }
 
@@ -442,21 +454,21 @@ static __always_inline u64 number_of(void *ctx, u32 argument)
 SEC("tp_btf/cgroup_mkdir")
 int BPF_PROG(blubr_cgroup_mkdir, struct cgroup *cgroup, const char *path)
 {
-	on_cgroup(bpf_get_smp_processor_id(), WIRE_CGROUP_MKDIR, cgroup, number_of(ctx, 1));
+	HELD(on_cgroup(bpf_get_smp_processor_id(), WIRE_CGROUP_MKDIR, cgroup, number_of(ctx, 1)));
 	return 0;
 }
 
 SEC("tp_btf/cgroup_rename")
 int BPF_PROG(blubr_cgroup_rename, struct cgroup *cgroup, const char *path)
 {
-	on_cgroup(bpf_get_smp_processor_id(), WIRE_CGROUP_RENAME, cgroup, number_of(ctx, 1));
+	HELD(on_cgroup(bpf_get_smp_processor_id(), WIRE_CGROUP_RENAME, cgroup, number_of(ctx, 1)));
 	return 0;
 }
 
 SEC("tp_btf/cgroup_rmdir")
 int BPF_PROG(blubr_cgroup_rmdir, struct cgroup *cgroup, const char *path)
 {
-	on_cgroup(bpf_get_smp_processor_id(), WIRE_CGROUP_RMDIR, cgroup, number_of(ctx, 1));
+	HELD(on_cgroup(bpf_get_smp_processor_id(), WIRE_CGROUP_RMDIR, cgroup, number_of(ctx, 1)));
 	return 0;
 }
 
@@ -464,33 +476,48 @@ SEC("tp_btf/inet_sock_set_state")
 int BPF_PROG(blubr_tcp_state, struct sock *sk, int oldstate, int newstate)
 {
 	if (BPF_CORE_READ(sk, sk_protocol) == IPPROTO_TCP)
-		tcp_state(sk, newstate);
+		HELD(tcp_state(sk, newstate));
 	return 0;
 }
 
 SEC("tp_btf/signal_generate")
 int BPF_PROG(blubr_signal, int signal, void *info, struct task_struct *receiver)
 {
-	on_signal(bpf_get_smp_processor_id(), signal, number_of(ctx, 1), receiver);
+	HELD(on_signal(bpf_get_smp_processor_id(), signal, number_of(ctx, 1), receiver));
 	return 0;
 }
 
 SEC("tp_btf/io_uring_submit_req")
 int BPF_PROG(blubr_ring_submit, struct io_kiocb *req)
 {
-	ring_submit(bpf_get_smp_processor_id(), number_of(ctx, 0));
+	HELD(ring_submit(bpf_get_smp_processor_id(), number_of(ctx, 0)));
+	return 0;
+}
+
+/* As it was called before 6.3; the request is its first argument since 6.0. */
+SEC("tp_btf/io_uring_submit_sqe")
+int BPF_PROG(blubr_ring_submit_sqe, struct io_kiocb *req)
+{
+	/* By its type: where the first argument is another the verifier refuses this. */
+	if (req->opcode)
+		HELD(ring_submit(bpf_get_smp_processor_id(), number_of(ctx, 0)));
 	return 0;
 }
 
 SEC("tp_btf/io_uring_complete")
 int BPF_PROG(blubr_ring_complete, struct io_ring_ctx *ring, void *req, struct io_uring_cqe *answer)
 {
-	u64 cqe = number_of(ctx, 2);
+	/* By its type: older kernels (6.12 is one) have a number in its place, and the verifier refuses this. */
+	HELD(ring_complete(bpf_get_smp_processor_id(), number_of(ctx, 0), number_of(ctx, 1), answer->user_data,
+		      answer->res, answer->flags));
+	return 0;
+}
 
-	ring_complete(bpf_get_smp_processor_id(), number_of(ctx, 0), number_of(ctx, 1),
-		      BPF_CORE_READ((struct io_uring_cqe *)cqe, user_data),
-		      BPF_CORE_READ((struct io_uring_cqe *)cqe, res),
-		      BPF_CORE_READ((struct io_uring_cqe *)cqe, flags));
+/* What the answer says, one by one. Before 5.18 there are four arguments and no request: refused. */
+SEC("tp_btf/io_uring_complete")
+int BPF_PROG(blubr_ring_complete_words, void *ring, void *req, u64 user_data, int res, unsigned int flags)
+{
+	HELD(ring_complete(bpf_get_smp_processor_id(), number_of(ctx, 0), number_of(ctx, 1), user_data, res, flags));
 	return 0;
 }
 

@@ -9,7 +9,11 @@
 #include "kernel.bpf.h"
 
 /* Set by the loader where the kernel takes the casts; the other way is then dead code to the verifier. */
+#ifdef BLUBR_OLD
+#define TYPED 0
+#else
 const volatile u32 TYPED = 0;
+#endif
 
 /* The call of a kernel function whose number the loader puts where the mark is: backend/tracepoint.rs. The verifier
  * turns it into a move.

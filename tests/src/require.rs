@@ -35,9 +35,11 @@ pub enum Prerequisite {
     Qemu,
     /// Debian's kernels that `$BLUBR_KERNELS` names (all unless set), unpacked aside, and static programs to run there.
     Kernels,
-    /// A kernel whose tracepoints say which request of a ring they are about (6.0, 48863ffd3e81).
+    /// A kernel whose tracepoints say which request of a ring they are about (6.0).
     Rings,
-    /// A kernel that tells of an exec before it changes anything (sched_prepare_exec, 6.10, 5c5fad46e48c).
+    /// A kernel whose rings bind, listen and truncate (6.11).
+    RingBind,
+    /// A kernel that tells of an exec before it changes anything (sched_prepare_exec, 6.10).
     PrepareExec,
     /// A registry without the referrers API (docker-registry), one with it (ferro-oci-server), and skopeo.
     Registry,
@@ -62,6 +64,7 @@ impl Prerequisite {
             Self::Qemu => "qemu",
             Self::Kernels => "kernels",
             Self::Rings => "rings",
+            Self::RingBind => "ringbind",
             Self::PrepareExec => "prepareexec",
             Self::Registry => "registry",
         }
@@ -98,6 +101,7 @@ impl Prerequisite {
             Self::Qemu => crate::vm::missing(),
             Self::Kernels => crate::vm::kernels_missing(),
             Self::Rings => older_than((6, 0)),
+            Self::RingBind => older_than((6, 11)),
             Self::PrepareExec => older_than((6, 10)),
             Self::Registry => lacks(&["docker-registry", "skopeo"]).or_else(|| {
                 tool("ferro-oci-server")

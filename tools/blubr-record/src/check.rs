@@ -70,7 +70,7 @@ fn describe_probes(plan: &Plan, layout: Layout, out: &mut Vec<u8>) -> io::Result
             writeln!(out, "probes          REFUSED: {error}")?;
             writeln!(
                 out,
-                "                a kernel of 5.17 or newer with CONFIG_DEBUG_INFO_BTF=y and CONFIG_BPF_SYSCALL=y takes them"
+                "                a kernel of 5.10 or newer with CONFIG_DEBUG_INFO_BTF=y and CONFIG_BPF_SYSCALL=y takes them"
             )?;
             return Ok(false);
         }

@@ -55,7 +55,7 @@ pub fn uname() -> (String, String) {
 }
 
 /// What this recorder does not see on any host, and why.
-const NEVER: [(&str, &str); 15] = [
+const NEVER: [(&str, &str); 16] = [
     ("mmap", "writes through shared memory mappings leave no event but the file's open and close"),
     ("write", "single reads and writes are not recorded: open, close and their sizes are"),
     ("process.fork", "that failed: no process was made"),
@@ -83,7 +83,11 @@ const NEVER: [(&str, &str); 15] = [
     ),
     (
         "net.accept by io_uring",
-        "into a ring's own descriptors on kernels before 6.13, or where the ring was asked not to tell of success",
+        "into a ring's own descriptors where the ring was asked not to tell of success",
+    ),
+    (
+        "net.send by io_uring",
+        "of a send (not sendmsg) that names where to, on kernels before 6.10: it is read when it is carried out",
     ),
     (
         "watch.ptrace",

@@ -2,7 +2,7 @@
 
 use aya::Btf;
 use aya_obj::btf::BtfKind;
-use blubr_probes::{CAST_MARK, TRACEPOINT};
+use blubr_probes::CAST_MARK;
 
 /// How the probes read the kernel's memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,9 +20,9 @@ const INSTRUCTION: usize = 8;
 
 impl Reads {
     /// The object for this way. Where loads are not typed the casts are never reached, and name no function.
-    pub fn object(self, btf: &Btf) -> Vec<u8> {
+    pub fn object(self, object: &[u8], btf: &Btf) -> Vec<u8> {
         let number = if self == Reads::Typed { cast_number(btf) } else { None };
-        with_cast(TRACEPOINT, number.unwrap_or(0))
+        with_cast(object, number.unwrap_or(0))
     }
 }
 
@@ -47,6 +47,8 @@ fn with_cast(object: &[u8], number: u32) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
+    use blubr_probes::TRACEPOINT;
+
     use super::*;
 
     #[test]

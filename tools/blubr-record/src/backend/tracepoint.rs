@@ -33,6 +33,12 @@ pub const HOOKS: [(&str, &str, bool); 13] = [
     (RING_HOOKS[1], "io_uring_complete", false),
 ];
 
+/// What older kernels have in a hook's place: the hook's program, the one that is tried then, and where it hangs.
+const OLDER: [(&str, &str, &str); 2] = [
+    (RING_HOOKS[0], "blubr_ring_submit_sqe", "io_uring_submit_sqe"),
+    (RING_HOOKS[1], "blubr_ring_complete_words", "io_uring_complete"),
+];
+
 /// What a ring was asked and what came of it: one without the other is of no use.
 const RING_HOOKS: [&str; 2] = ["blubr_ring_submit", "blubr_ring_complete"];
 
@@ -87,6 +93,8 @@ pub enum LoadError {
 /// The probes in the kernel. Dropped, they are gone.
 pub struct Loaded {
     ebpf: Ebpf,
+    /// What the verifier has taken: program, tracepoint, and whether it must be there.
+    verified: Vec<(&'static str, &'static str, bool)>,
     attached: Vec<(&'static str, &'static str)>,
     refused: Vec<(&'static str, String)>,
     reads: Reads,
@@ -159,17 +167,17 @@ fn load_by(reads: Reads, options: &Options, btf: &Btf) -> Result<Parts, LoadErro
     let ring = ebpf.take_map("RING").ok_or(LoadError::Missing("RING"))?;
     let loss = ebpf.take_map("LOSS").ok_or(LoadError::Missing("LOSS"))?;
     let loss = PerCpuArray::try_from(loss).map_err(|e| LoadError::Object(e.into()))?;
-    let mut loaded = Loaded { ebpf, attached: Vec::new(), refused: Vec::new(), reads };
+    let mut loaded =
+        Loaded { ebpf, verified: Vec::new(), attached: Vec::new(), refused: Vec::new(), reads };
     for (name, tracepoint, needed) in HOOKS {
         if options.without.iter().any(|left_out| left_out == name) {
             loaded.refused.push((tracepoint, LEFT_OUT.to_owned()));
             continue;
         }
-        if let Err(reason) = loaded.verify(name, tracepoint, btf) {
-            if needed {
-                return Err(LoadError::Program { name, tracepoint, reason });
-            }
-            loaded.refused.push((tracepoint, reason));
+        match loaded.verify(name, tracepoint, btf) {
+            Ok((name, tracepoint)) => loaded.verified.push((name, tracepoint, needed)),
+            Err(reason) if needed => return Err(LoadError::Program { name, tracepoint, reason }),
+            Err(reason) => loaded.refused.push((tracepoint, reason)),
         }
     }
     loaded.refuse_half_a_ring();
@@ -188,18 +196,58 @@ fn maps(reads: Reads, options: &Options, btf: &Btf) -> Result<Ebpf, LoadError> {
     let no_failed = u32::from(options.no_failed);
     let x32 = u32::from(takes_x32());
     let typed = u32::from(reads == Reads::Typed);
+    let preemptible = u32::from(are_preemptible());
+    if !has_loops(btf) {
+        lock_memory_without_limit();
+    }
     let mut loader = EbpfLoader::new();
     loader
         .btf(Some(btf))
         .override_global("SELF_TGID", &options.own_pid, true)
         .override_global("ITERATOR_SLOT", &cpus, true)
+        .override_global("PREEMPTIBLE", &preemptible, true)
         .override_global("NO_FAILED", &no_failed, true)
         .override_global("X32_ABI", &x32, true)
         .override_global("WAKE_BYTES", &wake_bytes, true)
-        .override_global("TYPED", &typed, true)
+        .override_global("TYPED", &typed, has_loops(btf))
         .map_max_entries("SCRATCH", cpus + 1)
         .map_max_entries("RING", options.ring_bytes);
-    loader.load(&reads.object(btf)).map_err(LoadError::Object)
+    let object = if has_loops(btf) { blubr_probes::TRACEPOINT } else { blubr_probes::TRACEPOINT_OLD };
+    loader.load(&with_kernel_calls(&reads.object(object, btf), btf)).map_err(LoadError::Object)
+}
+
+/// Whether programs can loop by a call (bpf_loop, 5.17).
+fn has_loops(btf: &Btf) -> bool {
+    btf.id_by_type_name_kind("bpf_loop", BtfKind::Func).is_ok()
+}
+
+/// Puts the numbers of the kernel's functions into the calls of them. Where there is none it is 0, and the call never
+/// reached.
+fn with_kernel_calls(object: &[u8], btf: &Btf) -> Vec<u8> {
+    let mut object = object.to_vec();
+    for (mark, function) in blubr_probes::KERNEL_CALLS {
+        let number = btf.id_by_type_name_kind(function, BtfKind::Func).unwrap_or(0);
+        for call in object.chunks_exact_mut(mark.len()).filter(|bytes| **bytes == mark) {
+            let (_, upper) = call.split_at_mut(mark.len() / 2);
+            upper.copy_from_slice(&number.to_ne_bytes());
+        }
+    }
+    object
+}
+
+/// Whether a program at a tracepoint can be preempted: since some version after 6.18.
+fn are_preemptible() -> bool {
+    let (release, _) = crate::host::uname();
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map_while(|n| n.parse::<u32>().ok());
+    let version = (numbers.next().unwrap_or(u32::MAX), numbers.next().unwrap_or(0));
+    version > (6, 18)
+}
+
+/// Before 5.11 (d5299b67dd59) maps count against RLIMIT_MEMLOCK. Where it can't be raised the maps may still fit.
+fn lock_memory_without_limit() {
+    let unlimited = libc::rlimit { rlim_cur: libc::RLIM_INFINITY, rlim_max: libc::RLIM_INFINITY };
+    // SAFETY: the call reads our own struct.
+    let _ = unsafe { libc::setrlimit(libc::RLIMIT_MEMLOCK, &raw const unlimited) };
 }
 
 const EACH_TASK: &str = "blubr_each_task";
@@ -210,7 +258,26 @@ impl Loaded {
         program.try_into().map_err(|e: aya::programs::ProgramError| e.to_string())
     }
 
-    fn verify(&mut self, name: &str, tracepoint: &str, btf: &Btf) -> Result<(), String> {
+    /// Has the verifier look at a hook's program, or else at what older kernels have in its place. Gives which it took.
+    fn verify(
+        &mut self,
+        name: &'static str,
+        tracepoint: &'static str,
+        btf: &Btf,
+    ) -> Result<(&'static str, &'static str), String> {
+        let Err(mut refused) = self.verify_one(name, tracepoint, btf) else {
+            return Ok((name, tracepoint));
+        };
+        for (_, older, at) in OLDER.into_iter().filter(|(of, _, _)| *of == name) {
+            match self.verify_one(older, at, btf) {
+                Ok(()) => return Ok((older, at)),
+                Err(reason) => refused = format!("{refused}; as on older kernels ({at}): {reason}"),
+            }
+        }
+        Err(refused)
+    }
+
+    fn verify_one(&mut self, name: &str, tracepoint: &str, btf: &Btf) -> Result<(), String> {
         self.program(name)?.load(tracepoint, btf).map_err(|e| last_words(&e))
     }
 
@@ -237,6 +304,9 @@ impl Loaded {
         };
         let reason = reason.clone();
         self.refused.retain(|(refused, _)| !of_rings(refused));
+        let is_of_rings =
+            |name: &str| RING_HOOKS.contains(&name) || OLDER.iter().any(|(_, older, _)| *older == name);
+        self.verified.retain(|(name, _, _)| !is_of_rings(name));
         let both = HOOKS.iter().filter(|(name, _, _)| RING_HOOKS.contains(name));
         self.refused.extend(both.map(|(_, tracepoint, _)| (*tracepoint, reason.clone())));
     }
@@ -246,10 +316,7 @@ impl Loaded {
     /// # Errors
     /// When the kernel refuses one that must be there.
     pub fn attach(&mut self) -> Result<(), LoadError> {
-        for (name, tracepoint, needed) in HOOKS {
-            if self.refused.iter().any(|(refused, _)| *refused == tracepoint) {
-                continue;
-            }
+        for (name, tracepoint, needed) in self.verified.clone() {
             let attached = self.program(name).and_then(|p| p.attach().map_err(|e| e.to_string()));
             match attached {
                 Ok(_) => self.attached.push((name, tracepoint)),
@@ -358,3 +425,22 @@ fn last_words(error: &aya::programs::ProgramError) -> String {
 
 /// Lines of the verifier's log that are shown.
 const LAST_LINES: usize = 3;
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn every_mark_stands_where_instructions_do() {
+        let count =
+            |object: &[u8], mark: [u8; 8]| object.chunks_exact(8).filter(|i| **i == mark).count();
+        for (mark, function) in blubr_probes::KERNEL_CALLS {
+            let aligned = count(blubr_probes::TRACEPOINT, mark);
+            let all = blubr_probes::TRACEPOINT.windows(8).filter(|bytes| **bytes == mark).count();
+            assert!(aligned > 0 && aligned == all, "{function}: {aligned} of {all}");
+            assert_eq!(
+                count(blubr_probes::TRACEPOINT_OLD, mark),
+                0,
+                "{function}: old kernels have none"
+            );
+        }
+    }
+}

@@ -52,8 +52,9 @@ test-all: lint docs test ## what a reviewer runs before a release: also the whol
 	$(ORACLE)
 	$(MAKE) test-kernels
 
-test-kernels: ## the recorder on Debian's 5.10, 6.1, 6.12 and newest kernel, in virtual machines; BLUBR_KERNELS=6.1,... for some
+test-kernels: ## the recorder on Debian's 5.10, 6.1 and 6.12 kernels, in virtual machines; BLUBR_KERNELS=6.1,newest,... for others
 	@tests/host/setup kernels
+	cargo build --release --workspace --bins
 	tests/host/build-static "$(TARGET)/static"
 	RUST_TEST_THREADS=1 BLUBR_BIN="$(BIN)" BLUBR_TOOLS="$(TARGET)/tools/bin" BLUBR_STATIC="$(TARGET)/static" \
 	  $(if $(AS_ROOT),$(RUNNER)="$(AS_ROOT)") cargo test --release -p blubr-tests --features all --test kernels -- --nocapture

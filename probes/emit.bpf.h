@@ -49,6 +49,12 @@ struct call {
 /* The beginning of a stream that says whether it may be HTTP: a method and the space behind it. */
 #define BEGIN_BYTES 24
 
+/* A destination of a socket that has been told: net.bpf.h. */
+struct told {
+	u64 socket_ino;
+	u8 address[24];
+};
+
 /* What one message of a socket call carried, in one piece or in those of a vector, and its other end if the call names it. */
 struct message {
 	u64 base;
@@ -64,6 +70,8 @@ struct message {
 	/* WIRE_FAULT, WIRE_CUT */
 	u32 faults;
 	u32 pad;
+	/* Its destination, as it is looked up. */
+	struct told told;
 	u64 address;
 	u32 address_len;
 	u32 sending;

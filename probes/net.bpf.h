@@ -34,11 +34,6 @@ struct {
 	__type(value, struct owner);
 } OWNERS SEC(".maps");
 
-struct told {
-	u64 socket_ino;
-	u8 address[24];
-};
-
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, TOLD_MAX);

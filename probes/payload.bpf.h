@@ -71,22 +71,23 @@ static __always_inline long read_message(struct scratch *s, u64 address)
 /* Whether a destination of this socket has been told; a datagram that failed does not make it so. */
 static __always_inline bool told_before(struct message *m, u64 ino, bool remember)
 {
-	struct told key = {};
+	struct told *key = &m->told;
 	u32 len = m->address_len;
 	u8 one = 1;
 
-	key.socket_ino = ino;
+	__builtin_memset(key, 0, sizeof(*key));
+	key->socket_ino = ino;
 	/* sin6_flowinfo and the scope fit as well: family, port, address lie in the first 24 bytes. */
-	if (len > sizeof(key.address))
-		len = sizeof(key.address);
+	if (len > sizeof(key->address))
+		len = sizeof(key->address);
 	if (m->kernel_address)
-		bpf_probe_read_kernel(key.address, len, (void *)m->address);
+		bpf_probe_read_kernel(key->address, len, (void *)m->address);
 	else
-		bpf_probe_read_user(key.address, len, (void *)m->address);
-	if (bpf_map_lookup_elem(&TOLD, &key))
+		bpf_probe_read_user(key->address, len, (void *)m->address);
+	if (bpf_map_lookup_elem(&TOLD, key))
 		return true;
 	if (remember)
-		bpf_map_update_elem(&TOLD, &key, &one, BPF_ANY);
+		bpf_map_update_elem(&TOLD, key, &one, BPF_ANY);
 	return false;
 }
 

@@ -123,6 +123,8 @@ pub struct Touch<'a> {
     pub mounted: bool,
     pub certain: bool,
     pub follows: Follows,
+    /// It is of the open file only: a close, which may come after the name was taken away.
+    pub of_file: bool,
 }
 
 /// Whether a call follows a symlink that the path ends in. What was opened has its name from the kernel, so that there is
@@ -195,7 +197,8 @@ impl Doing {
         let (list, by) = match touch.access {
             Access::Read | Access::Execute => (&mut trail.reads, &mut trail.read_by),
             _ => {
-                trail.gone = matches!(touch.access, Access::Delete | Access::RenameFrom);
+                let takes = matches!(touch.access, Access::Delete | Access::RenameFrom);
+                trail.gone = takes || touch.of_file && trail.gone;
                 trail.changed = seq;
                 (&mut trail.writes, &mut trail.written_by)
             }
@@ -371,6 +374,43 @@ impl Doing {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_close_after_the_name_was_taken_away_does_not_bring_it_back() {
+        let mut doing = Doing::default();
+        let mut budget = Budget::new(false);
+        let head = Head {
+            seq: 1,
+            time: blubr_log::Time(0),
+            r#type: "file.open".into(),
+            pid: 1,
+            tid: 1,
+            start: 1,
+            ppid: 0,
+            comm: "x".into(),
+            uid: 0,
+            cgroup: blubr_log::Seen(None),
+            cgroup_id: 1,
+            mntns: 1,
+        };
+        let actor = Actor { key: ProcessKey { pid: 1, start: 1 }, head: &head, part: Part::Container };
+        let mut touch = |access, of_file| {
+            let touch = Touch {
+                path: b"/t",
+                place: Place::Container,
+                access,
+                mounted: false,
+                certain: true,
+                follows: Follows::No,
+                of_file,
+            };
+            doing.touch(actor, &touch, &mut budget);
+            doing.paths.values().next().is_some_and(|trail| trail.gone)
+        };
+        assert!(!touch(Access::Create, false) && touch(Access::Delete, false));
+        assert!(touch(Access::Write, true), "a close");
+        assert!(!touch(Access::Create, false), "made anew");
+    }
 
     #[test]
     fn a_budget_ends() {

@@ -333,6 +333,7 @@ impl<'a> Pass<'a> {
                     mounted,
                     certain: is_certain(event, access, Some(of.began.time)),
                     follows: follows(event),
+                    of_file: is_of_file(event),
                 };
                 let doing = self.out.doing.entry(self.slots.of(run)).or_default();
                 doing.touch(actor, &touch, &mut self.budget);
@@ -428,7 +429,8 @@ impl<'a> Pass<'a> {
             };
             let certain = is_certain(event, access, since);
             let follows = follows(event);
-            let touch = Touch { path, place, access, mounted, certain, follows };
+            let of_file = is_of_file(event);
+            let touch = Touch { path, place, access, mounted, certain, follows, of_file };
             doing.touch(actor, &touch, &mut self.budget);
         }
         match (run, &event.body) {
@@ -600,6 +602,11 @@ fn is_nameless(close: &FileClose<'_>) -> bool {
     name.strip_prefix(b"#") == Some(ino.to_string().as_bytes())
 }
 
+/// Whether an event is of an open file and says nothing of its name.
+fn is_of_file(event: &Event<'_>) -> bool {
+    matches!(event.body, Body::FileClose(_))
+}
+
 /// Whether the call follows a symlink that the path ends in: chmod and truncate do, chown, setxattr and utimes have forms
 /// that do and forms that do not.
 fn follows(event: &Event<'_>) -> Follows {
@@ -611,6 +618,12 @@ fn follows(event: &Event<'_>) -> Follows {
         Body::FileChown(_) | Body::FileSetxattr(_) | Body::FileUtimes(_) => Follows::Unknown,
         _ => Follows::No,
     }
+}
+
+/// The directory of a path, where that is not the root.
+fn directory(path: &[u8]) -> Option<&[u8]> {
+    let slash = path.iter().rposition(|byte| *byte == b'/')?;
+    path.get(..slash).filter(|dir| !dir.is_empty())
 }
 
 /// The paths that an event touches, and how. A call that failed touched nothing.
@@ -633,6 +646,11 @@ fn touches<'e>(event: &'e Event<'_>) -> Vec<(&'e [u8], Access)> {
             }
             if (it.mode.writes() || it.truncate.0) && !it.tmpfile.0 {
                 add(it.path.get(), Access::Write);
+            }
+            // But overlayfs copies that directory up for it (ovl_tmpfile).
+            if it.tmpfile.0 {
+                let dir = it.path.get().and_then(|path| directory(path.bytes()));
+                found.extend(dir.map(|dir| (dir, Access::Attributes)));
             }
         }
         // Neither does its end.

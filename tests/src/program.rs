@@ -26,6 +26,17 @@ pub fn text_of(command: &mut Command) -> String {
     text.trim_end_matches('\n').to_owned()
 }
 
+/// Runs a program to its end, which must be with `status`: its standard output and error.
+///
+/// # Panics
+/// When it can't be started, ends otherwise, or writes what is not UTF-8.
+pub fn ends(status: i32, command: &mut Command) -> (String, String) {
+    let output = run(command);
+    assert_eq!(output.status.code(), Some(status), "{}", describe(command, &output));
+    let text = |bytes| String::from_utf8(bytes).expect("the program writes UTF-8");
+    (text(output.stdout), text(output.stderr))
+}
+
 /// Runs a program to its end, with no standard input, whatever its status.
 ///
 /// # Panics

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use crate::program::stdout_of;
 use crate::require::tool;
 use crate::supervise::Supervised;
 
@@ -84,6 +85,15 @@ impl Registry {
         }
         registry
     }
+}
+
+/// Copies an image by skopeo, as it names them; to or from a registry without TLS.
+///
+/// # Panics
+/// When skopeo fails.
+pub fn skopeo_copy(from: &str, to: &str) {
+    let flags = ["copy", "-q", "--src-tls-verify=false", "--dest-tls-verify=false"];
+    drop(stdout_of(Command::new("skopeo").args(flags).args([from, to])));
 }
 
 /// One HTTP/1.0 request: the status and the body.

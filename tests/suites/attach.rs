@@ -5,13 +5,13 @@
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Command;
 
 use blubr_tests::buildah::{Buildah, Isolation};
 use blubr_tests::engine::{Builder, Engine};
 use blubr_tests::keyring::Keyring;
-use blubr_tests::program::{describe, jq, run, run_on, sha256sum, stdout_of, text_of};
-use blubr_tests::registry::Registry;
+use blubr_tests::program::{self, describe, jq, run, run_on, sha256sum, stdout_of, text_of};
+use blubr_tests::registry::{Registry, skopeo_copy};
 use blubr_tests::workload::Context;
 use blubr_tests::{bins, require};
 
@@ -32,16 +32,7 @@ fn attach(args: &[&str]) -> Command {
 
 /// Runs the tool, which must exit with `status`; gives its standard output and error.
 fn ends(status: i32, args: &[&str]) -> (String, String) {
-    let mut command = attach(args);
-    let output: Output = run(&mut command);
-    assert_eq!(output.status.code(), Some(status), "{}", describe(&command, &output));
-    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
-    (text(&output.stdout), text(&output.stderr))
-}
-
-fn skopeo_copy(from: &str, to: &str) {
-    let flags = ["copy", "-q", "--src-tls-verify=false", "--dest-tls-verify=false"];
-    drop(stdout_of(Command::new("skopeo").args(flags).args([from, to])));
+    program::ends(status, &mut attach(args))
 }
 
 /// A folder, a layout with one image in it, made by buildah, and a statement about that image.

@@ -3,11 +3,11 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Command;
 
 use blubr_tests::keyring::Keyring;
-use blubr_tests::program::{describe, jq, run, sha256sum, stdout_of};
-use blubr_tests::registry::Registry;
+use blubr_tests::program::{self, describe, jq, run, sha256sum, stdout_of};
+use blubr_tests::registry::{Registry, skopeo_copy};
 use blubr_tests::{bins, require};
 
 fn attach(args: &[&str]) -> Command {
@@ -18,16 +18,7 @@ fn attach(args: &[&str]) -> Command {
 
 /// Runs the tool, which must exit with `status`; gives its standard output and error.
 fn ends(status: i32, args: &[&str]) -> (String, String) {
-    let mut command = attach(args);
-    let output: Output = run(&mut command);
-    assert_eq!(output.status.code(), Some(status), "{}", describe(&command, &output));
-    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
-    (text(&output.stdout), text(&output.stderr))
-}
-
-fn skopeo_copy(from: &str, to: &str) {
-    let flags = ["copy", "-q", "--src-tls-verify=false", "--dest-tls-verify=false"];
-    drop(stdout_of(Command::new("skopeo").args(flags).args([from, to])));
+    program::ends(status, &mut attach(args))
 }
 
 /// A folder with a layout that has an image of nothing, and a statement about that image.

@@ -1,4 +1,5 @@
-//! Signing, encrypting and writing: all is made before the first file appears, so that none appears alone.
+//! Signing, encrypting and writing: all is made before the first file gets its name, and the detail gets its before the
+//! attestation that names it.
 
 use std::fs::File;
 use std::io::{Seek as _, SeekFrom, Write as _};

@@ -5,7 +5,9 @@ use std::io::{self, BufReader, Read as _};
 use std::path::Path;
 
 use blubr_attestation::Statement;
-use blubr_attestation::detail::{Detail as Said, Entry, Filler, List, ReadError, Reader, Table};
+use blubr_attestation::detail::{
+    Detail as Said, Entry, FILE_BYTES_MAX, Filler, HEAD_BYTES, List, ReadError, Reader, Table,
+};
 use blubr_cli::{Failure, Input, Spooled, spool_file};
 use blubr_envelope::{Kind, SecretKey};
 use blubr_log::Plain;
@@ -13,10 +15,6 @@ use sha2::{Digest as _, Sha256};
 
 use crate::record::Files;
 
-/// The longest detail file, in bytes; it bounds what is decrypted to disk.
-const FILE_BYTES_MAX: u64 = 4 << 30;
-/// Bytes that tell what a file is.
-const HEAD_BYTES: u64 = 64;
 /// Bytes that are read at a time.
 const CHUNK_BYTES: usize = 1 << 17;
 

@@ -295,8 +295,6 @@ impl<'a> Pass<'a> {
 
     /// The engine's work: it is the step's own where no container ran, and else only explains what stands in the layer.
     fn engine(&mut self, actor: Actor<'_>, event: &Event<'_>, run: Option<&StepRun>) {
-        // An engine of a user has numbers of its own, and so have its containers.
-        self.out.given.own_numbers |= event.head.uid != 0;
         self.dockerfile(event);
         match &event.body {
             Body::ProcessExec(exec) if !event.failed() => {

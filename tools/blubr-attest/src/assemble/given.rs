@@ -177,7 +177,9 @@ impl Given {
         if event.failed() {
             return;
         }
-        self.mounts |= !by_engine && matches!(event.body, Body::MountMount(_));
+        let is_mount = matches!(event.body, Body::MountMount(_));
+        self.mounts |= !by_engine && is_mount;
+        self.own_numbers |= by_engine && is_mount && event.head.uid != 0;
         let Some((name, facts)) = facts(event) else { return };
         if facts.is_empty() && !matches!(event.body, Body::FileRename(_) | Body::FileLink(_)) {
             return;
@@ -190,6 +192,9 @@ impl Given {
         let raced = event.tail.path_from.as_ref().is_some_and(|from| from.bytes() == b"user-raced");
         let seq = event.head.seq;
         let at = name.map_or(Where::Elsewhere, |name| place(name.bytes()));
+        // Who works on a container's tree as a user has a namespace of its own. A runtime becomes the step's USER only when
+        // the tree is done.
+        self.own_numbers |= by_engine && event.head.uid != 0 && matches!(at, Where::Here(_));
         for fact in facts {
             let strange = by_engine && fact.is_number_of_namespace();
             self.own_numbers |= strange;

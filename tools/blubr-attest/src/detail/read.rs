@@ -5,7 +5,7 @@ use std::io::{BufReader, Read as _, Write as _};
 use std::path::Path;
 
 use blubr_attestation::Statement;
-use blubr_attestation::detail::{Detail as Said, ReadError, Reader, Record};
+use blubr_attestation::detail::{Detail as Said, FILE_BYTES_MAX, HEAD_BYTES, ReadError, Reader, Record};
 use blubr_cli::{Failure, Input, Spooled, spool_file};
 use blubr_envelope::Kind;
 use blubr_log::Plain;
@@ -13,11 +13,6 @@ use sha2::{Digest as _, Sha256};
 
 use crate::context::hex;
 use crate::opened::Opener;
-
-/// The longest detail file, in bytes; it bounds what is decrypted to disk.
-const FILE_BYTES_MAX: u64 = 4 << 30;
-/// Bytes that tell what a file is.
-const HEAD_BYTES: usize = 64;
 
 /// A detail file.
 pub struct Detail {
@@ -30,10 +25,9 @@ impl Detail {
     pub fn open(path: &Path, opener: &Opener) -> Result<Self, Failure> {
         let mut file = Input::open(Some(path))?.spool()?;
         let name = file.name().to_owned();
-        let mut head = Vec::with_capacity(HEAD_BYTES);
-        let read = file.rewind()?.take(HEAD_BYTES as u64).read_to_end(&mut head);
+        let mut head = Vec::new();
+        let read = file.rewind()?.take(HEAD_BYTES).read_to_end(&mut head);
         read.map_err(|error| Failure::io(&name, &error))?;
-        // A zstd frame begins with 0x28: a bit that no packet of OpenPGP lacks is not set.
         if Kind::detect(&head) == Ok(Kind::Message) {
             file = decrypted(file, &name, opener)?;
         }

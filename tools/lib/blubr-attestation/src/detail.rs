@@ -20,6 +20,11 @@ use crate::trace::{FileAccess, Network, Process, Touched};
 pub const SCHEMA: &str = "blubr.detail/1";
 /// The media type by which the statement names the file.
 pub const MEDIA_TYPE: &str = "application/vnd.blubr.detail.v1+ndjson+zstd";
+/// The longest detail file, in bytes; it bounds what is decrypted to disk.
+pub const FILE_BYTES_MAX: u64 = 4 << 30;
+/// Bytes at its beginning that tell whether it is encrypted: a zstd frame begins with 0x28 (RFC 8878, section 3.1.1), which
+/// lacks a bit that every packet of OpenPGP has (RFC 9580, section 4.2).
+pub const HEAD_BYTES: u64 = 64;
 /// The longest line that is read, in bytes: a program whose arguments fill a line of the log (1 MiB), each byte escaped, and
 /// the same in base64.
 pub const LINE_BYTES_MAX: usize = 8 * 1024 * 1024;

@@ -144,6 +144,9 @@ pub(crate) struct Dir {
     /// Names (below it) and sizes of files that a helper wrote into it.
     pub(crate) written: Vec<(Vec<u8>, u64)>,
     pub(crate) file_count: u64,
+    /// A file of it was made, closed and then opened again to be filled: BuildKit does so with what a client sends, and a
+    /// copy fills what it makes at once.
+    pub(crate) received: bool,
     /// Where else it was mounted, read only, to be copied from.
     pub(crate) binds: Vec<Vec<u8>>,
     pub(crate) sources: HashSet<Source>,
@@ -1041,6 +1044,7 @@ impl Finder {
             copied: Vec::new(),
             written: Vec::new(),
             file_count: 0,
+            received: false,
             binds: Vec::new(),
             sources: HashSet::new(),
             exported: Vec::new(),
@@ -1200,6 +1204,7 @@ impl Finder {
         if let Source::Dir(dir) = place {
             let dir = &mut self.dirs[dir];
             let name = path[cut..].strip_prefix(b"/").unwrap_or_default();
+            dir.received |= !open.create.0 && dir.files.get(name).is_some_and(|file| file.size == 0);
             if dir.files.len() < CONTEXT_FILES_MAX && !dir.files.contains_key(name) {
                 dir.files.insert(name.to_vec(), ContextFile { made: now.seq, size: 0 });
                 dir.file_count += 1;

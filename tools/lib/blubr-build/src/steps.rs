@@ -332,10 +332,11 @@ fn dir_piece(finder: &Finder, at: usize, lowers: &HashSet<&[u8]>, work: &mut Wor
     work.pieces.push(layer_piece(finder, dir));
 }
 
-/// Whether a directory that no step stands on holds what a client sent: one read it at that time, or it was mounted to be
-/// copied from and its files came from nowhere else (as those of a COPY --link do).
+/// Whether a directory that no step stands on holds what a client sent: one read it at that time (whose events a filtered
+/// log may lack), it was filled as such are, or it was mounted to be copied from and its files came from nowhere else (as
+/// those of a COPY --link do).
 fn is_context(dir: &Dir) -> bool {
-    !dir.votes.is_empty() || !dir.binds.is_empty() && dir.sources.is_empty()
+    !dir.votes.is_empty() || dir.received || !dir.binds.is_empty() && dir.sources.is_empty()
 }
 
 fn layer_piece(finder: &Finder, dir: &Dir) -> Piece {

@@ -640,6 +640,42 @@ fn what_an_engine_puts_together_by_links_is_the_result_of_what_it_linked() {
 }
 
 #[test]
+fn what_a_client_sent_is_no_step_where_its_events_were_left_out() {
+    let mut log = Log::new();
+    log.add(DAEMON, "process.exists", r#""exe":"/usr/sbin/anything","argv":["anything"],"cwd":"/""#);
+    log.client();
+    let layer = |log: &mut Log, n: u32| {
+        let made = format!(r#""path":"/s/overlay2/l/S{n}","target":"../{n}/diff","ret":0"#);
+        log.add(DAEMON, "file.symlink", &made);
+    };
+    let open = |log: &mut Log, path: &str, own: &str| {
+        log.add(DAEMON, "file.open", &format!(r#""path":"{path}",{own},"ret":3"#));
+    };
+    let close = |log: &mut Log, path: &str, size: u32| {
+        log.add(DAEMON, "file.close", &format!(r#""path":"{path}","size":{size}"#));
+    };
+    layer(&mut log, 30);
+    layer(&mut log, 31);
+    for n in [30, 31] {
+        let bind =
+            format!(r#""source":"/s/overlay2/{n}/diff","target":"/t/{n}","flags":["bind"],"ret":0"#);
+        log.add(DAEMON, "mount.mount", &bind);
+        // The thread happens to have read the other context's file last.
+        let file = format!("/s/overlay2/{n}/diff/note");
+        open(&mut log, &file, r#""mode":"w","create":true,"size":0"#);
+        close(&mut log, &file, 0);
+        open(&mut log, &file, r#""mode":"w","size":0"#);
+        close(&mut log, &file, 7);
+        open(&mut log, &format!("/t/{n}/note"), r#""mode":"r","size":7"#);
+    }
+    log.run(DAEMON, 44, &[40], &["/bin/sh", "-c", "make"]);
+    log.end(CLIENT);
+    let builds = log.builds();
+    let [build] = builds.builds.as_slice() else { panic!("{builds:?}") };
+    assert_eq!(build.runs.len(), 1, "{:?}", build.runs);
+}
+
+#[test]
 fn a_container_that_was_made_and_never_ran_is_no_step() {
     let mut log = Log::new();
     log.add(DAEMON, "process.exists", r#""exe":"/usr/sbin/anything","argv":["anything"],"cwd":"/""#);

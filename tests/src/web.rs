@@ -17,6 +17,7 @@ pub const FEED: &str = "{\"apple\": 3}\n";
 
 /// Gives the document when it was released, or after a minute.
 const HELD: &str = "#!/bin/sh
+touch \"../asked-$QUERY_STRING\"
 n=0
 while [ ! -e \"../released-$QUERY_STRING\" ] && [ $n -lt 600 ]; do sleep 0.1; n=$((n + 1)); done
 printf 'Content-Type: application/json\\r\\n\\r\\n'
@@ -25,6 +26,8 @@ cat ../feed.json
 
 /// How long it may take to answer.
 const START_SECONDS_MAX: u64 = 10;
+/// How long a build may take until it asks.
+const ASK_SECONDS_MAX: u64 = 60;
 
 /// A busybox httpd for as long as the test process runs.
 #[derive(Debug)]
@@ -56,6 +59,19 @@ impl Web {
     #[must_use]
     pub fn held_url(&self, name: &str) -> String {
         format!("http://127.0.0.1:{}/cgi-bin/held?{name}", self.port)
+    }
+
+    /// Waits until somebody waits at [`Web::held_url`].
+    ///
+    /// # Panics
+    /// When nobody comes.
+    pub fn wait_for(&self, name: &str) {
+        let asked = self.folder.join(format!("asked-{name}"));
+        let deadline = Instant::now() + Duration::from_secs(ASK_SECONDS_MAX);
+        while !asked.exists() {
+            assert!(Instant::now() < deadline, "nobody asked for {name}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 
     /// Lets those go that wait at [`Web::held_url`].

@@ -9,7 +9,8 @@ use std::process::{Child, Command, Stdio};
 use blubr_tests::buildah::{Buildah, Isolation};
 use blubr_tests::engine::{Builder, Engine};
 use blubr_tests::program::{describe, jq, run, text_of};
-use blubr_tests::record::{record, recorder};
+use blubr_tests::record::{record, recorder, wait_until_attached};
+use blubr_tests::web::Web;
 use blubr_tests::workload::{Context, busybox_path};
 use blubr_tests::{bins, require};
 
@@ -34,13 +35,25 @@ const RUNS: usize = 5;
 
 /// Another, which has no step in common with it: BuildKit would carry out equal steps of the two once.
 fn decoy() -> Context {
+    decoy_with("")
+}
+
+/// One whose first RUN waits until [`Web::release`] is called with that name.
+fn held_decoy(name: &str) -> Context {
+    let url = Web::shared().held_url(name);
+    decoy_with(&format!(
+        "RUN [\"/decoy/busybox\", \"wget\", \"-q\", \"-O\", \"/decoy-feed\", {url:?}]\n"
+    ))
+}
+
+fn decoy_with(first: &str) -> Context {
     let run = |n: u32| {
         format!(
             "RUN [\"/decoy/busybox\", \"sh\", \"-c\", \"echo {n} > /decoy-m{n}; /decoy/busybox sleep 0.2\"]\n"
         )
     };
     Context::of_dockerfile(&format!(
-        "FROM scratch\nCOPY busybox /decoy/busybox\n{}{}{}",
+        "FROM scratch\nCOPY busybox /decoy/busybox\n{first}{}{}{}",
         run(3),
         run(4),
         run(5)
@@ -380,15 +393,25 @@ fn two_builds_at_one_engine_and_a_busy_host() {
 fn a_build_beside_those_that_began_before_the_recording() {
     require!(Root, Docker);
     let folder = tempfile::tempdir().unwrap();
-    let (app, decoy) = (app(), decoy());
+    let app = app();
     let engine = Engine::shared();
     for builder in [Builder::Classic, Builder::BuildKit] {
         let log = folder.path().join(format!("{builder:?}.ndjson"));
+        let held = format!("before-{builder:?}");
+        let decoy = held_decoy(&held);
         let beside =
             Beside::start(&mut engine.build_command(builder, decoy.path(), "before-decoy", &[]));
-        std::thread::sleep(std::time::Duration::from_millis(150));
-        drop(record(&log, &engine.build_command(builder, app.path(), "before-app", &[])));
+        Web::shared().wait_for(&held);
+        let mut recording =
+            recorder(&log, &engine.build_command(builder, app.path(), "before-app", &[]));
+        recording.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let child = recording.spawn().unwrap();
+        wait_until_attached(&log, &child);
+        Web::shared().release(&held);
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success(), "{}", describe(&recording, &output));
         drop(beside);
+        assert_ne!(markers("decoy", &log), "", "the other build did its later steps in the recording");
         holds_the_app_alone(&one_build(None, &log), &log);
     }
 }

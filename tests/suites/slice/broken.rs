@@ -11,7 +11,7 @@ use blubr_tests::record::recorder;
 use blubr_tests::require;
 use blubr_tests::workload::Context;
 
-use crate::stage::{folder, wait_until_attached};
+use crate::stage::folder;
 
 /// How long until a step's end has a checkpoint after it: those come every 5 s at least.
 const CHECKPOINT_SECONDS_MAX: u64 = 60;

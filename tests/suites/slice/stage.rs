@@ -1,23 +1,18 @@
 //! The stage: an engine, a web server, keys, and for each builder one recorded build with everything made of it.
 
-use std::ffi::OsStr;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
-use std::time::{Duration, Instant};
 
 use blubr_tests::bins;
 use blubr_tests::engine::{Builder, Engine};
 use blubr_tests::keyring::Keyring;
 use blubr_tests::program::{describe, stdout_of};
-use blubr_tests::record::recorder;
+use blubr_tests::record::{recorder, wait_until_attached};
 use blubr_tests::supervise::process_folder;
 pub use blubr_tests::web::{FEED, Web};
 use blubr_tests::workload::Context;
-
-/// How long the recorder may take to attach.
-const ATTACH_SECONDS_MAX: u64 = 30;
 
 /// Keys of the suite, and the files that hold them.
 pub struct Keys {
@@ -140,18 +135,6 @@ pub fn folder(name: &str) -> PathBuf {
     let folder = process_folder().join(name);
     std::fs::create_dir_all(&folder).unwrap();
     folder
-}
-
-/// Waits for the recorder's first lines: what happens from now on is recorded.
-pub fn wait_until_attached(log: &Path, recorder: &Child) {
-    let mut partial = log.as_os_str().to_owned();
-    partial.push(".partial");
-    let deadline = Instant::now() + Duration::from_secs(ATTACH_SECONDS_MAX);
-    let wrote = |path: &OsStr| std::fs::metadata(path).is_ok_and(|file| file.len() > 0);
-    while !wrote(&partial) && !wrote(log.as_os_str()) {
-        assert!(Instant::now() < deadline, "blubr-record ({}) writes nothing", recorder.id());
-        std::thread::sleep(Duration::from_millis(20));
-    }
 }
 
 /// An unprivileged, busy process that calls itself dockerd.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use blubr_tests::bins;
 use blubr_tests::engine::{Builder, Engine};
 use blubr_tests::program::{describe, jq, run, text_of};
-use blubr_tests::record::recorder;
+use blubr_tests::record::{recorder, wait_until_attached};
 use blubr_tests::require;
 use blubr_tests::workload::Context;
 

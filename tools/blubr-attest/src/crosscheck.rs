@@ -89,6 +89,7 @@ pub fn cross(
     let mut crossing = Crossing::default();
     let mut links = Links::default();
     let mut below = Below::default();
+    let looks = renames::looks();
     crossing.unchecked.attributes = unjudged::why(first, gathered);
     crossing.unchecked.owners = gathered.given.own_numbers;
     for (index, made) in made.iter().enumerate() {
@@ -121,11 +122,15 @@ pub fn cross(
             crossing.empty.push(diff_id.clone());
         }
         if !crossing.too_many {
-            let trails = Trails::new(build, slots, gathered, of, &links);
+            let trails = Trails::new(build, slots, gathered, of, &links, &looks);
             crossing.lost_track |= trails.lost_track;
             let known = of.iter().flatten().any(|slot| slots.runs(build, *slot).next().is_some());
             let judged = known && crossing.unchecked.attributes.is_none();
             let judge = judged.then(|| Judge::new((build, slots), gathered, &below, &links, &trails));
+            let judge = judge.filter(|judge| {
+                crossing.unchecked.attributes = judge.too_loose();
+                crossing.unchecked.attributes.is_none()
+            });
             crossing.unchecked.layers += usize::from(!known && !entries.is_empty());
             entries.sort_by(|one, other| one.path.cmp(&other.path));
             crossing.layer(&diff_id, &entries, &trails, judge.as_ref(), of.is_some());

@@ -20,9 +20,14 @@ pub const KEPT_MAX: usize = 120_000;
 /// Bytes of paths and arguments that are kept over all steps.
 pub const KEPT_BYTES_MAX: usize = 12 * 1024 * 1024;
 /// The same where the lists go into a file of their own, whose readers keep a gigabyte at most.
-pub const DETAIL_KEPT_MAX: usize = 1_000_000;
+pub const DETAIL_KEPT_MAX: usize = 500_000;
 /// Bytes of paths and arguments that are kept for such a file.
-pub const DETAIL_KEPT_BYTES_MAX: usize = 128 * 1024 * 1024;
+pub const DETAIL_KEPT_BYTES_MAX: usize = 96 * 1024 * 1024;
+
+/// Arguments of programs that are kept over all steps: each takes memory by itself, however short it is.
+pub const ARGUMENTS_MAX: usize = 500_000;
+/// The same where the lists go into a file of their own.
+pub const DETAIL_ARGUMENTS_MAX: usize = 2_000_000;
 
 /// Connections of all steps that are there at the same time and may still be named.
 pub const LIVE_MAX: usize = 50_000;
@@ -31,17 +36,28 @@ pub const LIVE_MAX: usize = 50_000;
 pub struct Budget {
     entries: usize,
     bytes: usize,
+    arguments: usize,
     live: usize,
 }
 
 impl Budget {
     /// What a statement has room for; or, where its lists go into a file of their own, that.
     pub fn new(has_detail: bool) -> Self {
-        if has_detail {
-            Self { entries: DETAIL_KEPT_MAX, bytes: DETAIL_KEPT_BYTES_MAX, live: LIVE_MAX }
+        let (entries, bytes, arguments) = if has_detail {
+            (DETAIL_KEPT_MAX, DETAIL_KEPT_BYTES_MAX, DETAIL_ARGUMENTS_MAX)
         } else {
-            Self { entries: KEPT_MAX, bytes: KEPT_BYTES_MAX, live: LIVE_MAX }
+            (KEPT_MAX, KEPT_BYTES_MAX, ARGUMENTS_MAX)
+        };
+        Self { entries, bytes, arguments, live: LIVE_MAX }
+    }
+
+    /// Takes room for a program with so many arguments; `false` when there is none.
+    fn take_program(&mut self, arguments: usize, bytes: usize) -> bool {
+        let there = self.arguments >= arguments && self.take(bytes);
+        if there {
+            self.arguments -= arguments;
         }
+        there
     }
 
     /// Takes room for an entry; `false` when there is none.
@@ -241,7 +257,7 @@ impl Doing {
         let arguments: Vec<&[u8]> =
             exec.argv.get().map(|argv| argv.iter().collect()).unwrap_or_default();
         let bytes = arguments.iter().map(|argument| argument.len()).sum::<usize>();
-        if !budget.take(bytes) {
+        if !budget.take_program(arguments.len(), bytes) {
             self.counts.left_out += 1;
             return;
         }
@@ -414,7 +430,8 @@ mod tests {
 
     #[test]
     fn a_budget_ends() {
-        let mut budget = Budget { entries: 2, bytes: 10, live: 1 };
+        let mut budget = Budget { entries: 3, bytes: 11, arguments: 2, live: 1 };
+        assert!(!budget.take_program(3, 1) && budget.take_program(2, 1), "three arguments are too many");
         assert!(budget.take(4) && !budget.take(7) && budget.take(6) && !budget.take(0));
         assert!(budget.take_live() && !budget.take_live());
         budget.give_live();

@@ -1,8 +1,7 @@
 //! The second time over the log: what each step did, and whether the record of it is whole.
 
+use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, HashMap};
-use std::net::IpAddr;
 
 use blubr_attestation::build::{Recording, Taken};
 use blubr_attestation::trace::{Access, Direction, HostnameFrom, Part, Place as Tree};
@@ -16,14 +15,16 @@ use super::doing::{Actor, Budget, Doing, Follows, Renamed, Touch};
 use super::facts::Dockerfile;
 use super::first::{First, unreadable};
 use super::given::{Given, Where};
+use super::names::Names;
+use super::runs::Runs;
 use super::slots::{Slot, Slots};
 use super::stored::Stored;
 use crate::picture::Picture;
 
-/// Addresses whose names are remembered; a count.
-const NAMES_MAX: usize = 100_000;
 /// Paths that only explain entries of layers (the engine's work around a container, strangers); a count.
 const EXPLAINING_MAX: usize = 200_000;
+/// Bytes of those paths.
+const EXPLAINING_BYTES_MAX: usize = 48 * 1024 * 1024;
 
 /// What to look for on the way.
 pub struct Wanted<'a> {
@@ -167,7 +168,9 @@ struct Pass<'a> {
     wanted: Wanted<'a>,
     membership: Membership,
     budget: Budget,
-    names: HashMap<IpAddr, String>,
+    runs: Runs<'a>,
+    names: Names,
+    explaining_bytes: usize,
     interval: Interval,
     out: Gathered,
 }
@@ -207,8 +210,18 @@ impl<'a> Pass<'a> {
             interval: (0, 0),
         };
         let budget = Budget::new(wanted.has_detail);
-        let mut pass =
-            Self { build, slots, wanted, membership, budget, names: HashMap::new(), interval, out };
+        let mut pass = Self {
+            build,
+            slots,
+            wanted,
+            membership,
+            budget,
+            runs: Runs::new(build),
+            names: Names::default(),
+            explaining_bytes: 0,
+            interval,
+            out,
+        };
         for run in runs {
             let doing = pass.out.doing.entry(slots.of(run.id)).or_default();
             doing.shared |= run.shared && slots.of(run.id) != Slot::None;
@@ -249,7 +262,7 @@ impl<'a> Pass<'a> {
                 self.add(actor(Part::Container), event, slot, Some(run));
             }
             Place::Engine { run } => {
-                let run = run.and_then(|run| self.settle(run, event.head.seq));
+                let run = run.and_then(|run| self.runs.settle(run, event.head.seq));
                 self.engine(actor(Part::Engine), event, run);
             }
             Place::Foreign { run } => self.foreign(actor(Part::Foreign), event, run),
@@ -280,17 +293,7 @@ impl<'a> Pass<'a> {
     }
 
     fn run(&self, id: u32) -> Option<&'a StepRun> {
-        self.build.runs.iter().find(|run| run.id == id)
-    }
-
-    /// Of the runs that share a tree with this one (buildah without --layers) the one that an event of that time is of.
-    fn settle(&self, id: u32, seq: u64) -> Option<&'a StepRun> {
-        let run = self.run(id)?;
-        let mut sharing: Vec<&StepRun> =
-            self.build.runs.iter().filter(|one| one.upper == run.upper).collect();
-        sharing.sort_by_key(|one| one.first_seq);
-        let begun = sharing.iter().rev().find(|one| one.first_seq <= seq).copied();
-        begun.or(sharing.first().copied())
+        self.runs.get(id)
     }
 
     /// The engine's work: it is the step's own where no container ran, and else only explains what stands in the layer.
@@ -315,7 +318,7 @@ impl<'a> Pass<'a> {
             // A helper that put its root there works on the step; who names the directory from outside clears up.
             let clearing = gone && spot.area == Area::Upper && !spot.path.ends_with(path);
             let root = spot.path == b"/" && access != Access::Read;
-            if !same_tree(self.build, spot.run, run)
+            if !self.runs.same_tree(spot.run, run)
                 || clearing
                 || root
                 || !matches!(spot.area, Area::Tree | Area::Upper)
@@ -344,10 +347,10 @@ impl<'a> Pass<'a> {
 
     /// Keeps what the event says of the attributes of files in the run's tree.
     fn given(&mut self, run: u32, by_engine: bool, event: &Event<'_>) {
-        let (membership, build) = (&self.membership, self.build);
+        let (membership, runs) = (&self.membership, &self.runs);
         self.out.given.learn(run, by_engine, event, &mut |path| match membership.spot(event, path) {
             Some(spot)
-                if same_tree(build, spot.run, run)
+                if runs.same_tree(spot.run, run)
                     && spot.mounted.is_none()
                     && matches!(spot.area, Area::Tree | Area::Upper) =>
             {
@@ -365,7 +368,7 @@ impl<'a> Pass<'a> {
         for (path, access) in touches(event) {
             let Some(spot) = self.membership.spot(event, path) else { continue };
             if let Some(run) =
-                spot.run.or(run).and_then(|run| self.settle(run, event.head.seq)).map(|run| run.id)
+                spot.run.or(run).and_then(|run| self.runs.settle(run, event.head.seq)).map(|run| run.id)
                 && matches!(spot.area, Area::Tree | Area::Upper | Area::Layer)
                 && !matches!(access, Access::Read | Access::Execute)
             {
@@ -378,9 +381,14 @@ impl<'a> Pass<'a> {
 
     fn explain(&mut self, run: u32, path: Vec<u8>, actor: Actor<'_>, access: Access, foreign: bool) {
         let key = (run, path);
-        if self.out.explaining.len() >= EXPLAINING_MAX && !self.out.explaining.contains_key(&key) {
-            self.out.explaining_left_out = true;
-            return;
+        if !self.out.explaining.contains_key(&key) {
+            self.explaining_bytes += key.1.len();
+            if self.out.explaining.len() >= EXPLAINING_MAX
+                || self.explaining_bytes > EXPLAINING_BYTES_MAX
+            {
+                self.out.explaining_left_out = true;
+                return;
+            }
         }
         let gone = matches!(access, Access::Delete | Access::RenameFrom);
         let renamed = access == Access::RenameTo;
@@ -414,7 +422,7 @@ impl<'a> Pass<'a> {
         }
         for (path, access) in touches(event) {
             let spot = run.and_then(|run| {
-                self.membership.spot(event, path).filter(|spot| same_tree(self.build, spot.run, run))
+                self.membership.spot(event, path).filter(|spot| self.runs.same_tree(spot.run, run))
             });
             let (path, place, mounted) = match &spot {
                 Some(spot) if matches!(spot.area, Area::Tree | Area::Upper) => {
@@ -448,7 +456,7 @@ impl<'a> Pass<'a> {
     /// A path in a step's own layer, as its container sees it.
     fn inside(&self, event: &Event<'_>, name: Option<&Name<'_>>, run: u32) -> Option<Vec<u8>> {
         let spot = self.membership.spot(event, name?.bytes())?;
-        let counts = same_tree(self.build, spot.run, run) && spot.mounted.is_none();
+        let counts = self.runs.same_tree(spot.run, run) && spot.mounted.is_none();
         (counts && matches!(spot.area, Area::Tree | Area::Upper)).then_some(spot.path)
     }
 
@@ -497,16 +505,11 @@ impl<'a> Pass<'a> {
         for doing in self.out.doing.values_mut() {
             doing.end(&mut self.budget);
         }
+        self.out.explaining_left_out |= self.membership.lost_roots();
         self.out.stored = self.wanted.stored;
         self.out.interval = (interval.from, interval.closed.unwrap_or(interval.events));
         self.out
     }
-}
-
-/// Whether two runs change the same upper directory.
-fn same_tree(build: &Build, one: Option<u32>, other: u32) -> bool {
-    let upper = |id| build.runs.iter().find(|run| run.id == id).map(|run| &run.upper);
-    one.is_some_and(|one| one == other || upper(one) == upper(other))
 }
 
 fn key_of(event: &Event<'_>) -> ProcessKey {
@@ -521,7 +524,7 @@ fn network(
     doing: &mut Doing,
     actor: Actor<'_>,
     event: &Event<'_>,
-    names: &mut HashMap<IpAddr, String>,
+    names: &mut Names,
     budget: &mut Budget,
 ) {
     let ret = event.tail.ret.unwrap_or(0);
@@ -532,7 +535,7 @@ fn network(
         own,
         direction: Direction::Out,
         ret,
-        looked_up: names.get(&ip.0).or_else(|| names.get(&ip.0.to_canonical())).cloned(),
+        looked_up: names.of(ip.0).map(str::to_owned),
     };
     match &event.body {
         Body::NetConnect(it) => {
@@ -570,9 +573,7 @@ fn network(
             None => doing.lookup(actor, &it.qname.lossy(), it.server, budget),
             Some(answers) => {
                 for ip in answers.0.iter().filter_map(|answer| answer.address) {
-                    if names.len() < NAMES_MAX || names.contains_key(&ip) {
-                        names.insert(ip, it.qname.lossy().into_owned());
-                    }
+                    names.learn(ip, &it.qname.lossy());
                 }
             }
         },

@@ -14,6 +14,10 @@ use super::gather::RING_FILE;
 const NAMES_MAX: usize = 200_000;
 /// What is kept of one name; a count. A name that changes hands more often than that is not judged.
 const FACTS_MAX: usize = 48;
+/// Bytes of memory that all of it may take.
+const BYTES_MAX: usize = 96 * 1024 * 1024;
+/// Bytes that an entry of a map takes besides its key's characters and its value: its share of a B-tree, and two allocations.
+const ENTRY_BYTES: usize = 96;
 /// Bytes of an extended attribute's value that are compared.
 const VALUE_MAX: usize = 4096;
 
@@ -89,6 +93,18 @@ impl Fact {
         matches!(self, Fact::Owner(id) | Fact::Group(id) if *id >= NAMESPACE_NUMBERS_MIN)
     }
 
+    /// Bytes that it takes in memory.
+    fn cost(&self) -> usize {
+        let heap = match self {
+            Fact::Target(name) | Fact::Other(name) | Fact::Linked(name) | Fact::Also(name) => name.len(),
+            Fact::Xattr(xattr) => {
+                size_of::<Xattr>() + xattr.name.len() + xattr.value.as_ref().map_or(0, Vec::len)
+            }
+            _ => 0,
+        };
+        size_of::<Self>() + heap
+    }
+
     /// Whether it is a value that a call by name gives to the file behind it.
     pub fn is_value(&self) -> bool {
         matches!(self, Fact::Perm(_) | Fact::Owner(_) | Fact::Group(_) | Fact::Xattr(_) | Fact::Size(_))
@@ -110,7 +126,8 @@ pub struct Said {
 }
 
 impl Said {
-    fn add(&mut self, fact: Fact, seq: u64) {
+    /// Takes in one more, in `room` bytes at most: what has none leaves the name unknown.
+    fn add(&mut self, fact: Fact, seq: u64, room: &mut usize) {
         if self.facts.is_empty() {
             self.first = seq;
         }
@@ -118,10 +135,15 @@ impl Said {
         if self.facts.contains(&fact) {
             return;
         }
-        if self.facts.len() < FACTS_MAX {
-            self.facts.push(fact);
-        } else if let Some(last) = self.facts.last_mut() {
-            *last = Fact::Anything;
+        match room.checked_sub(fact.cost()) {
+            Some(left) if self.facts.len() < FACTS_MAX => {
+                *room = left;
+                self.facts.push(fact);
+            }
+            _ => match self.facts.last_mut() {
+                Some(last) => *last = Fact::Anything,
+                None => self.facts.push(Fact::Anything),
+            },
         }
     }
 }
@@ -140,7 +162,7 @@ pub struct Loose {
 }
 
 /// What was said of the names of all runs' trees.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Given {
     /// By run and name as the container sees it.
     pub said: BTreeMap<(u32, Vec<u8>), Said>,
@@ -154,6 +176,22 @@ pub struct Given {
     pub tells_perm: bool,
     /// A step mounted something itself: one file may have names that are not followed.
     pub mounts: bool,
+    /// Bytes of memory that are left for what is said.
+    room: usize,
+}
+
+impl Default for Given {
+    fn default() -> Self {
+        Self {
+            said: BTreeMap::new(),
+            loose: BTreeMap::new(),
+            left_out: false,
+            own_numbers: false,
+            tells_perm: false,
+            mounts: false,
+            room: BYTES_MAX,
+        }
+    }
 }
 
 /// Where an event's names lie.
@@ -288,21 +326,29 @@ impl Given {
             }
             (Where::Elsewhere, name) => name.map_or_else(Vec::new, |name| name.bytes().to_vec()),
         };
+        let cost = size_of::<Loose>() + path.len() + fact.cost();
         let list = self.loose.entry(run).or_default();
-        if list.len() >= NAMES_MAX {
-            self.left_out = true;
-        } else {
-            list.push(Loose { unsure: raced || name.is_none(), path, fact: fact.clone() });
+        match self.room.checked_sub(cost) {
+            Some(left) if list.len() < NAMES_MAX => {
+                self.room = left;
+                list.push(Loose { unsure: raced || name.is_none(), path, fact: fact.clone() });
+            }
+            _ => self.left_out = true,
         }
     }
 
     fn add(&mut self, run: u32, path: &[u8], fact: Fact, seq: u64) {
         let key = (run, path.to_vec());
-        if self.said.len() >= NAMES_MAX && !self.said.contains_key(&key) {
-            self.left_out = true;
-            return;
+        if !self.said.contains_key(&key) {
+            match self.room.checked_sub(path.len() + size_of::<Said>() + ENTRY_BYTES) {
+                Some(left) if self.said.len() < NAMES_MAX => self.room = left,
+                _ => {
+                    self.left_out = true;
+                    return;
+                }
+            }
         }
-        self.said.entry(key).or_default().add(fact, seq);
+        self.said.entry(key).or_default().add(fact, seq, &mut self.room);
     }
 }
 

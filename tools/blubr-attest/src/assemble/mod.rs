@@ -12,6 +12,8 @@ mod gather;
 mod given;
 mod history;
 mod judge;
+mod names;
+mod runs;
 mod slots;
 mod statement;
 mod steps;

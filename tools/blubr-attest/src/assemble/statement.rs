@@ -1,6 +1,7 @@
 //! The parts put together: the same log, Dockerfile and image give the same statement.
 
 use std::cell::RefCell;
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use blubr_attestation::build::{self as says, BlubrBuild, Completeness, Unattributed};
@@ -10,7 +11,7 @@ use blubr_attestation::statement::{
     STATEMENT_TYPE, Statement, TracePolicy,
 };
 use blubr_attestation::trace::{
-    AccessAnnotations, FileAccess, MonitorLog, Network, Place, Process, Touched,
+    Access, AccessAnnotations, FileAccess, MonitorLog, Network, Place, Process, Touched,
 };
 use blubr_attestation::{ResourceDescriptor, build::Context};
 use blubr_build::Build;
@@ -100,13 +101,7 @@ fn blubr_build(mut parts: Parts<'_>, ids: &BTreeMap<usize, String>) -> (BlubrBui
         log.process.extend(listed.processes.iter().map(mark));
         log.network
             .extend(listed.network.iter().map(|one| Network { step: step.clone(), ..one.clone() }));
-        log.file_access.extend(accesses(
-            &listed.reads,
-            &listed.writes,
-            step.as_deref(),
-            shared,
-            files.as_deref(),
-        ));
+        accesses(&listed, step.as_deref(), shared, files.as_deref(), &mut log.file_access);
         lists.insert(slot, listed);
     }
     let lists = RefCell::new(lists);
@@ -194,15 +189,15 @@ fn crossed(crossed: Option<Crossed>, ids: &BTreeMap<usize, String>) -> Against {
     (files, unexplained, crossed.inherited, crossed.unchecked)
 }
 
-/// The paths of one slot as ResourceDescriptors, reads and writes of a path as one.
+/// Adds the paths of one slot as ResourceDescriptors, reads and writes of a path as one. Both lists are in the order of their
+/// places and paths.
 fn accesses(
-    reads: &[Touched],
-    writes: &[Touched],
+    listed: &Listed,
     step: Option<&str>,
     shared: bool,
     files: Option<&[says::File]>,
-) -> Vec<FileAccess> {
-    let mut merged: BTreeMap<(Place, Vec<u8>), FileAccess> = BTreeMap::new();
+    all: &mut Vec<FileAccess>,
+) {
     // The image shows what the last writer left.
     let last = |file: &&says::File| step.is_some() && !file.hidden && file.step.as_deref() == step;
     let digests: BTreeMap<&str, &str> = files
@@ -211,36 +206,39 @@ fn accesses(
         .filter(last)
         .filter_map(|file| file.path.as_deref().zip(file.sha256.as_deref()))
         .collect();
-    for (touched, is_write) in
-        reads.iter().map(|one| (one, false)).chain(writes.iter().map(|one| (one, true)))
-    {
-        let bytes =
-            path::bytes(touched.path.as_deref(), touched.path_b64.as_deref()).unwrap_or_default();
-        let entry = merged.entry((touched.place, bytes.clone())).or_insert_with(|| FileAccess {
+    let bytes =
+        |one: &Touched| path::bytes(one.path.as_deref(), one.path_b64.as_deref()).unwrap_or_default();
+    let (mut reads, mut writes) = (listed.reads.iter().peekable(), listed.writes.iter().peekable());
+    loop {
+        let order = match (reads.peek(), writes.peek()) {
+            (None, None) => return,
+            (Some(_), None) => Ordering::Less,
+            (None, Some(_)) => Ordering::Greater,
+            (Some(read), Some(write)) => (read.place, bytes(read)).cmp(&(write.place, bytes(write))),
+        };
+        let read = if order.is_le() { reads.next() } else { None };
+        let write = if order.is_ge() { writes.next() } else { None };
+        let Some(touched) = write.or(read) else { return };
+        let mut access: Vec<Access> =
+            read.into_iter().chain(write).flat_map(|one| one.access.iter().copied()).collect();
+        access.sort_unstable();
+        access.dedup();
+        let digest = write
+            .filter(|write| write.place == Place::Container)
+            .and_then(|write| digests.get(write.path.as_deref()?))
+            .map(|digest| ("sha256".to_owned(), (*digest).to_owned()));
+        all.push(FileAccess {
             name: touched.path.clone(),
-            uri: path::uri(&bytes),
-            digest: BTreeMap::new(),
+            uri: path::uri(&bytes(touched)),
+            digest: digest.into_iter().collect(),
             annotations: AccessAnnotations {
-                access: Vec::new(),
+                access,
                 place: touched.place,
                 step: step.map(str::to_owned),
                 shared,
             },
         });
-        entry.annotations.access.extend(touched.access.iter().copied());
-        if is_write
-            && touched.place == Place::Container
-            && let Some(digest) = touched.path.as_deref().and_then(|path| digests.get(path))
-        {
-            entry.digest.insert("sha256".to_owned(), (*digest).to_owned());
-        }
     }
-    let mut all: Vec<FileAccess> = merged.into_values().collect();
-    for one in &mut all {
-        one.annotations.access.sort_unstable();
-        one.annotations.access.dedup();
-    }
-    all
 }
 
 fn subjects(picture: &Picture) -> Vec<ResourceDescriptor> {

@@ -2,6 +2,7 @@
 //!
 //! An attribute is found wanting only if all that ever gave its file a value is known, and nothing gave it this one.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use blubr_build::{Build, StepRun};
@@ -14,6 +15,11 @@ use crate::assemble_parts::{Fact, Gathered, Given, Made, Said, Slots, Xattr};
 
 /// Names that one file had or has, which are looked at; a count.
 const NAMES_MAX: usize = 64;
+/// Different values that calls by names which may mean any file gave: of one last name, and of all of which nothing is known.
+/// Each entry is held against all of them; with more, entries are not judged.
+const LOOSE_MAX: usize = 1_000;
+/// Directories of which it is remembered whether they changed; a count.
+const DIRS_MAX: usize = 4_096;
 /// Bits that the kernel takes away when a file's owner or content changes (setattr_prepare, file_remove_privs).
 const PRIVILEGE_BITS: u32 = 0o6000;
 const SETGID: u32 = 0o2000;
@@ -42,6 +48,8 @@ pub(super) struct Judge<'a> {
     anywhere: Vec<&'a Fact>,
     /// Last names that were given or taken by way of a symlink which the steps changed: they may be of other directories.
     doubtful: HashSet<Vec<u8>>,
+    /// Of directories whether they or one above changed.
+    changed: RefCell<HashMap<Vec<u8>, bool>>,
 }
 
 /// What was said of a name, or of a symlink that leads to it.
@@ -125,6 +133,7 @@ impl<'a> Judge<'a> {
             loose: HashMap::new(),
             anywhere: Vec::new(),
             doubtful,
+            changed: RefCell::default(),
         };
         judge.loosen(runs, &unsteady);
         judge
@@ -148,6 +157,15 @@ impl<'a> Judge<'a> {
             list.sort_unstable();
             list.dedup();
         }
+        let many = self.loose.iter().filter(|(_, list)| list.len() > LOOSE_MAX);
+        self.doubtful.extend(many.map(|(name, _)| name.clone()));
+    }
+
+    /// Why nothing can be judged: too many values may be any file's.
+    pub(super) fn too_loose(&self) -> Option<String> {
+        (self.anywhere.len() > LOOSE_MAX).then(|| {
+            "calls by names of which nothing is known gave more values than are compared".into()
+        })
     }
 
     /// What of an entry no event gave; nothing where that can't be said.
@@ -237,12 +255,22 @@ impl<'a> Judge<'a> {
     /// Whether a directory above got its name from another, or was taken away and not made again: what was said of this name
     /// may have been of another file.
     fn above_changed(&self, path: &[u8]) -> bool {
-        upwards(path).skip(1).any(|dir| {
+        let Some(parent) = upwards(path).nth(1) else { return false };
+        if let Some(known) = self.changed.borrow().get(parent) {
+            return *known;
+        }
+        let changed = upwards(parent).any(|dir| {
             let has = |wanted: fn(&Fact) -> bool| self.facts(dir).any(wanted);
             self.trails.came_from_below(dir)
                 || has(|fact| matches!(fact, Fact::Other(_)))
                 || has(|fact| *fact == Fact::Gone) && !has(|fact| *fact == Fact::Made(Made::Dir))
-        })
+        });
+        let mut all = self.changed.borrow_mut();
+        if all.len() >= DIRS_MAX {
+            all.clear();
+        }
+        all.insert(parent.to_vec(), changed);
+        changed
     }
 
     fn facts(&self, name: &[u8]) -> impl Iterator<Item = &'a Fact> {
@@ -599,6 +627,27 @@ mod tests {
         let symlink = [Fact::Gone, Fact::Made(Made::Symlink)];
         let scene = with("/cur").said("/cur", &[&symlink[..], &made(0o600)].concat());
         assert_eq!(scene.judge("/d/f", &file(0o755, 0)), "", "it was a symlink for some of the time");
+    }
+
+    #[test]
+    fn more_values_by_loose_names_than_are_compared_leave_all_open() {
+        let with = |path: &str, count| {
+            let mut scene = Scene::default().said("/d/f", &made(0o600)).said("/d/g", &made(0o600));
+            for uid in 1..=count {
+                scene = scene.loosely(path, Fact::Owner(uid));
+            }
+            scene
+        };
+        let judge = |scene: &Scene| {
+            let judge =
+                Judge::of_runs(&[0].into(), &scene.given, &scene.below, &scene.links, &scene.trails);
+            judge.too_loose().is_some()
+        };
+        let (few, many) = (1_000, 1_001);
+        assert!(!judge(&with("/proc/self/fd/3", few)) && judge(&with("/proc/self/fd/3", many)));
+        assert_eq!(with("/d/f", few).judge("/d/f", &file(0o640, 0)), "mode 0640");
+        assert_eq!(with("/d/f", many).judge("/d/f", &file(0o640, 0)), "", "one name alone");
+        assert_eq!(with("/d/f", many).judge("/d/g", &file(0o640, 0)), "mode 0640");
     }
 
     #[test]

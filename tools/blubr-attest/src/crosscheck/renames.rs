@@ -1,22 +1,70 @@
 //! Where a path went when a directory above it got another name.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::cell::Cell;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::rc::Rc;
 
 use super::trails::upwards;
 
 /// How many renames one path is followed through; a build that moves a tree about more often is not checked.
 const FOLLOWED_MAX: usize = 1_000;
 
+/// Bytes of directories' names that are looked up for all paths of an image together, and of each look-up something more:
+/// some seconds. Who moves deep trees about for long is not checked.
+const LOOKED_BYTES_MAX: u64 = 1 << 33;
+/// What a look-up takes besides, as bytes.
+const LOOK_BYTES: u64 = 32;
+
+/// What may still be looked up.
+pub(super) type Looks = Rc<Cell<u64>>;
+
+/// All that may be looked up for an image.
+pub(super) fn looks() -> Looks {
+    Rc::new(Cell::new(LOOKED_BYTES_MAX))
+}
+
 /// The renames of some steps, by the old name.
-#[derive(Default)]
 pub(super) struct Renames {
-    by_old: BTreeMap<Vec<u8>, BTreeMap<u64, Vec<u8>>>,
+    by_old: HashMap<Vec<u8>, BTreeMap<u64, Vec<u8>>>,
+    /// Whether there is an old name of so many bytes.
+    lengths: Vec<bool>,
+    looks: Looks,
+}
+
+impl Default for Renames {
+    fn default() -> Self {
+        Self::new(looks())
+    }
 }
 
 impl Renames {
+    /// None yet.
+    pub(super) fn new(looks: Looks) -> Self {
+        Self { by_old: HashMap::new(), lengths: Vec::new(), looks }
+    }
+
     /// Something got the name `to`.
     pub(super) fn add(&mut self, from: Vec<u8>, to: Vec<u8>, seq: u64) {
+        if self.lengths.len() <= from.len() {
+            self.lengths.resize(from.len() + 1, false);
+        }
+        if let Some(known) = self.lengths.get_mut(from.len()) {
+            *known = true;
+        }
         self.by_old.entry(from).or_default().insert(seq, to);
+    }
+
+    /// The directories above that have been given other names at some time.
+    fn renamed_above<'a>(
+        &'a self,
+        path: &'a [u8],
+    ) -> impl Iterator<Item = (&'a [u8], &'a BTreeMap<u64, Vec<u8>>)> {
+        let known = |dir: &&[u8]| self.lengths.get(dir.len()).is_some_and(|known| *known);
+        upwards(path).skip(1).filter(known).filter_map(|dir| {
+            let cost = dir.len() as u64 + LOOK_BYTES;
+            self.looks.set(self.looks.get().saturating_sub(cost));
+            Some((dir, self.by_old.get(dir)?))
+        })
     }
 
     /// What `path` is called at the end, that was changed at `seq`: by the renames of directories above it. `None` when
@@ -27,8 +75,11 @@ impl Renames {
             return Some(path);
         }
         for _ in 0..FOLLOWED_MAX {
-            let next = upwards(&path).skip(1).filter_map(|dir| {
-                let (when, to) = self.by_old.get(dir)?.range(seq + 1..).next()?;
+            if self.looks.get() == 0 {
+                return None;
+            }
+            let next = self.renamed_above(&path).filter_map(|(dir, later)| {
+                let (when, to) = later.range(seq.checked_add(1)?..).next()?;
                 Some((*when, to, dir.len()))
             });
             let Some((when, to, cut)) = next.min() else { return Some(path) };
@@ -104,6 +155,17 @@ mod tests {
             all.add(from.into(), to.into(), seq);
         }
         assert_eq!(all.follow(b"/a/x", 0), None);
+    }
+
+    #[test]
+    fn many_deep_paths_end() {
+        let mut all = Renames::new(Rc::new(Cell::new(1_000_000)));
+        for level in 1..1_000 {
+            all.add("/d".repeat(level).into(), "/e".into(), 1);
+        }
+        let deep = "/d".repeat(2_000);
+        let followed = (0..1_000).take_while(|_| all.follow(deep.as_bytes(), 5).is_some()).count();
+        assert_eq!(followed, 1, "a thousand names of half a thousand bytes are looked up for each");
     }
 
     #[test]

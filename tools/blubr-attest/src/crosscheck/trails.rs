@@ -1,12 +1,13 @@
 //! The recorded changes of some steps, by path, with symlinks in the paths' directories followed over the image's own tree.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::rc::Rc;
 
 use blubr_attestation::trace::Place;
 use blubr_build::{Build, ProcessKey, RunKind};
 use blubr_image::layer::{Entry, Kind};
 
-use super::renames::Renames;
+use super::renames::{Looks, Renames};
 use crate::assemble_parts::{Doing, Gathered, Slot, Slots, Trail};
 
 /// How many symlinks are followed in one path, as the kernel does (MAXSYMLINKS, include/linux/namei.h).
@@ -16,24 +17,37 @@ const LINKS_MAX: usize = 200_000;
 
 /// Symlinks of the image's tree.
 #[derive(Default)]
-pub(super) struct Links(HashMap<Vec<u8>, Vec<u8>>);
+pub(super) struct Links {
+    by_path: HashMap<Vec<u8>, Vec<u8>>,
+    /// Whether a symlink's path has, or had, so many bytes: only then is a path looked up.
+    lengths: Vec<bool>,
+}
 
 impl Links {
     /// Remembers a symlink, or that something else is there now.
     pub(super) fn learn(&mut self, entry: &Entry) {
         let path = [b"/".as_slice(), &entry.path].concat();
         match (entry.kind, &entry.link) {
-            (Kind::Symlink, Some(target)) if self.0.len() < LINKS_MAX => {
-                drop(self.0.insert(path, target.clone()))
+            (Kind::Symlink, Some(target)) if self.by_path.len() < LINKS_MAX => {
+                self.put(path, target.clone());
             }
             (Kind::Opaque, _) => {}
-            _ => drop(self.0.remove(&path)),
+            _ => drop(self.by_path.remove(&path)),
         }
+    }
+
+    fn put(&mut self, path: Vec<u8>, target: Vec<u8>) {
+        note_length(&mut self.lengths, path.len());
+        self.by_path.insert(path, target);
+    }
+
+    fn get(&self, path: &[u8]) -> Option<&Vec<u8>> {
+        has_length(&self.lengths, path.len()).then(|| self.by_path.get(path)).flatten()
     }
 
     /// What a symlink's own path leads to; `None` if it is none.
     pub(super) fn through(&self, path: &[u8]) -> Option<Vec<u8>> {
-        self.0.contains_key(path).then(|| self.walk(path, true))
+        self.get(path).is_some().then(|| self.walk(path, true))
     }
 
     /// `path` with the symlinks in its directories followed; its last name is left as it is.
@@ -43,37 +57,50 @@ impl Links {
 
     /// With links that some steps made: what their paths meant then, where the image shows others or none any more.
     fn then(&self, doing: &[&Doing]) -> Then<'_> {
-        let mut made = HashMap::new();
+        let mut made = Links::default();
         for (path, target) in doing.iter().flat_map(|doing| &doing.symlinks) {
             let path = self.resolve(path);
-            if self.0.get(&path) != Some(target) {
-                made.insert(path, target.clone());
+            if self.get(&path) != Some(target) {
+                made.put(path, target.clone());
             }
         }
         Then { now: self, made }
     }
 
     fn walk(&self, path: &[u8], last_too: bool) -> Vec<u8> {
-        if self.0.is_empty() {
+        if self.by_path.is_empty() {
             return path.to_vec();
         }
-        walk(path, last_too, &|here| self.0.get(here))
+        walk(path, last_too, &|here| self.get(here))
     }
 }
 
 /// The symlinks of the image's tree, and those that were there at some time before.
 struct Then<'l> {
     now: &'l Links,
-    made: HashMap<Vec<u8>, Vec<u8>>,
+    made: Links,
+}
+
+fn note_length(lengths: &mut Vec<bool>, length: usize) {
+    if lengths.len() <= length {
+        lengths.resize(length + 1, false);
+    }
+    if let Some(known) = lengths.get_mut(length) {
+        *known = true;
+    }
+}
+
+fn has_length(lengths: &[bool], length: usize) -> bool {
+    lengths.get(length).is_some_and(|known| *known)
 }
 
 impl Then<'_> {
     /// What `path` may have meant, where that is not what `now` makes of it.
     fn other(&self, path: &[u8], now: &[u8]) -> Option<Vec<u8>> {
-        if self.made.is_empty() {
+        if self.made.by_path.is_empty() {
             return None;
         }
-        let then = walk(path, false, &|here| self.made.get(here).or_else(|| self.now.0.get(here)));
+        let then = walk(path, false, &|here| self.made.get(here).or_else(|| self.now.get(here)));
         (then != now).then_some(then)
     }
 }
@@ -92,17 +119,16 @@ fn walk<'l>(path: &[u8], last_too: bool, link: &dyn Fn(&[u8]) -> Option<&'l Vec<
             }
             _ => {}
         }
-        let here = [out.as_slice(), b"/", &name].concat();
+        let dir = out.len();
+        out.push(b'/');
+        out.extend_from_slice(&name);
         let is_last = left.iter().all(|rest| rest.is_empty());
-        match link(&here).filter(|_| last_too || !is_last) {
-            Some(target) if followed < LINKS_FOLLOWED_MAX => {
-                followed += 1;
-                if target.first() == Some(&b'/') {
-                    out.clear();
-                }
-                left.extend(target.split(|byte| *byte == b'/').rev().map(<[u8]>::to_vec));
-            }
-            _ => out = here,
+        if let Some(target) =
+            link(&out).filter(|_| (last_too || !is_last) && followed < LINKS_FOLLOWED_MAX)
+        {
+            followed += 1;
+            out.truncate(if target.first() == Some(&b'/') { 0 } else { dir });
+            left.extend(target.split(|byte| *byte == b'/').rev().map(<[u8]>::to_vec));
         }
     }
     if out.is_empty() { b"/".to_vec() } else { out }
@@ -139,9 +165,7 @@ impl Hit {
 #[derive(Default)]
 pub(super) struct Trails {
     hits: BTreeMap<Vec<u8>, Hit>,
-    /// Directories that something below was changed in.
-    above: BTreeSet<Vec<u8>>,
-    /// Mount points of containers, and the directories above them.
+    /// Mount points of containers.
     mounts: BTreeSet<Vec<u8>>,
     /// New names of directories that came from a lower layer, with all that is in them.
     from_below: BTreeSet<Vec<u8>>,
@@ -160,11 +184,12 @@ impl Trails {
         gathered: &Gathered,
         of: &Option<Vec<Slot>>,
         links: &Links,
+        looks: &Looks,
     ) -> Self {
         let mut trails = Self { of: of.clone(), ..Self::default() };
         let counted: Vec<_> = gathered.doing.iter().filter(|(slot, _)| trails.counts(**slot)).collect();
         let then = links.then(&counted.iter().map(|(_, doing)| *doing).collect::<Vec<_>>());
-        let mut renames = Renames::default();
+        let mut renames = Renames::new(Rc::clone(looks));
         for renamed in counted.iter().flat_map(|(_, doing)| &doing.renames) {
             let (from, to) = (links.resolve(&renamed.from), links.resolve(&renamed.to));
             let others = (then.other(&renamed.from, &from), then.other(&renamed.to, &to));
@@ -217,8 +242,7 @@ impl Trails {
         trails.from_below.extend(renames.carried(&made));
         for run in build.runs.iter().filter(|run| runs.contains(&run.id)) {
             for mount in &run.mounts {
-                let path = links.resolve(&mount.path);
-                trails.mounts.extend(upwards(&path).map(<[u8]>::to_vec));
+                trails.mounts.insert(links.resolve(&mount.path));
             }
         }
         trails.renames = renames;
@@ -282,8 +306,6 @@ impl Trails {
     }
 
     fn add(&mut self, path: Vec<u8>, hit: Hit) {
-        self.above.extend(upwards(&path).skip(1).map(<[u8]>::to_vec));
-        self.above.insert(b"/".to_vec());
         match self.hits.get_mut(&path) {
             Some(known) if known.outranks(&hit) => {}
             Some(known) => *known = hit,
@@ -305,8 +327,13 @@ impl Trails {
         if came_along.is_some() {
             return Some(came_along);
         }
-        let is_above = kind == Kind::Dir && self.above.contains(path) || path == b"/";
-        (is_above || self.mounts.contains(path)).then_some(None)
+        let is_above = || kind == Kind::Dir && is_above(path, |from| self.hits.range(from).next());
+        (path == b"/" || is_above() || self.leads_to_mount(path)).then_some(None)
+    }
+
+    /// Whether it is a mount point of a container, or above one.
+    fn leads_to_mount(&self, path: &[u8]) -> bool {
+        self.mounts.contains(path) || is_above(path, |from| Some((self.mounts.range(from).next()?, ())))
     }
 
     /// The paths that a step changed last, and that its layer must have.
@@ -315,7 +342,7 @@ impl Trails {
             let gone_with = upwards(path)
                 .skip(1)
                 .any(|dir| self.hits.get(dir).is_some_and(|above| above.gone && above.seq > hit.seq));
-            let at_mount = self.mounts.contains(path);
+            let at_mount = self.leads_to_mount(path);
             hit.slot.filter(|_| !gone_with && !at_mount).map(|slot| (path.as_slice(), slot))
         })
     }
@@ -325,6 +352,15 @@ impl Trails {
 fn ended(build: &Build, slots: &Slots, slot: Slot) -> u64 {
     let runs = slots.runs(build, slot).filter(|(run, _)| run.kind == RunKind::Run);
     runs.map(|(run, _)| run.ended.map_or(u64::MAX, |ended| ended.seq)).max().unwrap_or(u64::MAX)
+}
+
+/// Whether something lies below a directory, by the first name that is not before the one given.
+fn is_above<'n, V>(
+    dir: &[u8],
+    first: impl FnOnce(std::ops::RangeFrom<Vec<u8>>) -> Option<(&'n Vec<u8>, V)>,
+) -> bool {
+    let below = [dir, b"/"].concat();
+    first(below.clone()..).is_some_and(|(name, _)| name.starts_with(&below))
 }
 
 /// `path` and the directories above it, without the root.
@@ -348,7 +384,7 @@ mod tests {
         for (path, target) in
             [("/bin", "usr/bin"), ("/a", "/b/../c"), ("/loop", "loop"), ("/usr/bin/sh", "busybox")]
         {
-            links.0.insert(path.into(), target.into());
+            links.put(path.into(), target.into());
         }
         for (path, wanted) in [
             ("/bin/sh", "/usr/bin/sh"),

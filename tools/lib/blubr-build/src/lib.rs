@@ -22,6 +22,7 @@ mod fits;
 mod gaps;
 mod membership;
 mod mounts;
+mod nearest;
 mod owner;
 mod path;
 mod process;

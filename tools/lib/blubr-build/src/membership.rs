@@ -7,7 +7,8 @@ use blubr_log::{Body, Event, Name};
 
 use crate::build::{Build, Builds, MountPoint, ProcessKey};
 use crate::finder::{link_names, store_of};
-use crate::path::{base, below, parent, upwards};
+use crate::nearest::Dirs;
+use crate::path::{base, parent};
 use crate::process::{ENDED_KEPT, Tree, key_of};
 
 /// Where an event belongs.
@@ -81,7 +82,7 @@ enum Role {
 /// Says of each event, in the order of the log, where it belongs.
 pub struct Membership {
     tree: Tree,
-    dirs: HashMap<Vec<u8>, Owned>,
+    dirs: Dirs<Owned>,
     /// What all directories begin with: most paths of a log don't.
     prefix: Vec<u8>,
     marks: HashMap<ProcessKey, Role>,
@@ -89,13 +90,15 @@ pub struct Membership {
     cgroups: HashMap<u64, u32>,
     /// When each run's first program began, by `seq`: from then on its container is set up.
     set_up: HashMap<u32, u64>,
-    mounts: HashMap<u32, Vec<MountPoint>>,
+    /// By run the last of its mounts in each place.
+    mounts: HashMap<u32, Dirs<usize>>,
     /// Processes that ended last: their last files are closed after that.
     ended: VecDeque<ProcessKey>,
     /// Where the build begins.
     from: u64,
     /// Events on the build's directories after this one are no part of it: layers stay, others build upon them.
     until: u64,
+    lost_roots: bool,
 }
 
 impl Membership {
@@ -107,7 +110,7 @@ impl Membership {
             build.runs.iter().map(|run| run.ended.map_or(run.last_seq, |ended| ended.seq)).max();
         Some(Membership {
             tree: Tree::default(),
-            prefix: common_prefix(dirs.keys()),
+            prefix: common_prefix(dirs.names()),
             dirs,
             marks: marks(build),
             roles: HashMap::new(),
@@ -117,10 +120,11 @@ impl Membership {
                 .iter()
                 .filter_map(|run| Some((run.id, run.first_exec.as_ref()?.seq)))
                 .collect(),
-            mounts: build.runs.iter().map(|run| (run.id, run.mounts.clone())).collect(),
+            mounts: build.runs.iter().map(|run| (run.id, mounts(&run.mounts))).collect(),
             ended: VecDeque::new(),
             from: build.began.seq,
             until: build.ended.map_or(u64::MAX, |ended| ended.seq.max(last_run.unwrap_or(0))),
+            lost_roots: false,
         })
     }
 
@@ -144,22 +148,23 @@ impl Membership {
         place
     }
 
+    /// Whether a process of the build has put its root directory where its paths can't be followed.
+    pub fn lost_roots(&self) -> bool {
+        self.lost_roots
+    }
+
     /// Where in the build a path of the event lies that was classified last.
     pub fn spot(&self, event: &Event<'_>, path: &[u8]) -> Option<Spot> {
         let host = match names_outside(event) {
             true => path.to_vec(),
             false => self.tree.host_path(key_of(&event.head), path),
         };
-        let (owned, dir) = self.owned(&host)?;
-        let rest = below(&host, &dir)?;
+        let (dir, owned) = self.owned(&host)?;
+        let rest = host.get(dir..)?;
         let path = if rest.is_empty() { b"/".to_vec() } else { rest.to_vec() };
         let points =
             owned.run.and_then(|run| self.mounts.get(&run)).filter(|_| owned.area == Area::Tree);
-        let mounted = points.and_then(|points| {
-            let covering =
-                points.iter().enumerate().filter(|(_, point)| below(&path, &point.path).is_some());
-            covering.max_by_key(|(at, point)| (point.path.len(), *at)).map(|(at, _)| at)
-        });
+        let mounted = points.and_then(|points| points.nearest(&path, |at| Some(*at))).map(|(_, at)| at);
         Some(Spot { run: owned.run, area: owned.area, path, mounted })
     }
 
@@ -234,7 +239,7 @@ impl Membership {
         if let Some(process) = self.tree.get(key)
             && let Some(root) = process.root()
             && in_time
-            && let Some((owned, _)) = self.owned(root)
+            && let Some((_, owned)) = self.owned(root)
         {
             return if by_engine {
                 Place::Engine { run: owned.run }
@@ -294,7 +299,7 @@ impl Membership {
         let mut found = None;
         self.each_path(key, event, &mut |path| {
             if found.is_none() {
-                found = self.owned(path).map(|(owned, _)| owned);
+                found = self.owned(path).map(|(_, owned)| owned);
             }
         });
         found
@@ -354,11 +359,12 @@ impl Membership {
         }
     }
 
-    fn owned(&self, path: &[u8]) -> Option<(Owned, Vec<u8>)> {
+    /// The length of the directory's name, and whose it is.
+    fn owned(&self, path: &[u8]) -> Option<(usize, Owned)> {
         if !path.starts_with(&self.prefix) {
             return None;
         }
-        upwards(path).find_map(|dir| self.dirs.get(dir).map(|owned| (*owned, dir.to_vec())))
+        self.dirs.nearest(path, |owned| Some(*owned))
     }
 
     fn move_root(&mut self, key: ProcessKey, event: &Event<'_>) {
@@ -369,7 +375,8 @@ impl Membership {
         };
         let Some(path) = path else { return };
         let root = self.tree.host_path(key, path.bytes());
-        self.tree.set_root(key, Arc::from(root.as_slice()), whole_namespace);
+        let known = self.tree.set_root(key, Arc::from(root.as_slice()), whole_namespace);
+        self.lost_roots |= !known && self.roles.contains_key(&key);
     }
 }
 
@@ -385,13 +392,13 @@ pub fn names_outside(event: &Event<'_>) -> bool {
 }
 
 /// The build's directories. The engine's notes lie beside each upper directory, in the directory above it.
-fn directories(build: &Build) -> HashMap<Vec<u8>, Owned> {
-    let mut dirs = HashMap::new();
-    let notes = |dirs: &mut HashMap<Vec<u8>, Owned>, layer: &[u8], run: Option<u32>| {
+fn directories(build: &Build) -> Dirs<Owned> {
+    let mut dirs = Dirs::default();
+    let notes = |dirs: &mut Dirs<Owned>, layer: &[u8], run: Option<u32>| {
         if store_of(layer).is_some()
             && let Some(above) = parent(layer)
         {
-            dirs.entry(above.to_vec()).or_insert(Owned { run, area: Area::Work });
+            dirs.insert_new(above, Owned { run, area: Area::Work });
         }
     };
     for run in &build.runs {
@@ -406,18 +413,18 @@ fn directories(build: &Build) -> HashMap<Vec<u8>, Owned> {
         }
     }
     for layer in &build.layers {
-        dirs.entry(layer.dir.clone()).or_insert(Owned { run: layer.of, area: Area::Layer });
+        dirs.insert_new(&layer.dir, Owned { run: layer.of, area: Area::Layer });
         notes(&mut dirs, &layer.dir, layer.of);
     }
     for context in &build.contexts {
         for name in std::iter::once(&context.dir).chain(&context.binds) {
-            dirs.entry(name.clone()).or_insert(Owned { run: None, area: Area::Context });
+            dirs.insert_new(name, Owned { run: None, area: Area::Context });
         }
         notes(&mut dirs, &context.dir, None);
     }
     for (name, of) in &build.former_names {
         let area = Area::Work;
-        dirs.entry(name.clone()).or_insert(Owned { run: *of, area });
+        dirs.insert_new(name, Owned { run: *of, area });
     }
     dirs
 }
@@ -447,6 +454,15 @@ fn marks(build: &Build) -> HashMap<ProcessKey, Role> {
         }
     }
     marks
+}
+
+/// What is mounted where: the last of several in one place covers the others.
+fn mounts(points: &[MountPoint]) -> Dirs<usize> {
+    let mut mounts = Dirs::default();
+    for (at, point) in points.iter().enumerate() {
+        mounts.insert(point.path.clone(), at);
+    }
+    mounts
 }
 
 /// Control groups that are one run's own.

@@ -1,8 +1,6 @@
 //! What is mounted where, as far as builds need it: overlays, and the binds that give them further names.
 
-use std::collections::HashMap;
-
-use crate::path;
+use crate::nearest::Dirs;
 
 /// Mounts that are remembered; a host has some thousands.
 const MOUNTS_MAX: usize = 1 << 17;
@@ -22,7 +20,7 @@ enum Mounted {
 /// Mounts of other namespaces stand in it too: engines choose names that do not come twice.
 #[derive(Default)]
 pub(crate) struct Mounts {
-    at: HashMap<Vec<u8>, (Mounted, u32)>,
+    at: Dirs<(Mounted, u32)>,
 }
 
 /// The overlay that a path lies in.
@@ -60,8 +58,7 @@ impl Mounts {
     pub(crate) fn within<'p>(&self, path: &'p [u8]) -> Option<Within<'p>> {
         let mut rest = std::borrow::Cow::Borrowed(path);
         for _ in 0..BINDS_MAX {
-            let (dir, (mounted, _)) =
-                path::upwards(&rest).find_map(|dir| self.at.get(dir).map(|found| (dir.len(), found)))?;
+            let (dir, mounted) = self.at.nearest(&rest, |(mounted, _)| Some(mounted))?;
             match mounted {
                 Mounted::Overlay(overlay) => {
                     let rest = match rest {
@@ -85,9 +82,9 @@ impl Mounts {
         let mut moved: Option<Vec<u8>> = None;
         for _ in 0..BINDS_MAX {
             let here = moved.as_deref().unwrap_or(path);
-            let found = path::upwards(here).find_map(|dir| match self.at.get(dir) {
-                Some((Mounted::Bind(source), _)) => Some((dir.len(), source)),
-                _ => None,
+            let found = self.at.nearest(here, |(mounted, _)| match mounted {
+                Mounted::Bind(source) => Some(source),
+                Mounted::Overlay(_) => None,
             });
             let Some((dir, source)) = found else { break };
             let mut next = source.clone();

@@ -15,12 +15,6 @@ pub(crate) fn join(root: Option<&[u8]>, path: &[u8]) -> Vec<u8> {
     whole
 }
 
-/// What is left of `path` below `dir`: `Some("")` for `dir` itself, `Some("/a")` below it.
-pub(crate) fn below<'p>(path: &'p [u8], dir: &[u8]) -> Option<&'p [u8]> {
-    let rest = path.strip_prefix(dir)?;
-    (rest.is_empty() || rest[0] == b'/').then_some(rest)
-}
-
 /// The last component.
 pub(crate) fn base(path: &[u8]) -> &[u8] {
     path.rsplit(|byte| *byte == b'/').next().unwrap_or(path)
@@ -48,9 +42,6 @@ mod tests {
 
     #[test]
     fn whole_components_only() {
-        assert_eq!(below(b"/a/bc", b"/a/b"), None);
-        assert_eq!(below(b"/a/b", b"/a/b"), Some(&b""[..]));
-        assert_eq!(below(b"/a/b/c", b"/a/b"), Some(&b"/c"[..]));
         assert_eq!(base(b"/a/b"), b"b");
         assert_eq!(base(b"x"), b"x");
         assert_eq!(parent(b"/a"), Some(&b"/"[..]));

@@ -15,6 +15,13 @@ const ARGV_KEPT: usize = 4096;
 /// others' events come between.
 pub(crate) const ENDED_KEPT: usize = 4096;
 
+/// Bytes of a root directory's name as the host has it: two of the longest paths (PATH_MAX, limits.h), one below the other.
+/// A process may put its root deeper and deeper; where it is then is not known.
+const ROOT_BYTES_MAX: usize = 2 * 4096;
+
+/// Stands for a root that is not known: no path begins so.
+const NOWHERE: &[u8] = b"\0";
+
 /// Ancestors that are followed; deeper trees do not occur (a shell needs one level a nesting).
 pub(crate) const ANCESTORS_MAX: usize = 256;
 
@@ -148,8 +155,15 @@ impl Tree {
     }
 
     /// The event's process entered a tree whose root the host names `root`: it alone (chroot), or with it all
-    /// that live in its mount namespace (pivot_root).
-    pub(crate) fn set_root(&mut self, key: ProcessKey, root: Arc<[u8]>, whole_namespace: bool) {
+    /// that live in its mount namespace (pivot_root). The answer is whether it is known where that is.
+    pub(crate) fn set_root(&mut self, key: ProcessKey, root: Arc<[u8]>, whole_namespace: bool) -> bool {
+        let known = root.len() <= ROOT_BYTES_MAX && root.first() != NOWHERE.first();
+        let root = if known { root } else { Arc::from(NOWHERE) };
+        self.move_root(key, root, whole_namespace);
+        known
+    }
+
+    fn move_root(&mut self, key: ProcessKey, root: Arc<[u8]>, whole_namespace: bool) {
         let Some(process) = self.all.get_mut(&key) else { return };
         let (mntns, here) = match &mut process.away {
             Some((mntns, here)) => (*mntns, here),

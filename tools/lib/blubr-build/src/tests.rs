@@ -726,3 +726,32 @@ fn what_fits_two_is_in_both() {
     assert_eq!(builds.pick(None).err(), Some(NoBuild::Several(2)));
     assert_eq!(builds.pick(Some(3)).err(), Some(NoBuild::NoSuch(3, 2)));
 }
+
+#[test]
+fn a_root_that_is_put_deeper_and_deeper_is_not_known_any_more() {
+    let mut log = Log::new();
+    log.add(DAEMON, "process.exists", r#""exe":"/usr/sbin/anything","argv":["anything"],"cwd":"/""#);
+    log.client();
+    log.run_going_on(DAEMON, 41, &[40], &["/bin/sh", "-c", "make"]);
+    let step = Who(411, 410, 0, 41, 41);
+    let deeper = format!(r#""path":"/{}","ret":0"#, "d".repeat(1_000));
+    for _ in 0..7 {
+        log.add(step, "fs.chroot", &deeper);
+    }
+    let known = log.add(step, "file.open", r#""path":"/x","mode":"w","create":true,"ret":3"#);
+    log.add(step, "fs.chroot", &deeper);
+    log.add(step, "fs.chroot", &deeper);
+    let lost = log.add(step, "file.open", r#""path":"/x","mode":"w","create":true,"ret":3"#);
+    log.end(step);
+    log.end(CLIENT);
+    let builds = log.builds();
+    let mut membership = Membership::new(&builds, 1).unwrap();
+    let mut spots = Vec::new();
+    log.each(|event| {
+        membership.classify(event);
+        if [known, lost].contains(&event.head.seq) {
+            spots.push((membership.spot(event, b"/x").is_some(), membership.lost_roots()));
+        }
+    });
+    assert_eq!(spots, [(true, false), (false, true)]);
+}

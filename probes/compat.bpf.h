@@ -157,7 +157,7 @@ const volatile u32 X32_ABI = 0;
 
 static __always_inline bool is_compat(void)
 {
-	return OF(bpf_get_current_task_btf(), thread_info.status) & TS_COMPAT;
+	return OF(current_task(), thread_info.status) & TS_COMPAT;
 }
 
 /* What a number of another interface means, in one word: number, layout, fix. */

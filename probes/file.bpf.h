@@ -106,7 +106,7 @@ static __always_inline void put_user_path(u32 slot, u32 id, u32 base, u64 addres
 		return;
 	if (s->tail[at + 8] == '/' && s->used > at + 8)
 		return;
-	put_base(slot, base, bpf_get_current_task_btf(), dfd);
+	put_base(slot, base, current_task(), dfd);
 }
 
 static __always_inline u64 argument(struct scratch *s, u32 number)
@@ -125,7 +125,7 @@ static __always_inline s32 directory(struct scratch *s, u32 number)
 
 static __always_inline void begin_call(struct scratch *s, u32 kind)
 {
-	begin(s, kind, bpf_get_current_task_btf());
+	begin(s, kind, current_task());
 	s->head.nr = s->nr;
 	s->head.ret = s->ret;
 	s->head.flags |= WIRE_HAS_RET;
@@ -134,7 +134,7 @@ static __always_inline void begin_call(struct scratch *s, u32 kind)
 /* What only its thread and its call tell what it belongs to. */
 static __always_inline void begin_entry(struct scratch *s)
 {
-	struct task_struct *t = bpf_get_current_task_btf();
+	struct task_struct *t = current_task();
 
 	__builtin_memset(&s->head, 0, sizeof(s->head));
 	s->head.kind = WIRE_ENTRY;
@@ -197,7 +197,7 @@ __noinline int on_open(u32 slot, u64 flags)
 	body = (struct wire_file *)s->body;
 	body->flags = flags;
 	if (s->ret >= 0) {
-		file = file_of(bpf_get_current_task_btf(), s->ret);
+		file = file_of(current_task(), s->ret);
 		if (file) {
 			file_state(s, file);
 			put_file_path(slot, WIRE_F_PATH, file);
@@ -288,7 +288,7 @@ struct user_xattr {
 
 static __always_inline u32 own_egid(void)
 {
-	struct task_struct *t = bpf_get_current_task_btf();
+	struct task_struct *t = current_task();
 	const struct cred *cred = OF(t, cred);
 
 	return OF(cred, egid.val);
@@ -324,7 +324,7 @@ static __always_inline void put_values(u32 slot, u64 nr)
 	case __NR_execve:
 	case __NR_execveat:
 		((struct wire_call *)s->body)->args[5] = own_egid();
-		put_cwd(slot, WIRE_F_CWD, bpf_get_current_task_btf());
+		put_cwd(slot, WIRE_F_CWD, current_task());
 		put_argv_given(slot, s->args[nr == __NR_execve ? 1 : 2]);
 		break;
 	case __NR_futimesat:
@@ -351,22 +351,22 @@ __noinline int on_paths(u32 slot, u32 at_entry)
 		copy_arguments(s);
 	}
 	if (call->fd) {
-		file = file_of(bpf_get_current_task_btf(), argument(s, call->fd));
+		file = file_of(current_task(), argument(s, call->fd));
 		if (file)
 			put_file_path(slot, WIRE_F_PATH, file);
 	}
 	if (call->path && call->dfd && !argument(s, call->path)) {
 		/* utimensat(fd, NULL): the descriptor is the file. */
-		put_base(slot, WIRE_F_PATH, bpf_get_current_task_btf(), directory(s, call->dfd));
+		put_base(slot, WIRE_F_PATH, current_task(), directory(s, call->dfd));
 	} else if (call->path) {
 		put_user_string(slot, WIRE_F_PATH, argument(s, call->path));
 		if (!at_entry || (call->flags & CALL_ENTRY_BASE))
-			put_base(slot, WIRE_F_BASE, bpf_get_current_task_btf(), directory(s, call->dfd));
+			put_base(slot, WIRE_F_BASE, current_task(), directory(s, call->dfd));
 	}
 	if (call->path2) {
 		put_user_string(slot, WIRE_F_TO, argument(s, call->path2));
 		if (!(call->flags & CALL_TEXT) && (!at_entry || (call->flags & CALL_ENTRY_BASE)))
-			put_base(slot, WIRE_F_TO_BASE, bpf_get_current_task_btf(), directory(s, call->dfd2));
+			put_base(slot, WIRE_F_TO_BASE, current_task(), directory(s, call->dfd2));
 	}
 	if (!at_entry)
 		put_values(slot, s->nr);
@@ -585,7 +585,7 @@ static __always_inline void each_file_for_writing(u32 slot, struct task_struct *
 __noinline int on_close(u32 slot, u64 fd)
 {
 	struct scratch *s = scratch_at(slot);
-	struct task_struct *t = bpf_get_current_task_btf();
+	struct task_struct *t = current_task();
 	struct files_struct *files = OF(t, files);
 	struct file *file;
 
@@ -606,9 +606,9 @@ __noinline int on_close_range(u32 slot, u32 first, u32 last)
 
 	if (!s)
 		return 0;
-	begin(s, WIRE_FILE_CLOSE, bpf_get_current_task_btf());
+	begin(s, WIRE_FILE_CLOSE, current_task());
 	s->head.nr = s->nr;
-	each_file_for_writing(slot, bpf_get_current_task_btf(), first, last, false);
+	each_file_for_writing(slot, current_task(), first, last, false);
 	return 0;
 }
 

@@ -298,7 +298,7 @@ static __always_inline struct file *request_file(struct io_kiocb *req)
 
 	if (BPF_CORE_READ(req, flags) & REQ_FIXED_FILE)
 		return fixed_file(BPF_CORE_READ(req, ctx), fd);
-	return file_of(bpf_get_current_task_btf(), fd);
+	return file_of(current_task(), fd);
 }
 
 static __always_inline u32 request_tgid(struct io_kiocb *req)
@@ -325,12 +325,12 @@ static __always_inline void put_name(u32 slot, u32 id, u32 base, struct filename
 {
 	put_kernel_string(slot, id, (u64)BPF_CORE_READ(name, name));
 	if (base)
-		put_base(slot, base, bpf_get_current_task_btf(), dfd);
+		put_base(slot, base, current_task(), dfd);
 }
 
 static __always_inline void begin_request(struct scratch *s, struct io_kiocb *req, u32 kind, u32 nr)
 {
-	begin(s, kind, bpf_get_current_task_btf());
+	begin(s, kind, current_task());
 	s->head.nr = nr;
 	s->head.via = WIRE_BY_RING;
 	/* Its success is not told: what was asked for is all there will be. */
@@ -444,7 +444,7 @@ __noinline int on_ring_close(u32 slot, u64 request)
 {
 	struct scratch *s = scratch_at(slot);
 	struct io_close *close = (struct io_close *)request;
-	struct task_struct *t = bpf_get_current_task_btf();
+	struct task_struct *t = current_task();
 	struct files_struct *files = OF(t, files);
 	struct file *file;
 	u32 fd;
@@ -590,7 +590,7 @@ __noinline int on_ring_socket(u32 slot, u64 request, u32 op)
 		put_word(s, WIRE_F_VALUE, BPF_CORE_READ(file, f_inode, i_mode));
 	if (m->address) {
 		put_address(slot, m);
-		put_cwd(slot, WIRE_F_BASE, bpf_get_current_task_btf());
+		put_cwd(slot, WIRE_F_BASE, current_task());
 	}
 	finish(s);
 	if (op == RING_ACCEPT && is_multishot(request)) {
@@ -698,7 +698,7 @@ __noinline int on_ring_done(u32 slot, u64 request, s32 result, u32 more)
 		return 0;
 	op = BPF_CORE_READ(req, opcode);
 	own = is_own_request(req);
-	begin(s, WIRE_RING_DONE, bpf_get_current_task_btf());
+	begin(s, WIRE_RING_DONE, current_task());
 	s->head.ret = result;
 	s->head.flags |= WIRE_HAS_RET;
 	if (more)
@@ -714,7 +714,7 @@ __noinline int on_ring_done(u32 slot, u64 request, s32 result, u32 more)
 		if (result >= 0 && fixed)
 			file = fixed_file(BPF_CORE_READ(req, ctx), fixed == SLOT_ALLOC ? result : fixed - 1);
 		else if (result >= 0 && own)
-			file = file_of(bpf_get_current_task_btf(), result);
+			file = file_of(current_task(), result);
 	} else if (op == RING_CONNECT || op == RING_BIND || op == RING_LISTEN || op == RING_SEND ||
 		   op == RING_SENDMSG || op == RING_SEND_ZC || op == RING_SENDMSG_ZC) {
 		file = BPF_CORE_READ(req, file);

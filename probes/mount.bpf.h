@@ -23,7 +23,7 @@ __noinline int on_mount(u32 slot)
 	if (s->args[0])
 		put_user_string(slot, WIRE_F_SOURCE, s->args[0]);
 	put_user_string(slot, WIRE_F_PATH, s->args[1]);
-	put_cwd(slot, WIRE_F_CWD, bpf_get_current_task_btf());
+	put_cwd(slot, WIRE_F_CWD, current_task());
 	if (s->args[2])
 		put_user_string(slot, WIRE_F_FSTYPE, s->args[2]);
 	if (s->args[4])
@@ -64,13 +64,13 @@ __noinline int on_fsconfig(u32 slot)
 		put_user_string(slot, WIRE_F_VALUE, s->args[3]);
 	} else if (command == FSCONFIG_SET_PATH || command == FSCONFIG_SET_PATH_EMPTY) {
 		put_user_string(slot, WIRE_F_VALUE, s->args[3]);
-		put_base(slot, WIRE_F_BASE, bpf_get_current_task_btf(), s->args[4]);
+		put_base(slot, WIRE_F_BASE, current_task(), s->args[4]);
 	} else if (command == FSCONFIG_SET_FD) {
-		file = file_of(bpf_get_current_task_btf(), s->args[4]);
+		file = file_of(current_task(), s->args[4]);
 		if (file)
 			put_file_path(slot, WIRE_F_VALUE, file);
 	}
-	put_cwd(slot, WIRE_F_CWD, bpf_get_current_task_btf());
+	put_cwd(slot, WIRE_F_CWD, current_task());
 	finish(s);
 	return 0;
 }
@@ -88,7 +88,7 @@ __noinline int on_mount_setattr(u32 slot)
 	begin_call(s, WIRE_MOUNT_SETATTR);
 	copy_arguments(s);
 	put_user_string(slot, WIRE_F_PATH, s->args[1]);
-	put_base(slot, WIRE_F_BASE, bpf_get_current_task_btf(), s->args[0]);
+	put_base(slot, WIRE_F_BASE, current_task(), s->args[0]);
 	put_user_bytes(slot, WIRE_F_VALUE, s->args[3], MOUNT_ATTR_BYTES);
 	finish(s);
 	return 0;
@@ -106,7 +106,7 @@ __noinline int on_setns(u32 slot)
 		return 0;
 	begin_call(s, WIRE_NS_SETNS);
 	copy_arguments(s);
-	file = file_of(bpf_get_current_task_btf(), s->args[0]);
+	file = file_of(current_task(), s->args[0]);
 	if (file) {
 		inode = BPF_CORE_READ(file, f_inode);
 		if (BPF_CORE_READ(inode, i_sb, s_magic) == NSFS_MAGIC) {
@@ -143,7 +143,7 @@ static __always_inline void on_cgroup(u32 slot, u32 kind, struct cgroup *cgroup,
 	/* Hierarchy 0 is the default one (kernel/cgroup/cgroup.c, cgroup_setup_root). */
 	if (!s || cgroup->root->hierarchy_id != 0)
 		return;
-	begin(s, kind, bpf_get_current_task_btf());
+	begin(s, kind, current_task());
 	body = (struct wire_cgroup *)s->body;
 	body->id = cgroup->kn->id;
 	put_kernel_string(slot, WIRE_F_PATH, path);

@@ -72,7 +72,7 @@ static __always_inline void fill_net(struct wire_net *net, struct sock *sk)
 /* The socket behind a descriptor of the current task, or 0; its inode number in *ino. */
 static __always_inline struct sock *socket_of(u32 fd, u64 *ino)
 {
-	struct file *file = file_of(bpf_get_current_task_btf(), fd);
+	struct file *file = file_of(current_task(), fd);
 	struct inode *inode;
 	struct socket *socket;
 
@@ -123,7 +123,7 @@ static __always_inline void put_unix_path(u32 slot, struct sock *sk)
 __noinline int on_unix_bind(u32 slot, u64 socket)
 {
 	struct scratch *s = scratch_at(slot);
-	struct file *file = file_of(bpf_get_current_task_btf(), s ? s->args[0] : 0);
+	struct file *file = file_of(current_task(), s ? s->args[0] : 0);
 	u8 first = 0;
 
 	if (!s || !file || s->args[2] <= 2)
@@ -135,7 +135,7 @@ __noinline int on_unix_bind(u32 slot, u64 socket)
 	fill_net((struct wire_net *)s->body, (struct sock *)socket);
 	put_user_bytes(slot, WIRE_F_ADDRESS, s->args[1], s->args[2] > SOCKADDR_MAX ? SOCKADDR_MAX : s->args[2]);
 	put_word(s, WIRE_F_VALUE, BPF_CORE_READ(file, f_inode, i_mode));
-	put_cwd(slot, WIRE_F_BASE, bpf_get_current_task_btf());
+	put_cwd(slot, WIRE_F_BASE, current_task());
 	if (s->ret >= 0)
 		put_unix_path(slot, (struct sock *)socket);
 	finish(s);
@@ -167,7 +167,7 @@ __noinline int on_socket(u32 slot, u32 kind)
 		put_user_bytes(slot, WIRE_F_ADDRESS, s->args[1],
 			       s->args[2] > SOCKADDR_MAX ? SOCKADDR_MAX : s->args[2]);
 		if (family == AF_UNIX)
-			put_cwd(slot, WIRE_F_BASE, bpf_get_current_task_btf());
+			put_cwd(slot, WIRE_F_BASE, current_task());
 	}
 	finish(s);
 	return 0;
@@ -247,7 +247,7 @@ static __always_inline void tcp_state(struct sock *sk, int newstate)
 		if (is_self())
 			return;
 		__builtin_memset(&fresh, 0, sizeof(fresh));
-		fill_head(&fresh.head, WIRE_NET_CLOSE, bpf_get_current_task_btf());
+		fill_head(&fresh.head, WIRE_NET_CLOSE, current_task());
 		fresh.since_ns = fresh.head.time_ns;
 		bpf_map_update_elem(&OWNERS, &key, &fresh, BPF_ANY);
 		return;

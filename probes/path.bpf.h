@@ -260,7 +260,7 @@ static __always_inline struct file *file_of(struct task_struct *t, u32 fd)
 /* Whether a descriptor of the current task is a socket. */
 static __always_inline bool is_socket(u32 fd)
 {
-	struct file *file = file_of(bpf_get_current_task_btf(), fd);
+	struct file *file = file_of(current_task(), fd);
 	struct inode *inode;
 
 	if (!file)

@@ -516,7 +516,7 @@ __noinline int on_received(u32 slot, u32 fd, u32 via)
 
 	if (!s)
 		return 0;
-	file = file_of(bpf_get_current_task_btf(), fd);
+	file = file_of(current_task(), fd);
 	if (!file)
 		return 0;
 	if ((BPF_CORE_READ(file, f_inode, i_mode) & S_IFMT) == S_IFSOCK) {

@@ -209,7 +209,7 @@ static __always_inline bool is_transfer(const struct call *call)
 static __always_inline bool is_wanted_now(const struct call *call, struct pt_regs *regs, const struct abi_call *abi)
 {
 	if (call->form == FORM_CLOSE)
-		return is_for_writing(file_of(bpf_get_current_task_btf(), first_descriptor(regs, abi)));
+		return is_for_writing(file_of(current_task(), first_descriptor(regs, abi)));
 	if (call->dfd == 1 && call->path == 2)
 		return abi->narrow ? (u32)regs->cx : regs->si;
 	return true;
@@ -390,7 +390,7 @@ static __always_inline int at_entry(struct pt_regs *regs, long id)
 		break;
 	case FORM_DUP2:
 		if ((u32)s->args[0] != (u32)s->args[1] &&
-		    is_for_writing(file_of(bpf_get_current_task_btf(), s->args[1])))
+		    is_for_writing(file_of(current_task(), s->args[1])))
 			on_close(slot, s->args[1]);
 		break;
 	case FORM_CLOSE_RANGE:
@@ -416,21 +416,21 @@ SEC("tp_btf/sched_process_fork")
 int BPF_PROG(blubr_fork, struct task_struct *parent, struct task_struct *child)
 {
 	if (!is_self())
-		HELD(process_fork(bpf_get_smp_processor_id(), parent, child));
+		HELD(process_fork(bpf_get_smp_processor_id(), as_task(parent), as_task(child)));
 	return 0;
 }
 
 SEC("tp_btf/sched_process_exec")
 int BPF_PROG(blubr_exec, struct task_struct *t, int old_pid, struct linux_binprm *bprm)
 {
-	HELD(process_exec(bpf_get_smp_processor_id(), t, bprm));
+	HELD(process_exec(bpf_get_smp_processor_id(), as_task(t), bprm));
 	return 0;
 }
 
 SEC("tp_btf/sched_prepare_exec")
 int BPF_PROG(blubr_prepare_exec, struct task_struct *t, struct linux_binprm *bprm)
 {
-	HELD(process_prepare_exec(bpf_get_smp_processor_id(), t, bprm));
+	HELD(process_prepare_exec(bpf_get_smp_processor_id(), as_task(t), bprm));
 	return 0;
 }
 
@@ -438,7 +438,7 @@ SEC("tp_btf/sched_process_exit")
 int BPF_PROG(blubr_exit, struct task_struct *t)
 {
 	if (!is_self())
-		HELD(process_exit(bpf_get_smp_processor_id(), t));
+		HELD(process_exit(bpf_get_smp_processor_id(), as_task(t)));
 	return 0;
 }
 
@@ -535,9 +535,9 @@ int blubr_each_task(struct bpf_iter__task *ctx)
 		FIRST_TOLD = 1;
 	} else if (!FIRST_TOLD && t->real_parent->tgid == 1) {
 		FIRST_TOLD = 1;
-		process_exists(ITERATOR_SLOT, t->real_parent->group_leader);
+		process_exists(ITERATOR_SLOT, as_task(t->real_parent->group_leader));
 	}
 	if ((u32)t->tgid != SELF_TGID)
-		process_exists(ITERATOR_SLOT, t);
+		process_exists(ITERATOR_SLOT, as_task(t));
 	return 0;
 }

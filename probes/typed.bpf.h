@@ -33,6 +33,19 @@ static __always_inline void *cast(u64 address, u32 type_id)
 
 #define TYPED_AS(type, address) ((type *)cast((u64)(address), bpf_core_type_id_kernel(type)))
 
+/* A task, of whose type the verifier takes our word. From 6.3 on (57539b1c0ac2) it looks through all of the kernel's types
+ * by name, some times over, for each pointer that is read out of a task which it has vouched for: most of what it took.
+ */
+static __always_inline struct task_struct *as_task(struct task_struct *t)
+{
+	return TYPED ? TYPED_AS(struct task_struct, t) : t;
+}
+
+static __always_inline struct task_struct *current_task(void)
+{
+	return as_task(bpf_get_current_task_btf());
+}
+
 /* pointer->field, of a kernel's struct. */
 #define FIELD(pointer, field) \
 	({ \

@@ -72,7 +72,7 @@ __noinline int on_module(u32 slot)
 	if (s->nr == __NR_delete_module) {
 		put_user_string(slot, WIRE_F_KEY, s->args[0]);
 	} else if (s->nr == __NR_finit_module) {
-		file = file_of(bpf_get_current_task_btf(), s->args[0]);
+		file = file_of(current_task(), s->args[0]);
 		if (file)
 			put_file_path(slot, WIRE_F_PATH, file);
 	}
@@ -112,7 +112,7 @@ static __always_inline void on_signal(u32 slot, int signal, u64 info, struct tas
 		code = BPF_CORE_READ((struct kernel_siginfo *)info, si_code);
 	if (code != SI_USER && code != SI_QUEUE && code != SI_TKILL)
 		return;
-	begin(s, WIRE_WATCH_KILL, bpf_get_current_task_btf());
+	begin(s, WIRE_WATCH_KILL, current_task());
 	body = (struct wire_signal *)s->body;
 	body->signal = signal;
 	body->code = code;

@@ -6,6 +6,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod image;
 mod kinds;
 mod log;
 
@@ -13,7 +14,7 @@ use std::path::Path;
 use std::process::Command;
 
 use blubr_tests::bins;
-use blubr_tests::program::{describe, run};
+use blubr_tests::program::{describe, ends, jq, run};
 use blubr_tests::supervise::process_folder;
 use kinds::{KINDS, Kind};
 use log::Log;
@@ -105,4 +106,59 @@ fn memory_is_in_proportion_to_the_log_whatever_it_holds() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Files of an image that are more than a statement lists, and no more than its detail does.
+const FILES: u64 = 120_000;
+
+#[test]
+fn an_image_of_many_files_goes_the_whole_way_with_its_tables_in_a_file() {
+    let folder = tempfile::Builder::new().prefix("many.").tempdir_in(process_folder()).unwrap();
+    let file = |name: &str| folder.path().join(name);
+    let mut log = Log::new(&file("log"));
+    log.begin();
+    log.add(log::STEP, "file.mkdir", r#""path":"/w","mode":"0755","ret":0"#);
+    for n in 0..FILES {
+        let own = format!(
+            r#""path":"/w/{n}","mode":"w","create":true,"dev":"0:45","ino":{n},"size":0,"perm":"0644","ret":3"#
+        );
+        log.add(log::STEP, "file.open", &own);
+        let own = format!(r#""path":"/w/{n}","dev":"0:45","ino":{n},"size":0"#);
+        log.add(log::STEP, "file.close", &own);
+    }
+    log.end();
+    image::write(FILES, &file("image.tar"));
+    std::fs::write(file("Dockerfile"), "FROM base\nRUN make\n").unwrap();
+    let image = format!("archive:{}", file("image.tar").display());
+    let attest = || {
+        let mut attest = bins::command("blubr-attest");
+        attest.args(["--build=1", "--image", &image, "--dockerfile"]).arg(file("Dockerfile"));
+        attest.arg("-o").arg(file("out.json")).arg(file("log"));
+        attest
+    };
+    // All of it is too long for a statement: one line says what to do, and nothing is written.
+    let (_, said) = ends(2, &mut attest());
+    assert!(said.lines().count() == 1 && said.contains("(--detail-to)"), "{said}");
+    assert!(!file("out.json").exists());
+    let detail = file("detail.ndjson.zst");
+    drop(ends(0, attest().arg("--detail-to").arg(&detail)));
+    let check = |id: &str| {
+        let check = format!(".predicate.blubr_build.checks[] | select(.id == \"{id}\")");
+        jq(&format!("{check} | \"\\(.result): \\(.evidence[0])\""), &file("out.json"))
+    };
+    let explained = format!("pass: all {} entries of the new layers are explained by events", FILES + 1);
+    assert_eq!(check("image-explained"), explained);
+    assert_eq!(
+        check("attributes-explained"),
+        "pass: none is other than events left it, where they tell"
+    );
+    let with = |tool: &str, args: &[&str]| {
+        let mut command = bins::command(tool);
+        command.args(args).arg("--detail").arg(&detail).arg(file("out.json"));
+        ends(0, &mut command).0
+    };
+    let verified = with("blubr-attest", &["verify", "--unsigned", "--image", &image]);
+    assert!(verified.contains("verified: image, detail"), "{verified}");
+    let compared = with("blubr-diff", &["--image", &image]);
+    assert!(compared.contains("files        same"), "{compared}");
 }

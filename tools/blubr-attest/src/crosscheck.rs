@@ -25,6 +25,11 @@ use trails::{Hit, Links, Trails};
 
 /// Entries of new layers that are listed at most; with more the list and the check are left out and said to be.
 const ENTRIES_MAX: usize = 100_000;
+/// The same where the lists go into a file of their own.
+const DETAIL_ENTRIES_MAX: usize = 300_000;
+
+/// Unexplained entries that are listed at most, in the statement itself; the rest is counted.
+const UNEXPLAINED_MAX: usize = 50_000;
 
 /// Attributes without an event that are listed at most; the rest is counted.
 const DEVIATIONS_MAX: usize = 10_000;
@@ -58,6 +63,10 @@ pub struct Unchecked {
     pub layers: usize,
     /// Deviations beyond those that are listed.
     pub more: usize,
+    /// Unexplained entries beyond those that are listed.
+    pub unlisted: usize,
+    /// One of these was written by a stranger.
+    pub unlisted_foreign: bool,
 }
 
 /// An entry, and the slot of whoever wrote it.
@@ -84,9 +93,11 @@ pub fn cross(
     gathered: &Gathered,
     alignment: &Alignment,
     first: &First,
+    has_detail: bool,
 ) -> Result<Crossed, Failure> {
     let made = layers::made(picture, build, slots, alignment, first);
-    let mut crossing = Crossing::default();
+    let mut crossing = Crossing { has_detail, ..Crossing::default() };
+    let entries_max = crossing.entries_max();
     let mut links = Links::default();
     let mut below = Below::default();
     let looks = renames::looks();
@@ -110,13 +121,13 @@ pub fn cross(
         let mut too_many = false;
         picture.layer(index, &mut |entry| {
             links.learn(&entry);
-            if entries.len() < ENTRIES_MAX {
+            if entries.len() < entries_max {
                 entries.push(entry);
             } else {
                 too_many = true;
             }
         })?;
-        crossing.too_many |= too_many || crossing.files.len() + entries.len() > ENTRIES_MAX;
+        crossing.too_many |= too_many || crossing.files.len() + entries.len() > entries_max;
         // The root stands in some engines' layers whether or not it changed.
         if !too_many && entries.iter().all(|entry| entry.path.is_empty()) {
             crossing.empty.push(diff_id.clone());
@@ -145,6 +156,8 @@ pub fn cross(
 
 #[derive(Default)]
 struct Crossing {
+    /// The lists go into a file of their own.
+    has_detail: bool,
     files: Vec<Listed>,
     inherited: Vec<String>,
     empty: Vec<String>,
@@ -155,9 +168,20 @@ struct Crossing {
     visible: BTreeMap<Vec<u8>, usize>,
     unchecked: Unchecked,
     deviations: usize,
+    unexplained: usize,
 }
 
 impl Crossing {
+    fn entries_max(&self) -> usize {
+        if self.has_detail { DETAIL_ENTRIES_MAX } else { ENTRIES_MAX }
+    }
+
+    /// Why entries of so many are not listed.
+    fn too_many(&self) -> String {
+        let elsewhere = if self.has_detail { "" } else { " (--detail-to makes room for more)" };
+        format!("the new layers have more than {} entries{elsewhere}", self.entries_max())
+    }
+
     fn layer(
         &mut self,
         diff_id: &str,
@@ -225,6 +249,12 @@ impl Crossing {
     }
 
     fn odd(&mut self, what: What, at: &[u8], layer: Option<&str>, slot: Option<Slot>) {
+        self.unexplained += 1;
+        if self.unexplained > UNEXPLAINED_MAX {
+            self.unchecked.unlisted += 1;
+            self.unchecked.unlisted_foreign |= what == What::ForeignWrite;
+            return;
+        }
         let (path, path_b64) = path::keys(at);
         let layer = layer.map(str::to_owned);
         let what = Unexplained { path, path_b64, what, layer, ..Unexplained::default() };
@@ -254,7 +284,7 @@ impl Crossing {
     fn end(self, gathered: &Gathered) -> Crossed {
         let left_out = gathered.doing.values().any(|doing| doing.counts.left_out > 0);
         let unchecked = if self.too_many {
-            Some(format!("the new layers have more than {ENTRIES_MAX} entries"))
+            Some(self.too_many())
         } else if self.lost_track {
             Some("directories got other names more often than is followed".to_owned())
         } else if left_out || gathered.explaining_left_out {

@@ -322,9 +322,14 @@ fn explained(build: &BlubrBuild, unchecked: &Unchecked) -> Check {
             format!("all {entries} of the new layers are explained by events"),
         );
     }
-    let detail = format!("{} not", count(odd, "entry is", "entries are"));
+    let more = match unchecked.unlisted {
+        0 => String::new(),
+        more => format!(", and {more} more that are not listed"),
+    };
+    let detail = format!("{} not{more}", count(odd, "entry is", "entries are"));
     // What explains an entry may be among what was lost; a stranger's write was seen.
     let blames = build.completeness.recording == Recording::Complete
+        || unchecked.unlisted_foreign
         || list.iter().any(|one| one.what == What::ForeignWrite);
     if blames {
         return say(ID, Outcome::Fail, detail);

@@ -11,7 +11,7 @@ use blubr_log::{Body, Event, Name};
 use super::gather::RING_FILE;
 
 /// Names of which something is kept; a count.
-const NAMES_MAX: usize = 200_000;
+const NAMES_MAX: usize = 400_000;
 /// What is kept of one name; a count. A name that changes hands more often than that is not judged.
 const FACTS_MAX: usize = 48;
 /// Bytes of memory that all of it may take.

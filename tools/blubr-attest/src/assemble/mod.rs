@@ -82,7 +82,8 @@ pub fn run(plan: &Plan, common: &Common) -> Result<Exit, Failure> {
     };
     let crossed = match &mut picture {
         Some(picture) => {
-            Some(crosscheck::cross(picture, &build, &slots, &gathered, &alignment, &first)?)
+            let has_detail = plan.outputs.detail.is_some();
+            Some(crosscheck::cross(picture, &build, &slots, &gathered, &alignment, &first, has_detail)?)
         }
         None => None,
     };

@@ -10,6 +10,7 @@ use blubr_image::Digest;
 use blubr_image::layer::{self, Kind};
 
 use crate::cli::Subject::Files as Subject;
+use crate::compare::redacted::{self, REDACTED};
 use crate::compare::unseen::{self, Unseen};
 use crate::compare::{Difference, Found, SHOWN_MAX, shown};
 use crate::normalise::Rules;
@@ -134,6 +135,7 @@ fn contents(
         let what = "modes and owners of files: a record doesn't tell them";
         found.not_compared.push(what.to_owned());
     }
+    redacted::say_names([a, b].iter().map(|files| redacted::names(files)).max().unwrap_or(0), found);
     let (a, b) = (Sorted::new(a, attributes, rules), Sorted::new(b, attributes, rules));
     let (mut at_a, mut at_b) = (0, 0);
     let (old, new) = (texts(old), texts(new));
@@ -278,6 +280,8 @@ pub struct Checker<'a> {
     expected: BTreeMap<(&'a str, Vec<u8>), Expected<'a>>,
     by_layer: bool,
     inherited: &'a [String],
+    /// Those whose names were redacted.
+    unnamed: redacted::Names<'a>,
     /// Entries that the record doesn't have, without directories: the first few, and how many.
     extra: Vec<String>,
     extra_count: usize,
@@ -290,22 +294,22 @@ struct Expected<'a> {
 }
 
 /// What of an entry the record holds too.
-struct Seen {
-    kind: &'static str,
-    sha256: Option<Digest>,
-    target: Option<String>,
+pub(super) struct Seen {
+    pub(super) kind: &'static str,
+    pub(super) sha256: Option<Digest>,
+    pub(super) target: Option<String>,
     attributes: String,
 }
 
 impl Seen {
-    fn of(entry: &layer::Entry) -> Self {
+    pub(super) fn of(entry: &layer::Entry) -> Self {
         let target = entry.link.as_ref().map(|link| String::from_utf8_lossy(link).into_owned());
         let attributes = format!("{:04o} {}:{}", entry.mode, entry.uid, entry.gid);
         Self { kind: entry.kind.name(), sha256: entry.sha256.clone(), target, attributes }
     }
 
     /// Whether mode and owner are as recorded, where they are.
-    fn has_attributes_of(&self, file: &Entry<'_>) -> bool {
+    pub(super) fn has_attributes_of(&self, file: &Entry<'_>) -> bool {
         file.attributes.is_none_or(|attributes| attributes == self.attributes)
     }
 
@@ -313,7 +317,10 @@ impl Seen {
         let recorded = file.sha256.map(|sum| sum.to_string());
         self.kind == file.kind
             && self.sha256.as_ref().map(Digest::hex) == recorded.as_deref()
-            && self.target.as_deref() == file.target
+            && match (file.target, self.target.as_deref()) {
+                (Some(recorded), Some(target)) => redacted::fits(recorded, target),
+                (recorded, target) => recorded == target,
+            }
     }
 
     fn text(&self) -> String {
@@ -335,7 +342,7 @@ impl<'a> Checker<'a> {
         let (build, files) = (record.build(), record.files.as_ref()?);
         let recorded = build.image.as_ref().map(|i| i.diff_ids.iter().map(String::as_str));
         let by_layer = recorded.is_some_and(|ids| ids.eq(layers.iter().map(Digest::as_str)));
-        let mut expected = BTreeMap::new();
+        let (mut expected, mut unnamed) = (BTreeMap::new(), redacted::Names::default());
         for file in
             files.iter().filter(|f| by_layer || !(f.hidden || matches!(f.kind, "whiteout" | "opaque")))
         {
@@ -344,15 +351,21 @@ impl<'a> Checker<'a> {
             let Some(bytes) = blubr_attestation::path::bytes(text, base64) else { continue };
             let name = bytes.strip_prefix(b"/").unwrap_or(&bytes).to_vec();
             let layer = if by_layer { file.layer } else { "" };
-            expected.insert((layer, name), Expected { file, seen: None });
+            if text.is_some_and(|name| name.contains(REDACTED)) {
+                unnamed.add(layer, file);
+            } else {
+                expected.insert((layer, name), Expected { file, seen: None });
+            }
         }
-        Some(Self { expected, by_layer, inherited: &build.inherited, extra: Vec::new(), extra_count: 0 })
+        unnamed.ready();
+        let inherited = &build.inherited;
+        Some(Self { expected, by_layer, inherited, unnamed, extra: Vec::new(), extra_count: 0 })
     }
 
     /// Whether the entries of this layer are wanted.
     pub fn wants(&self, layer: &str) -> bool {
         if self.by_layer {
-            self.expected.keys().any(|(l, _)| *l == layer)
+            self.expected.keys().any(|(l, _)| *l == layer) || self.unnamed.has(layer)
         } else {
             !self.inherited.iter().any(|l| l == layer)
         }
@@ -364,8 +377,12 @@ impl<'a> Checker<'a> {
         if !self.by_layer && matches!(entry.kind, Kind::Whiteout | Kind::Opaque) {
             return self.gone(&key.1, entry.kind == Kind::Whiteout);
         }
+        if !self.by_layer {
+            self.unnamed.gone(&entry.path);
+        }
         match self.expected.get_mut(&key) {
             Some(expected) => expected.seen = Some(Seen::of(entry)),
+            None if self.unnamed.take(key.0, entry) => {}
             // Directories come with every path below them.
             None if entry.kind != Kind::Dir => {
                 self.extra_count += 1;
@@ -385,6 +402,10 @@ impl<'a> Checker<'a> {
         }
         let mut below = path.to_vec();
         below.push(b'/');
+        if itself {
+            self.unnamed.gone(path);
+        }
+        self.unnamed.gone_below(&below);
         for ((_, name), expected) in self.expected.range_mut(("", below.clone())..) {
             if !name.starts_with(&below) {
                 break;
@@ -414,6 +435,10 @@ impl<'a> Checker<'a> {
                     wrong.push(format!("{name}: recorded {recorded}, in the image {}", seen.text()));
                 }
             }
+        }
+        for file in self.unnamed.finish(found) {
+            let name = file.path();
+            wrong.push(format!("- {name}: the record has it, and nothing in the image may be it"));
         }
         let count = wrong.len() + self.extra_count;
         wrong.append(&mut self.extra);

@@ -9,6 +9,7 @@ mod history;
 mod image;
 mod network;
 mod processes;
+mod redacted;
 mod steps;
 mod unseen;
 
@@ -22,6 +23,7 @@ use crate::severity::Severity;
 pub use against_image::{ImageSide, against_image};
 pub use files::Checker;
 pub use history::History;
+use redacted::REDACTED;
 
 /// One difference.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -101,9 +103,6 @@ impl Found {
 
 /// Entries of a list that are shown; the rest is counted.
 const SHOWN_MAX: usize = 50;
-
-/// What a secret was replaced by before it got into a record; the kind of secret and `]` follow.
-const REDACTED: &str = "[redacted:";
 
 /// Cuts a list for people and says how many it leaves out.
 fn shown(mut list: Vec<String>) -> Vec<String> {

@@ -531,3 +531,69 @@ fn a_record_that_does_not_tell_modes_differs_in_none() {
     });
     assert_eq!(found, Vec::<String>::new());
 }
+
+/// A layer with these files (POSIX.1-1988, "ustar Interchange Format").
+fn tar(files: &[(&str, &[u8])]) -> Vec<u8> {
+    let mut all = Vec::new();
+    for (name, content) in files {
+        let mut header = [0; 512];
+        let mut put = |at: usize, text: &[u8]| header[at..at + text.len()].copy_from_slice(text);
+        put(0, name.as_bytes());
+        put(100, b"0000644\x000000000\x000000000\0");
+        put(124, format!("{:011o}\x0000000000000\0        0", content.len()).as_bytes());
+        put(257, b"ustar\x0000");
+        let sum: u32 = header.iter().map(|byte| u32::from(*byte)).sum();
+        header[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+        all.extend(header);
+        all.extend(*content);
+        all.resize(all.len().next_multiple_of(512), 0);
+    }
+    all.resize(all.len() + 1024, 0);
+    all
+}
+
+/// What a checker says of an image's entries (`path content`), against a record with these names: differences, and what is not
+/// compared.
+fn checked(recorded: &[&str], image: &[(&str, &[u8])]) -> (Vec<String>, Vec<String>) {
+    use sha2::{Digest as _, Sha256};
+    let hex =
+        |content: &[u8]| Sha256::digest(content).iter().map(|b| format!("{b:02x}")).collect::<String>();
+    let mut value = statement();
+    let file = |path: &&str| json!({"path": path, "kind": "file", "sha256": hex(b"x"), "size": 1, "mode": "0644", "uid": 0, "gid": 0, "layer": id(2)});
+    value["predicate"]["blubr_build"]["files"] = recorded.iter().map(file).collect();
+    let record = Record::from(serde_json::from_value::<Statement>(value).unwrap());
+    let layers: Vec<Digest> = [id(1), id(2)].iter().map(|id| Digest::parse(id).unwrap()).collect();
+    let mut checker = Checker::new(&record, &layers).unwrap();
+    assert!(checker.wants(layers[1].as_str()));
+    for entry in blubr_image::layer::Entries::new(&tar(image)[..], None).unwrap() {
+        checker.entry(layers[1].as_str(), &entry.unwrap());
+    }
+    let mut found = Found::default();
+    checker.finish(&mut found);
+    let details = found.differences.into_iter().flat_map(|one| one.detail).collect();
+    (details, found.not_compared)
+}
+
+#[test]
+fn a_redacted_name_is_not_compared_and_is_no_alert() {
+    let names = "the names of 1 files, of which the record has redacted a part".to_owned();
+    let redacted = "/k/[redacted:token]/f";
+    let (wrong, open) = checked(&[redacted, "/a"], &[("k/s3cret/f", b"x"), ("a", b"x")]);
+    assert_eq!((wrong, open), (vec![], vec![names.clone()]));
+    let missing = format!("- {redacted}: the record has it, and nothing in the image may be it");
+    // Another content, another place, or none.
+    for (image, extra) in
+        [(("k/s3cret/f", &b"y"[..]), "/k/s3cret/f"), (("j/s3cret/f", b"x"), "/j/s3cret/f")]
+    {
+        let (wrong, open) = checked(&[redacted], &[image]);
+        let extra = format!("+ {extra}: in the image, not in the record");
+        assert_eq!((wrong, open), (vec![missing.clone(), extra], vec![names.clone()]));
+    }
+    // One file of the image stands for one of the record.
+    let (wrong, _) = checked(&[redacted], &[("k/one/f", b"x"), ("k/two/f", b"x")]);
+    assert_eq!(wrong, ["+ /k/two/f: in the image, not in the record"]);
+    // Who says more of its name comes first.
+    let two = ["/k/[redacted:token]", "/k/[redacted:token]/f"];
+    let (wrong, _) = checked(&two, &[("k/one/f", b"x"), ("k/one", b"x")]);
+    assert!(wrong.is_empty(), "{wrong:?}");
+}

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use blubr_dockerfile::{Instruction, Scope, default_shell};
 
-use crate::compare::REDACTED;
+use crate::compare::redacted::{self, REDACTED};
 use crate::reverse::{parse_duration, workdir};
 
 /// Ports of a range that are taken apart; there are no more.
@@ -28,20 +28,7 @@ const SHELL: &str = "<shell> ";
 impl Shape {
     /// Whether the other one is this with something in place of `[redacted:KIND]`.
     pub fn redacted_fits(&self, other: &Self) -> bool {
-        if !self.key.contains(REDACTED) {
-            return false;
-        }
-        let mut pieces = self.key.split(REDACTED);
-        let Some(mut rest) = pieces.next().and_then(|first| other.key.strip_prefix(first)) else {
-            return false;
-        };
-        let mut tail = "";
-        for piece in pieces {
-            tail = piece.split_once(']').map_or("", |(_, t)| t);
-            let Some(at) = rest.find(tail) else { return false };
-            rest = rest.get(at + tail.len()..).unwrap_or("");
-        }
-        rest.is_empty() || tail.is_empty()
+        self.key.contains(REDACTED) && redacted::fits(&self.key, &other.key)
     }
 }
 

@@ -225,6 +225,15 @@ fn a_prior_that_does_not_verify_is_refused() {
 }
 
 #[test]
+fn a_prior_that_is_given_twice_is_cited_once() {
+    require!(Root, Docker, Gpg);
+    let stage = Stage::of(Builder::BuildKit);
+    std::fs::copy(stage.file("one.att"), stage.file("copy.att")).unwrap();
+    drop(stdout_of(&mut stage.attest("two", "twice", &["one", "copy", "one"])));
+    assert_eq!(stage.cited("twice", 3), "cached prior");
+}
+
+#[test]
 fn an_encrypted_prior_is_opened_by_the_signer_s_key_or_a_given_one() {
     require!(Root, Docker, Gpg);
     let stage = Stage::of(Builder::BuildKit);

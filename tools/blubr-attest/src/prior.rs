@@ -50,8 +50,15 @@ pub fn read(plan: &Plan, keys: &Keys) -> Result<Vec<Prior>, Failure> {
     for path in &plan.priors.keys {
         secrets.push(opened::secret_key(path, &plan.passphrase)?);
     }
-    let one = |path| read_one(path, &certs, &secrets, keys.own());
-    plan.priors.files.iter().map(|path| one(path)).collect()
+    let mut priors: Vec<Prior> = Vec::new();
+    for path in &plan.priors.files {
+        let one = read_one(path, &certs, &secrets, keys.own())?;
+        // Given twice, also under two names, or once as it was encrypted: it says nothing more.
+        if !priors.iter().any(|known| known.envelope_sha256 == one.envelope_sha256) {
+            priors.push(one);
+        }
+    }
+    Ok(priors)
 }
 
 fn read_one(

@@ -1,5 +1,5 @@
-//! Signing, encrypting and writing: all is made before the first file gets its name, and the detail gets its before the
-//! attestation that names it.
+//! Signing, encrypting and writing: all is made before the first file gets its name, the detail gets its before the
+//! attestation that names it, and either all get theirs or none.
 
 use std::fs::File;
 use std::io::{Seek as _, SeekFrom, Write as _};
@@ -133,8 +133,7 @@ pub fn all(plan: &Plan, keys: &Keys, statement: &[u8], detail: Option<File>) -> 
         let written = output.write_all(bytes);
         written.map_err(|error| Failure::io(output.name(), &error))?;
     }
-    detail.map_or(Ok(()), Output::commit)?;
-    outputs.into_iter().try_for_each(|(output, _)| output.commit())
+    Output::commit_all(detail.into_iter().chain(outputs.into_iter().map(|(output, _)| output)).collect())
 }
 
 /// The detail, encrypted to the same recipients as the attestation.

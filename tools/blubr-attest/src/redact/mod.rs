@@ -69,6 +69,9 @@ impl Secrets {
     }
 
     fn learn(&mut self, here: &strings::Place<'_>) {
+        if here.is_word {
+            return;
+        }
         for span in spans(here) {
             for secret in span.secrets {
                 if secret.len() >= ELSEWHERE_BYTES_MIN && self.plain.len() < SECRETS_MAX {
@@ -88,6 +91,9 @@ impl Secrets {
     }
 
     fn replace(&self, here: &strings::Place<'_>, taken: &mut Taken) -> Option<String> {
+        if here.is_word {
+            return None;
+        }
         if self.digests.iter().any(|digest| *digest == here.text) {
             taken.add(Kind::Digest);
             return Some(Kind::Digest.mark());
@@ -251,6 +257,19 @@ mod tests {
         }
         assert!(out.contains("hunter3") && out.contains("user:[redacted:url-password]@host"));
         assert_eq!(taken.count(), 6);
+    }
+
+    #[test]
+    fn a_secret_that_is_a_word_of_the_formats_leaves_those() {
+        let document = r#"{"table":"files","entry":{"text":"ENV PASSWORD=files TOKEN=container PASS=write","part":"container",
+            "access":["write","read"],"path":"/files/container"}}"#;
+        let (out, taken) = json(document);
+        let parsed: serde_json::Value = serde_json::from_str(&out).unwrap();
+        assert_eq!((&parsed["table"], &parsed["entry"]["part"]), (&"files".into(), &"container".into()));
+        assert_eq!(parsed["entry"]["access"], serde_json::json!(["write", "read"]));
+        assert!(!parsed["entry"]["text"].as_str().unwrap().contains("files"), "{out}");
+        assert!(!parsed["entry"]["path"].as_str().unwrap().contains("container"), "{out}");
+        assert_eq!(taken.count(), 5);
     }
 
     #[test]

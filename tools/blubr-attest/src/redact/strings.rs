@@ -5,6 +5,29 @@ use std::borrow::Cow;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+/// Keys whose values are words of the formats themselves, never of a build. A secret may be the same word: a reader would not know
+/// the statement again without it.
+const WORDS: [&str; 18] = [
+    "_type",
+    "access",
+    "direction",
+    "hostnameFrom",
+    "kind",
+    "mediaType",
+    "origin",
+    "part",
+    "place",
+    "predicateType",
+    "recording",
+    "result",
+    "schema",
+    "status",
+    "table",
+    "taken",
+    "type",
+    "what",
+];
+
 /// A string value.
 pub(super) struct Place<'a> {
     /// Its text; of a value under a key that ends in `_b64` what that encodes, odd bytes replaced.
@@ -13,6 +36,8 @@ pub(super) struct Place<'a> {
     pub(super) before: Option<&'a str>,
     /// The first string of the same array, if that is a list of arguments: the program.
     pub(super) program: Option<&'a str>,
+    /// It is a word of the formats.
+    pub(super) is_word: bool,
 }
 
 /// One step of reading.
@@ -71,6 +96,7 @@ fn walk(json: &str, other: &mut dyn FnMut(&str), text: &mut dyn FnMut(&str, &Pla
                     before: array.and_then(|(_, last)| last.as_deref()),
                     program: array.and_then(|(first, _)| first.as_deref()),
                     text: Cow::Borrowed(shown.as_ref()),
+                    is_word: WORDS.contains(&key.as_str()),
                 };
                 text(raw, &place);
                 let seen = shown.into_owned();

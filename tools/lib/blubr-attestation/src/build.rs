@@ -362,7 +362,7 @@ pub struct Evidence {
     #[serde(default, deserialize_with = "crate::lists::kept", skip_serializing_if = "Vec::is_empty")]
     pub seq: Vec<u64>,
     /// The earlier attestation that shows it, where the evidence is one's.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "crate::lists::cited", skip_serializing_if = "Option::is_none")]
     pub prior: Option<Box<Cited>>,
 }
 
@@ -385,7 +385,7 @@ pub struct Cited {
     #[serde(default)]
     pub status: Option<Status>,
     /// What it cites itself, where the step was cached there too. Nobody verified that one's signature here.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "crate::lists::cited", skip_serializing_if = "Option::is_none")]
     pub cites: Option<Box<Cited>>,
 }
 

@@ -473,6 +473,31 @@ mod tests {
     }
 
     #[test]
+    fn chains_of_citations_are_counted() {
+        let mut statement = statement();
+        let mut chain = None;
+        for _ in 0..50 {
+            chain = Some(Box::new(crate::build::Cited { cites: chain, ..Default::default() }));
+        }
+        let step = crate::build::Step {
+            evidence: vec![crate::build::Evidence { prior: chain, ..Default::default() }; 100],
+            ..Default::default()
+        };
+        let with = |steps: usize| {
+            let mut statement = statement.clone();
+            statement.predicate.blubr_build.steps = vec![step.clone(); steps];
+            serde_json::to_vec(&statement).unwrap()
+        };
+        assert!(read_keeping(&with(10), Lists::ALL).is_ok());
+        let said = read_keeping(&with(48), Lists::ALL).map(drop).unwrap_err().to_string();
+        assert!(said.contains("more memory"), "{said}");
+        assert!(read_keeping(&with(48), Lists::NONE).is_ok(), "what isn't kept takes none");
+        statement.predicate.blubr_build.steps = vec![step.clone()];
+        let bytes = write(&statement).unwrap();
+        assert_eq!(read_keeping(&bytes, Lists::ALL).unwrap(), statement);
+    }
+
+    #[test]
     fn broken_and_hostile_input_is_an_error() {
         for bytes in [&b""[..], b"{", b"[]", b"null", b"{\"_type\":3}", b"\xff\xfe"] {
             assert!(read(bytes).is_err());

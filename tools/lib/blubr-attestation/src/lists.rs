@@ -11,7 +11,7 @@ use std::marker::PhantomData;
 
 use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use crate::build::{Candidate, Check, Evidence, File, Filter, Source, Step, Unexplained};
+use crate::build::{Candidate, Check, Cited, Evidence, File, Filter, Source, Step, Unexplained};
 use crate::statement::ResourceDescriptor;
 use crate::trace::{Access, FileAccess, Network, Process, Touched};
 
@@ -147,7 +147,8 @@ entries! {
     FileAccess: 3 strings, 1 maps;
     File: 8 strings, 0 maps;
     Unexplained: 4 strings, 0 maps;
-    Evidence: 6 strings, 0 maps;
+    Evidence: 2 strings, 0 maps;
+    Cited: 4 strings, 0 maps;
     Check: 2 strings, 0 maps;
     Step: 8 strings, 0 maps;
     Candidate: 2 strings, 0 maps;
@@ -234,6 +235,18 @@ droppable! {
     reads: READS;
     programs: PROGRAMS;
     evidence: EVIDENCE;
+}
+
+/// What is cited, charged; nothing within a list that isn't kept.
+pub(crate) fn cited<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Box<Cited>>, D::Error> {
+    let cited = Option::<Box<Cited>>::deserialize(from)?;
+    if READING.get().dropping {
+        return Ok(None);
+    }
+    if cited.is_some() {
+        charge(Cited::COST)?;
+    }
+    Ok(cited)
 }
 
 /// A list that may be `null`.

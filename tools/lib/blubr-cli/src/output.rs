@@ -70,6 +70,51 @@ impl Stage {
     }
 }
 
+/// A file that has its name, as long as it can lose that again.
+struct Named {
+    path: PathBuf,
+    /// What had the name before, where there was something and it could be kept.
+    before: Option<PathBuf>,
+    had_name: bool,
+}
+
+impl Named {
+    /// Gives the file its name, and keeps what has that now.
+    fn give(mut stage: Stage) -> io::Result<Self> {
+        let path = stage.path.clone();
+        let had_name = path.symlink_metadata().is_ok();
+        let mut aside = stage.aside.clone().into_os_string();
+        aside.push(".before");
+        let before = PathBuf::from(aside);
+        // Some file systems have no further links: then what was there can't come back.
+        let kept = had_name && std::fs::hard_link(&path, &before).is_ok();
+        let named = Self { path, before: kept.then_some(before), had_name };
+        if let Err(error) = std::fs::rename(&stage.aside, &stage.path) {
+            named.forget();
+            return Err(error);
+        }
+        stage.done = true;
+        Ok(named)
+    }
+
+    fn forget(self) {
+        if let Some(before) = self.before {
+            // It is a further link of what has another name, or of nothing any more.
+            let _ = std::fs::remove_file(before);
+        }
+    }
+
+    /// Puts back what was there.
+    fn take_back(self) {
+        // There is an error to be told already.
+        let _ = match &self.before {
+            Some(before) => std::fs::rename(before, &self.path),
+            None if self.had_name => Ok(()),
+            None => std::fs::remove_file(&self.path),
+        };
+    }
+}
+
 impl Drop for Stage {
     fn drop(&mut self) {
         if !self.done {
@@ -97,6 +142,39 @@ impl Output {
     /// What to call it in a diagnostic.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Ends several that belong together: all files have their names in the end, or, where one can't have it, none; what had the
+    /// name before is there then.
+    ///
+    /// # Errors
+    /// When one can't be ended.
+    pub fn commit_all(outputs: Vec<Self>) -> Result<(), Failure> {
+        let mut stages = Vec::new();
+        for Self { name, to } in outputs {
+            let written = match to {
+                To::Stdout(mut out) => out.flush(),
+                To::File(out, stage) => {
+                    let synced = out.into_inner().map_err(|e| e.into_error());
+                    let synced = synced.and_then(|file| file.sync_all());
+                    stages.push((name.clone(), stage));
+                    synced
+                }
+            };
+            written.map_err(|e| Failure::io(name, &e))?;
+        }
+        let mut named = Vec::new();
+        for (name, stage) in stages {
+            match Named::give(stage) {
+                Ok(one) => named.push(one),
+                Err(error) => {
+                    named.into_iter().rev().for_each(Named::take_back);
+                    return Err(Failure::io(name, &error));
+                }
+            }
+        }
+        named.into_iter().for_each(Named::forget);
+        Ok(())
     }
 
     /// Ends it: everything is written, and a file has its name.
@@ -175,6 +253,36 @@ mod tests {
         assert_eq!(std::fs::read(&target).unwrap(), b"kept");
         assert_eq!(std::fs::read(&link).unwrap(), b"new");
         assert!(!std::fs::symlink_metadata(&link).unwrap().is_symlink());
+    }
+
+    #[test]
+    fn several_have_their_names_or_none_has() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name);
+        let all = || {
+            let mut outputs = Vec::new();
+            for name in ["new", "known", "third"] {
+                let mut output = Output::create(Some(&path(name))).unwrap();
+                output.write_all(name.as_bytes()).unwrap();
+                outputs.push(output);
+            }
+            outputs
+        };
+        std::fs::write(path("known"), "old").unwrap();
+        let outputs = all();
+        // Nothing can be renamed to a folder.
+        std::fs::create_dir(path("third")).unwrap();
+        let failure = Output::commit_all(outputs).unwrap_err();
+        assert!(failure.to_string().contains("third"), "{failure}");
+        assert!(!path("new").exists());
+        assert_eq!(std::fs::read(path("known")).unwrap(), b"old");
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 2);
+        std::fs::remove_dir(path("third")).unwrap();
+        Output::commit_all(all()).unwrap();
+        for name in ["new", "known", "third"] {
+            assert_eq!(std::fs::read(path(name)).unwrap(), name.as_bytes());
+        }
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 3);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The files that have attestations' tables: told by their sha256, decrypted where they are encrypted.
 
 use std::fs::File;
-use std::io::{self, BufReader, Read as _};
+use std::io::{self, BufReader, Read};
 use std::path::Path;
 
 use blubr_attestation::Statement;
@@ -87,7 +87,10 @@ impl Detail {
     ) -> Result<(), Failure> {
         self.used = true;
         let name = self.file.name().to_owned();
-        let input = BufReader::new(Plain::new(self.file.rewind()?).map_err(|e| Failure::io(&name, &e))?);
+        let mut seen = Sha256::new();
+        let from = self.file.rewind()?;
+        let summed = Summed { file: &mut *from, sum: &mut seen };
+        let input = BufReader::new(Plain::new(summed).map_err(|e| Failure::io(&name, &e))?);
         let fail = |error: ReadError| Failure::new(error).at(&name);
         let mut reader = Reader::new(input, said, statement).map_err(fail)?;
         let (mut filler, mut of_files) = (Filler::default(), Filler::default());
@@ -103,12 +106,37 @@ impl Detail {
                 _ => {}
             }
         }
+        drop(reader);
+        // What was looked at must be what was summed: someone may write to the file meanwhile.
+        if sum_of(seen, from).map_err(|e| Failure::io(&name, &e))? != self.sha256 {
+            return Err(fail(ReadError::Changed(self.sha256.clone())));
+        }
         Ok(())
     }
 }
 
+/// A file whose bytes are summed as they are read.
+struct Summed<'f> {
+    file: &'f mut File,
+    sum: &'f mut Sha256,
+}
+
+impl Read for Summed<'_> {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        let got = self.file.read(bytes)?;
+        self.sum.update(bytes.get(..got).unwrap_or_default());
+        Ok(got)
+    }
+}
+
+/// The sum of what is left to read.
 fn sum(file: &mut File) -> io::Result<String> {
-    let (mut sum, mut chunk) = (Sha256::new(), vec![0; CHUNK_BYTES]);
+    sum_of(Sha256::new(), file)
+}
+
+/// The sum of what was read before and what is left.
+fn sum_of(mut sum: Sha256, file: &mut File) -> io::Result<String> {
+    let mut chunk = vec![0; CHUNK_BYTES];
     loop {
         let got = file.read(&mut chunk)?;
         if got == 0 {

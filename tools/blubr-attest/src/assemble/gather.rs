@@ -120,6 +120,9 @@ pub fn read(
             LineKind::Trailer(_) => {}
         }
     }
+    if reader.summary().sha256 != first.summary.sha256 {
+        return Err(Failure::new("was changed while it was read").at(&name).advise("try again"));
+    }
     Ok(pass.end(first))
 }
 

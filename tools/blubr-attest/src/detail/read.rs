@@ -1,7 +1,7 @@
 //! The file with a statement's tables, opened: decrypted where it is encrypted, its sum held against the statement's.
 
 use std::fs::File;
-use std::io::{BufReader, Read as _, Write as _};
+use std::io::{BufReader, Read, Write as _};
 use std::path::Path;
 
 use blubr_attestation::Statement;
@@ -52,10 +52,18 @@ impl Detail {
         statement: &mut Statement,
         mut take: impl FnMut(Record, &mut Statement) -> Result<(), ReadError>,
     ) -> Result<(), Failed> {
-        let input = BufReader::new(Plain::new(self.file.rewind()?).map_err(ReadError::Io)?);
+        let mut seen = Sha256::new();
+        let file = self.file.rewind()?;
+        let summed = Summed { file: &mut *file, sum: &mut seen };
+        let input = BufReader::new(Plain::new(summed).map_err(ReadError::Io)?);
         let mut reader = Reader::new(input, said, statement)?;
         while let Some(record) = reader.next_record()? {
             take(record, statement)?;
+        }
+        drop(reader);
+        // What was looked at must be what was summed: someone may write to the file meanwhile.
+        if sum_of(seen, file).map_err(ReadError::Io)? != self.sha256 {
+            return Err(ReadError::Changed(self.sha256.clone()).into());
         }
         Ok(())
     }
@@ -116,11 +124,30 @@ impl From<Failure> for Failed {
     }
 }
 
+/// A file whose bytes are summed as they are read.
+struct Summed<'f> {
+    file: &'f mut File,
+    sum: &'f mut Sha256,
+}
+
+impl Read for Summed<'_> {
+    fn read(&mut self, bytes: &mut [u8]) -> std::io::Result<usize> {
+        let got = self.file.read(bytes)?;
+        self.sum.update(bytes.get(..got).unwrap_or_default());
+        Ok(got)
+    }
+}
+
 /// The sum of what is left to read.
 fn sum(file: &mut File) -> std::io::Result<String> {
+    sum_of(Sha256::new(), file)
+}
+
+/// The sum of what was read before and what is left.
+fn sum_of(mut sum: Sha256, file: &mut File) -> std::io::Result<String> {
     /// Bytes read at a time.
     const CHUNK_BYTES: usize = 1 << 17;
-    let (mut sum, mut chunk) = (Sha256::new(), vec![0; CHUNK_BYTES]);
+    let mut chunk = vec![0; CHUNK_BYTES];
     loop {
         match file.read(&mut chunk)? {
             0 => return Ok(hex(&sum.finalize())),
@@ -154,4 +181,69 @@ fn decrypted(mut file: Spooled, name: &str, opener: &Opener) -> Result<Spooled, 
         }
     }
     Ok(Spooled::new(name.to_owned(), to))
+}
+
+#[cfg(test)]
+mod tests {
+    use blubr_attestation::build::File as Listed;
+    use blubr_attestation::detail::each_line;
+    use blubr_attestation::{PREDICATE_TYPE, STATEMENT_TYPE};
+
+    use super::*;
+
+    /// A statement that lists these files.
+    fn statement(files: &[&str]) -> Statement {
+        let text = serde_json::json!({
+            "_type": STATEMENT_TYPE, "subject": [], "predicateType": PREDICATE_TYPE,
+            "predicate": {
+                "monitor": {"type": "m"}, "monitorLog": {}, "metadata": {},
+                "monitoredProcess": {"hostID": "h", "type": "t", "event": "e"},
+                "blubr_build": serde_json::to_value(blubr_attestation::BlubrBuild::default()).unwrap(),
+            },
+        });
+        let mut statement: Statement = serde_json::from_value(text).unwrap();
+        let listed = |path: &&str| Listed { path: Some((*path).to_owned()), ..Listed::default() };
+        statement.predicate.blubr_build.files = Some(files.iter().map(listed).collect());
+        statement
+    }
+
+    /// Its detail, not compressed.
+    fn detail(statement: &Statement) -> Vec<u8> {
+        let mut lines = Vec::new();
+        each_line(statement, |line| writeln!(lines, "{line}")).unwrap();
+        lines
+    }
+
+    /// Reads the file in `path`, which has changed to `now` since it was opened, against the statement of `files`.
+    fn read(path: &Path, now: Option<&[u8]>, files: &[&str]) -> Result<usize, String> {
+        let mut said = statement(files);
+        let names = Said::of(&said, "d".to_owned());
+        said.predicate.blubr_build.files = Some(Vec::new());
+        let mut opened = Detail::open(path, &Opener::Keys(Vec::new())).map_err(|e| e.to_string())?;
+        if let Some(now) = now {
+            std::fs::write(path, now).unwrap();
+        }
+        let mut count = 0;
+        let read = opened.each(&names, &mut said, |_, _| {
+            count += 1;
+            Ok(())
+        });
+        read.map(|()| count).map_err(|failed| failed.trouble("d").to_string())
+    }
+
+    #[test]
+    fn what_is_read_is_what_was_summed_and_no_more_than_was_said() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("d");
+        let (one, other) = (detail(&statement(&["/a", "/b"])), detail(&statement(&["/a", "/c"])));
+        std::fs::write(&path, &one).unwrap();
+        assert_eq!(read(&path, None, &["/a", "/b"]), Ok(2));
+        let said = read(&path, Some(&other), &["/a", "/b"]).unwrap_err();
+        assert!(said.contains("changed while it was read"), "{said}");
+        // The rest is not even looked at.
+        let more = [&one[..], b"no record\n"].concat();
+        std::fs::write(&path, &more).unwrap();
+        let said = read(&path, None, &["/a"]).unwrap_err();
+        assert!(said.contains("line 3 is one more than the 1 records of the table files"), "{said}");
+    }
 }

@@ -352,6 +352,21 @@ pub enum ReadError {
         /// In the statement.
         said: u64,
     },
+    /// More records than the statement says: the rest is not read.
+    #[error(
+        "line {line} is one more than the {said} records of the table {table} that the statement says"
+    )]
+    TooMany {
+        /// From 1.
+        line: u64,
+        /// Which table.
+        table: &'static str,
+        /// In the statement.
+        said: u64,
+    },
+    /// The file is another one than the one that was looked at first.
+    #[error("it was changed while it was read: its sum is no longer {0}")]
+    Changed(String),
     /// A step's records are not as many as the step counts.
     #[error("it has {found} records of {table} for {whose}, which counts {said}")]
     StepCount {
@@ -492,6 +507,10 @@ impl<R: BufRead> Reader<R> {
         };
         if !fits {
             return Err(ReadError::NoStep { line });
+        }
+        let said = self.said.holds.tables.get(table.name()).copied().unwrap_or(0);
+        if self.tables.get(&table).is_some_and(|found| *found >= said) || said == 0 {
+            return Err(ReadError::TooMany { line, table: table.name(), said });
         }
         let (entry, size) = open(table, closed.entry).map_err(|error| refused(error.to_string()))?;
         let record = Record { table, at: closed.at, entry, cost: size.saturating_add(self.line.len()) };

@@ -8,7 +8,6 @@ use std::io::{self, Read as _};
 use blubr_cli::{Failure, Input, Spooled, spool_file};
 use blubr_envelope::Cert;
 use blubr_oci::{Digest, LONG_ARTIFACT_BYTES_MAX, LongArtifact};
-use sha2::{Digest as _, Sha256};
 
 use crate::content::Said;
 use crate::plan::WithLog;
@@ -19,8 +18,6 @@ pub(crate) const ARTIFACT_TYPE: &str = "application/vnd.blubr.log.v1";
 pub(crate) const BESIDE: &str = "io.github.blubr.attestation";
 /// A certificate's file is short, in bytes.
 const CERT_BYTES_MAX: u64 = 8 << 20;
-/// Bytes that are read at a time.
-const CHUNK_BYTES: usize = 1 << 18;
 /// First bytes of a zstd frame (RFC 8878 section 3.1.1).
 const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 
@@ -84,15 +81,7 @@ impl Log {
 
 /// The sum by which a log is named: of its lines, also where it is compressed.
 fn sum(file: &mut File) -> io::Result<String> {
-    let mut plain = blubr_log::Plain::new(file)?;
-    let (mut sum, mut chunk) = (Sha256::new(), vec![0; CHUNK_BYTES]);
-    loop {
-        let got = plain.read(&mut chunk)?;
-        if got == 0 {
-            return Ok(sum.finalize().iter().map(|byte| format!("{byte:02x}")).collect());
-        }
-        sum.update(chunk.get(..got).unwrap_or_default());
-    }
+    blubr_log::Summed::new(blubr_log::Plain::new(file)?).of_all()
 }
 
 fn is_zstd(file: &mut File) -> io::Result<bool> {

@@ -1,7 +1,6 @@
 //! The files that have attestations' tables: told by their sha256, decrypted where they are encrypted.
 
-use std::fs::File;
-use std::io::{self, BufReader, Read};
+use std::io::{self, BufReader, Read as _};
 use std::path::Path;
 
 use blubr_attestation::Statement;
@@ -10,13 +9,9 @@ use blubr_attestation::detail::{
 };
 use blubr_cli::{Failure, Input, Spooled, spool_file};
 use blubr_envelope::{Kind, SecretKey};
-use blubr_log::Plain;
-use sha2::{Digest as _, Sha256};
+use blubr_log::{Plain, Summed};
 
 use crate::record::Files;
-
-/// Bytes that are read at a time.
-const CHUNK_BYTES: usize = 1 << 17;
 
 /// The tables that are compared, besides the files.
 const COMPARED: [Table; 7] = [
@@ -54,7 +49,7 @@ impl Detail {
             opened.map_err(|error| Failure::new(error).at(&name))?;
             file = Spooled::new(name.clone(), inside);
         }
-        let sha256 = sum(file.rewind()?).map_err(failed)?;
+        let sha256 = Summed::new(file.rewind()?).of_all().map_err(failed)?;
         Ok(Self { file, sha256, used: false })
     }
 
@@ -87,10 +82,8 @@ impl Detail {
     ) -> Result<(), Failure> {
         self.used = true;
         let name = self.file.name().to_owned();
-        let mut seen = Sha256::new();
-        let from = self.file.rewind()?;
-        let summed = Summed { file: &mut *from, sum: &mut seen };
-        let input = BufReader::new(Plain::new(summed).map_err(|e| Failure::io(&name, &e))?);
+        let mut from = Summed::new(self.file.rewind()?);
+        let input = BufReader::new(Plain::new(&mut from).map_err(|e| Failure::io(&name, &e))?);
         let fail = |error: ReadError| Failure::new(error).at(&name);
         let mut reader = Reader::new(input, said, statement).map_err(fail)?;
         let (mut filler, mut of_files) = (Filler::default(), Filler::default());
@@ -108,40 +101,9 @@ impl Detail {
         }
         drop(reader);
         // What was looked at must be what was summed: someone may write to the file meanwhile.
-        if sum_of(seen, from).map_err(|e| Failure::io(&name, &e))? != self.sha256 {
+        if from.of_all().map_err(|e| Failure::io(&name, &e))? != self.sha256 {
             return Err(fail(ReadError::Changed(self.sha256.clone())));
         }
         Ok(())
-    }
-}
-
-/// A file whose bytes are summed as they are read.
-struct Summed<'f> {
-    file: &'f mut File,
-    sum: &'f mut Sha256,
-}
-
-impl Read for Summed<'_> {
-    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
-        let got = self.file.read(bytes)?;
-        self.sum.update(bytes.get(..got).unwrap_or_default());
-        Ok(got)
-    }
-}
-
-/// The sum of what is left to read.
-fn sum(file: &mut File) -> io::Result<String> {
-    sum_of(Sha256::new(), file)
-}
-
-/// The sum of what was read before and what is left.
-fn sum_of(mut sum: Sha256, file: &mut File) -> io::Result<String> {
-    let mut chunk = vec![0; CHUNK_BYTES];
-    loop {
-        let got = file.read(&mut chunk)?;
-        if got == 0 {
-            return Ok(sum.finalize().iter().map(|byte| format!("{byte:02x}")).collect());
-        }
-        sum.update(chunk.get(..got).unwrap_or_default());
     }
 }

@@ -1,17 +1,15 @@
 //! A statement parted in two: what stays, and the file that it names. Secrets are taken out of both as out of one.
 
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, Write as _};
 use std::path::Path;
 
 use blubr_attestation::build::Redactions;
 use blubr_attestation::detail::{Detail, WriteError, each_line};
 use blubr_attestation::{Statement, canonical};
 use blubr_cli::{Failure, spool_file};
-use blubr_log::Compressed;
-use sha2::{Digest as _, Sha256};
+use blubr_log::{Compressed, Summed};
 
-use crate::context::hex;
 use crate::redact::{Secrets, Taken};
 
 /// A statement without its long tables.
@@ -61,8 +59,7 @@ fn text(statement: &Statement) -> Result<String, Failure> {
 fn pack(statement: &Statement, secrets: &Secrets, taken: &mut Taken) -> Result<(File, String), Failure> {
     let (file, place) = spool_file()?;
     let failed = |error: io::Error| Failure::io(place.display(), &error);
-    let summed = Summed { file, sum: Sha256::new() };
-    let mut out = Compressed::new(summed).map_err(failed)?;
+    let mut out = Compressed::new(Summed::new(file)).map_err(failed)?;
     let written = each_line(statement, |line| {
         let mut line = secrets.rewrite(line, taken);
         line.push('\n');
@@ -72,24 +69,5 @@ fn pack(statement: &Statement, secrets: &Secrets, taken: &mut Taken) -> Result<(
         WriteError::Io(error) => failed(error),
         other => Failure::new(other),
     })?;
-    let Summed { file, sum } = out.finish().map_err(failed)?;
-    Ok((file, hex(&sum.finalize())))
-}
-
-/// A file, and the sum of what was written to it.
-struct Summed {
-    file: File,
-    sum: Sha256,
-}
-
-impl Write for Summed {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let written = self.file.write(bytes)?;
-        self.sum.update(bytes.get(..written).unwrap_or_default());
-        Ok(written)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.file.flush()
-    }
+    Ok(out.finish().map_err(failed)?.end())
 }

@@ -1,17 +1,14 @@
 //! The file with a statement's tables, opened: decrypted where it is encrypted, its sum held against the statement's.
 
-use std::fs::File;
-use std::io::{BufReader, Read, Write as _};
+use std::io::{BufReader, Read as _, Write as _};
 use std::path::Path;
 
 use blubr_attestation::Statement;
 use blubr_attestation::detail::{Detail as Said, FILE_BYTES_MAX, HEAD_BYTES, ReadError, Reader, Record};
 use blubr_cli::{Failure, Input, Spooled, spool_file};
 use blubr_envelope::Kind;
-use blubr_log::Plain;
-use sha2::{Digest as _, Sha256};
+use blubr_log::{Plain, Summed};
 
-use crate::context::hex;
 use crate::opened::Opener;
 
 /// A detail file.
@@ -31,7 +28,7 @@ impl Detail {
         if Kind::detect(&head) == Ok(Kind::Message) {
             file = decrypted(file, &name, opener)?;
         }
-        let sha256 = sum(file.rewind()?).map_err(|error| Failure::io(&name, &error))?;
+        let sha256 = Summed::new(file.rewind()?).of_all().map_err(|error| Failure::io(&name, &error))?;
         Ok(Self { file, sha256 })
     }
 
@@ -52,17 +49,15 @@ impl Detail {
         statement: &mut Statement,
         mut take: impl FnMut(Record, &mut Statement) -> Result<(), ReadError>,
     ) -> Result<(), Failed> {
-        let mut seen = Sha256::new();
-        let file = self.file.rewind()?;
-        let summed = Summed { file: &mut *file, sum: &mut seen };
-        let input = BufReader::new(Plain::new(summed).map_err(ReadError::Io)?);
+        let mut file = Summed::new(self.file.rewind()?);
+        let input = BufReader::new(Plain::new(&mut file).map_err(ReadError::Io)?);
         let mut reader = Reader::new(input, said, statement)?;
         while let Some(record) = reader.next_record()? {
             take(record, statement)?;
         }
         drop(reader);
         // What was looked at must be what was summed: someone may write to the file meanwhile.
-        if sum_of(seen, file).map_err(ReadError::Io)? != self.sha256 {
+        if file.of_all().map_err(ReadError::Io)? != self.sha256 {
             return Err(ReadError::Changed(self.sha256.clone()).into());
         }
         Ok(())
@@ -121,38 +116,6 @@ impl From<ReadError> for Failed {
 impl From<Failure> for Failed {
     fn from(failure: Failure) -> Self {
         Self::Trouble(failure)
-    }
-}
-
-/// A file whose bytes are summed as they are read.
-struct Summed<'f> {
-    file: &'f mut File,
-    sum: &'f mut Sha256,
-}
-
-impl Read for Summed<'_> {
-    fn read(&mut self, bytes: &mut [u8]) -> std::io::Result<usize> {
-        let got = self.file.read(bytes)?;
-        self.sum.update(bytes.get(..got).unwrap_or_default());
-        Ok(got)
-    }
-}
-
-/// The sum of what is left to read.
-fn sum(file: &mut File) -> std::io::Result<String> {
-    sum_of(Sha256::new(), file)
-}
-
-/// The sum of what was read before and what is left.
-fn sum_of(mut sum: Sha256, file: &mut File) -> std::io::Result<String> {
-    /// Bytes read at a time.
-    const CHUNK_BYTES: usize = 1 << 17;
-    let mut chunk = vec![0; CHUNK_BYTES];
-    loop {
-        match file.read(&mut chunk)? {
-            0 => return Ok(hex(&sum.finalize())),
-            got => sum.update(chunk.get(..got).unwrap_or_default()),
-        }
     }
 }
 

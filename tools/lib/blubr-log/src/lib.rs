@@ -22,6 +22,7 @@ mod line;
 mod name;
 mod reader;
 mod record;
+mod summed;
 #[cfg(test)]
 mod tests;
 mod time;
@@ -36,6 +37,7 @@ pub use reader::{Cut, ReadError, ReadErrorKind, Reader, Summary};
 pub use record::{
     Checkpoint, Filter, Header, Hook, Host, LineMark, Lost, NotCovered, Part, Source, Tool, Trailer,
 };
+pub use summed::Summed;
 pub use time::Time;
 pub use writer::{Mark, Writer};
 

@@ -364,10 +364,12 @@ static __always_inline u32 mount_namespace(struct mnt_namespace *ns)
 /* Fills the head for `t`, whose thread group the record is about. */
 static __always_inline void fill_head(struct wire_head *head, u32 kind, struct task_struct *t)
 {
-	struct task_struct *leader = OF(t, group_leader), *parent = OF(t, real_parent);
-	struct nsproxy *ns = OF(t, nsproxy);
-	struct css_set *set = OF(t, cgroups);
-	const struct cred *cred = OF(t, cred);
+	/* Numbers are read out of the task that the verifier has vouched for, without a check of the address. */
+	struct task_struct *ours = as_task(t);
+	struct task_struct *leader = OF(ours, group_leader), *parent = OF(ours, real_parent);
+	struct nsproxy *ns = OF(ours, nsproxy);
+	struct css_set *set = OF(ours, cgroups);
+	const struct cred *cred = OF(ours, cred);
 
 	head->kind = kind;
 	head->fixed = sizeof(struct wire_head) + WIRE_BODY;
@@ -401,7 +403,7 @@ static __always_inline void clear_body(struct scratch *s)
 /* Paths are walked up to the root directory of `t`. */
 static __always_inline void set_root(struct scratch *s, struct task_struct *t)
 {
-	struct fs_struct *fs = OF(t, fs);
+	struct fs_struct *fs = OF(as_task(t), fs);
 
 	s->walk.root_dentry = 0;
 	s->walk.root_mount = 0;

@@ -125,7 +125,7 @@ static __always_inline s32 directory(struct scratch *s, u32 number)
 
 static __always_inline void begin_call(struct scratch *s, u32 kind)
 {
-	begin(s, kind, current_task());
+	begin(s, kind, bpf_get_current_task_btf());
 	s->head.nr = s->nr;
 	s->head.ret = s->ret;
 	s->head.flags |= WIRE_HAS_RET;
@@ -606,7 +606,7 @@ __noinline int on_close_range(u32 slot, u32 first, u32 last)
 
 	if (!s)
 		return 0;
-	begin(s, WIRE_FILE_CLOSE, current_task());
+	begin(s, WIRE_FILE_CLOSE, bpf_get_current_task_btf());
 	s->head.nr = s->nr;
 	each_file_for_writing(slot, current_task(), first, last, false);
 	return 0;

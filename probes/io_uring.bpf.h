@@ -330,7 +330,7 @@ static __always_inline void put_name(u32 slot, u32 id, u32 base, struct filename
 
 static __always_inline void begin_request(struct scratch *s, struct io_kiocb *req, u32 kind, u32 nr)
 {
-	begin(s, kind, current_task());
+	begin(s, kind, bpf_get_current_task_btf());
 	s->head.nr = nr;
 	s->head.via = WIRE_BY_RING;
 	/* Its success is not told: what was asked for is all there will be. */
@@ -698,7 +698,7 @@ __noinline int on_ring_done(u32 slot, u64 request, s32 result, u32 more)
 		return 0;
 	op = BPF_CORE_READ(req, opcode);
 	own = is_own_request(req);
-	begin(s, WIRE_RING_DONE, current_task());
+	begin(s, WIRE_RING_DONE, bpf_get_current_task_btf());
 	s->head.ret = result;
 	s->head.flags |= WIRE_HAS_RET;
 	if (more)

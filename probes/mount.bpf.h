@@ -143,7 +143,7 @@ static __always_inline void on_cgroup(u32 slot, u32 kind, struct cgroup *cgroup,
 	/* Hierarchy 0 is the default one (kernel/cgroup/cgroup.c, cgroup_setup_root). */
 	if (!s || cgroup->root->hierarchy_id != 0)
 		return;
-	begin(s, kind, current_task());
+	begin(s, kind, bpf_get_current_task_btf());
 	body = (struct wire_cgroup *)s->body;
 	body->id = cgroup->kn->id;
 	put_kernel_string(slot, WIRE_F_PATH, path);

@@ -112,7 +112,7 @@ static __always_inline void on_signal(u32 slot, int signal, u64 info, struct tas
 		code = BPF_CORE_READ((struct kernel_siginfo *)info, si_code);
 	if (code != SI_USER && code != SI_QUEUE && code != SI_TKILL)
 		return;
-	begin(s, WIRE_WATCH_KILL, current_task());
+	begin(s, WIRE_WATCH_KILL, bpf_get_current_task_btf());
 	body = (struct wire_signal *)s->body;
 	body->signal = signal;
 	body->code = code;

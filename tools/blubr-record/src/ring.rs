@@ -105,6 +105,11 @@ impl Ring {
         }
     }
 
+    /// Bytes that were taken out since the beginning.
+    pub fn taken(&self) -> usize {
+        self.taken
+    }
+
     /// Lets the writers have the room of all that was taken out. The last record must not be looked at any more.
     fn give_back(&mut self) {
         if self.given_back != self.taken {

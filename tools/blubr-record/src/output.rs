@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
-use blubr_cli::{Failure, give_to_caller};
+use blubr_cli::{Failure, give_to_caller, special};
 
 use crate::parts::{Keep, Names};
 
@@ -21,8 +21,15 @@ pub struct Output {
 
 enum To {
     Stdout(File),
+    /// A device or a pipe, which stays what it is.
+    Special(File),
     File(Staged),
-    Parts { names: Names, number: u64, keep: Option<Keep>, staged: Staged },
+    Parts {
+        names: Names,
+        number: u64,
+        keep: Option<Keep>,
+        staged: Staged,
+    },
 }
 
 /// A file under the name that it has until it is whole.
@@ -70,6 +77,9 @@ impl Output {
         if path.is_dir() || path.file_name().is_none() {
             return Err(Failure::new("is a directory").at(name).advise("name a file"));
         }
+        if let Some(file) = special(path).map_err(|e| Failure::io(&name, &e))? {
+            return Ok(Output::new(name, To::Special(file)));
+        }
         Ok(Output::new(name, To::File(Staged::create(path)?)))
     }
 
@@ -103,7 +113,7 @@ impl Output {
     pub fn part(&self) -> Option<u64> {
         match &*self.lock() {
             To::Parts { number, .. } => Some(*number),
-            To::Stdout(_) | To::File(_) => None,
+            To::Stdout(_) | To::Special(_) | To::File(_) => None,
         }
     }
 
@@ -113,7 +123,7 @@ impl Output {
     /// When the descriptor can't be duplicated.
     pub fn writer(&self) -> io::Result<File> {
         match &*self.lock() {
-            To::Stdout(file) => file.try_clone(),
+            To::Stdout(file) | To::Special(file) => file.try_clone(),
             To::File(staged) | To::Parts { staged, .. } => staged.file.try_clone(),
         }
     }
@@ -158,7 +168,7 @@ impl Output {
     /// When either fails.
     pub fn commit(self) -> io::Result<()> {
         match &*self.lock() {
-            To::Stdout(_) => Ok(()),
+            To::Stdout(_) | To::Special(_) => Ok(()),
             To::File(staged) | To::Parts { staged, .. } => staged.commit(),
         }
     }
@@ -198,6 +208,14 @@ mod tests {
         std::os::unix::fs::symlink(&target, dir.path().join("log.partial")).unwrap();
         assert!(Output::create(Some(&dir.path().join("log"))).is_err());
         assert!(!target.exists());
+    }
+
+    #[test]
+    fn a_device_is_written_to_and_stays_one() {
+        let output = Output::create(Some(Path::new("/dev/null"))).unwrap();
+        assert!(matches!(&*output.lock(), To::Special(_)));
+        output.writer().unwrap().write_all(b"x").unwrap();
+        output.commit().unwrap();
     }
 
     #[test]

@@ -22,7 +22,7 @@ pub use common::{Color, Common};
 pub use exit::Exit;
 pub use failure::Failure;
 pub use input::{Input, Spooled, spool_file, unlinked_file};
-pub use output::{Output, Stage};
+pub use output::{Output, Stage, special};
 pub use owner::give_to_caller;
 pub use run::run;
 pub use text::printable;

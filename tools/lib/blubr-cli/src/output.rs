@@ -1,8 +1,8 @@
 //! What a tool writes: standard output, or a file that is never half written.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, FileType, OpenOptions};
 use std::io::{self, BufWriter, Write};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -10,7 +10,7 @@ use crate::failure::{Failure, STDOUT};
 use crate::owner::give_to_caller;
 
 /// An output. A file appears under its name, whole, when [`Output::commit`] returns; dropped before
-/// that, it leaves nothing. Mode 0600; it belongs to the user who called sudo.
+/// that, it leaves nothing. Mode 0600; it belongs to the user who called sudo. A device or a pipe is written to as it is.
 pub struct Output {
     name: String,
     to: To,
@@ -18,7 +18,45 @@ pub struct Output {
 
 enum To {
     Stdout(BufWriter<io::Stdout>),
+    Special(BufWriter<File>),
     File(BufWriter<File>, Stage),
+}
+
+/// What stands at `path`, opened, where that is a device or a pipe: a file in its place would take it away from everybody
+/// (root's `-o /dev/null`). `None` where a file may come.
+///
+/// # Errors
+/// When it can't be opened, or is neither, or a symlink to such: none is followed, and the symlink may be everybody's too.
+pub fn special(path: &Path) -> io::Result<Option<File>> {
+    let Ok(there) = std::fs::symlink_metadata(path) else { return Ok(None) };
+    let refuse = |what| Err(io::Error::new(io::ErrorKind::InvalidInput, what));
+    if there.is_symlink() {
+        let to_descriptor = std::fs::read_link(path).is_ok_and(|to| to.starts_with("/proc/self/fd"));
+        let to_special = std::fs::metadata(path).is_ok_and(|to| !to.is_file() && !to.is_dir());
+        return match to_descriptor || to_special {
+            true => refuse(
+                "is a symlink to a device, a pipe or a descriptor: name what it leads to, or none",
+            ),
+            false => Ok(None),
+        };
+    }
+    if there.is_file() || there.is_dir() {
+        return Ok(None);
+    }
+    if !takes_a_stream(there.file_type()) {
+        return refuse("is neither a file nor a pipe nor a character device: name another");
+    }
+    let file =
+        OpenOptions::new().write(true).custom_flags(libc::O_NOFOLLOW | libc::O_NOCTTY).open(path)?;
+    // What has come there meanwhile may be anything.
+    match takes_a_stream(file.metadata()?.file_type()) {
+        true => Ok(Some(file)),
+        false => refuse("was replaced while it was opened"),
+    }
+}
+
+fn takes_a_stream(kind: FileType) -> bool {
+    kind.is_char_device() || kind.is_fifo()
 }
 
 /// A file on its way: under another name beside the one it will have.
@@ -135,6 +173,9 @@ impl Output {
             return Ok(Output { name: STDOUT.to_owned(), to });
         };
         let name = path.display().to_string();
+        if let Some(file) = special(path).map_err(|e| Failure::io(&name, &e))? {
+            return Ok(Output { name, to: To::Special(BufWriter::with_capacity(1 << 16, file)) });
+        }
         let (file, stage) = Stage::create(path).map_err(|e| Failure::io(&name, &e))?;
         Ok(Output { name, to: To::File(BufWriter::with_capacity(1 << 16, file), stage) })
     }
@@ -154,6 +195,7 @@ impl Output {
         for Self { name, to } in outputs {
             let written = match to {
                 To::Stdout(mut out) => out.flush(),
+                To::Special(mut out) => out.flush(),
                 To::File(out, stage) => {
                     let synced = out.into_inner().map_err(|e| e.into_error());
                     let synced = synced.and_then(|file| file.sync_all());
@@ -185,6 +227,7 @@ impl Output {
         let name = self.name;
         let done = match self.to {
             To::Stdout(mut out) => out.flush(),
+            To::Special(mut out) => out.flush(),
             To::File(out, stage) => match out.into_inner() {
                 Ok(file) => stage.commit(&file),
                 Err(e) => Err(e.into_error()),
@@ -198,6 +241,7 @@ impl Write for Output {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match &mut self.to {
             To::Stdout(out) => out.write(bytes),
+            To::Special(out) => out.write(bytes),
             To::File(out, _) => out.write(bytes),
         }
     }
@@ -205,6 +249,7 @@ impl Write for Output {
     fn flush(&mut self) -> io::Result<()> {
         match &mut self.to {
             To::Stdout(out) => out.flush(),
+            To::Special(out) => out.flush(),
             To::File(out, _) => out.flush(),
         }
     }
@@ -283,6 +328,42 @@ mod tests {
             assert_eq!(std::fs::read(path(name)).unwrap(), name.as_bytes());
         }
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 3);
+    }
+
+    #[test]
+    fn a_pipe_is_written_to_and_stays_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("pipe");
+        let made = std::process::Command::new("mkfifo").arg(&path).status();
+        assert!(made.unwrap().success());
+        let from = path.clone();
+        let reader = std::thread::spawn(move || std::fs::read(from).unwrap());
+        let mut output = Output::create(Some(&path)).unwrap();
+        output.write_all(b"through").unwrap();
+        output.commit().unwrap();
+        assert_eq!(reader.join().unwrap(), b"through");
+        assert!(std::fs::symlink_metadata(&path).unwrap().file_type().is_fifo());
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn what_is_everybody_s_is_not_replaced() {
+        // Opened only: a mistake here must not take the device away from the machine.
+        assert!(special(Path::new("/dev/null")).unwrap().is_some());
+        let dir = tempfile::tempdir().unwrap();
+        let link = |name: &str, to: &str| {
+            let path = dir.path().join(name);
+            std::os::unix::fs::symlink(to, &path).unwrap();
+            path
+        };
+        for path in [link("device", "/dev/null"), link("descriptor", "/proc/self/fd/1")] {
+            let failure = Output::create(Some(&path)).err().unwrap();
+            assert!(failure.to_string().contains("is a symlink to"), "{failure}");
+        }
+        let socket = dir.path().join("socket");
+        let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+        assert!(Output::create(Some(&socket)).is_err());
+        assert!(special(&dir.path().join("nothing")).unwrap().is_none());
     }
 
     #[test]

@@ -1,11 +1,14 @@
-/* Makes a known number of system calls: calls open|setxattr COUNT [THREADS [PAUSE_US]]
+/* Makes a known number of system calls: calls open|setxattr|unshare COUNT [THREADS [PAUSE_US [RATE]]]
  *
  * COUNT is split among the threads. open: /dev/null for reading, and close, which is not recorded: one event each.
- * setxattr: of a file that is not there, so that each fails; hardly anybody else makes this call. PAUSE_US is slept
- * after every 100 calls of a thread. Prints how many calls were made, and the seconds that it took.
+ * setxattr: of a file that is not there, so that each fails; hardly anybody else makes this call. unshare: of nothing,
+ * which is told and costs the kernel least. PAUSE_US is slept after every 100 calls of a thread; with RATE all threads
+ * together make no more than so many calls a second. Prints how many calls were made, and the seconds that it took.
  */
+#define _GNU_SOURCE
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,14 +18,33 @@
 
 enum { THREADS_MAX = 64, BETWEEN_PAUSES = 100 };
 
-static int setting;
-static long pause_us;
+static int setting, unsharing;
+static long pause_us, rate, threads;
+static struct timespec before;
+
+/* Waits until a thread that has made so many calls may make more. */
+static void wait_for_turn(long made)
+{
+	long due_ns = (long)((double)made * (double)threads * 1e9 / (double)rate);
+	struct timespec due = { before.tv_sec + (before.tv_nsec + due_ns) / 1000000000L,
+				(before.tv_nsec + due_ns) % 1000000000L };
+
+	while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &due, NULL))
+		;
+}
 
 static void *work(void *count)
 {
-	for (long left = *(long *)count; left > 0; left--) {
+	for (long all = *(long *)count, left = all; left > 0; left--) {
 		if (pause_us && left % BETWEEN_PAUSES == 0)
 			usleep(pause_us);
+		if (rate && (all - left) % BETWEEN_PAUSES == 0)
+			wait_for_turn(all - left);
+		if (unsharing) {
+			if (unshare(0))
+				abort();
+			continue;
+		}
 		if (setting) {
 			if (!setxattr("/nowhere/file", "user.name", "value", 5, 0))
 				abort();
@@ -39,16 +61,19 @@ static void *work(void *count)
 int main(int argc, char **argv)
 {
 	long count = argc > 2 ? atol(argv[2]) : 0;
-	long threads = argc > 3 ? atol(argv[3]) : 1;
 	long shares[THREADS_MAX];
 	pthread_t ids[THREADS_MAX];
-	struct timespec before, after;
+	struct timespec after;
 
-	if (count <= 0 || threads < 1 || threads > THREADS_MAX || (strcmp(argv[1], "open") && strcmp(argv[1], "setxattr"))) {
-		fprintf(stderr, "usage: calls open|setxattr COUNT [THREADS [PAUSE_US]]\n");
+	threads = argc > 3 ? atol(argv[3]) : 1;
+	if (count <= 0 || threads < 1 || threads > THREADS_MAX || 
+	    (strcmp(argv[1], "open") && strcmp(argv[1], "setxattr") && strcmp(argv[1], "unshare"))) {
+		fprintf(stderr, "usage: calls open|setxattr|unshare COUNT [THREADS [PAUSE_US [RATE]]]\n");
 		return 2;
 	}
 	pause_us = argc > 4 ? atol(argv[4]) : 0;
+	rate = argc > 5 ? atol(argv[5]) : 0;
+	unsharing = !strcmp(argv[1], "unshare");
 	setting = !strcmp(argv[1], "setxattr");
 	clock_gettime(CLOCK_MONOTONIC, &before);
 	for (long i = 0; i < threads; i++) {

@@ -292,7 +292,7 @@ impl Connections {
             return;
         }
         let name = entry.hostname.as_ref().map_or(0, String::len);
-        if !budget.take(name + 16) {
+        if !budget.take_connection(name + 16) {
             self.left_out += 1;
             return;
         }

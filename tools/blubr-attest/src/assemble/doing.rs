@@ -70,6 +70,11 @@ impl Budget {
         true
     }
 
+    /// Takes room for a connection or a look-up, which takes as much memory as two paths; `false` when there is none.
+    pub fn take_connection(&mut self, bytes: usize) -> bool {
+        self.entries >= 2 && self.take(bytes) && self.take(0)
+    }
+
     /// Takes room for a connection that is waited for; `false` when there is none.
     pub fn take_live(&mut self) -> bool {
         let there = self.live > 0;
@@ -432,7 +437,10 @@ mod tests {
     fn a_budget_ends() {
         let mut budget = Budget { entries: 3, bytes: 11, arguments: 2, live: 1 };
         assert!(!budget.take_program(3, 1) && budget.take_program(2, 1), "three arguments are too many");
-        assert!(budget.take(4) && !budget.take(7) && budget.take(6) && !budget.take(0));
+        assert!(budget.take(4) && !budget.take(7) && !budget.take_connection(1));
+        assert!(budget.take(6) && !budget.take(0));
+        let mut two = Budget { entries: 2, bytes: 1, arguments: 0, live: 0 };
+        assert!(two.take_connection(1) && !two.take(0), "a connection takes two");
         assert!(budget.take_live() && !budget.take_live());
         budget.give_live();
         assert!(budget.take_live());

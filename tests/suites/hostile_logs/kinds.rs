@@ -324,12 +324,49 @@ pub const KINDS: &[Kind] = &[
         _ => log.add(STEP, "watch.socket", r#""family":"packet","socktype":"raw","ret":3"#),
     }),
     // ---- what a container's runtime does
+    kind("containers-in-one-tree", |log, n| {
+        let (runtime, one) = (Who(430, 10, 0, 1, 43), Who(1_000_000 + n, 430, 0, 43, 43));
+        if n == 0 {
+            log.overlay(43, &[40]);
+            bind(log, DAEMON, "/s/overlay2/43/merged", "/x/43/rootfs");
+            log.fork(DAEMON, runtime);
+            for at in 0..4_000 {
+                let own = format!(
+                    r#""source":"tmpfs","target":"/x/43/rootfs/mnt/{at}","fstype":"tmpfs","flags":[],"ret":0"#
+                );
+                log.add(runtime, "mount.mount", &own);
+            }
+        }
+        log.fork(runtime, one);
+        log.add(one, "fs.chroot", r#""path":"/x/43/rootfs","ret":0"#);
+        log.exec(one, r#""x""#);
+        log.exit(one);
+    }),
+    kind("containers-of-many-groups", |log, n| {
+        let one = Who(1_000_000 + n, 410, 0, 100 + n, 100 + n);
+        log.fork(RUNTIME, one);
+        log.add(one, "mount.pivot_root", r#""path":"/x/41/rootfs","put_old":".","ret":0"#);
+        log.exec(one, r#""x""#);
+        log.exit(one);
+    }),
+    kind("living-programs", |log, n| {
+        log.fork(STEP, child(n));
+        log.exec(child(n), &format!(r#""{n}"{}"#, r#","""#.repeat(200)));
+    }),
     kind("files-named-only", |log, n| {
         let own = format!(r#""path":"/x/{n}","mode":"path","ret":{n}"#);
         log.add(RUNTIME, "file.open", &own);
     }),
     // ---- what an engine does
     kind("overlays", |log, n| log.overlay(100 + n, &[40])),
+    kind("overlays-of-many-lowers", |log, n| {
+        let lowers: Vec<u64> = (0..100).map(|at| 10_000_000 + n * 100 + at).collect();
+        log.overlay(100 + n, &lowers);
+    }),
+    kind("overlays-on-overlays", |log, n| {
+        let lowers: Vec<u64> = (0..n.min(100)).map(|at| 99 + n - at).collect();
+        log.overlay(100 + n, &lowers);
+    }),
     kind("overlays-again", |log, n| {
         let own = format!(
             r#""source":"overlay","target":"/again/{n}","fstype":"overlay","flags":[],"lower":["/s/overlay2/40/diff"],"upper":"/s/overlay2/41/diff","work":"/s/overlay2/41/work","ret":0"#

@@ -14,11 +14,20 @@ use crate::context::{Clients, ContextFile};
 use crate::export::Export;
 use crate::gaps::Gaps;
 use crate::mounts::Mounts;
-use crate::path::{base, parent, upwards};
+use crate::nearest::Dirs;
+use crate::path::{base, parent};
 use crate::process::{Tree, key_of, moment_of};
 
-/// Overlays, layers and containers of one log that are remembered: some hundred thousand steps.
-const TRACES_MAX: usize = 1 << 18;
+/// Overlays, layers and containers of one log that are remembered: some fifty thousand steps.
+const TRACES_MAX: usize = 1 << 17;
+/// Bytes of names that are remembered of them.
+const NAMES_BYTES_MAX: usize = 192 << 20;
+/// What a name takes besides its characters, in bytes: its place in a list, and an allocation.
+const NAME_BYTES: usize = 48;
+/// Mounts that are in containers, each counted in each container that has it: what is made of steps holds them so often.
+const MOUNTED_MAX: usize = 1 << 18;
+/// Pairs of a step and one below it.
+const BELOW_MAX: usize = 1 << 24;
 /// Files of one context that are remembered by name.
 const CONTEXT_FILES_MAX: usize = 1 << 16;
 /// Reads of a context's files that are remembered.
@@ -48,13 +57,28 @@ const READS_MAX: usize = 1 << 14;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum FindError {
     /// More processes live at once than any host has.
-    #[error("more than {} processes at once, which no build host has", crate::PROCESSES_MAX)]
+    #[error(
+        "more than {} processes at once, or {} MiB of their arguments, which no build host has",
+        crate::PROCESSES_MAX,
+        crate::process::NAMES_BYTES_MAX >> 20
+    )]
     Processes,
     /// More steps than are remembered.
     #[error(
-        "more than {TRACES_MAX} overlays, layers and containers in one log: cut it into shorter recordings"
+        "more than {TRACES_MAX} overlays, layers and containers in one log, or more than {} MiB of their names: cut it into shorter recordings",
+        NAMES_BYTES_MAX >> 20
     )]
     Traces,
+    /// More mounts than are remembered.
+    #[error(
+        "more than {MOUNT_POINTS_MAX} mounts in one container's tree, or more than {MOUNTED_MAX} in the containers of one log, which no build has"
+    )]
+    Mounts,
+    /// More steps upon steps than are remembered.
+    #[error(
+        "its steps stand upon one another more than {BELOW_MAX} times: cut it into shorter recordings"
+    )]
+    Below,
 }
 
 /// An overlay mount of an engine: the tree of one step.
@@ -240,9 +264,9 @@ pub struct Finder {
     pub(crate) tree: Tree,
     mounts: Mounts,
     pub(crate) overlays: Vec<Overlay>,
-    by_upper: HashMap<Vec<u8>, usize>,
+    by_upper: Dirs<usize>,
     pub(crate) dirs: Vec<Dir>,
-    by_dir: HashMap<Vec<u8>, usize>,
+    by_dir: Dirs<usize>,
     pub(crate) containers: Vec<Container>,
     by_init: HashMap<ProcessKey, usize>,
     /// Overlays by the name of the control group of a container in it, which is the container's id.
@@ -259,7 +283,7 @@ pub struct Finder {
     /// What the short names of layers stand for.
     short_names: HashMap<Vec<u8>, Vec<u8>>,
     /// Read-only overlays (COPY --from): the topmost lower of each.
-    views: HashMap<Vec<u8>, Vec<u8>>,
+    views: Dirs<Vec<u8>>,
     /// What each thread of an engine read last.
     reads: HashMap<u32, (u64, Source, Vec<u8>)>,
     /// What descriptors of a process that only name a file (O_PATH) were opened on: runtimes mount upon those.
@@ -274,6 +298,10 @@ pub struct Finder {
     /// Where events are missing: there, that something was not seen says nothing.
     pub(crate) gaps: Gaps,
     full: bool,
+    /// Bytes of names that are remembered.
+    kept: usize,
+    /// More was mounted in a tree than is remembered.
+    mounts_full: bool,
 }
 
 impl Finder {
@@ -283,9 +311,9 @@ impl Finder {
             tree: Tree::default(),
             mounts: Mounts::default(),
             overlays: Vec::new(),
-            by_upper: HashMap::new(),
+            by_upper: Dirs::default(),
             dirs: Vec::new(),
-            by_dir: HashMap::new(),
+            by_dir: Dirs::default(),
             containers: Vec::new(),
             by_init: HashMap::new(),
             by_group: HashMap::new(),
@@ -296,7 +324,7 @@ impl Finder {
             inside: HashSet::new(),
             clients: Clients::default(),
             short_names: HashMap::new(),
-            views: HashMap::new(),
+            views: Dirs::default(),
             reads: HashMap::new(),
             named: HashMap::new(),
             command_pid: header.command_pid,
@@ -306,6 +334,8 @@ impl Finder {
             dockerfile: None,
             gaps: Gaps::of(header),
             full: false,
+            kept: 0,
+            mounts_full: false,
         }
     }
 
@@ -412,8 +442,45 @@ impl Finder {
         if self.full {
             return Err(FindError::Traces);
         }
+        if self.mounts_full || self.mounts.overflowed || self.mounted() > MOUNTED_MAX {
+            return Err(FindError::Mounts);
+        }
+        if self.upon_one_another() > BELOW_MAX {
+            return Err(FindError::Below);
+        }
         self.adopt();
         Ok(crate::owner::assign(self))
+    }
+
+    /// The mounts of all containers together.
+    fn mounted(&self) -> usize {
+        let of_overlay = |overlay: &Overlay| {
+            let mut in_namespace: HashMap<u32, usize> = HashMap::new();
+            for (mntns, _) in &overlay.mounts {
+                *in_namespace.entry(*mntns).or_default() += 1;
+            }
+            let of_container = |at: &usize| {
+                let namespaces: BTreeSet<u32> =
+                    self.containers[*at].namespaces.iter().copied().collect();
+                namespaces.iter().filter_map(|mntns| in_namespace.get(mntns)).sum::<usize>()
+            };
+            overlay.containers.iter().map(of_container).sum::<usize>()
+        };
+        self.overlays.iter().filter(|overlay| !overlay.mounts.is_empty()).map(of_overlay).sum()
+    }
+
+    /// How many pairs there are, at most, of a step and one below it: steps in one tree, and those of the trees below.
+    fn upon_one_another(&self) -> usize {
+        // Between two containers the client may have written; a directory without an overlay is one step.
+        let steps = |overlay: &Overlay| 2 * overlay.containers.len() + 1;
+        let below = |lower: &Vec<u8>| {
+            self.by_upper.get(lower).map_or(1, |at| self.overlays.get(*at).map_or(1, steps))
+        };
+        let of_overlay = |overlay: &Overlay| {
+            let lowers = overlay.lowers.iter().map(below).fold(0_usize, usize::saturating_add);
+            steps(overlay).saturating_mul(steps(overlay).saturating_add(lowers))
+        };
+        self.overlays.iter().map(of_overlay).fold(0, usize::saturating_add)
     }
 
     /// The index of an upper directory's overlay.
@@ -432,6 +499,13 @@ impl Finder {
 
     fn room(&mut self) -> bool {
         self.full |= self.overlays.len() + self.dirs.len() + self.containers.len() >= TRACES_MAX;
+        !self.full
+    }
+
+    /// Takes room for names; `false` when there is none.
+    fn keep(&mut self, bytes: usize) -> bool {
+        self.kept += bytes + NAME_BYTES;
+        self.full |= self.kept > NAMES_BYTES_MAX;
         !self.full
     }
 
@@ -457,6 +531,10 @@ impl Finder {
         self.helpers.remove(&key);
         self.overlays[overlay].helpers.retain(|helper| *helper != key);
         let container = self.contained(key, event, overlay, root, at);
+        let argv = container.first_exec.iter().flat_map(|exec| &exec.argv);
+        if !self.keep(argv.map(|one| one.len() + NAME_BYTES).sum::<usize>() + container.root.len()) {
+            return;
+        }
         let index = self.containers.len();
         self.containers.push(container);
         self.by_init.insert(key, index);
@@ -737,8 +815,13 @@ impl Finder {
                 source: mount.source.get().map(|source| source.bytes().to_vec()),
             };
             self.mounted_into(overlay, source.filter(|_| bind).as_deref());
+            let names = [point.source.as_ref(), point.fstype.as_ref()].into_iter().flatten();
+            if !self.keep(names.map(Vec::len).sum::<usize>() + point.path.len() + 2 * NAME_BYTES) {
+                return;
+            }
             let of = &mut self.overlays[overlay];
-            if of.mounts.len() < MOUNT_POINTS_MAX {
+            self.mounts_full |= of.mounts.len() >= MOUNT_POINTS_MAX;
+            if !self.mounts_full {
                 of.mounts.push((mntns, point));
             }
             return;
@@ -817,7 +900,9 @@ impl Finder {
                 } else if let Some(&dir) = self.by_dir.get(&top) {
                     add_bind(&mut self.dirs[dir].binds, &target);
                 }
-                self.views.insert(target, top);
+                if self.keep(target.len() + top.len()) {
+                    self.views.insert(target, top);
+                }
             }
             return;
         };
@@ -834,7 +919,9 @@ impl Finder {
             self.clients.engine_active(now);
             return;
         }
-        if !self.room() {
+        // The steps have copies of these.
+        let names = lowers.iter().chain([&upper, &target]).map(|name| 2 * (name.len() + NAME_BYTES));
+        if !self.room() || !self.keep(names.sum()) {
             return;
         }
         self.make(key, now, store);
@@ -990,7 +1077,7 @@ impl Finder {
     fn layer_link(&mut self, key: ProcessKey, now: Moment, path: &[u8], target: &[u8]) {
         if let Some(layer) = link_names(path, target) {
             let layer = self.tree.host_path(key, &layer);
-            if self.short_names.len() < TRACES_MAX {
+            if self.short_names.len() < TRACES_MAX && self.keep(path.len() + layer.len()) {
                 self.short_names.insert(self.tree.host_path(key, path), layer.clone());
             }
             self.layer_made(key, now, layer);
@@ -1021,7 +1108,7 @@ impl Finder {
 
     fn layer_made(&mut self, key: ProcessKey, now: Moment, path: Vec<u8>) {
         let Some(store) = store_of(&path) else { return };
-        if self.by_dir.contains_key(&path) || !self.room() {
+        if self.by_dir.get(&path).is_some() || !self.room() {
             return;
         }
         self.make(key, now, store);
@@ -1080,7 +1167,7 @@ impl Finder {
     }
 
     fn dir_above(&self, path: &[u8]) -> Option<usize> {
-        upwards(path).find_map(|dir| self.by_dir.get(dir).copied())
+        self.by_dir.nearest(path, |dir| Some(*dir)).map(|(_, dir)| dir)
     }
 
     // ---- what engines read and write
@@ -1095,15 +1182,13 @@ impl Finder {
         if let Some(within) = self.mounts.within(path) {
             return Some((Source::Overlay(within.overlay), path.len() - within.rest.len()));
         }
-        for dir in upwards(path) {
-            if let Some(&overlay) = self.by_upper.get(dir) {
-                return Some((Source::Overlay(overlay), dir.len()));
-            }
-            if let Some(&found) = self.by_dir.get(dir) {
-                return Some((Source::Dir(found), dir.len()));
-            }
-        }
-        None
+        let overlay = self.by_upper.nearest(path, |overlay| Some(Source::Overlay(*overlay)));
+        let dir = self.by_dir.nearest(path, |dir| Some(Source::Dir(*dir)));
+        let nearer = match (overlay, dir) {
+            (Some(overlay), Some(dir)) if dir.0 > overlay.0 => Some(dir),
+            (overlay, dir) => overlay.or(dir),
+        };
+        nearer.map(|(length, source)| (source, length))
     }
 
     fn touched(
@@ -1202,10 +1287,13 @@ impl Finder {
         let Some((place, cut)) = self.place(&path) else { return };
         self.wrote(key, now, tid, place, true);
         if let Source::Dir(dir) = place {
-            let dir = &mut self.dirs[dir];
             let name = path[cut..].strip_prefix(b"/").unwrap_or_default();
-            dir.received |= !open.create.0 && dir.files.get(name).is_some_and(|file| file.size == 0);
-            if dir.files.len() < CONTEXT_FILES_MAX && !dir.files.contains_key(name) {
+            let known = &mut self.dirs[dir];
+            let file = known.files.get(name);
+            known.received |= !open.create.0 && file.is_some_and(|file| file.size == 0);
+            let is_open = known.files.len() < CONTEXT_FILES_MAX && file.is_none();
+            if is_open && self.keep(name.len()) {
+                let dir = &mut self.dirs[dir];
                 dir.files.insert(name.to_vec(), ContextFile { made: now.seq, size: 0 });
                 dir.file_count += 1;
             }
@@ -1219,25 +1307,26 @@ impl Finder {
             Some((place, cut)) => {
                 let name = path[cut..].strip_prefix(b"/").unwrap_or_default().to_vec();
                 match place {
-                    Source::Overlay(overlay) => {
-                        let overlay = &mut self.overlays[overlay];
+                    Source::Overlay(at) => {
+                        let overlay = &mut self.overlays[at];
                         note(&mut overlay.exported, now.seq);
                         overlay.read_back.get_or_insert(now.seq);
-                        if let Some(size) = size
-                            && overlay.export_names.len() < EXPORTS_MAX
+                        let is_open = overlay.export_names.len() < EXPORTS_MAX;
+                        if let Some(size) = size.filter(|_| is_open)
+                            && self.keep(name.len())
                         {
-                            overlay.export_names.push((name.clone(), size));
+                            self.overlays[at].export_names.push((name.clone(), size));
                         }
                     }
-                    Source::Dir(dir) => {
-                        let dir = &mut self.dirs[dir];
+                    Source::Dir(at) => {
+                        let dir = &mut self.dirs[at];
                         note(&mut dir.exported, now.seq);
                         dir.read_back.get_or_insert(now.seq);
-                        if let Some(size) = size
-                            && dir.reads.len() < CONTEXT_READS_MAX
-                            && !name.is_empty()
+                        let is_open = dir.reads.len() < CONTEXT_READS_MAX && !name.is_empty();
+                        if let Some(size) = size.filter(|_| is_open)
+                            && self.keep(name.len())
                         {
-                            dir.reads.push((now.seq, name.clone(), size));
+                            self.dirs[at].reads.push((now.seq, name.clone(), size));
                         }
                     }
                 }
@@ -1268,7 +1357,7 @@ impl Finder {
 
     /// What lies behind a read-only view (COPY --from mounts a stage's layers so).
     fn viewed(&self, path: &[u8]) -> Option<Source> {
-        let dir = upwards(path).find_map(|dir| self.views.get(dir)).map(Vec::as_slice)?;
+        let (_, dir) = self.views.nearest(path, |dir| Some(dir.as_slice()))?;
         match self.by_upper.get(dir) {
             Some(&overlay) => Some(Source::Overlay(overlay)),
             None => self.by_dir.get(dir).map(|&dir| Source::Dir(dir)),
@@ -1282,13 +1371,17 @@ impl Finder {
         let Some(path) = self.host(key, close.path.get()) else { return };
         let Some((place, cut)) = self.place(&path) else { return };
         let name = path[cut..].strip_prefix(b"/").unwrap_or_default();
-        let written = match place {
-            Source::Overlay(overlay) => &mut self.overlays[overlay].written,
-            Source::Dir(dir) => &mut self.dirs[dir].written,
+        let is_open = match place {
+            Source::Overlay(overlay) => self.overlays[overlay].written.len() < COPIED_MAX,
+            Source::Dir(dir) => self.dirs[dir].written.len() < COPIED_MAX,
         };
-        if let Some(size) = close.size
-            && written.len() < COPIED_MAX
+        if let Some(size) = close.size.filter(|_| is_open)
+            && self.keep(name.len())
         {
+            let written = match place {
+                Source::Overlay(overlay) => &mut self.overlays[overlay].written,
+                Source::Dir(dir) => &mut self.dirs[dir].written,
+            };
             written.push((name.to_vec(), size));
         }
         let Source::Dir(index) = place else { return };

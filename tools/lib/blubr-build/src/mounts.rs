@@ -5,6 +5,9 @@ use crate::nearest::Dirs;
 /// Mounts that are remembered; a host has some thousands.
 const MOUNTS_MAX: usize = 1 << 17;
 
+/// Bytes of their names.
+const NAMES_BYTES_MAX: usize = 48 << 20;
+
 /// Binds of binds that are followed.
 const BINDS_MAX: usize = 16;
 
@@ -21,6 +24,15 @@ enum Mounted {
 #[derive(Default)]
 pub(crate) struct Mounts {
     at: Dirs<(Mounted, u32)>,
+    /// Bytes of all names.
+    bytes: usize,
+    /// There were more than are remembered.
+    pub(crate) overflowed: bool,
+}
+
+/// Bytes of a mount's names.
+fn cost(target: &[u8], mounted: &Mounted) -> usize {
+    target.len() + if let Mounted::Bind(source) = mounted { source.len() } else { 0 }
 }
 
 /// The overlay that a path lies in.
@@ -32,24 +44,39 @@ pub(crate) struct Within<'p> {
 
 impl Mounts {
     pub(crate) fn overlay(&mut self, target: Vec<u8>, overlay: usize, mntns: u32) {
-        if self.at.len() < MOUNTS_MAX {
-            self.at.insert(target, (Mounted::Overlay(overlay), mntns));
-        }
+        self.put(target, Mounted::Overlay(overlay), mntns);
     }
 
     /// A bind on itself changes no name.
     pub(crate) fn bind(&mut self, source: Vec<u8>, target: Vec<u8>, mntns: u32) {
-        if source != target && self.at.len() < MOUNTS_MAX {
-            self.at.insert(target, (Mounted::Bind(source), mntns));
+        if source != target {
+            self.put(target, Mounted::Bind(source), mntns);
         }
+    }
+
+    fn put(&mut self, target: Vec<u8>, mounted: Mounted, mntns: u32) {
+        self.forget(&target);
+        let bytes = self.bytes + cost(&target, &mounted);
+        if self.at.len() >= MOUNTS_MAX || bytes > NAMES_BYTES_MAX {
+            self.overflowed = true;
+            return;
+        }
+        self.bytes = bytes;
+        self.at.insert(target, (mounted, mntns));
+    }
+
+    fn forget(&mut self, target: &[u8]) -> Option<Mounted> {
+        let (mounted, _) = self.at.remove(target)?;
+        self.bytes -= cost(target, &mounted);
+        Some(mounted)
     }
 
     pub(crate) fn umount(&mut self, target: &[u8], mntns: u32) -> Option<usize> {
         if self.at.get(target).is_none_or(|(_, at)| *at != mntns) {
             return None;
         }
-        match self.at.remove(target) {
-            Some((Mounted::Overlay(overlay), _)) => Some(overlay),
+        match self.forget(target) {
+            Some(Mounted::Overlay(overlay)) => Some(overlay),
             _ => None,
         }
     }

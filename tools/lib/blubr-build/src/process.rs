@@ -11,6 +11,12 @@ use crate::{PROCESSES_MAX, path};
 /// Bytes of argv that are kept of a living process: enough to list it.
 const ARGV_KEPT: usize = 4096;
 
+/// Arguments that are kept of a living process; a count.
+const ARGUMENTS_KEPT: usize = 256;
+
+/// Bytes of the names and arguments that are kept of all of them: of as many as a build host has that is some hundred bytes each.
+pub(crate) const NAMES_BYTES_MAX: usize = 96 << 20;
+
 /// Processes that have ended and are still known: the kernel closes what they had open after it has said that they end, and
 /// others' events come between.
 pub(crate) const ENDED_KEPT: usize = 4096;
@@ -50,6 +56,13 @@ pub(crate) struct Process {
 }
 
 impl Process {
+    /// Bytes of its names and arguments.
+    fn names(&self) -> usize {
+        let argv = self.argv.iter().map(|one| one.len() + size_of::<Vec<u8>>()).sum::<usize>();
+        let exe = self.exe.as_ref().map_or(0, |exe| exe.len());
+        argv + exe + self.cwd.as_ref().map_or(0, Vec::len)
+    }
+
     /// Its mount namespace; 0 where that is not known.
     pub(crate) fn mntns(&self) -> u32 {
         self.mntns
@@ -81,6 +94,8 @@ pub(crate) struct Tree {
     ending: Option<ProcessKey>,
     /// Those that ended last.
     ended: VecDeque<ProcessKey>,
+    /// Bytes of all processes' names and arguments.
+    names: usize,
     pub(crate) overflowed: bool,
 }
 
@@ -136,22 +151,27 @@ impl Tree {
                 if !event.failed() && (exec.exe.0.is_some() || exec.argv.0.is_some()) =>
             {
                 if let Some(process) = self.all.get_mut(&key) {
+                    self.names -= process.names();
                     process.exe = exec.exe.get().map(|exe| Arc::from(exe.bytes()));
                     process.argv = keep(exec.argv.get().into_iter().flat_map(|argv| argv.iter()));
                     process.cwd = exec.cwd.get().map(|cwd| cwd.bytes().to_vec());
+                    self.names += process.names();
                     process.began = moment_of(&event.head);
                 }
             }
             Body::ProcessExists(exists) => {
                 if let Some(process) = self.all.get_mut(&key) {
+                    self.names -= process.names();
                     process.exe = exists.exe.get().map(|exe| Arc::from(exe.bytes()));
                     process.argv = keep(exists.argv.get().into_iter().flat_map(|argv| argv.iter()));
                     process.cwd = exists.cwd.get().map(|cwd| cwd.bytes().to_vec());
+                    self.names += process.names();
                 }
             }
             Body::ProcessExit(_) => self.ending = Some(key),
             _ => {}
         }
+        self.overflowed |= self.names > NAMES_BYTES_MAX;
     }
 
     /// The event's process entered a tree whose root the host names `root`: it alone (chroot), or with it all
@@ -297,7 +317,10 @@ impl Tree {
         {
             self.end(before);
         }
-        self.all.insert(key, process);
+        self.names += process.names();
+        if let Some(before) = self.all.insert(key, process) {
+            self.names -= before.names();
+        }
     }
 
     /// A namespace with this number has just been made: whatever had the number before is gone, though a process may
@@ -335,7 +358,9 @@ impl Tree {
             return;
         }
         process.ended = true;
+        self.names -= process.names();
         process.argv = Vec::new();
+        self.names += process.names();
         let mntns = process.mntns;
         self.leave(mntns);
         self.ended.push_back(key);
@@ -355,6 +380,7 @@ impl Tree {
                 return;
             }
             let parent = process.parent;
+            self.names -= process.names();
             self.all.remove(&key);
             if let Some(parent) = parent
                 && let Some(process) = self.all.get_mut(&parent)
@@ -369,7 +395,7 @@ impl Tree {
 fn keep<'n>(names: impl Iterator<Item = &'n [u8]>) -> Vec<Vec<u8>> {
     let mut room = ARGV_KEPT;
     let mut kept = Vec::new();
-    for name in names {
+    for name in names.take(ARGUMENTS_KEPT) {
         if name.len() > room {
             break;
         }

@@ -755,3 +755,46 @@ fn a_root_that_is_put_deeper_and_deeper_is_not_known_any_more() {
     });
     assert_eq!(spots, [(true, false), (false, true)]);
 }
+
+/// Why a log's builds can't be found.
+fn refused(log: &Log) -> String {
+    let mut finder = Finder::new(Reader::new(log.text.as_bytes()).unwrap().header());
+    log.each(|event| finder.observe(event));
+    finder.finish().map(drop).unwrap_err().to_string()
+}
+
+/// A log with one tree, into which its runtime has mounted so much, and so many containers in it.
+fn crowded(mounts: u32, containers: u32) -> Log {
+    let mut log = Log::new();
+    log.add(DAEMON, "process.exists", r#""exe":"/usr/sbin/anything","argv":["anything"],"cwd":"/""#);
+    log.client();
+    log.overlay(DAEMON, 41, &[40]);
+    let own = r#""source":"/s/overlay2/41/merged","target":"/x/41/rootfs","flags":["bind"],"ret":0"#;
+    log.add(DAEMON, "mount.mount", own);
+    let runtime = Who(410, 10, 0, 1, 41);
+    log.fork(DAEMON, runtime);
+    for n in 0..mounts {
+        let own = format!(
+            r#""source":"tmpfs","target":"/x/41/rootfs/{n}","fstype":"tmpfs","flags":[],"ret":0"#
+        );
+        log.add(runtime, "mount.mount", &own);
+    }
+    for n in 0..containers {
+        let one = Who(1_000 + n, 410, 0, 41, 41);
+        log.fork(runtime, one);
+        log.add(one, "fs.chroot", r#""path":"/x/41/rootfs","ret":0"#);
+        log.exec(one, &["x"]);
+        log.end(one);
+    }
+    log.end(CLIENT);
+    log
+}
+
+#[test]
+fn mounts_and_containers_without_end_are_refused() {
+    let builds = crowded(100, 20).builds();
+    assert!(builds.builds[0].runs.iter().all(|run| run.mounts.len() == 100));
+    assert!(refused(&crowded(4_097, 1)).contains("mounts"));
+    assert!(refused(&crowded(1_000, 300)).contains("mounts"), "each container has all of them");
+    assert!(refused(&crowded(0, 2_100)).contains("upon one another"));
+}

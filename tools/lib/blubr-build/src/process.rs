@@ -132,6 +132,10 @@ impl Tree {
     /// Takes in what the event says of processes. Roots are changed by the caller ([`Tree::set_root`]), which
     /// knows what the new root's name means.
     pub(crate) fn observe(&mut self, event: &Event<'_>) {
+        // Whoever reads the log is told that, and nothing more is needed.
+        if self.overflowed {
+            return;
+        }
         self.forget_ended();
         let key = key_of(&event.head);
         if let Body::NsUnshare(unshare) = &event.body

@@ -110,6 +110,8 @@ pub struct Trail {
     pub of_name: bool,
     /// A change went, or may have gone, through the name if that is a symlink.
     pub through: bool,
+    /// What got the name last is a socket: no layer holds one, whatever is done to it.
+    pub socket: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -146,6 +148,8 @@ pub struct Touch<'a> {
     pub follows: Follows,
     /// It is of the open file only: a close, which may come after the name was taken away.
     pub of_file: bool,
+    /// What is made there is a socket.
+    pub socket: bool,
 }
 
 /// Whether a call follows a symlink that the path ends in. What was opened has its name from the kernel, so that there is
@@ -214,6 +218,9 @@ impl Doing {
         trail.certain_of_name |= touch.certain && touch.follows == Follows::No;
         trail.of_name |= is_change && touch.follows != Follows::Yes;
         trail.through |= is_change && touch.follows != Follows::No;
+        if touch.access == Access::Create {
+            trail.socket = touch.socket;
+        }
         let seq = actor.head.seq;
         let (list, by) = match touch.access {
             Access::Read | Access::Execute => (&mut trail.reads, &mut trail.read_by),
@@ -237,6 +244,22 @@ impl Doing {
             self.renames.push(renamed);
         } else {
             self.counts.left_out += 1;
+        }
+    }
+
+    /// In a container, what has the name `from` got the name `to` too, or instead.
+    pub fn named_anew(&mut self, from: &[u8], to: &[u8], exchange: bool) {
+        let is_socket = |name: &[u8]| {
+            self.paths.get(&(Place::Container, name.to_vec())).is_some_and(|trail| trail.socket)
+        };
+        let mut sockets = vec![(to, is_socket(from))];
+        if exchange {
+            sockets.push((from, is_socket(to)));
+        }
+        for (name, socket) in sockets {
+            if let Some(trail) = self.paths.get_mut(&(Place::Container, name.to_vec())) {
+                trail.socket = socket;
+            }
         }
     }
 
@@ -424,6 +447,7 @@ mod tests {
                 certain: true,
                 follows: Follows::No,
                 of_file,
+                socket: false,
             };
             doing.touch(actor, &touch, &mut budget);
             doing.paths.values().next().is_some_and(|trail| trail.gone)

@@ -338,6 +338,7 @@ impl<'a> Pass<'a> {
                     certain: is_certain(event, access, Some(of.began.time)),
                     follows: follows(event),
                     of_file: is_of_file(event),
+                    socket: makes_socket(event),
                 };
                 let doing = self.out.doing.entry(self.slots.of(run)).or_default();
                 doing.touch(actor, &touch, &mut self.budget);
@@ -439,11 +440,18 @@ impl<'a> Pass<'a> {
             let certain = is_certain(event, access, since);
             let follows = follows(event);
             let of_file = is_of_file(event);
-            let touch = Touch { path, place, access, mounted, certain, follows, of_file };
+            let socket = makes_socket(event);
+            let touch = Touch { path, place, access, mounted, certain, follows, of_file, socket };
             doing.touch(actor, &touch, &mut self.budget);
         }
         match (run, &event.body) {
             (Some(run), Body::FileRename(rename)) => self.rename(event, rename, slot, run),
+            (Some(run), Body::FileLink(link)) => {
+                let from = self.inside(event, link.path.get(), run);
+                if let Some((from, to)) = from.zip(self.inside(event, link.to.get(), run)) {
+                    self.out.doing.entry(slot).or_default().named_anew(&from, &to, false);
+                }
+            }
             (Some(run), Body::FileSymlink(link)) => {
                 let path = self.inside(event, link.path.get(), run);
                 let made = path.zip(link.target.get().map(|target| target.bytes().to_vec()));
@@ -470,6 +478,7 @@ impl<'a> Pass<'a> {
         let (Some(from), Some(to)) = (from, to) else { return };
         let doing = self.out.doing.entry(slot).or_default();
         let seq = event.head.seq;
+        doing.named_anew(&from, &to, rename.exchange.0);
         if rename.exchange.0 {
             doing.rename(Renamed { from: to.clone(), to: from.clone(), seq }, &mut self.budget);
         }
@@ -626,6 +635,11 @@ fn follows(event: &Event<'_>) -> Follows {
 fn directory(path: &[u8]) -> Option<&[u8]> {
     let slash = path.iter().rposition(|byte| *byte == b'/')?;
     path.get(..slash).filter(|dir| !dir.is_empty())
+}
+
+/// Whether what the event makes is a socket: by mknod(2), or by the bind(2) of a Unix socket to a path.
+fn makes_socket(event: &Event<'_>) -> bool {
+    matches!(&event.body, Body::FileMknod(it) if it.kind.bytes() == b"socket")
 }
 
 /// The paths that an event touches, and how. A call that failed touched nothing.

@@ -278,7 +278,8 @@ impl Trails {
         let Some(by) = trail.writer() else { return };
         let through = links.through(&path);
         let certain = if through.is_some() { trail.certain_of_name } else { trail.certain };
-        let may_be_missing = trail.gone || trail.mounted || !sure || !matches!(slot, Slot::Step(_));
+        let may_be_missing =
+            trail.gone || trail.mounted || trail.socket || !sure || !matches!(slot, Slot::Step(_));
         let hit = Hit {
             slot: Some(slot),
             by,

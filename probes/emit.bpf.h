@@ -3,7 +3,7 @@
 #ifndef BLUBR_EMIT_BPF_H
 #define BLUBR_EMIT_BPF_H
 
-#include "typed.bpf.h"
+#include "outside.bpf.h"
 #include "wire.h"
 
 /* Bytes of fields in one record: argv and four strings with room to spare. */
@@ -295,13 +295,15 @@ static __always_inline bool is_self(void)
 	return SELF_TGID && (u32)(bpf_get_current_pid_tgid() >> 32) == SELF_TGID;
 }
 
-static __always_inline void count_loss(u32 kind)
+static __always_inline void count_loss(u32 kind, bool outside)
 {
 	struct wire_loss *loss = bpf_map_lookup_elem(&LOSS, &kind);
 
 	if (!loss)
 		return;
 	__sync_fetch_and_add(&loss->count, 1);
+	if (outside)
+		__sync_fetch_and_add(&loss->outside, 1);
 	loss->last_ns = bpf_ktime_get_ns();
 }
 
@@ -334,10 +336,15 @@ static __always_inline void preempt_on(void)
 	preempt_on(); \
 } while (0)
 
-static __always_inline void send(u32 kind, void *record, u64 size)
+/* Whether what is outside has to give way. */
+static __always_inline bool is_half_full(u64 waiting)
+{
+	return waiting > 2 * WAKE_BYTES;
+}
+
+static __always_inline void put_out(u32 kind, void *record, u64 size, u64 waiting)
 {
 	u64 flags = BPF_RB_NO_WAKEUP;
-	u64 waiting = bpf_ringbuf_query(&RING, BPF_RB_AVAIL_DATA);
 
 	/* A wake-up is an interrupt, far dearer than the record: as the ring passes a quarter, a half, three quarters. An
 	 * overlay's directories are looked up by the reader, while they are there.
@@ -346,7 +353,18 @@ static __always_inline void send(u32 kind, void *record, u64 size)
 	    waiting - 2 * WAKE_BYTES < WAKE_WINDOW || waiting - 3 * WAKE_BYTES < WAKE_WINDOW)
 		flags = BPF_RB_FORCE_WAKEUP;
 	if (bpf_ringbuf_output(&RING, record, size, flags))
-		count_loss(kind);
+		count_loss(kind, false);
+}
+
+/* A record of what the current task does. */
+static __always_inline void send(u32 kind, void *record, u64 size)
+{
+	u64 waiting = bpf_ringbuf_query(&RING, BPF_RB_AVAIL_DATA);
+
+	if (is_half_full(waiting) && is_outside())
+		count_loss(kind, true);
+	else
+		put_out(kind, record, size, waiting);
 }
 
 static __always_inline u64 cgroup_id(struct cgroup *cgroup)

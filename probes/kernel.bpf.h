@@ -187,8 +187,13 @@ struct ns_common {
 	const struct proc_ns_operations___old *ops;
 } KERNEL_STRUCT;
 
+struct user_namespace {
+	kuid_t owner;
+} KERNEL_STRUCT;
+
 struct mnt_namespace {
 	struct ns_common ns;
+	struct user_namespace *user_ns;
 } KERNEL_STRUCT;
 
 struct uts_namespace;
@@ -197,7 +202,6 @@ struct pid_namespace;
 struct net;
 struct time_namespace;
 struct cgroup_namespace;
-struct user_namespace;
 
 struct nsproxy {
 	struct uts_namespace *uts_ns;

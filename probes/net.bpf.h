@@ -24,7 +24,8 @@ struct owner {
 	u32 sent_from;
 	u32 received_from;
 	u32 stands;
-	u32 pad;
+	/* Who opened it is outside. */
+	u32 outside;
 };
 
 struct {
@@ -225,6 +226,7 @@ __noinline int on_accept(u32 slot)
 	}
 	key = (u64)sk;
 	owner.head = s->head;
+	owner.outside = is_outside();
 	owner.since_ns = s->head.time_ns;
 	/* Nothing was sent before; what comes in meanwhile may make the other number wrong by a segment. */
 	note_streams(&owner, sk, true);
@@ -241,7 +243,8 @@ static __always_inline void tcp_state(struct sock *sk, int newstate)
 		struct wire_net_close body;
 	} record;
 	struct owner fresh, *owner;
-	u64 key = (u64)sk;
+	u64 key = (u64)sk, waiting;
+	bool outside;
 
 	if (newstate == TCP_SYN_SENT) {
 		if (is_self())
@@ -249,6 +252,7 @@ static __always_inline void tcp_state(struct sock *sk, int newstate)
 		__builtin_memset(&fresh, 0, sizeof(fresh));
 		fill_head(&fresh.head, WIRE_NET_CLOSE, current_task());
 		fresh.since_ns = fresh.head.time_ns;
+		fresh.outside = is_outside();
 		bpf_map_update_elem(&OWNERS, &key, &fresh, BPF_ANY);
 		return;
 	}
@@ -277,8 +281,14 @@ static __always_inline void tcp_state(struct sock *sk, int newstate)
 				 BPF_CORE_READ((struct tcp_sock *)sk, bytes_retrans);
 	record.body.bytes_received = BPF_CORE_READ((struct tcp_sock *)sk, bytes_received);
 	record.body.duration_ns = record.head.time_ns - owner->since_ns;
+	outside = owner->outside;
 	bpf_map_delete_elem(&OWNERS, &key);
-	send(WIRE_NET_CLOSE, &record, sizeof(record));
+	/* Whoever runs now has often nothing to do with it. */
+	waiting = bpf_ringbuf_query(&RING, BPF_RB_AVAIL_DATA);
+	if (is_half_full(waiting) && outside)
+		count_loss(WIRE_NET_CLOSE, true);
+	else
+		put_out(WIRE_NET_CLOSE, &record, sizeof(record), waiting);
 }
 
 #endif

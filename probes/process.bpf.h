@@ -58,6 +58,7 @@ static __always_inline void process_fork(u32 slot, struct task_struct *t, struct
 	/* A new thread is no new process. */
 	if (!s || child->tgid == t->tgid)
 		return;
+	note_traced(t->tgid, child->tgid);
 	begin(s, WIRE_PROCESS_FORK, t);
 	body = (struct wire_fork *)s->body;
 	body->child_pid = child->tgid;
@@ -157,6 +158,7 @@ static __always_inline void process_exit(u32 slot, struct task_struct *t)
 	body = (struct wire_exit *)s->body;
 	body->status = status;
 	finish(s);
+	forget_traced(t->tgid);
 }
 
 static __always_inline void process_exists(u32 slot, struct task_struct *t)

@@ -317,6 +317,8 @@ struct wire_loss {
 	__u64 count;
 	/* Time of the latest. */
 	__u64 last_ns;
+	/* Of these, what tasks outside had to give up: outside.bpf.h. */
+	__u64 outside;
 };
 
 _Static_assert(sizeof(struct wire_head) == 88, "wire_head");
@@ -333,6 +335,6 @@ _Static_assert(sizeof(struct wire_ring) == WIRE_BODY, "wire_ring");
 _Static_assert(sizeof(struct wire_cgroup) == WIRE_BODY, "wire_cgroup");
 _Static_assert(sizeof(struct wire_stream) == 16, "wire_stream");
 _Static_assert(sizeof(struct wire_net_close) == WIRE_BODY + 24, "wire_net_close");
-_Static_assert(sizeof(struct wire_loss) == 16, "wire_loss");
+_Static_assert(sizeof(struct wire_loss) == 24, "wire_loss");
 
 #endif

@@ -55,6 +55,7 @@ fn describe(plan: &Plan, out: &mut Vec<u8>) -> io::Result<bool> {
 fn describe_probes(plan: &Plan, layout: Layout, out: &mut Vec<u8>) -> io::Result<bool> {
     let options = Options {
         own_pid: std::process::id(),
+        command_pid: None,
         ring_bytes: plan.ring_bytes,
         no_failed: plan.no_failed,
         without: plan.without_probes.clone(),

@@ -166,16 +166,17 @@ impl<W: Write> Drain<W> {
         if losses != self.counted {
             // Not the table's own times: a probe counts before it notes the time.
             let before_ns = monotonic_ns();
-            let mut by_type = BTreeMap::new();
+            let (mut by_type, mut outside) = (BTreeMap::new(), 0);
             for (kind, loss) in losses.iter().enumerate() {
                 let old = self.counted.get(kind).copied().unwrap_or_default();
                 let new = loss.count.saturating_sub(old.count);
                 if let (Some(name), true) = (type_of(kind), new > 0) {
                     *by_type.entry(name.to_owned()).or_insert(0) += new;
+                    outside += loss.outside.saturating_sub(old.outside);
                 }
             }
             if !by_type.is_empty() {
-                self.log.lost(by_type, self.counted_at_ns, before_ns)?;
+                self.log.lost(by_type, outside, self.counted_at_ns, before_ns)?;
                 self.dirty = true;
             }
             self.counted = losses;

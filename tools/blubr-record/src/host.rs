@@ -4,6 +4,7 @@
 
 use std::ffi::CStr;
 use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 
 use blubr_log::{Host, NotCovered, chain::Chain};
 
@@ -131,9 +132,14 @@ pub fn not_covered(
     list
 }
 
+/// The mount namespace of the host's first process; ours where we may not see that one's, having fewer capabilities.
+pub fn mount_namespace() -> Option<u32> {
+    let of = |path| fs::metadata(path).ok().and_then(|meta| u32::try_from(meta.ino()).ok());
+    of("/proc/1/ns/mnt").or_else(|| of("/proc/self/ns/mnt"))
+}
+
 /// Whether we are in the initial pid namespace.
 pub fn in_initial_pid_namespace() -> bool {
-    use std::os::unix::fs::MetadataExt as _;
     fs::metadata("/proc/self/ns/pid").is_ok_and(|meta| meta.ino() == INITIAL_PID_NS)
 }
 

@@ -75,13 +75,14 @@ impl<W: Write> Log<W> {
         self.writer.event(&event)
     }
 
-    /// Says what was lost between two moments of the monotonic clock.
+    /// Says what was lost between two moments of the monotonic clock, and how many of these events tasks outside had to give up.
     ///
     /// # Errors
     /// What the output returns.
     pub fn lost(
         &mut self,
         by_type: BTreeMap<String, u64>,
+        lost_outside: u64,
         after_ns: u64,
         before_ns: u64,
     ) -> io::Result<()> {
@@ -90,6 +91,7 @@ impl<W: Write> Log<W> {
             after: self.clock.time(after_ns),
             before: self.clock.time(before_ns),
             lost: by_type.values().sum(),
+            lost_outside,
             by_type,
         };
         self.writer.lost(&lost)

@@ -111,6 +111,7 @@ fn begin(
 ) -> Result<Recording, Failure> {
     let options = backend::Options {
         own_pid: std::process::id(),
+        command_pid: command.map(|command| command.pid),
         ring_bytes: plan.ring_bytes,
         no_failed: plan.no_failed,
         without: plan.without_probes.clone(),
@@ -309,7 +310,7 @@ fn end(recording: Recording, output: Output, exit: Option<i32>) -> Result<u64, F
         Err(_) => return Err(failed(&"the draining thread panicked")),
     };
     if !missed.is_empty() {
-        log.lost(missed, began_ns, ended_ns).map_err(|e| failed(&e))?;
+        log.lost(missed, 0, began_ns, ended_ns).map_err(|e| failed(&e))?;
     }
     // The last before the trailer: whoever has the checkpoints has the end too.
     log.writer().checkpoint().map_err(|e| failed(&e))?;

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::os::fd::{AsFd as _, AsRawFd as _};
 
-use aya::maps::{Map, MapData, PerCpuArray};
+use aya::maps::{HashMap, Map, MapData, MapError, PerCpuArray};
 use aya::programs::{BtfTracePoint, Iter};
 use aya::{Btf, Ebpf, EbpfLoader};
 use aya_obj::btf::BtfKind;
@@ -47,6 +47,8 @@ const RING_HOOKS: [&str; 2] = ["blubr_ring_submit", "blubr_ring_complete"];
 pub struct Options {
     /// Our own process, in the initial pid namespace: it is left out of the record.
     pub own_pid: u32,
+    /// The recorded command's process, if there is one: what it and its descendants do does not give way.
+    pub command_pid: Option<u32>,
     /// Size of the ring in bytes: a power of two, and a multiple of the page size.
     pub ring_bytes: u32,
     /// Leave out calls that failed.
@@ -101,7 +103,7 @@ pub struct Loaded {
 }
 
 /// The table in which the probes count what the ring had no room for.
-pub struct LossTable(PerCpuArray<MapData, [u64; 2]>);
+pub struct LossTable(PerCpuArray<MapData, [u64; 3]>);
 
 impl LossTable {
     /// What was lost of each kind since the start.
@@ -112,9 +114,10 @@ impl LossTable {
 
     fn of(&self, kind: u32) -> Loss {
         let Ok(cpus) = self.0.get(&kind, 0) else { return Loss::default() };
-        cpus.iter().fold(Loss::default(), |sum, [count, last_ns]| Loss {
+        cpus.iter().fold(Loss::default(), |sum, [count, last_ns, outside]| Loss {
             count: sum.count + count,
             last_ns: sum.last_ns.max(*last_ns),
+            outside: sum.outside + outside,
         })
     }
 }
@@ -126,6 +129,8 @@ pub struct Loss {
     pub count: u64,
     /// When the latest was lost, on CLOCK_MONOTONIC, in ns.
     pub last_ns: u64,
+    /// Of these, what tasks outside containers and the recorded command had to give up.
+    pub outside: u64,
 }
 
 /// Loads and verifies every probe; nothing is attached yet. Gives the ring and the loss table beside it.
@@ -159,7 +164,7 @@ fn load_best(options: &Options, btf: &Btf) -> Result<Parts, LoadError> {
     }
 }
 
-type Parts = (Loaded, Map, PerCpuArray<MapData, [u64; 2]>);
+type Parts = (Loaded, Map, PerCpuArray<MapData, [u64; 3]>);
 
 /// Loads and verifies every probe for one way to read the kernel's memory.
 fn load_by(reads: Reads, options: &Options, btf: &Btf) -> Result<Parts, LoadError> {
@@ -167,6 +172,11 @@ fn load_by(reads: Reads, options: &Options, btf: &Btf) -> Result<Parts, LoadErro
     let ring = ebpf.take_map("RING").ok_or(LoadError::Missing("RING"))?;
     let loss = ebpf.take_map("LOSS").ok_or(LoadError::Missing("LOSS"))?;
     let loss = PerCpuArray::try_from(loss).map_err(|e| LoadError::Object(e.into()))?;
+    if let Some(pid) = options.command_pid {
+        let traced = ebpf.map_mut("TRACED").ok_or(LoadError::Missing("TRACED"))?;
+        let noted = HashMap::try_from(traced).and_then(|mut map| map.insert(pid, 1u8, 0));
+        noted.map_err(|e: MapError| LoadError::Object(e.into()))?;
+    }
     let mut loaded =
         Loaded { ebpf, verified: Vec::new(), attached: Vec::new(), refused: Vec::new(), reads };
     for (name, tracepoint, needed) in HOOKS {
@@ -197,6 +207,8 @@ fn maps(reads: Reads, options: &Options, btf: &Btf) -> Result<Ebpf, LoadError> {
     let x32 = u32::from(takes_x32());
     let typed = u32::from(reads == Reads::Typed);
     let preemptible = u32::from(are_preemptible());
+    // Where it can't be read nothing gives way.
+    let host_mntns = crate::host::mount_namespace().unwrap_or(0);
     if !has_loops(btf) {
         lock_memory_without_limit();
     }
@@ -205,6 +217,7 @@ fn maps(reads: Reads, options: &Options, btf: &Btf) -> Result<Ebpf, LoadError> {
         .btf(Some(btf))
         .override_global("SELF_TGID", &options.own_pid, true)
         .override_global("ITERATOR_SLOT", &cpus, true)
+        .override_global("HOST_MNTNS", &host_mntns, true)
         .override_global("PREEMPTIBLE", &preemptible, true)
         .override_global("NO_FAILED", &no_failed, true)
         .override_global("X32_ABI", &x32, true)

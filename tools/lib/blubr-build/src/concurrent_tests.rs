@@ -142,6 +142,7 @@ fn nothing_is_concluded_from_what_is_missing_where_events_were_lost() {
         after: Time(after),
         before: Time(before),
         lost: 1,
+        lost_outside: 0,
         by_type: Default::default(),
     };
     assert_eq!(steps(&log.builds(), OTHER), ["51"]);

@@ -61,6 +61,7 @@ mod tests {
             after: Time(10),
             before: Time(20),
             lost: 1,
+            lost_outside: 0,
             by_type: Default::default(),
         };
         gaps.add(&lost);

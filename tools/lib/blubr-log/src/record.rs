@@ -105,6 +105,11 @@ pub struct Header {
     pub filters: Vec<Filter>,
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
+}
+
 /// Events that the recorder could not keep.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lost {
@@ -116,6 +121,10 @@ pub struct Lost {
     pub before: Time,
     /// How many.
     pub lost: u64,
+    /// How many of these tasks had to give up that are neither root's nor in a container nor the recorded command's, because
+    /// the ring was more than half full. They may have been on a build's files all the same.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub lost_outside: u64,
     /// How many of each type of event.
     pub by_type: BTreeMap<String, u64>,
 }
@@ -166,6 +175,9 @@ pub struct Trailer {
     pub events: BTreeMap<String, u64>,
     /// Events that were lost.
     pub lost: u64,
+    /// How many of these were given up because they were of tasks outside: see [`Lost`].
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub lost_outside: u64,
     /// When the recording ended.
     pub ended: Time,
     /// The recording goes on in another part.

@@ -91,10 +91,41 @@ fn log() -> Vec<u8> {
     writer.event(&exec(2)).unwrap();
     writer.checkpoint().unwrap();
     let by_type = BTreeMap::from([("file.open".to_owned(), 2)]);
-    let lost = Lost { r#type: "lost".into(), after: Time(1), before: Time(2), lost: 2, by_type };
+    let lost = Lost {
+        r#type: "lost".into(),
+        after: Time(1),
+        before: Time(2),
+        lost: 2,
+        lost_outside: 0,
+        by_type,
+    };
     writer.lost(&lost).unwrap();
     writer.event(&open(3)).unwrap();
     writer.finish(Time(9), Some(0), vec![]).unwrap()
+}
+
+#[test]
+fn what_tasks_outside_gave_up_is_told_apart_and_is_among_all_that_was_lost() {
+    let lost = |lost: u64, lost_outside: u64| Lost {
+        r#type: "lost".into(),
+        after: Time(1),
+        before: Time(2),
+        lost,
+        lost_outside,
+        by_type: BTreeMap::from([("file.open".to_owned(), lost)]),
+    };
+    let mut writer = Writer::new(Vec::new(), &header()).unwrap();
+    writer.lost(&lost(5, 3)).unwrap();
+    writer.lost(&lost(2, 0)).unwrap();
+    let log = writer.finish(Time(9), Some(0), vec![]).unwrap();
+    let text = std::str::from_utf8(&log).unwrap();
+    assert!(text.contains(r#""lost":5,"lost_outside":3,"#) && text.contains(r#""lost":2,"by_type""#));
+    let trailer = text.lines().last().unwrap();
+    assert!(trailer.contains(r#""lost":7,"lost_outside":3,"#), "{trailer}");
+    assert_eq!(read(&log).unwrap().1.lost, 7);
+    // As logs from before there was such a thing have it.
+    let old = r#"{"type":"lost","after":"2026-11-24T12:00:00.000000000Z","before":"2026-11-24T12:00:01.000000000Z","lost":1,"by_type":{}}"#;
+    assert_eq!(serde_json::from_str::<Lost>(old).unwrap().lost_outside, 0);
 }
 
 fn read(bytes: &[u8]) -> Result<(Vec<Event<'static>>, Summary), ReadError> {
@@ -300,7 +331,14 @@ fn parts(kind: &str) -> Vec<Vec<u8>> {
         writer.event(&exec(seq + 1)).unwrap();
         seq += 1;
         let by_type = BTreeMap::from([("file.open".to_owned(), 2)]);
-        let lost = Lost { r#type: "lost".into(), after: Time(1), before: Time(2), lost: 2, by_type };
+        let lost = Lost {
+            r#type: "lost".into(),
+            after: Time(1),
+            before: Time(2),
+            lost: 2,
+            lost_outside: 0,
+            by_type,
+        };
         writer.lost(&lost).unwrap();
     }
     let whole = writer.finish(Time(9), Some(0), vec![]).unwrap();

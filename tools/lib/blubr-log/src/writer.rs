@@ -55,6 +55,7 @@ pub struct Writer<W: Write> {
     by_type: Counts,
     /// Lost in this part.
     lost_in_part: u64,
+    lost_outside_in_part: u64,
     at_mark: Option<AtMark<W>>,
 }
 
@@ -73,6 +74,7 @@ impl<W: Write> Writer<W> {
             lost: 0,
             by_type: Counts::default(),
             lost_in_part: 0,
+            lost_outside_in_part: 0,
             at_mark: None,
         };
         writer.json(header)?;
@@ -114,6 +116,7 @@ impl<W: Write> Writer<W> {
     pub fn lost(&mut self, lost: &Lost) -> io::Result<()> {
         self.lost = self.lost.saturating_add(lost.lost);
         self.lost_in_part = self.lost_in_part.saturating_add(lost.lost);
+        self.lost_outside_in_part = self.lost_outside_in_part.saturating_add(lost.lost_outside);
         self.json(lost)
     }
 
@@ -208,6 +211,7 @@ impl<W: Write> Writer<W> {
             r#type: LineMark::Trailer.name().to_owned(),
             events: std::mem::take(&mut self.by_type).0.into_iter().collect(),
             lost: std::mem::take(&mut self.lost_in_part),
+            lost_outside: std::mem::take(&mut self.lost_outside_in_part),
             ended,
             continued,
             exit,

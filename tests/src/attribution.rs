@@ -37,7 +37,7 @@ pub struct Attested {
 #[must_use]
 pub fn attest(case: &Case, ready: &Ready, folder: &Path) -> Attested {
     if let Some(base) = case.base() {
-        drop(stdout_of(&mut ready.build(base.path(), BASE, &[], false)));
+        drop(stdout_of(&mut ready.build_base(base.path(), BASE)));
     }
     let context = case.context();
     let tag = format!("blubr-corpus-{}", case.name);

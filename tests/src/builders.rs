@@ -118,6 +118,17 @@ impl Ready {
         Self { way, cgroup_parent: (!chroot).then_some(cgroup), kind }
     }
 
+    /// The command that builds an image for others to begin with. Only Docker's format keeps triggers (ONBUILD), and buildah
+    /// makes OCI's unless it is told.
+    #[must_use]
+    pub fn build_base(&self, context: &Path, tag: &str) -> Command {
+        let format = match self.way {
+            Way::Buildah(..) => vec!["--format=docker".to_owned()],
+            _ => Vec::new(),
+        };
+        self.build(context, tag, &format, false)
+    }
+
     /// The command of a build; `cached` lets it use the cache.
     #[must_use]
     pub fn build(&self, context: &Path, tag: &str, options: &[String], cached: bool) -> Command {

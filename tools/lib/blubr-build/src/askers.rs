@@ -4,9 +4,9 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use crate::build::{Engine, ProcessKey};
 use crate::context::Client;
-use crate::finder::{Dir, Maker};
 use crate::path::base;
 use crate::steps::Work;
+use crate::traces::{Dir, Maker};
 use crate::worlds::{Puzzle, groups};
 
 /// A client that asked this engine for a build.

@@ -12,11 +12,11 @@ use blubr_dockerfile::Dockerfile;
 use crate::askers::Asker;
 use crate::build::{Engine, ProcessKey, RunKind};
 use crate::chains::{Chains, closure};
-use crate::finder::Dir;
 use crate::fits::{cleared_in_time, ends_in_time, seen_through};
 use crate::gaps::Gaps;
 use crate::steps::Work;
 use crate::tie::can_give;
+use crate::traces::Dir;
 use crate::worlds::{Puzzle, groups};
 
 /// For each step the clients that can have asked for it.

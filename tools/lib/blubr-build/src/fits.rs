@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, HashSet};
 use crate::askers::Asker;
 use crate::build::{Engine, RunKind};
 use crate::context::Client;
-use crate::finder::Dir;
 use crate::steps::Work;
+use crate::traces::Dir;
 
 /// Whether this client can have asked for this step, with all that it is built upon.
 pub(crate) fn can_ask(

@@ -20,7 +20,7 @@ impl Gaps {
             arg.starts_with("--")
                 && arg != "--build"
                 && !arg.starts_with("--dockerfile")
-                && !crate::finder::is_shared_argument(arg)
+                && !crate::shared::is_shared_argument(arg)
         });
         Gaps { stretches: Vec::new(), everywhere }
     }

@@ -26,10 +26,12 @@ mod nearest;
 mod owner;
 mod path;
 mod process;
+mod shared;
 mod steps;
 #[cfg(test)]
 mod tests;
 mod tie;
+mod traces;
 mod worlds;
 
 pub use blubr_dockerfile::Dockerfile;
@@ -37,8 +39,9 @@ pub use build::{
     Build, Builds, Context, Ended, Engine, Evidence, FirstExec, Layer, Moment, MountPoint, NoBuild,
     ProcessKey, RunKind, StepRun,
 };
-pub use finder::{FindError, Finder, is_shared_argument, shared_argument};
+pub use finder::{FindError, Finder};
 pub use membership::{Area, Membership, Place, Spot, names_outside};
+pub use shared::{is_shared_argument, shared_argument};
 pub use tie::{Tie, TieEvidence, Tied, steps_at, tie};
 
 /// The most processes that may live at once in a log, as a bound on memory; Linux itself allows

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use blubr_log::{Body, Event, Name};
 
 use crate::build::{Build, Builds, MountPoint, ProcessKey};
-use crate::finder::{link_names, store_of};
 use crate::nearest::Dirs;
 use crate::path::{base, parent};
 use crate::process::{ENDED_KEPT, Tree, key_of};
+use crate::traces::{link_names, store_of};
 
 /// Where an event belongs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -13,10 +13,11 @@ use crate::build::{Build, Builds, Context, Engine, Evidence, Layer, ProcessKey, 
 use crate::chains::Chains;
 use crate::context::{Client, says_build};
 use crate::decide::{Case, Decided, Fits};
-use crate::finder::{Dir, Finder, Maker, Store};
+use crate::finder::Finder;
 use crate::fits::{can_ask, foreign_container};
 use crate::gaps::Gaps;
 use crate::steps::{Piece, Work, link, pieces};
+use crate::traces::{Dir, Maker, Store};
 
 pub(crate) fn assign(finder: Finder) -> Builds {
     let mut work = pieces(&finder);

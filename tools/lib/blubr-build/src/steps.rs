@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use crate::build::{Engine, Layer, Moment, ProcessKey, RunKind, StepRun};
-use crate::finder::{Dir, Finder, Overlay, Source, Span, Store, is_init_layer};
+use crate::finder::Finder;
+use crate::traces::{Dir, Overlay, Source, Span, Store, is_init_layer};
 
 /// Steps that may be the one that left a layer.
 const MAYBE_MAX: usize = 8;

@@ -1,0 +1,265 @@
+//! What engines read and write in their trees: copies, exports, contexts.
+
+use blubr_log::Name;
+use blubr_log::event::{FileClose, FileOpen};
+
+use crate::build::{Moment, ProcessKey};
+use crate::context::ContextFile;
+use crate::traces::{Source, Span};
+
+use super::{Finder, READS_MAX};
+
+/// Files of one context that are remembered by name.
+const CONTEXT_FILES_MAX: usize = 1 << 16;
+/// Reads of a context's files that are remembered.
+const CONTEXT_READS_MAX: usize = 1 << 12;
+/// Files of one step's copy that are compared with contexts.
+const COPIED_MAX: usize = 64;
+/// Files read out of one overlay that are remembered.
+const EXPORTS_MAX: usize = 1 << 10;
+/// Layers that are put together in one.
+const MERGED_MAX: usize = 256;
+
+impl Finder {
+    /// The engine whose work this process does.
+    pub(super) fn works_for(&self, key: ProcessKey) -> Option<ProcessKey> {
+        if self.makers.contains_key(&key) { Some(key) } else { self.helpers.get(&key).copied() }
+    }
+
+    /// Where in an engine's trees a path lies: an overlay, or a directory of the store.
+    pub(super) fn place(&self, path: &[u8]) -> Option<(Source, usize)> {
+        if let Some(within) = self.mounts.within(path) {
+            return Some((Source::Overlay(within.overlay), path.len() - within.rest.len()));
+        }
+        let overlay = self.by_upper.nearest(path, |overlay| Some(Source::Overlay(*overlay)));
+        let dir = self.by_dir.nearest(path, |dir| Some(Source::Dir(*dir)));
+        let nearer = match (overlay, dir) {
+            (Some(overlay), Some(dir)) if dir.0 > overlay.0 => Some(dir),
+            (overlay, dir) => overlay.or(dir),
+        };
+        nearer.map(|(length, source)| (source, length))
+    }
+
+    pub(super) fn touched(
+        &mut self,
+        key: ProcessKey,
+        now: Moment,
+        tid: u32,
+        path: Option<&Name<'_>>,
+        content: bool,
+    ) {
+        if self.works_for(key).is_none() {
+            return;
+        }
+        let Some(path) = self.host(key, path) else { return };
+        if let Some((place, cut)) = self.place(&path)
+            && path.len() > cut
+        {
+            self.wrote(key, now, tid, place, content);
+        }
+    }
+
+    /// A file of one layer gets a further name in another.
+    pub(super) fn merged(&mut self, key: ProcessKey, from: Option<&Name<'_>>, to: Option<&Name<'_>>) {
+        if self.works_for(key).is_none() {
+            return;
+        }
+        let (Some(from), Some(to)) = (self.host(key, from), self.host(key, to)) else { return };
+        if let (Some(from), Some((Source::Dir(dir), _))) = (self.source_at(&from), self.place(&to))
+            && from != Source::Dir(dir)
+            && !self.dirs[dir].merged.contains(&from)
+            && self.dirs[dir].merged.len() < MERGED_MAX
+        {
+            self.dirs[dir].merged.push(from);
+        }
+    }
+
+    fn wrote(&mut self, key: ProcessKey, now: Moment, tid: u32, place: Source, content: bool) {
+        // Written to by an engine, it is none that the snapshotter filled itself.
+        if let Source::Dir(dir) = place
+            && self.dirs[dir].maker != key
+            && self.makers.contains_key(&key)
+        {
+            self.serves(dir, key);
+        }
+        let read = self.reads.get(&tid).filter(|(_, source, _)| *source != place);
+        match place {
+            Source::Overlay(overlay) => {
+                let overlay = &mut self.overlays[overlay];
+                let span = Span { first: now, last: now, after: overlay.containers.len(), content };
+                if let Some(entered) = self.entered.get_mut(&key) {
+                    match &mut entered.wrote {
+                        Some(known) => (known.last, known.content) = (now, known.content || content),
+                        None => entered.wrote = Some(span),
+                    }
+                } else {
+                    overlay.wrote(span);
+                }
+                if let Some((_, source, name)) = read.filter(|(seq, ..)| *seq > overlay.began.seq) {
+                    overlay.sources.insert(*source);
+                    note_copy(&mut overlay.copied, *source, name);
+                }
+            }
+            Source::Dir(dir) => {
+                let dir = &mut self.dirs[dir];
+                dir.first_write.get_or_insert(now);
+                dir.last_write = Some(now);
+                dir.read_back = None;
+                if let Some((_, source, name)) = read.filter(|(seq, ..)| *seq > dir.began.seq) {
+                    dir.sources.insert(*source);
+                    note_copy(&mut dir.copied, *source, name);
+                }
+            }
+        }
+    }
+
+    pub(super) fn open(&mut self, key: ProcessKey, now: Moment, tid: u32, open: &FileOpen<'_>) {
+        if let Some(client) = self.clients.get_mut(key)
+            && !open.mode.writes()
+        {
+            if let (Some(path), Some(size)) = (open.path.get(), open.size) {
+                client.opened(path.bytes(), size, now.seq);
+            }
+            return;
+        }
+        if self.works_for(key).is_none() {
+            return;
+        }
+        let Some(path) = self.host(key, open.path.get()) else { return };
+        if let Some(maker) = self.makers.get_mut(&key) {
+            maker.export.opened(tid, &path);
+        }
+        if !(open.mode.writes() || open.create.0 || open.truncate.0) {
+            self.engine_read(now, tid, &path, open.size);
+            return;
+        }
+        let Some((place, cut)) = self.place(&path) else { return };
+        self.wrote(key, now, tid, place, true);
+        if let Source::Dir(dir) = place {
+            let name = path[cut..].strip_prefix(b"/").unwrap_or_default();
+            let known = &mut self.dirs[dir];
+            let file = known.files.get(name);
+            known.received |= !open.create.0 && file.is_some_and(|file| file.size == 0);
+            let is_open = known.files.len() < CONTEXT_FILES_MAX && file.is_none();
+            if is_open && self.keep(name.len()) {
+                let dir = &mut self.dirs[dir];
+                dir.files.insert(name.to_vec(), ContextFile { made: now.seq, size: 0 });
+                dir.file_count += 1;
+            }
+        }
+    }
+
+    fn engine_read(&mut self, now: Moment, tid: u32, path: &[u8], size: Option<u64>) {
+        let real = self.mounts.unbound(path);
+        let path = real.as_deref().unwrap_or(path);
+        let (source, name) = match self.place(path) {
+            Some((place, cut)) => {
+                let name = path[cut..].strip_prefix(b"/").unwrap_or_default().to_vec();
+                match place {
+                    Source::Overlay(at) => {
+                        let overlay = &mut self.overlays[at];
+                        note(&mut overlay.exported, now.seq);
+                        overlay.read_back.get_or_insert(now.seq);
+                        let is_open = overlay.export_names.len() < EXPORTS_MAX;
+                        if let Some(size) = size.filter(|_| is_open)
+                            && self.keep(name.len())
+                        {
+                            self.overlays[at].export_names.push((name.clone(), size));
+                        }
+                    }
+                    Source::Dir(at) => {
+                        let dir = &mut self.dirs[at];
+                        note(&mut dir.exported, now.seq);
+                        dir.read_back.get_or_insert(now.seq);
+                        let is_open = dir.reads.len() < CONTEXT_READS_MAX && !name.is_empty();
+                        if let Some(size) = size.filter(|_| is_open)
+                            && self.keep(name.len())
+                        {
+                            self.dirs[at].reads.push((now.seq, name.clone(), size));
+                        }
+                    }
+                }
+                (place, name)
+            }
+            None => match self.viewed(path) {
+                Some(source) => {
+                    match source {
+                        Source::Overlay(at) => self.overlays[at].read_back.get_or_insert(now.seq),
+                        Source::Dir(at) => self.dirs[at].read_back.get_or_insert(now.seq),
+                    };
+                    (source, Vec::new())
+                }
+                None => return,
+            },
+        };
+        if self.reads.len() < READS_MAX || self.reads.contains_key(&tid) {
+            self.reads.insert(tid, (now.seq, source, name));
+        }
+    }
+
+    /// Whose tree a path lies in, also through binds and read-only views.
+    pub(super) fn source_at(&self, path: &[u8]) -> Option<Source> {
+        let real = self.mounts.unbound(path);
+        let path = real.as_deref().unwrap_or(path);
+        self.place(path).map(|(place, _)| place).or_else(|| self.viewed(path))
+    }
+
+    /// What lies behind a read-only view (COPY --from mounts a stage's layers so).
+    fn viewed(&self, path: &[u8]) -> Option<Source> {
+        let (_, dir) = self.views.nearest(path, |dir| Some(dir.as_slice()))?;
+        match self.by_upper.get(dir) {
+            Some(&overlay) => Some(Source::Overlay(overlay)),
+            None => self.by_dir.get(dir).map(|&dir| Source::Dir(dir)),
+        }
+    }
+
+    pub(super) fn close(&mut self, key: ProcessKey, now: Moment, close: &FileClose<'_>) {
+        if self.works_for(key).is_none() {
+            return;
+        }
+        let Some(path) = self.host(key, close.path.get()) else { return };
+        let Some((place, cut)) = self.place(&path) else { return };
+        let name = path[cut..].strip_prefix(b"/").unwrap_or_default();
+        let is_open = match place {
+            Source::Overlay(overlay) => self.overlays[overlay].written.len() < COPIED_MAX,
+            Source::Dir(dir) => self.dirs[dir].written.len() < COPIED_MAX,
+        };
+        if let Some(size) = close.size.filter(|_| is_open)
+            && self.keep(name.len())
+        {
+            let written = match place {
+                Source::Overlay(overlay) => &mut self.overlays[overlay].written,
+                Source::Dir(dir) => &mut self.dirs[dir].written,
+            };
+            written.push((name.to_vec(), size));
+        }
+        let Source::Dir(index) = place else { return };
+        let dir = &mut self.dirs[index];
+        dir.last_write = Some(now);
+        dir.read_back = None;
+        let (Some(file), Some(size)) = (dir.files.get_mut(name), close.size) else { return };
+        file.size = size;
+        // BuildKit makes the file and then asks the client for its content; the classic client sends without
+        // being asked, and has read the file before.
+        let after = if dir.in_store { file.made } else { 0 };
+        self.clients.vote(name, size, after, now.seq, &mut dir.votes);
+    }
+}
+
+fn note_copy(copied: &mut Vec<(usize, Vec<u8>)>, source: Source, name: &[u8]) {
+    if let Source::Dir(dir) = source
+        && copied.len() < COPIED_MAX
+        && !copied.iter().any(|(of, known)| *of == dir && known == name)
+    {
+        copied.push((dir, name.to_vec()));
+    }
+}
+
+/// Keeps the first and the last of many.
+fn note(seqs: &mut Vec<u64>, seq: u64) {
+    if seqs.len() < 2 {
+        seqs.push(seq);
+    } else {
+        seqs[1] = seq;
+    }
+}

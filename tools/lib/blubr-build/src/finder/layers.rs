@@ -1,0 +1,110 @@
+//! Directories that engines make for layers and contexts.
+
+use std::collections::{HashMap, HashSet};
+
+use blubr_log::Name;
+
+use crate::build::{Moment, ProcessKey};
+use crate::path::{base, parent};
+use crate::traces::{Dir, link_names, store_of};
+
+use super::{Finder, TRACES_MAX};
+
+impl Finder {
+    /// `<store>/l/<short name>` -> `../<id>/diff`: how Docker's overlay2 and containers/storage begin a layer.
+    pub(super) fn layer_link(&mut self, key: ProcessKey, now: Moment, path: &[u8], target: &[u8]) {
+        if let Some(layer) = link_names(path, target) {
+            let layer = self.tree.host_path(key, &layer);
+            if self.short_names.len() < TRACES_MAX && self.keep(path.len() + layer.len()) {
+                self.short_names.insert(self.tree.host_path(key, path), layer.clone());
+            }
+            self.layer_made(key, now, layer);
+        }
+    }
+
+    /// `<root>/snapshots/new-<random>/fs`: how containerd's overlay snapshotter begins a layer.
+    pub(super) fn snapshot_made(&mut self, key: ProcessKey, now: Moment, path: &[u8]) {
+        let store = parent(path).and_then(parent);
+        if base(path) == b"fs" && store.is_some_and(|store| base(store) == b"snapshots") {
+            self.layer_made(key, now, self.tree.host_path(key, path));
+        }
+    }
+
+    /// `<root>/snapshots/new-<random>` becomes `<root>/snapshots/<n>`.
+    pub(super) fn snapshot_renamed(&mut self, key: ProcessKey, from: &[u8], to: &[u8]) {
+        if !base(from).starts_with(b"new-") {
+            return;
+        }
+        let before = [&self.tree.host_path(key, from)[..], b"/fs"].concat();
+        if let Some(dir) = self.by_dir.remove(&before) {
+            let path = [&self.tree.host_path(key, to)[..], b"/fs"].concat();
+            self.dirs[dir].path.clone_from(&path);
+            self.dirs[dir].former = parent(&before).map(<[u8]>::to_vec);
+            self.by_dir.insert(path, dir);
+        }
+    }
+
+    fn layer_made(&mut self, key: ProcessKey, now: Moment, path: Vec<u8>) {
+        let Some(store) = store_of(&path) else { return };
+        if self.by_dir.get(&path).is_some() || !self.room() {
+            return;
+        }
+        self.make(key, now, store);
+        self.add_dir(key, path, now, true);
+    }
+
+    pub(super) fn add_dir(&mut self, maker: ProcessKey, path: Vec<u8>, now: Moment, in_store: bool) {
+        self.clients.engine_active(now);
+        self.by_dir.insert(path.clone(), self.dirs.len());
+        self.dirs.push(Dir {
+            maker,
+            path,
+            in_store,
+            began: now,
+            first_write: None,
+            last_write: None,
+            by_helper: !in_store,
+            files: HashMap::new(),
+            reads: Vec::new(),
+            copied: Vec::new(),
+            written: Vec::new(),
+            file_count: 0,
+            received: false,
+            binds: Vec::new(),
+            sources: HashSet::new(),
+            exported: Vec::new(),
+            read_back: None,
+            removed: None,
+            votes: HashMap::new(),
+            helpers: Vec::new(),
+            former: None,
+            mounted: false,
+            unpacked: false,
+            merged: Vec::new(),
+        });
+    }
+
+    /// The classic builder removes each step's container before it begins the next one, and the context after the
+    /// last, before it names the image.
+    pub(super) fn removed(&mut self, key: ProcessKey, now: Moment, path: Option<&Name<'_>>) {
+        if self.works_for(key).is_none() {
+            return;
+        }
+        let Some(path) = self.host(key, path) else { return };
+        if let Some(layer) = self.makers.get_mut(&key).and_then(|maker| maker.export.removed(&path))
+            && let Some(&overlay) = self.by_upper.get([&layer[..], b"/diff"].concat().as_slice())
+        {
+            self.overlays[overlay].registered.get_or_insert(now.seq);
+        }
+        if let Some(&dir) = self.by_dir.get(&path) {
+            self.dirs[dir].removed = Some(now.seq);
+        }
+        if let Some(&overlay) = self.by_upper.get(&path).or_else(|| self.by_group.get(base(&path))) {
+            self.overlays[overlay].removed = Some(now.seq);
+        }
+    }
+
+    pub(super) fn dir_above(&self, path: &[u8]) -> Option<usize> {
+        self.by_dir.nearest(path, |dir| Some(*dir)).map(|(_, dir)| dir)
+    }
+}

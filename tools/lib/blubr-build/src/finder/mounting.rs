@@ -1,0 +1,254 @@
+//! What engines and runtimes mount where: the trees of steps, and what lies in them.
+
+use std::collections::HashSet;
+
+use blubr_log::Name;
+use blubr_log::event::{FileOpen, MountMount, MountUmount};
+
+use crate::build::{Moment, MountPoint, ProcessKey};
+use crate::traces::{Overlay, Source, store_of};
+
+use super::{Finder, MOUNT_POINTS_MAX, NAME_BYTES, READS_MAX, TRACES_MAX};
+
+/// Stretches of work of an engine that are remembered.
+const SEEN_MAX: usize = 1 << 16;
+/// Further names of one directory.
+const BINDS_MAX: usize = 256;
+/// Descriptors of one process that only name a file.
+const NAMED_MAX: usize = 64;
+
+impl Finder {
+    /// Keeps what a descriptor names.
+    pub(super) fn named(&mut self, key: ProcessKey, ret: Option<i64>, open: &FileOpen<'_>) {
+        let (Some(fd), Some(path)) = (ret, self.host(key, open.path.get())) else { return };
+        if self.named.len() >= READS_MAX && !self.named.contains_key(&key) {
+            return;
+        }
+        let named = self.named.entry(key).or_default();
+        named.retain(|(known, _)| *known != fd);
+        if named.len() >= NAMED_MAX {
+            named.remove(0);
+        }
+        named.push((fd, path));
+    }
+
+    /// Where something is mounted. runc opens the place inside the container's tree and mounts upon the descriptor, by a
+    /// name below /proc.
+    fn mount_target(&self, key: ProcessKey, target: &[u8]) -> Vec<u8> {
+        let fd = [&b"/proc/self/fd/"[..], b"/proc/thread-self/fd/"]
+            .into_iter()
+            .find_map(|proc| std::str::from_utf8(target.strip_prefix(proc)?).ok()?.parse::<i64>().ok());
+        let named = fd.and_then(|fd| self.named.get(&key)?.iter().find(|(known, _)| *known == fd));
+        named.map_or_else(|| self.tree.host_path(key, target), |(_, path)| path.clone())
+    }
+
+    pub(super) fn mount(&mut self, key: ProcessKey, now: Moment, mntns: u32, mount: &MountMount<'_>) {
+        let has = |flag: &[u8]| mount.flags.iter().any(|given| given == flag);
+        let Some(target) = mount.target.get().map(|target| self.mount_target(key, target.bytes()))
+        else {
+            return;
+        };
+        if has(b"remount") {
+            return;
+        }
+        // Below what, the recorder was too late to see; the log's own links may not say it all.
+        let overlay = mount.fstype.as_ref().is_some_and(|fstype| fstype.bytes() == b"overlay");
+        if overlay && mount.lower.is_none() {
+            self.gaps.unclear(now.time);
+        }
+        // In a container's tree one that lies in no store is a volume (of buildah).
+        let of_store =
+            self.host(key, mount.upper.as_ref()).is_none_or(|upper| store_of(&upper).is_some());
+        let inside = self.mounts.within(&target).is_some_and(|within| !within.rest.is_empty());
+        if (of_store || !inside)
+            && let Some(lowers) = self.lowers(key, mount)
+        {
+            self.mount_overlay(key, now, mntns, target, mount, lowers);
+            return;
+        }
+        let bind = has(b"bind");
+        let changes_propagation =
+            [&b"private"[..], b"slave", b"shared", b"unbindable"].into_iter().any(has);
+        if !bind && (changes_propagation || mount.fstype.is_none()) && !has(b"move") {
+            return;
+        }
+        let source = self.host(key, mount.source.get());
+        if target.starts_with(b"/proc/self/fd/") {
+            // runc names by descriptor where it mounts; it stands in the container's tree then.
+            if let Some(cwd) = self.host(key, mount.cwd.as_ref())
+                && let Some(within) = self.mounts.within(&cwd)
+            {
+                self.mounted_into(within.overlay, source.filter(|_| bind).as_deref());
+            }
+            return;
+        }
+        if let Some(within) = self.mounts.within(&target)
+            && !within.rest.is_empty()
+        {
+            let (overlay, path) = (within.overlay, within.rest.to_vec());
+            let point = MountPoint {
+                path,
+                fstype: mount.fstype.as_ref().map(|fstype| fstype.bytes().to_vec()),
+                source: mount.source.get().map(|source| source.bytes().to_vec()),
+            };
+            self.mounted_into(overlay, source.filter(|_| bind).as_deref());
+            let names = [point.source.as_ref(), point.fstype.as_ref()].into_iter().flatten();
+            if !self.keep(names.map(Vec::len).sum::<usize>() + point.path.len() + 2 * NAME_BYTES) {
+                return;
+            }
+            let of = &mut self.overlays[overlay];
+            self.mounts_full |= of.mounts.len() >= MOUNT_POINTS_MAX;
+            if !self.mounts_full {
+                of.mounts.push((mntns, point));
+            }
+            return;
+        }
+        let Some(source) = source.filter(|_| bind) else { return };
+        if let Some(within) = self.mounts.within(&source)
+            && within.rest.is_empty()
+            && source != target
+        {
+            let overlay = within.overlay;
+            add_bind(&mut self.overlays[overlay].binds, &target);
+            self.overlays[overlay].last = now;
+        }
+        if source != target
+            && let Some(store) = store_of(&source)
+            && self.tree.get(key).is_some_and(|process| process.root().is_none())
+        {
+            self.make(key, now, store);
+            if let Some(maker) = self.makers.get_mut(&key)
+                && maker.seen.len() < SEEN_MAX
+            {
+                maker.seen.push(now.seq);
+            }
+        }
+        if let Some(&dir) = self.by_dir.get(&source)
+            && source != target
+        {
+            add_bind(&mut self.dirs[dir].binds, &target);
+            self.serves(dir, key);
+        }
+        self.mounts.bind(source, target, mntns);
+    }
+
+    /// The directories below an overlay: as the recorder found them, or, where the engine had removed the short names
+    /// before the recorder could look, as the log says what those stood for.
+    fn lowers(&self, key: ProcessKey, mount: &MountMount<'_>) -> Option<Vec<Vec<u8>>> {
+        if let Some(lowers) = &mount.lower {
+            return Some(lowers.iter().map(|lower| self.tree.host_path(key, lower)).collect());
+        }
+        let is_overlay = mount.fstype.as_ref().is_some_and(|fstype| fstype.bytes() == b"overlay");
+        let options = mount.options.as_ref().filter(|_| is_overlay)?.bytes();
+        let given =
+            options.split(|byte| *byte == b',').find_map(|one| one.strip_prefix(b"lowerdir="))?;
+        let cwd = mount.cwd.as_ref().map(Name::bytes).unwrap_or_default();
+        let named = given.split(|byte| *byte == b':').map(|lower| {
+            let whole =
+                if lower.first() == Some(&b'/') { lower.to_vec() } else { [cwd, b"/", lower].concat() };
+            let path = self.tree.host_path(key, &whole);
+            self.short_names.get(&path).cloned().unwrap_or(path)
+        });
+        Some(named.collect())
+    }
+
+    /// What another step left is mounted into a container.
+    fn mounted_into(&mut self, overlay: usize, source: Option<&[u8]>) {
+        let from = source.and_then(|source| self.source_at(source));
+        let from = from.filter(|from| *from != Source::Overlay(overlay));
+        self.overlays[overlay].mounted.extend(from);
+    }
+
+    fn mount_overlay(
+        &mut self,
+        key: ProcessKey,
+        now: Moment,
+        mntns: u32,
+        target: Vec<u8>,
+        mount: &MountMount<'_>,
+        lowers: Vec<Vec<u8>>,
+    ) {
+        let Some(upper) = self.host(key, mount.upper.as_ref()) else {
+            if let Some(top) = lowers.into_iter().next()
+                && self.views.len() < TRACES_MAX
+            {
+                if let Some(&overlay) = self.by_upper.get(&top) {
+                    add_bind(&mut self.overlays[overlay].binds, &target);
+                } else if let Some(&dir) = self.by_dir.get(&top) {
+                    add_bind(&mut self.dirs[dir].binds, &target);
+                }
+                if self.keep(target.len() + top.len()) {
+                    self.views.insert(target, top);
+                }
+            }
+            return;
+        };
+        let Some(store) = store_of(&upper) else { return };
+        if let Some(&known) = self.by_upper.get(&upper) {
+            let overlay = &mut self.overlays[known];
+            overlay.mounted_again = Some(now.seq);
+            overlay.unmounted = None;
+            overlay.last = now;
+            if overlay.target != target {
+                add_bind(&mut overlay.binds, &target);
+            }
+            self.mounts.overlay(target, known, mntns);
+            self.clients.engine_active(now);
+            return;
+        }
+        // The steps have copies of these.
+        let names = lowers.iter().chain([&upper, &target]).map(|name| 2 * (name.len() + NAME_BYTES));
+        if !self.room() || !self.keep(names.sum()) {
+            return;
+        }
+        self.make(key, now, store);
+        if let Some(&dir) = self.by_dir.get(&upper) {
+            self.serves(dir, key);
+        }
+        let index = self.overlays.len();
+        self.mounts.overlay(target.clone(), index, mntns);
+        self.by_upper.insert(upper.clone(), index);
+        self.overlays.push(Overlay {
+            maker: key,
+            work: self.host(key, mount.work.as_ref()),
+            upper,
+            lowers,
+            target,
+            binds: Vec::new(),
+            began: now,
+            last: now,
+            mounted_again: None,
+            unmounted: None,
+            removed: None,
+            writes: Vec::new(),
+            containers: Vec::new(),
+            mounts: Vec::new(),
+            sources: HashSet::new(),
+            exported: Vec::new(),
+            read_back: None,
+            registered: None,
+            mounted: HashSet::new(),
+            export_names: Vec::new(),
+            copied: Vec::new(),
+            written: Vec::new(),
+            helpers: Vec::new(),
+            unpacked: false,
+        });
+    }
+
+    pub(super) fn umount(&mut self, key: ProcessKey, now: Moment, mntns: u32, umount: &MountUmount<'_>) {
+        let Some(target) = self.host(key, umount.target.get()) else { return };
+        self.views.remove(&target);
+        if let Some(overlay) = self.mounts.umount(&target, mntns) {
+            let overlay = &mut self.overlays[overlay];
+            overlay.last = overlay.last.max(now);
+            overlay.unmounted = Some(now.seq);
+        }
+    }
+}
+
+fn add_bind(binds: &mut Vec<Vec<u8>>, target: &[u8]) {
+    if binds.len() < BINDS_MAX && !binds.iter().any(|known| known == target) {
+        binds.push(target.to_vec());
+    }
+}

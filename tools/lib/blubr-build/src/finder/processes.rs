@@ -1,0 +1,371 @@
+//! Who works in which tree: containers, helpers, and the engines themselves.
+
+use std::sync::Arc;
+
+use blubr_log::{Body, Event, Name};
+
+use crate::build::{Ended, FirstExec, Moment, ProcessKey};
+use crate::export::Export;
+use crate::path::base;
+use crate::traces::{Container, Entered, Maker, Source, Store};
+
+use super::{Finder, NAME_BYTES, TRACES_MAX};
+
+/// Helper processes of one step.
+const HELPERS_MAX: usize = 1 << 12;
+/// The shortest name of a control group that counts as a container's id; Docker's have 64 digits.
+const CONTAINER_ID_MIN: usize = 12;
+
+impl Finder {
+    pub(super) fn exec(&mut self, key: ProcessKey, now: Moment, event: &Event<'_>) {
+        if let Some(&container) = self.by_init.get(&key) {
+            let container = &mut self.containers[container];
+            if container.first_exec.is_none() && !event.failed() {
+                container.first_exec = first_exec(event);
+            }
+            return;
+        }
+        let Some(entered) = self.entered_by(key) else { return };
+        if !entered.whole_tree {
+            return;
+        }
+        let (overlay, root, at) = (entered.overlay, entered.root.clone(), entered.at);
+        if !self.room() {
+            return;
+        }
+        self.entered.remove(&key);
+        self.helpers.remove(&key);
+        self.overlays[overlay].helpers.retain(|helper| *helper != key);
+        let container = self.contained(key, event, overlay, root, at);
+        let argv = container.first_exec.iter().flat_map(|exec| &exec.argv);
+        if !self.keep(argv.map(|one| one.len() + NAME_BYTES).sum::<usize>() + container.root.len()) {
+            return;
+        }
+        let index = self.containers.len();
+        self.containers.push(container);
+        self.by_init.insert(key, index);
+        self.inside.insert(key);
+        let overlay = &mut self.overlays[overlay];
+        overlay.containers.push(index);
+        overlay.read_back = None;
+        overlay.last = now;
+    }
+
+    /// The entry into a tree whose first program a process is about to run: its own; or its parent's that had entered it
+    /// before, as buildah's chroot isolation does. A helper (docker-untar, buildah's copier) enters and runs none.
+    fn entered_by(&self, key: ProcessKey) -> Option<&Entered> {
+        if let Some(own) = self.entered.get(&key) {
+            return Some(own);
+        }
+        let process = self.tree.get(key)?;
+        let of_parent = self.entered.get(&process.parent?)?;
+        (process.forked?.seq > of_parent.at.seq).then_some(of_parent)
+    }
+
+    /// The container that the process begins with the first program in its tree.
+    fn contained(
+        &mut self,
+        key: ProcessKey,
+        event: &Event<'_>,
+        of: usize,
+        root: Vec<u8>,
+        at: Moment,
+    ) -> Container {
+        let overlay = &self.overlays[of];
+        let mut setup = Vec::new();
+        let mut namespaces = vec![event.head.mntns];
+        let mut setup_began = at;
+        let mut by_maker = false;
+        for (ancestor, process) in self.tree.lineage(key).skip(1) {
+            if ancestor == overlay.maker || self.makers.contains_key(&ancestor) {
+                by_maker = true;
+                break;
+            }
+            // What began before the overlay was mounted is no part of this step: containerd, an init.
+            match process.forked {
+                Some(forked) if forked.seq > overlay.began.seq => {
+                    namespaces.push(process.mntns());
+                    setup.push(ancestor);
+                    setup_began = setup_began.min(forked);
+                }
+                _ => break,
+            }
+        }
+        if let Some(forked) = self.tree.get(key).and_then(|process| process.forked)
+            && forked.seq > overlay.began.seq
+        {
+            setup_began = setup_began.min(forked);
+        }
+        // What is mounted in the engine's own namespace is mounted for others too; and what runs in its control group has
+        // none of its own.
+        let engine = self.tree.get(overlay.maker);
+        let outside = engine.map(|engine| engine.mntns());
+        namespaces.retain(|mntns| Some(*mntns) != outside || *mntns == event.head.mntns);
+        let own_group = engine.is_none_or(|engine| engine.cgroup_id != event.head.cgroup_id);
+        let cgroup = event.head.cgroup.get().filter(|_| own_group);
+        let cgroup = cgroup.map(|path| (event.head.cgroup_id, path.bytes().to_vec()));
+        if let Some((_, path)) = &cgroup
+            && base(path).len() >= CONTAINER_ID_MIN
+        {
+            self.by_group.insert(base(path).to_vec(), of);
+        }
+        Container {
+            overlay: of,
+            init: key,
+            root,
+            setup,
+            setup_began,
+            by_maker,
+            mntns: event.head.mntns,
+            namespaces,
+            cgroup,
+            first_exec: (!event.failed()).then(|| first_exec(event)).flatten(),
+            ended: None,
+        }
+    }
+
+    pub(super) fn exit(&mut self, key: ProcessKey, now: Moment, ended: Ended) {
+        if let Some(&container) = self.by_init.get(&key) {
+            let container = &mut self.containers[container];
+            container.ended = Some((now, ended));
+            let overlay = &mut self.overlays[container.overlay];
+            overlay.read_back = None;
+            overlay.last = overlay.last.max(now);
+        }
+        self.by_init.remove(&key);
+        self.inside.remove(&key);
+        self.named.remove(&key);
+        if let Some(entered) = self.entered.remove(&key)
+            && let Some(span) = entered.wrote
+        {
+            self.overlays[entered.overlay].wrote(span);
+        }
+        self.helpers.remove(&key);
+        if let Some(maker) = self.makers.get_mut(&key) {
+            maker.ended = Some((now, ended));
+        }
+        self.clients.ended(key, now, ended);
+    }
+
+    pub(super) fn connect(&mut self, key: ProcessKey, now: Moment, path: Option<&Name<'_>>) {
+        let Some(path) = path else { return };
+        if self.by_init.contains_key(&key)
+            || self.helpers.contains_key(&key)
+            || self.makers.contains_key(&key)
+        {
+            return;
+        }
+        let of_command = self.under_command(key);
+        if let Some(process) = self.tree.get(key) {
+            self.clients.connected(key, process, path.bytes(), now, of_command);
+        }
+    }
+
+    fn under_command(&self, key: ProcessKey) -> bool {
+        self.command
+            .is_some_and(|command| self.tree.lineage(key).any(|(ancestor, _)| ancestor == command))
+    }
+
+    /// Takes note that the process does what engines do.
+    pub(super) fn make(&mut self, key: ProcessKey, now: Moment, store: Store) {
+        self.clients.engine_active(now);
+        if let Some(maker) = self.makers.get_mut(&key) {
+            if maker.provisional {
+                (maker.provisional, maker.store) = (false, store);
+            }
+            return;
+        }
+        if self.makers.len() >= TRACES_MAX {
+            return;
+        }
+        let of_command = self.under_command(key);
+        let Some(process) = self.tree.get(key) else { return };
+        let mut outer = Vec::new();
+        for (ancestor, other) in self.tree.lineage(key).skip(1) {
+            let same = other.exe.is_some()
+                && other.exe == process.exe
+                && other.argv.get(1..) == process.argv.get(1..);
+            if !same {
+                break;
+            }
+            outer.push((ancestor, other.began));
+        }
+        let maker = Maker {
+            uid: process.uid,
+            argv: process.argv.clone(),
+            cwd: process.cwd.clone(),
+            began: process.began,
+            ended: None,
+            outer,
+            store,
+            of_command,
+            provisional: false,
+            export: Export::default(),
+            seen: Vec::new(),
+            servants: Vec::new(),
+        };
+        self.makers.insert(key, maker);
+    }
+
+    // ---- engines in two processes
+
+    /// Takes note that an engine mounts a directory which another process made for it: a snapshotter, as containerd is.
+    pub(super) fn serves(&mut self, dir: usize, engine: ProcessKey) {
+        self.dirs[dir].mounted = true;
+        let made_by = self.dirs[dir].maker;
+        if made_by != engine && !self.helpers.contains_key(&engine) && self.makers.contains_key(&engine)
+        {
+            self.masters.entry(made_by).or_default().insert(engine);
+        }
+    }
+
+    /// What a snapshotter made for one engine alone is that engine's. Where it serves two, whose a directory is that
+    /// nobody mounted is not known, and it stays the snapshotter's.
+    pub(super) fn adopt(&mut self) {
+        let mut adopted: Vec<(ProcessKey, ProcessKey)> = Vec::new();
+        for (servant, masters) in &self.masters {
+            let only = masters.iter().next().filter(|_| masters.len() == 1);
+            let Some(&engine) = only.filter(|engine| !self.masters.contains_key(engine)) else {
+                continue;
+            };
+            adopted.push((*servant, engine));
+        }
+        for (servant, engine) in adopted {
+            // What it fills itself is a finished layer that it unpacks: the engine's steps are written by the engine.
+            for dir in self.dirs.iter_mut().filter(|dir| dir.maker == servant) {
+                (dir.maker, dir.unpacked) = (engine, !dir.mounted);
+            }
+            for overlay in self.overlays.iter_mut().filter(|overlay| overlay.maker == servant) {
+                (overlay.maker, overlay.unpacked) = (engine, true);
+            }
+            self.makers.remove(&servant);
+            if let Some(maker) = self.makers.get_mut(&engine) {
+                maker.servants.push(servant);
+            }
+        }
+    }
+
+    /// The process put its root directory elsewhere: a runtime into a container's tree, or a helper of an engine
+    /// into the directory that it is to read or write. Docker 24 and later has no helpers but threads for that.
+    pub(super) fn enter(
+        &mut self,
+        key: ProcessKey,
+        now: Moment,
+        tid: u32,
+        path: Option<&Name<'_>>,
+        whole_namespace: bool,
+    ) {
+        let Some(root) = self.host(key, path) else { return };
+        let within = self.mounts.within(&root).map(|within| (within.overlay, within.rest.is_empty()));
+        self.tree.set_root(key, Arc::from(root.as_slice()), whole_namespace);
+        if self.is_of_step(key) {
+            return;
+        }
+        let is_thread = tid != key.pid && whole_namespace;
+        let maker = self
+            .tree
+            .lineage(key)
+            .skip(usize::from(!is_thread))
+            .find_map(|(ancestor, _)| self.makers.contains_key(&ancestor).then_some(ancestor));
+        if let Some((overlay, whole_tree)) = within {
+            // What its own threads write is the engine's work like any other.
+            if maker == Some(key) {
+                return;
+            }
+            if let Some(maker) = maker {
+                self.helpers.insert(key, maker);
+                add_helper(&mut self.overlays[overlay].helpers, key);
+            }
+            self.entered.insert(key, Entered { overlay, root, at: now, whole_tree, wrote: None });
+            return;
+        }
+        let maker = maker.or_else(|| match is_thread {
+            true => self.thread_of_maker_to_be(key, now),
+            false => self.maker_to_be(key, now, whole_namespace),
+        });
+        let Some(maker) = maker else { return };
+        if maker != key {
+            self.helpers.insert(key, maker);
+        }
+        let entered = match self.dir_above(&root) {
+            Some(dir) => dir,
+            None if root != b"/" && self.room() => {
+                self.add_dir(maker, root, now, false);
+                self.dirs.len() - 1
+            }
+            None => return,
+        };
+        self.dirs[entered].by_helper = true;
+        if maker != key {
+            add_helper(&mut self.dirs[entered].helpers, key);
+        }
+    }
+
+    /// What was made for pivot_root(2) to put the old root at is no content of the directory.
+    pub(super) fn set_aside(&mut self, key: ProcessKey, put_old: Option<&Name<'_>>) {
+        let Some(put_old) = self.host(key, put_old) else { return };
+        let Some((Source::Dir(dir), _)) = self.place(&put_old) else { return };
+        let dir = &mut self.dirs[dir];
+        if dir.file_count == 0 && dir.first_write.is_some() && dir.first_write == dir.last_write {
+            (dir.first_write, dir.last_write) = (None, None);
+        }
+    }
+
+    /// Whether it is a step's own program, which may call chroot as it likes: that makes no helper of it, and no
+    /// container. An engine that runs in a container has processes of its own below it.
+    fn is_of_step(&self, key: ProcessKey) -> bool {
+        let of_engine =
+            |(ancestor, _)| self.inside.contains(&ancestor) && self.makers.contains_key(&ancestor);
+        self.inside.contains(&key) && !self.tree.lineage(key).any(of_engine)
+    }
+
+    /// The parent that runs the same program, of a process that has pivoted into a directory: Docker unpacks a
+    /// context so before it has made anything that shows it to be an engine.
+    fn maker_to_be(
+        &mut self,
+        key: ProcessKey,
+        now: Moment,
+        whole_namespace: bool,
+    ) -> Option<ProcessKey> {
+        let process = self.tree.get(key).filter(|_| whole_namespace)?;
+        let parent = process.parent?;
+        let of_same_program = process.exe.is_some() && self.tree.get(parent)?.exe == process.exe;
+        if !of_same_program {
+            return None;
+        }
+        self.make(parent, now, Store::Daemon);
+        if let Some(maker) = self.makers.get_mut(&parent) {
+            maker.provisional = true;
+        }
+        Some(parent)
+    }
+
+    /// The process whose thread has pivoted into a directory: newer Docker does so where older starts itself again.
+    fn thread_of_maker_to_be(&mut self, key: ProcessKey, now: Moment) -> Option<ProcessKey> {
+        self.make(key, now, Store::Daemon);
+        self.makers.get_mut(&key)?.provisional = true;
+        Some(key)
+    }
+}
+
+fn add_helper(helpers: &mut Vec<ProcessKey>, key: ProcessKey) {
+    if helpers.len() < HELPERS_MAX {
+        helpers.push(key);
+    }
+}
+
+fn first_exec(event: &Event<'_>) -> Option<FirstExec> {
+    let Body::ProcessExec(exec) = &event.body else { return None };
+    if exec.exe.0.is_none() && exec.argv.0.is_none() {
+        return None;
+    }
+    let truncated =
+        event.tail.truncated.as_ref().is_some_and(|cut| cut.iter().any(|field| field == b"argv"));
+    Some(FirstExec {
+        seq: event.head.seq,
+        exe: exec.exe.get().map(|exe| exe.bytes().to_vec()),
+        argv: exec.argv.get().map(|argv| argv.iter().map(<[u8]>::to_vec).collect()).unwrap_or_default(),
+        truncated,
+        cwd: exec.cwd.get().map(|cwd| cwd.bytes().to_vec()),
+    })
+}

@@ -75,7 +75,7 @@ pub struct Builds {
 pub enum NoBuild {
     /// There is none.
     #[error(
-        "no build in it: was it built by a remote builder (record where the kernel is), or was the recording begun too late?"
+        "no build in it: was it built by a remote builder (record where the kernel is), in a vfs or fuse-overlayfs store (not told yet), or was the recording begun too late?"
     )]
     None,
     /// Steps without a client.

@@ -7,11 +7,11 @@
  * seconds that it took.
  */
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <netinet/in.h>
 #include <sys/socket.h>
 #include <sys/xattr.h>
 #include <time.h>
@@ -80,7 +80,7 @@ int main(int argc, char **argv)
 	struct timespec after;
 
 	threads = argc > 3 ? atol(argv[3]) : 1;
-	if (count <= 0 || threads < 1 || threads > THREADS_MAX || 
+	if (count <= 0 || threads < 1 || threads > THREADS_MAX ||
 	    (strcmp(argv[1], "open") && strcmp(argv[1], "setxattr") && strcmp(argv[1], "listen"))) {
 		fprintf(stderr, "usage: calls open|setxattr|listen COUNT [THREADS [PAUSE_US [RATE]]]\n");
 		return 2;

@@ -4,6 +4,7 @@
 mod attributes;
 mod below;
 mod layers;
+mod lengths;
 mod renames;
 mod trails;
 mod unjudged;

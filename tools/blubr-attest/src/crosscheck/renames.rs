@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
 
+use super::lengths::Lengths;
 use super::trails::upwards;
 
 /// How many renames one path is followed through; a build that moves a tree about more often is not checked.
@@ -26,8 +27,8 @@ pub(super) fn looks() -> Looks {
 /// The renames of some steps, by the old name.
 pub(super) struct Renames {
     by_old: HashMap<Vec<u8>, BTreeMap<u64, Vec<u8>>>,
-    /// Whether there is an old name of so many bytes.
-    lengths: Vec<bool>,
+    /// Of the old names.
+    lengths: Lengths,
     looks: Looks,
 }
 
@@ -40,17 +41,12 @@ impl Default for Renames {
 impl Renames {
     /// None yet.
     pub(super) fn new(looks: Looks) -> Self {
-        Self { by_old: HashMap::new(), lengths: Vec::new(), looks }
+        Self { by_old: HashMap::new(), lengths: Lengths::default(), looks }
     }
 
     /// Something got the name `to`.
     pub(super) fn add(&mut self, from: Vec<u8>, to: Vec<u8>, seq: u64) {
-        if self.lengths.len() <= from.len() {
-            self.lengths.resize(from.len() + 1, false);
-        }
-        if let Some(known) = self.lengths.get_mut(from.len()) {
-            *known = true;
-        }
+        self.lengths.note(from.len());
         self.by_old.entry(from).or_default().insert(seq, to);
     }
 
@@ -59,7 +55,7 @@ impl Renames {
         &'a self,
         path: &'a [u8],
     ) -> impl Iterator<Item = (&'a [u8], &'a BTreeMap<u64, Vec<u8>>)> {
-        let known = |dir: &&[u8]| self.lengths.get(dir.len()).is_some_and(|known| *known);
+        let known = |dir: &&[u8]| self.lengths.has(dir.len());
         upwards(path).skip(1).filter(known).filter_map(|dir| {
             let cost = dir.len() as u64 + LOOK_BYTES;
             self.looks.set(self.looks.get().saturating_sub(cost));

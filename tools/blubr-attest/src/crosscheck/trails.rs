@@ -7,6 +7,7 @@ use blubr_attestation::trace::Place;
 use blubr_build::{Build, ProcessKey, RunKind};
 use blubr_image::layer::{Entry, Kind};
 
+use super::lengths::Lengths;
 use super::renames::{Looks, Renames};
 use crate::assemble_parts::{Doing, Gathered, Slot, Slots, Trail};
 
@@ -19,8 +20,8 @@ const LINKS_MAX: usize = 200_000;
 #[derive(Default)]
 pub(super) struct Links {
     by_path: HashMap<Vec<u8>, Vec<u8>>,
-    /// Whether a symlink's path has, or had, so many bytes: only then is a path looked up.
-    lengths: Vec<bool>,
+    /// Of the symlinks' paths.
+    lengths: Lengths,
 }
 
 impl Links {
@@ -37,12 +38,12 @@ impl Links {
     }
 
     fn put(&mut self, path: Vec<u8>, target: Vec<u8>) {
-        note_length(&mut self.lengths, path.len());
+        self.lengths.note(path.len());
         self.by_path.insert(path, target);
     }
 
     fn get(&self, path: &[u8]) -> Option<&Vec<u8>> {
-        has_length(&self.lengths, path.len()).then(|| self.by_path.get(path)).flatten()
+        self.lengths.has(path.len()).then(|| self.by_path.get(path)).flatten()
     }
 
     /// What a symlink's own path leads to; `None` if it is none.
@@ -79,19 +80,6 @@ impl Links {
 struct Then<'l> {
     now: &'l Links,
     made: Links,
-}
-
-fn note_length(lengths: &mut Vec<bool>, length: usize) {
-    if lengths.len() <= length {
-        lengths.resize(length + 1, false);
-    }
-    if let Some(known) = lengths.get_mut(length) {
-        *known = true;
-    }
-}
-
-fn has_length(lengths: &[bool], length: usize) -> bool {
-    lengths.get(length).is_some_and(|known| *known)
 }
 
 impl Then<'_> {

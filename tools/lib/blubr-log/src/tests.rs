@@ -85,35 +85,30 @@ fn exec(seq: u64) -> Event<'static> {
     }
 }
 
-fn log() -> Vec<u8> {
-    let mut writer = Writer::new(Vec::new(), &header()).unwrap();
-    writer.event(&open(1)).unwrap();
-    writer.event(&exec(2)).unwrap();
-    writer.checkpoint().unwrap();
-    let by_type = BTreeMap::from([("file.open".to_owned(), 2)]);
-    let lost = Lost {
-        r#type: "lost".into(),
-        after: Time(1),
-        before: Time(2),
-        lost: 2,
-        lost_outside: 0,
-        by_type,
-    };
-    writer.lost(&lost).unwrap();
-    writer.event(&open(3)).unwrap();
-    writer.finish(Time(9), Some(0), vec![]).unwrap()
-}
-
-#[test]
-fn what_tasks_outside_gave_up_is_told_apart_and_is_among_all_that_was_lost() {
-    let lost = |lost: u64, lost_outside: u64| Lost {
+/// So many opens that were lost, some of them of tasks outside.
+fn lost(lost: u64, lost_outside: u64) -> Lost {
+    Lost {
         r#type: "lost".into(),
         after: Time(1),
         before: Time(2),
         lost,
         lost_outside,
         by_type: BTreeMap::from([("file.open".to_owned(), lost)]),
-    };
+    }
+}
+
+fn log() -> Vec<u8> {
+    let mut writer = Writer::new(Vec::new(), &header()).unwrap();
+    writer.event(&open(1)).unwrap();
+    writer.event(&exec(2)).unwrap();
+    writer.checkpoint().unwrap();
+    writer.lost(&lost(2, 0)).unwrap();
+    writer.event(&open(3)).unwrap();
+    writer.finish(Time(9), Some(0), vec![]).unwrap()
+}
+
+#[test]
+fn what_tasks_outside_gave_up_is_told_apart_and_is_among_all_that_was_lost() {
     let mut writer = Writer::new(Vec::new(), &header()).unwrap();
     writer.lost(&lost(5, 3)).unwrap();
     writer.lost(&lost(2, 0)).unwrap();
@@ -330,16 +325,7 @@ fn parts(kind: &str) -> Vec<Vec<u8>> {
         writer.event(&open(seq)).unwrap();
         writer.event(&exec(seq + 1)).unwrap();
         seq += 1;
-        let by_type = BTreeMap::from([("file.open".to_owned(), 2)]);
-        let lost = Lost {
-            r#type: "lost".into(),
-            after: Time(1),
-            before: Time(2),
-            lost: 2,
-            lost_outside: 0,
-            by_type,
-        };
-        writer.lost(&lost).unwrap();
+        writer.lost(&lost(2, 0)).unwrap();
     }
     let whole = writer.finish(Time(9), Some(0), vec![]).unwrap();
     whole.split(|b| *b == 0).map(<[u8]>::to_vec).collect()

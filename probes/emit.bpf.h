@@ -301,9 +301,10 @@ static __always_inline void count_loss(u32 kind, bool outside)
 
 	if (!loss)
 		return;
-	__sync_fetch_and_add(&loss->count, 1);
 	if (outside)
 		__sync_fetch_and_add(&loss->outside, 1);
+	else
+		__sync_fetch_and_add(&loss->count, 1);
 	loss->last_ns = bpf_ktime_get_ns();
 }
 

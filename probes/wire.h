@@ -314,10 +314,13 @@ struct wire_cgroup {
 
 /* One entry of the loss table, per CPU and kind. */
 struct wire_loss {
+	/* What the ring had no room for. */
 	__u64 count;
 	/* Time of the latest. */
 	__u64 last_ns;
-	/* Of these, what tasks outside had to give up: outside.bpf.h. */
+	/* Beside it, what tasks outside had to give up: outside.bpf.h. Not among `count`: whoever reads between two additions
+	 * must not take one for the other.
+	 */
 	__u64 outside;
 };
 

@@ -115,7 +115,7 @@ impl LossTable {
     fn of(&self, kind: u32) -> Loss {
         let Ok(cpus) = self.0.get(&kind, 0) else { return Loss::default() };
         cpus.iter().fold(Loss::default(), |sum, [count, last_ns, outside]| Loss {
-            count: sum.count + count,
+            count: sum.count + count + outside,
             last_ns: sum.last_ns.max(*last_ns),
             outside: sum.outside + outside,
         })

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::BufWriter;
 use std::path::Path;
 
-use blubr_log::{Header, Hook, Host, Time, Tool, Writer};
+use blubr_log::{Header, Hook, Host, Lost, Time, Tool, Writer};
 
 /// Who an event is of: pid, parent, user id, control group, mount namespace.
 #[derive(Clone, Copy)]
@@ -151,11 +151,39 @@ impl Log {
         self.add(DAEMON, "mount.umount", &own);
     }
 
+    /// The time of an event so many after the last.
+    fn time(&self, events: i64) -> Time {
+        Time(BEGAN_NS + self.seq.saturating_add_signed(events) * STEP_NS)
+    }
+
+    /// Says that events were lost from that of so many events after the last to that of so many.
+    pub fn lost(&mut self, events: std::ops::RangeInclusive<i64>, lost: u64, lost_outside: u64) {
+        let (after, before) = (self.time(*events.start()), self.time(*events.end()));
+        let by_type = [("file.open".to_owned(), lost)].into();
+        let line = Lost { r#type: "lost".into(), after, before, lost, lost_outside, by_type };
+        self.writer.lost(&line).unwrap();
+    }
+
+    /// Writes a checkpoint.
+    pub fn checkpoint(&mut self) {
+        self.writer.checkpoint().unwrap();
+    }
+
     /// Ends the build and the log.
     pub fn end(mut self) {
+        self.end_of_build();
+        self.finish();
+    }
+
+    /// Ends the build.
+    pub fn end_of_build(&mut self) {
         self.step_ends(41, STEP);
         self.exit(CLIENT);
-        self.writer.checkpoint().unwrap();
+    }
+
+    /// Ends the log.
+    pub fn finish(mut self) {
+        self.checkpoint();
         let ended = Time(BEGAN_NS + self.seq * STEP_NS);
         drop(self.writer.finish(ended, Some(0), vec![]).unwrap());
     }

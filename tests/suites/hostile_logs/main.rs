@@ -9,6 +9,7 @@
 mod image;
 mod kinds;
 mod log;
+mod loss;
 
 use std::path::Path;
 use std::process::Command;

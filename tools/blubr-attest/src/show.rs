@@ -12,6 +12,7 @@ use blubr_attestation::{Lists, Statement};
 use blubr_cli::{Common, Exit, Failure, Output, printable};
 use blubr_envelope::{Kind, Opened};
 
+use crate::assemble::of_outside;
 use crate::cli::Show;
 use crate::detail::Detail;
 use crate::opened::{self, Opener};
@@ -430,7 +431,8 @@ impl<'a> Page<'a> {
         let recording = match completeness.recording {
             Recording::Complete => "complete: nothing was lost while the build ran".to_owned(),
             Recording::Lossy => {
-                format!("LOSSY: {} events were lost while the build ran", completeness.lost)
+                let outside = of_outside(completeness);
+                format!("LOSSY: {} events were lost while the build ran{outside}", completeness.lost)
             }
             Recording::Cut => "CUT: the log ends before the build does, or was cut off".to_owned(),
         };

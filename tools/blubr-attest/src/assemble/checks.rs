@@ -1,7 +1,7 @@
 //! Questions put to the record. Nothing passes without evidence that suffices; what the record can't answer is `unknown`.
 
 use blubr_attestation::build::{
-    BlubrBuild, Check, Outcome, Recording, Status, Step, Taken, Unexplained, What,
+    BlubrBuild, Check, Completeness, Outcome, Recording, Status, Step, Taken, Unexplained, What,
 };
 use blubr_attestation::trace::Network;
 
@@ -54,7 +54,11 @@ fn recording(build: &BlubrBuild) -> Check {
         Recording::Lossy => say(
             "recording-complete",
             Outcome::Fail,
-            format!("{} events were lost between events {from} and {to} of the log", completeness.lost),
+            format!(
+                "{} events were lost between events {from} and {to} of the log{}",
+                completeness.lost,
+                of_outside(completeness)
+            ),
         ),
         Recording::Cut => say(
             "recording-complete",
@@ -62,6 +66,19 @@ fn recording(build: &BlubrBuild) -> Check {
             "the log ends before the build does, or holds no checkpoint after it",
         ),
     }
+}
+
+/// Whose some of the lost events were, as far as the recorder knew: `is_outside` in probes/outside.bpf.h.
+pub fn of_outside(completeness: &Completeness) -> String {
+    let how_many = match completeness.lost_outside {
+        0 => return String::new(),
+        all if all >= completeness.lost => "all".to_owned(),
+        some => some.to_string(),
+    };
+    format!(
+        ", {how_many} of them of users' tasks that were neither known as the recorded command's nor in a mount namespace \
+         that root had made"
+    )
 }
 
 /// Whether a step that wasn't seen should have been.

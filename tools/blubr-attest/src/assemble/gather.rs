@@ -15,6 +15,7 @@ use super::doing::{Actor, Budget, Doing, Follows, Renamed, Touch};
 use super::facts::Dockerfile;
 use super::first::{First, unreadable};
 use super::given::{Given, Where};
+use super::interval::{Interval, Loss};
 use super::names::Names;
 use super::runs::Runs;
 use super::slots::{Slot, Slots};
@@ -83,7 +84,7 @@ pub struct Gathered {
     /// What may be missing.
     pub recording: Recording,
     /// Events lost in the interval.
-    pub lost: u64,
+    pub lost: Loss,
     /// The interval in events of the log.
     pub interval: (u64, u64),
 }
@@ -112,10 +113,10 @@ pub fn read(
     while let Some(line) = reader.next_line().map_err(failed)? {
         match &line.kind {
             LineKind::Event(event) => {
-                pass.interval.event(event.head.seq);
+                pass.interval.event(event);
                 pass.event(event);
             }
-            LineKind::Lost(lost) => pass.interval.lost(lost.lost),
+            LineKind::Lost(lost) => pass.interval.lost(lost),
             LineKind::Checkpoint(checkpoint) => pass.interval.checkpoint(checkpoint.events),
             LineKind::Trailer(_) => {}
         }
@@ -124,45 +125,6 @@ pub fn read(
         return Err(Failure::new("was changed while it was read").at(&name).advise("try again"));
     }
     Ok(pass.end(first))
-}
-
-/// The build's own interval in the log, and what was lost in it.
-struct Interval {
-    first_seq: u64,
-    last_seq: u64,
-    events: u64,
-    from: u64,
-    lost_since: u64,
-    began: bool,
-    passed: bool,
-    closed: Option<u64>,
-    lost: u64,
-}
-
-impl Interval {
-    fn event(&mut self, seq: u64) {
-        self.events += 1;
-        self.began |= seq >= self.first_seq;
-        self.passed |= seq > self.last_seq;
-    }
-
-    fn lost(&mut self, lost: u64) {
-        if self.closed.is_none() {
-            self.lost_since = self.lost_since.saturating_add(lost);
-            self.lost = self.lost_since;
-        }
-    }
-
-    /// The checkpoint before the build's first event begins the interval, the first after its last one ends it.
-    fn checkpoint(&mut self, events: u64) {
-        if !self.began {
-            self.from = events;
-            self.lost_since = 0;
-            self.lost = 0;
-        } else if self.passed && self.closed.is_none() {
-            self.closed = Some(events);
-        }
-    }
 }
 
 struct Pass<'a> {
@@ -180,22 +142,7 @@ struct Pass<'a> {
 
 impl<'a> Pass<'a> {
     fn new(build: &'a Build, slots: &'a Slots, wanted: Wanted<'a>, membership: Membership) -> Self {
-        let runs = &build.runs;
-        let first_seq = runs.iter().map(|run| run.first_seq).chain([build.began.seq]).min().unwrap_or(0);
-        let last = build.ended.map_or(0, |ended| ended.seq);
-        let last_seq =
-            runs.iter().map(|run| run.last_seq).chain([last, build.began.seq]).max().unwrap_or(0);
-        let interval = Interval {
-            first_seq,
-            last_seq,
-            events: 0,
-            from: 0,
-            lost_since: 0,
-            began: false,
-            passed: false,
-            closed: None,
-            lost: 0,
-        };
+        let interval = Interval::of(build);
         let out = Gathered {
             doing: BTreeMap::new(),
             engine: Doing::default(),
@@ -209,7 +156,7 @@ impl<'a> Pass<'a> {
             has_rings: false,
             has_other_sockets: false,
             recording: Recording::Cut,
-            lost: 0,
+            lost: Loss::default(),
             interval: (0, 0),
         };
         let budget = Budget::new(wanted.has_detail);
@@ -225,7 +172,7 @@ impl<'a> Pass<'a> {
             interval,
             out,
         };
-        for run in runs {
+        for run in &build.runs {
             let doing = pass.out.doing.entry(slots.of(run.id)).or_default();
             doing.shared |= run.shared && slots.of(run.id) != Slot::None;
         }
@@ -505,15 +452,15 @@ impl<'a> Pass<'a> {
         let source_cut = first
             .innermost()
             .iter()
-            .any(|source| !source.complete && source.cut_at.unwrap_or(0) < interval.last_seq);
+            .any(|source| !source.complete && source.cut_at.unwrap_or(0) < interval.last_seq());
         self.out.recording = if !reached || source_cut || self.build.ended.is_none() {
             Recording::Cut
-        } else if interval.lost > 0 {
+        } else if interval.loss().all > 0 {
             Recording::Lossy
         } else {
             Recording::Complete
         };
-        self.out.lost = interval.lost;
+        self.out.lost = interval.loss();
         for doing in self.out.doing.values_mut() {
             doing.end(&mut self.budget);
         }

@@ -11,6 +11,7 @@ mod first;
 mod gather;
 mod given;
 mod history;
+mod interval;
 mod judge;
 mod names;
 mod runs;
@@ -31,6 +32,7 @@ use crate::picture::Picture;
 use crate::plan::Plan;
 use crate::{TOOL, detail, prior, redact, write};
 
+pub use checks::of_outside;
 pub use history::when;
 
 /// What the cross-check is made of.

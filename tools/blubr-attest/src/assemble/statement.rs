@@ -144,7 +144,8 @@ fn blubr_build(mut parts: Parts<'_>, ids: &BTreeMap<usize, String>) -> (BlubrBui
         detail: None,
         completeness: Completeness {
             recording: parts.gathered.recording,
-            lost: parts.gathered.lost,
+            lost: parts.gathered.lost.all,
+            lost_outside: parts.gathered.lost.outside,
             from_event: parts.gathered.interval.0,
             to_event: parts.gathered.interval.1,
             hooks_missing: parts

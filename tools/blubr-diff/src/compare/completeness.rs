@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use blubr_attestation::BlubrBuild;
-use blubr_attestation::build::{Outcome, Recording, Unexplained, What};
+use blubr_attestation::build::{self, Outcome, Recording, Unexplained, What};
 
 use crate::cli::Subject::Completeness;
 use crate::compare::{Difference, Found, counted, shown};
@@ -23,6 +23,18 @@ fn rank(recording: Recording) -> u8 {
         Recording::Complete => 0,
         Recording::Lossy => 1,
         Recording::Cut => 2,
+    }
+}
+
+/// How many of the lost events may have been anybody's.
+fn not_outside(of: &build::Completeness) -> u64 {
+    of.lost.saturating_sub(of.lost_outside)
+}
+
+fn lost(of: &build::Completeness) -> String {
+    match of.lost_outside {
+        0 => of.lost.to_string(),
+        outside => format!("{} ({outside} of tasks outside)", of.lost),
     }
 }
 
@@ -51,9 +63,10 @@ pub fn compare(old: &BlubrBuild, new: &BlubrBuild, found: &mut Found) {
             Difference::new(Completeness, grade(rank(b.recording) > rank(a.recording)), "the recording");
         found.add(difference.values(word(a.recording).to_owned(), word(b.recording).to_owned()));
     }
-    if a.lost != b.lost {
-        let difference = Difference::new(Completeness, grade(b.lost > a.lost), "events lost");
-        found.add(difference.values(a.lost.to_string(), b.lost.to_string()));
+    if (a.lost, a.lost_outside) != (b.lost, b.lost_outside) {
+        let worse = b.lost > a.lost || not_outside(b) > not_outside(a);
+        let difference = Difference::new(Completeness, grade(worse), "events lost");
+        found.add(difference.values(lost(a), lost(b)));
     }
     let lines: Vec<String> = a
         .hooks_missing

@@ -211,6 +211,10 @@ pub struct Completeness {
     pub recording: Recording,
     /// Events lost within the interval.
     pub lost: u64,
+    /// How many of these the recorder gave up as those of tasks outside, to keep the rest. They may have been on the build's files
+    /// all the same, so that a recording that lost only these is lossy too.
+    #[serde(default, skip_serializing_if = "crate::trace::is_zero")]
+    pub lost_outside: u64,
     /// The interval begins after this many events of the log (a checkpoint, or 0).
     pub from_event: u64,
     /// The interval ends after this many events of the log (a checkpoint, or the end).

@@ -35,6 +35,8 @@ pub enum Prerequisite {
     Qemu,
     /// Debian's kernels that `$BLUBR_KERNELS` names (all unless set), unpacked aside, and static programs to run there.
     Kernels,
+    /// systemd, to be a virtual machine's first process.
+    Systemd,
     /// A kernel whose tracepoints say which request of a ring they are about (6.0).
     Rings,
     /// A kernel whose rings bind, listen and truncate (6.11).
@@ -63,6 +65,7 @@ impl Prerequisite {
             Self::StressNg => "stressng",
             Self::Qemu => "qemu",
             Self::Kernels => "kernels",
+            Self::Systemd => "systemd",
             Self::Rings => "rings",
             Self::RingBind => "ringbind",
             Self::PrepareExec => "prepareexec",
@@ -100,6 +103,7 @@ impl Prerequisite {
             Self::StressNg => lacks(&["stress-ng"]),
             Self::Qemu => crate::vm::missing(),
             Self::Kernels => crate::vm::kernels_missing(),
+            Self::Systemd => crate::vm::systemd_missing(),
             Self::Rings => older_than((6, 0)),
             Self::RingBind => older_than((6, 11)),
             Self::PrepareExec => older_than((6, 10)),
@@ -129,13 +133,20 @@ pub fn met(prerequisites: &[Prerequisite]) -> bool {
             !required.split(',').any(|word| word.trim() == name),
             "BLUBR_REQUIRE={required}: {name}: {missing}"
         );
-        let thread = std::thread::current();
-        let test = thread.name().unwrap_or("a test");
-        writeln!(std::io::stderr(), "SKIPPED: {test}: {name}: {missing}")
-            .expect("standard error is open");
+        left_out(&format!("{name}: {missing}"));
         return false;
     }
     true
+}
+
+/// Says `SKIPPED: <test>: <what>` on standard error: what a test can't try here and why, all of it or a part.
+///
+/// # Panics
+/// When standard error is closed.
+pub fn left_out(what: &str) {
+    let thread = std::thread::current();
+    let test = thread.name().unwrap_or("a test");
+    writeln!(std::io::stderr(), "SKIPPED: {test}: {what}").expect("standard error is open");
 }
 
 /// Ends the test with a printed skip unless the host has what is named: `require!(Root, Docker);`.

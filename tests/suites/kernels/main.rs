@@ -1,16 +1,17 @@
-//! The recorder on Debian's other kernels, each in a virtual machine: its suite of events, a log that has every type, and
-//! a build of buildah's, recorded there and attested here.
+//! The recorder on Debian's other kernels, each in a virtual machine: its suite of events, a log that has every type, a
+//! build of buildah's, recorded there and attested here, and the installed unit under systemd.
 
 #![expect(clippy::unwrap_used, reason = "a test that can't go on fails")]
 
 mod build;
+mod unit;
 mod workload;
 
 use std::path::Path;
 use std::time::Duration;
 
 use blubr_tests::require;
-use blubr_tests::vm::{Kernel, Ran, Tree, is_asked_for, run_script, static_program};
+use blubr_tests::vm::{KERNELS, Kernel, NEWEST, Ran, Tree, is_asked_for, run_script, static_program};
 
 /// How long one kernel may take, emulated, on a busy host.
 const LIMIT: Duration = Duration::from_secs(3600);
@@ -94,3 +95,23 @@ kernel!(linux_5_10, "5.10", [EXEC, "io_uring"]);
 kernel!(linux_6_1, "6.1", [EXEC]);
 kernel!(linux_6_12, "6.12", []);
 kernel!(linux_newest, "newest", []);
+
+/// The installed unit, on a kernel.
+fn unit_on(name: &str) {
+    if !is_asked_for(name) {
+        return;
+    }
+    let kernel = Kernel::find(name).unwrap();
+    let tree = tree();
+    unit::prepare(&tree);
+    let Ran { serial, status, out } = run_script(&kernel, &tree, unit::script(), LIMIT);
+    eprintln!("\nkernel {}\n{}", kernel.release, worth_telling(&serial));
+    assert_eq!(status, Some(0), "{}: what the machine said:\n{serial}", kernel.release);
+    unit::check(&out);
+}
+
+#[test]
+fn the_unit_under_systemd() {
+    require!(Root, Buildah, Qemu, Kernels, Systemd);
+    KERNELS.into_iter().chain([NEWEST]).for_each(unit_on);
+}

@@ -4,7 +4,7 @@
 //! `drain` takes records out of the ring, `record` and `path` take them apart, `decode` turns them into events, with
 //! `cgroup`, `overlay` and `mounts` for what user space has to look up, and `payload` for what went over sockets. `log`
 //! numbers the events; `queue`, `spill` and `sink` bring the lines to the file, which `output` and `parts` make,
-//! and `copies` the checkpoints elsewhere.
+//! and `copies` the checkpoints elsewhere. `ready` tells who started a monitor that it records.
 //!
 //! This crate never spells a key of the log, never decides which events matter, and never guesses: what it could not see
 //! is null, and what it cannot see is listed in the header.
@@ -28,6 +28,7 @@ mod path;
 mod payload;
 mod plan;
 mod queue;
+mod ready;
 mod record;
 mod ring;
 mod rotation;

@@ -193,9 +193,12 @@ impl View {
     /// The view of `pid`; if it is gone, of a process that shares its mount namespace. `None` where
     /// nobody is left to look through.
     pub fn of(pid: u32, ppid: u32, mntns: u32) -> Option<View> {
-        let own = PathBuf::from("/");
-        if ns_of("self") == Some(mntns) && root_is_ours(pid) != Some(false) {
-            return Some(View { root: own });
+        // Who mounts is often gone before it is looked at. Two stay: we and, where we have a mount namespace of our own (as a
+        // unit of systemd's), the host's first process.
+        for (stays, root) in [("self", "/"), ("1", "/proc/1/root/")] {
+            if ns_of(stays) == Some(mntns) && is_root_of(root, pid) != Some(false) {
+                return Some(View { root: PathBuf::from(root) });
+            }
         }
         [pid, ppid].iter().find_map(|pid| {
             (ns_of(&pid.to_string()) == Some(mntns))
@@ -256,10 +259,10 @@ fn ns_of(pid: &str) -> Option<u32> {
     fs::metadata(format!("/proc/{pid}/ns/mnt")).ok().and_then(|meta| u32::try_from(meta.ino()).ok())
 }
 
-/// Whether a process has our root directory; `None` if it is gone.
-fn root_is_ours(pid: u32) -> Option<bool> {
+/// Whether a process has this root directory; `None` if it is gone.
+fn is_root_of(root: &str, pid: u32) -> Option<bool> {
     let theirs = fs::metadata(format!("/proc/{pid}/root/")).ok()?;
-    let ours = fs::metadata("/").ok()?;
+    let ours = fs::metadata(root).ok()?;
     Some(theirs.dev() == ours.dev() && theirs.ino() == ours.ino())
 }
 

@@ -23,6 +23,7 @@ use crate::log::{Clock, Log};
 use crate::output::Output;
 use crate::plan::{Plan, TOOL};
 use crate::queue::{Queue, Tell};
+use crate::ready;
 use crate::rotation::{Listing, Rotation};
 use crate::sink::{LogSink, Patient, Progress, Sinks};
 use crate::spill::Spill;
@@ -253,6 +254,16 @@ fn read_clocks() -> Clock {
     best.1
 }
 
+/// Where nobody is told the log is none the worse, but who waits for it waits in vain, and must know why.
+fn tell_ready() {
+    let Some(socket) = std::env::var_os(ready::VARIABLE).filter(|name| !name.is_empty()) else { return };
+    if let Err(error) = ready::tell(&socket) {
+        let name = socket.to_string_lossy();
+        let text = format!("{}: {name}: nobody is told that this records: {error}", ready::VARIABLE);
+        eprintln!("{TOOL}: {}", printable(&text));
+    }
+}
+
 /// Runs the command, or waits for a signal; then ends the log.
 fn run(
     plan: &Plan,
@@ -265,6 +276,7 @@ fn run(
     let exit = match command {
         None => {
             plan.common.note(TOOL, "recording; end it with SIGINT or SIGTERM");
+            tell_ready();
             signals.until_stopped(|| recording.look());
             None
         }

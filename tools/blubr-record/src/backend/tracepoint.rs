@@ -412,9 +412,15 @@ fn give_back_memory() {
     unsafe { libc::malloc_trim(0) };
 }
 
-/// Whether the kernel takes system calls with the x32 bit (`__X32_SYSCALL_BIT`): getpid with it answers.
+/// Whether the kernel takes system calls with the x32 bit (`__X32_SYSCALL_BIT`), or may do so: getpid with it answers. A seccomp
+/// filter may kill who tries (systemd's SystemCallArchitectures=native does). Where one is, it is not tried: a kernel that
+/// takes none fails them all, and that is what is told of them.
 fn takes_x32() -> bool {
     const X32_BIT: libc::c_long = 0x4000_0000;
+    // SAFETY: PR_GET_SECCOMP takes nothing and changes nothing. Without a filter it returns 0, or EINVAL.
+    if unsafe { libc::prctl(libc::PR_GET_SECCOMP) } > 0 {
+        return true;
+    }
     // SAFETY: getpid takes nothing and changes nothing; where the bit is not known the kernel returns ENOSYS.
     unsafe { libc::syscall(X32_BIT | libc::SYS_getpid) > 0 }
 }
@@ -428,12 +434,17 @@ fn last_words(error: &aya::programs::ProgramError) -> String {
     match error {
         aya::programs::ProgramError::LoadError { io_error, verifier_log } => {
             let log = verifier_log.to_string();
-            let lines: Vec<&str> = log.lines().filter(|line| !line.starts_with("processed ")).collect();
+            let lines: Vec<&str> = log.lines().filter(|line| !is_statistic(line)).collect();
             let from = lines.len().saturating_sub(LAST_LINES);
             format!("{io_error}: {}", lines.get(from..).unwrap_or_default().join("; "))
         }
         other => other.to_string(),
     }
+}
+
+/// Whether a line of the verifier's log says what it took, and no reason.
+fn is_statistic(line: &str) -> bool {
+    ["processed ", "verification time ", "stack depth "].iter().any(|begin| line.starts_with(begin))
 }
 
 /// Lines of the verifier's log that are shown.

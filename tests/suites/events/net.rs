@@ -112,7 +112,8 @@ fn a_name_that_is_asked_for_and_its_answer_are_told() {
     require!(Root);
     let address = Ipv4Addr::new(127, 83, 1, 1);
     let server = UdpSocket::bind((address, 53)).unwrap();
-    server.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    // It begins before the recorder does, whose start takes a while on a slow machine.
+    server.set_read_timeout(Some(Duration::from_secs(120))).unwrap();
     let answering = std::thread::spawn(move || {
         // busybox asks for A and AAAA; an answer that loops comes first, for the recorder alone to choke on.
         for _ in 0..2 {

@@ -28,11 +28,14 @@ impl Folder {
         self.0.path().join(name)
     }
 
-    /// What bash says of a script that is run here. $RECORD is the recorder, $CALLS the generator.
+    /// What bash says of a script that is run here. $RECORD is the recorder, $FILTER blubr-filter, $CALLS the generator.
     fn bash(&self, script: &str) -> Output {
         let mut bash = Command::new("bash");
         bash.args(["-c", script]).current_dir(self.0.path());
-        run(bash.env("RECORD", bins::path("blubr-record")).env("CALLS", calls()))
+        run(bash
+            .env("RECORD", bins::path("blubr-record"))
+            .env("FILTER", bins::path("blubr-filter"))
+            .env("CALLS", calls()))
     }
 }
 

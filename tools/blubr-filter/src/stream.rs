@@ -20,7 +20,7 @@ pub(crate) fn unreadable(name: &str, error: &ReadError) -> Failure {
     let failure = Failure::new(&error.kind).at(format_args!("{name}:{}", error.line));
     match &error.kind {
         ReadErrorKind::Io(error) => Failure::io(name, error),
-        ReadErrorKind::Empty | ReadErrorKind::Schema(_) => failure,
+        ReadErrorKind::Empty | ReadErrorKind::Schema(_) | ReadErrorKind::Another => failure,
         ReadErrorKind::NoHeader(_) => failure.advise("name a log that blubr-record wrote"),
         _ => failure.advise("record again, or go back to the log as it was recorded"),
     }

@@ -64,6 +64,11 @@ pub enum ReadErrorKind {
     /// What follows a part is not the next.
     #[error("what follows part {0} is not part {next} of this recording ({1}): give all its parts, in order", next = .0.saturating_add(1))]
     Part(u64, &'static str),
+    /// Another log follows the trailer.
+    #[error(
+        "another recording begins here: give the parts of one at a time (the first of one has no `previous` in its header)"
+    )]
+    Another,
     /// Bytes follow the trailer.
     #[error("bytes after the trailer: something was appended")]
     AfterTrailer,
@@ -340,7 +345,7 @@ impl<R: Read> Reader<R> {
                 }
                 self.line += 1;
                 if self.is_whole() {
-                    return Err(at(self.line, ReadErrorKind::AfterTrailer));
+                    return Err(at(self.line, self.after_trailer(end)));
                 }
                 return Ok(Some(end));
             }
@@ -364,6 +369,14 @@ impl<R: Read> Reader<R> {
             };
             self.buffer.truncate(scanned + got);
             self.ended = got == 0;
+        }
+    }
+
+    /// What is wrong with the line up to `end`, where nothing may be.
+    fn after_trailer(&self, end: usize) -> ReadErrorKind {
+        match parse_header(&self.buffer[self.start..end - 1]) {
+            Ok(_) => ReadErrorKind::Another,
+            Err(_) => ReadErrorKind::AfterTrailer,
         }
     }
 

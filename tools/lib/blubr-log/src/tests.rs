@@ -390,7 +390,7 @@ fn a_part_that_is_missing_changed_or_out_of_order_is_found() {
     assert!(told.contains("part 4 is not part 5") && told.contains("another digest"), "{told}");
     assert!(matches!(error(&[0, 0]).kind, ReadErrorKind::Part(4, _)));
     assert!(matches!(error(&[1, 0]).kind, ReadErrorKind::Part(5, _)));
-    assert!(matches!(error(&[2, 0]).kind, ReadErrorKind::AfterTrailer));
+    assert!(matches!(error(&[2, 0]).kind, ReadErrorKind::Another));
     let foreign = [&parts[0][..], &log()].concat();
     assert!(read(&foreign).unwrap_err().to_string().contains("a log of its own"));
     let first = parts[0].len();

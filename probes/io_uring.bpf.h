@@ -207,6 +207,7 @@ struct io_async_connect {
 struct io_socket {
 	int domain;
 	int type;
+	u32 file_slot;
 } KERNEL_STRUCT;
 
 struct io_bind {
@@ -586,6 +587,8 @@ __noinline int on_ring_socket(u32 slot, u64 request, u32 op)
 	begin_request(s, req, kind, 0);
 	if (sk)
 		fill_net((struct wire_net *)s->body, sk);
+	if (sk && kind == WIRE_NET_SEND)
+		note_elsewhere(sk);
 	if (kind == WIRE_UNIX_BIND)
 		put_word(s, WIRE_F_VALUE, BPF_CORE_READ(file, f_inode, i_mode));
 	if (m->address) {
@@ -710,7 +713,9 @@ __noinline int on_ring_done(u32 slot, u64 request, s32 result, u32 more)
 		fixed = BPF_CORE_READ((struct io_open *)request, file_slot);
 	else if (op == RING_ACCEPT)
 		fixed = BPF_CORE_READ((struct io_accept *)request, file_slot);
-	if (op == RING_OPENAT || op == RING_OPENAT2 || op == RING_ACCEPT) {
+	else if (op == RING_SOCKET && bpf_core_field_exists(((struct io_socket *)0)->file_slot))
+		fixed = BPF_CORE_READ((struct io_socket *)request, file_slot);
+	if (op == RING_OPENAT || op == RING_OPENAT2 || op == RING_ACCEPT || op == RING_SOCKET) {
 		if (result >= 0 && fixed)
 			file = fixed_file(BPF_CORE_READ(req, ctx), fixed == SLOT_ALLOC ? result : fixed - 1);
 		else if (result >= 0 && own)
@@ -725,7 +730,11 @@ __noinline int on_ring_done(u32 slot, u64 request, s32 result, u32 more)
 		put_file_path(slot, WIRE_F_PATH, file);
 	} else if (file) {
 		sk = socket_in(file);
-		if (sk) {
+		if (sk && op == RING_SOCKET) {
+			begin_flow((u64)sk);
+		} else if (sk) {
+			if (op == RING_CONNECT && result >= 0)
+				connect_flow((u64)sk);
 			s->head.flags |= WIRE_RESOLVED;
 			fill_net((struct wire_net *)s->body, sk);
 		}

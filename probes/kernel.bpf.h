@@ -41,6 +41,7 @@ struct inode;
 struct dentry;
 struct mount;
 struct super_block;
+struct socket;
 
 struct pt_regs {
 	unsigned long di, si, dx, r10, r8, r9, bx, cx, bp, orig_ax;
@@ -280,6 +281,7 @@ struct sock {
 	struct sock_common __sk_common;
 	u16 sk_type;
 	u16 sk_protocol;
+	struct socket *sk_socket;
 } KERNEL_STRUCT;
 
 struct inet_sock {
@@ -303,6 +305,7 @@ struct unix_sock {
 
 struct socket {
 	struct sock *sk;
+	struct file *file;
 } KERNEL_STRUCT;
 
 struct bpf_iter_meta {

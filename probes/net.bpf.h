@@ -235,16 +235,40 @@ __noinline int on_accept(u32 slot)
 	return 0;
 }
 
+/* What goes out when a socket's traffic has ended. */
+struct closing {
+	struct wire_head head;
+	struct wire_net_close body;
+};
+
+/* In the context of whoever ends it: the head is its owner's. The body's ends and bytes are filled. */
+static __always_inline void put_closing(struct closing *record, const struct wire_head *owner, u64 since_ns,
+					bool outside)
+{
+	u64 waiting;
+
+	record->head = *owner;
+	record->head.kind = WIRE_NET_CLOSE;
+	record->head.fixed = sizeof(*record);
+	record->head.flags = 0;
+	record->head.nr = 0;
+	record->head.ret = 0;
+	record->head.time_ns = bpf_ktime_get_ns();
+	record->body.duration_ns = record->head.time_ns - since_ns;
+	/* Whoever runs now has often nothing to do with it. */
+	waiting = bpf_ringbuf_query(&RING, BPF_RB_AVAIL_DATA);
+	if (is_half_full(waiting) && outside)
+		count_loss(WIRE_NET_CLOSE, true);
+	else
+		put_out(WIRE_NET_CLOSE, record, sizeof(*record), waiting);
+}
+
 /* A TCP socket changed its state; in the context of whoever did that, often of nobody. */
 static __always_inline void tcp_state(struct sock *sk, int newstate)
 {
-	struct {
-		struct wire_head head;
-		struct wire_net_close body;
-	} record;
 	struct owner fresh, *owner;
-	u64 key = (u64)sk, waiting;
-	bool outside;
+	struct closing record;
+	u64 key = (u64)sk;
 
 	if (newstate == TCP_SYN_SENT) {
 		if (is_self())
@@ -266,13 +290,6 @@ static __always_inline void tcp_state(struct sock *sk, int newstate)
 		return;
 	}
 	__builtin_memset(&record, 0, sizeof(record));
-	record.head = owner->head;
-	record.head.kind = WIRE_NET_CLOSE;
-	record.head.fixed = sizeof(record);
-	record.head.flags = 0;
-	record.head.nr = 0;
-	record.head.ret = 0;
-	record.head.time_ns = bpf_ktime_get_ns();
 	fill_net(&record.body.net, sk);
 	/* inet_put_port has cleared skc_num by now. */
 	record.body.net.sport = host_order(BPF_CORE_READ((struct inet_sock *)sk, inet_sport));
@@ -280,15 +297,8 @@ static __always_inline void tcp_state(struct sock *sk, int newstate)
 	record.body.bytes_sent = BPF_CORE_READ((struct tcp_sock *)sk, bytes_sent) -
 				 BPF_CORE_READ((struct tcp_sock *)sk, bytes_retrans);
 	record.body.bytes_received = BPF_CORE_READ((struct tcp_sock *)sk, bytes_received);
-	record.body.duration_ns = record.head.time_ns - owner->since_ns;
-	outside = owner->outside;
+	put_closing(&record, &owner->head, owner->since_ns, owner->outside);
 	bpf_map_delete_elem(&OWNERS, &key);
-	/* Whoever runs now has often nothing to do with it. */
-	waiting = bpf_ringbuf_query(&RING, BPF_RB_AVAIL_DATA);
-	if (is_half_full(waiting) && outside)
-		count_loss(WIRE_NET_CLOSE, true);
-	else
-		put_out(WIRE_NET_CLOSE, &record, sizeof(record), waiting);
 }
 
 #endif

@@ -3,7 +3,7 @@
 #ifndef BLUBR_PAYLOAD_BPF_H
 #define BLUBR_PAYLOAD_BPF_H
 
-#include "net.bpf.h"
+#include "datagram.bpf.h"
 
 /* Messages of one sendmmsg or recvmmsg, and pieces of one message: UIO_MAXIOV, more the kernel does not take
  * (net/socket.c, lib/iov_iter.c).
@@ -13,7 +13,6 @@
 /* include/linux/socket.h */
 #define SOL_SOCKET 1
 #define SCM_RIGHTS 1
-#define MSG_PEEK 2u
 #define MSG_FASTOPEN 0x20000000u
 /* Control messages of one call and their descriptors that are looked at: SCM_MAX_FD (253, include/net/scm.h) come
  * with one message, and few other things beside them.
@@ -433,6 +432,8 @@ __noinline int on_one_message(u32 slot)
 		net->fd = s->args[0];
 		put_address(slot, m);
 		finish(s);
+		if (kind == WIRE_NET_SEND && s->ret >= 0)
+			note_elsewhere(sk);
 	}
 	if (s->ret <= 0 || !m->len || socktype == SOCK_RAW)
 		return 0;

@@ -300,6 +300,8 @@ static __always_inline int at_exit(struct pt_regs *regs, long ret)
 		on_plain(slot, call.kind);
 		break;
 	case FORM_SOCKET:
+		if (call.kind == WIRE_CONNECT && ret >= 0)
+			on_flow_socket(s->args[0], true);
 		on_socket(slot, call.kind);
 		break;
 	case FORM_ACCEPT:
@@ -347,6 +349,8 @@ static __always_inline int at_exit(struct pt_regs *regs, long ret)
 		break;
 	case FORM_NEW_SOCKET:
 		on_new_socket(slot);
+		if (ret >= 0)
+			on_flow_socket(ret, false);
 		break;
 	case FORM_RING_SETUP:
 		on_ring_setup(slot);
@@ -478,6 +482,33 @@ int BPF_PROG(blubr_tcp_state, struct sock *sk, int oldstate, int newstate)
 	if (BPF_CORE_READ(sk, sk_protocol) == IPPROTO_TCP)
 		HELD(tcp_state(sk, newstate));
 	return 0;
+}
+
+SEC("tp_btf/sock_send_length")
+int BPF_PROG(blubr_socket_sent, struct sock *sk, int ret, int flags)
+{
+	HELD(count_flow(sk, ret, true));
+	return 0;
+}
+
+SEC("tp_btf/sock_recv_length")
+int BPF_PROG(blubr_socket_received, struct sock *sk, int ret, int flags)
+{
+	if (!(flags & (MSG_PEEK | MSG_ERRQUEUE)))
+		HELD(count_flow(sk, ret, false));
+	return 0;
+}
+
+SEC("cgroup/sock_release")
+int blubr_socket_release(struct bpf_sock *ctx)
+{
+	/* It is called with the socket itself; as a number it may be a key. */
+	void *volatile socket = ctx;
+	u64 address = 0;
+
+	bpf_probe_read_kernel(&address, sizeof(address), (void *)&socket);
+	end_flow(address);
+	return 1;
 }
 
 SEC("tp_btf/signal_generate")

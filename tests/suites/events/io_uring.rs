@@ -137,6 +137,11 @@ fn connections_of_a_ring_are_told() {
     assert_eq!(accepts[1]["dport"], dialled.unwrap()["sport"]);
     let sends: Vec<_> = mine(&r, "net.send").into_iter().map(|e| e["dport"].clone()).collect();
     assert_eq!(sends, [json!(9)]);
+    // What a ring sends is counted, and its socket's end told, as of one of socket(2).
+    let of_udp = |e: &&Value| e["comm"] == "ring" && e["proto"] == "udp";
+    let ends: Vec<_> = r.of("net.close").into_iter().filter(of_udp).collect();
+    assert_eq!((ends.len(), ends[0].get("daddr"), ends[0].get("via")), (1, None, None), "{ends:#?}");
+    assert!(ends[0].get("bytes_sent").is_none_or(|bytes| *bytes == 1), "{ends:#?}");
     let unix = mine(&r, "unix.connect");
     assert_eq!((&unix[0]["path"], &unix[0]["ret"]), (&json!(r.path("absent")), &json!(-2)));
 }

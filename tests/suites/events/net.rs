@@ -233,3 +233,77 @@ fn each_destination_of_one_sendmmsg_is_told_and_what_was_refused_is_told_again()
     let connect: Vec<_> = r.of("net.connect").into_iter().filter(|e| e["dport"] == port).collect();
     assert_eq!((connect.len(), &connect[0]["ret"]), (1, &json!(-111)));
 }
+
+/// What a log says of the ends of a program's datagram and raw sockets.
+fn ends_of<'r>(r: &'r Recording, comm: &str) -> Vec<&'r Value> {
+    r.of("net.close").into_iter().filter(|e| e["comm"] == comm && e["proto"] != "tcp").collect()
+}
+
+/// Whether this kernel tells what these sockets send, or receive, by the header's own words.
+fn is_counted(r: &Recording, key: &str) -> bool {
+    let of = format!("net.close, {key} of datagram and raw sockets");
+    !r.lines[0]["not_covered"].as_array().unwrap().iter().any(|one| one["what"] == of.as_str())
+}
+
+/// The program's own lines: way, own port, bytes sent and received, summed by way and port.
+fn counted_by_the_program(text: &str) -> Vec<(String, u64, u64, u64)> {
+    let mut all: Vec<(String, u64, u64, u64)> = Vec::new();
+    for line in text.lines() {
+        let words: Vec<&str> = line.split(' ').collect();
+        let number = |at: usize| words[at].parse::<u64>().unwrap();
+        let (way, port, sent, received) = (words[0], number(1), number(2), number(3));
+        match all.iter_mut().find(|(known, at, _, _)| known == way && *at == port) {
+            Some((_, _, out, into)) => (*out, *into) = (*out + sent, *into + received),
+            None => all.push((way.to_owned(), port, sent, received)),
+        }
+    }
+    all
+}
+
+#[test]
+fn what_went_through_a_datagram_or_raw_socket_is_told_however_it_ends() {
+    require!(Root, Compiler);
+    let program = crate::programs::compiled("flows");
+    let script = format!("exec {} > said", program.path.display());
+    let r = crate::recording::command(std::process::Command::new("sh").args(["-ec", &script]));
+    let said = counted_by_the_program(&std::fs::read_to_string(r.path("said")).unwrap());
+    let ways: Vec<&str> = said.iter().map(|(way, ..)| way.as_str()).collect();
+    let all = "close dup2 close_range exec exit kill passed calls again raw";
+    assert_eq!(ways, all.split(' ').collect::<Vec<_>>());
+    let told = ends_of(&r, "flows");
+    let before = usize::from(is_counted(&r, "bytes_sent") || is_counted(&r, "bytes_received"));
+    for (way, port, sent, received) in &said {
+        let sport = (*port != 0).then_some(*port);
+        let ends: Vec<_> = told
+            .iter()
+            .filter(|e| e["sport"].as_u64() == sport && (e["proto"] == "253") == (way == "raw"))
+            .collect();
+        let sum = |key: &str| ends.iter().map(|e| e[key].as_u64()).sum::<Option<u64>>();
+        for (key, bytes) in [("bytes_sent", sent), ("bytes_received", received)] {
+            assert_eq!(sum(key), is_counted(&r, key).then_some(*bytes), "{way}: {ends:#?}");
+        }
+        // Of a socket that was connected anew there is one for each time, and one of what went through before.
+        let count = match way.as_str() {
+            "again" => 2,
+            "calls" => 1 + before,
+            _ => 1,
+        };
+        assert_eq!(ends.len(), count, "{way}: {ends:#?}");
+    }
+    // The bytes are of one destination where no datagram named another.
+    let of = |way: &str| said.iter().find(|(known, ..)| known == way).unwrap().1;
+    let daddr = |port| {
+        told.iter().filter(|e| e["sport"] == port).map(|e| e.get("daddr").cloned()).collect::<Vec<_>>()
+    };
+    assert_eq!(daddr(of("passed")), [Some(json!("127.0.0.1"))]);
+    assert_eq!(daddr(of("again")), [Some(json!("127.0.0.1")), Some(json!("127.0.0.1"))]);
+    assert_eq!(daddr(of("calls")), vec![None; 1 + before]);
+    // The socket goes when nothing holds it, not at its process's end.
+    for way in ["close", "dup2", "close_range", "exec"] {
+        let end = told.iter().find(|e| e["sport"] == of(way)).unwrap();
+        let exit = r.of("process.exit").into_iter().find(|e| e["pid"] == end["pid"]).unwrap();
+        assert!(end["seq"].as_u64() < exit["seq"].as_u64(), "{way}: {end} {exit}");
+    }
+    // One that was made and never used has none: two servers, and those of the lines above.
+    assert_eq!(told.len(), said.len() + 3 + before, "{told:#?}");
+}

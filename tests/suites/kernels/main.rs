@@ -46,7 +46,7 @@ fn tree() -> Tree {
     for name in ["blubr-record", "events"] {
         tree.file(&static_program(name).unwrap(), &format!("/blubr/bin/{name}"));
     }
-    for name in ["calls", "ring", "i386"] {
+    for name in ["calls", "flows", "ring", "i386"] {
         let program = static_program(&format!("programs/{name}")).unwrap();
         tree.file(&program, &format!("/blubr/programs/{name}"));
     }
@@ -81,6 +81,10 @@ fn on(name: &str, lacks: &[&str]) {
 /// Before sched_prepare_exec (6.10).
 const EXEC: &str = "file.close at exec, and the ids before a setuid exec";
 
+/// Before sock_send_length and sock_recv_length (6.3).
+const SENT: &str = "net.close, bytes_sent of datagram and raw sockets";
+const RECEIVED: &str = "net.close, bytes_received of datagram and raw sockets";
+
 macro_rules! kernel {
     ($test:ident, $name:literal, $lacks:expr) => {
         #[test]
@@ -91,8 +95,8 @@ macro_rules! kernel {
     };
 }
 
-kernel!(linux_5_10, "5.10", [EXEC, "io_uring"]);
-kernel!(linux_6_1, "6.1", [EXEC]);
+kernel!(linux_5_10, "5.10", [EXEC, "io_uring", SENT, RECEIVED]);
+kernel!(linux_6_1, "6.1", [EXEC, SENT, RECEIVED]);
 kernel!(linux_6_12, "6.12", []);
 kernel!(linux_newest, "newest", []);
 

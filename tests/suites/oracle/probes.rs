@@ -30,7 +30,7 @@ struct Judge {
 
 type Verdict = (Vec<Value>, Vec<String>);
 
-const JUDGES: [Judge; 5] = [
+const JUDGES: [Judge; 6] = [
     Judge {
         probes: &[
             "blubr_sys_exit",
@@ -43,6 +43,10 @@ const JUDGES: [Judge; 5] = [
         verdict: calls,
     },
     Judge { probes: &["blubr_tcp_state"], verdict: connections },
+    Judge {
+        probes: &["blubr_socket_release", "blubr_socket_sent", "blubr_socket_received"],
+        verdict: datagrams,
+    },
     Judge { probes: &["blubr_signal"], verdict: signals },
     Judge { probes: &["blubr_cgroup_mkdir"], verdict: groups },
     Judge { probes: &["blubr_ring_submit", "blubr_ring_complete"], verdict: rings },
@@ -129,6 +133,32 @@ fn connections(flags: &[&str]) -> Verdict {
     (lines, differences)
 }
 
+/// What went through a program's sockets, by its own words.
+fn datagrams(flags: &[&str]) -> Verdict {
+    let program = Program::compiled("flows.c");
+    let (lines, said) = recorded_with_output(flags, &Command::new(program.path()));
+    let mut wrong = Vec::new();
+    let mut ends = of(&lines, "net.close");
+    ends.retain(|end| end["comm"] == "program" && end["proto"] != "tcp");
+    // Two servers beside the lines: what these receive is not the program's to tell.
+    let (mut sent, mut received) = (0, 0);
+    for line in said.lines().map(|line| line.split(' ').collect::<Vec<_>>()) {
+        sent += line[2].parse::<u64>().unwrap();
+        received += line[3].parse::<u64>().unwrap();
+        let sport = line[1].parse::<u64>().ok().filter(|port| *port > 0);
+        if !ends.iter().any(|end| end["sport"].as_u64() == sport) {
+            wrong.push(format!("no end is told of {line:?}"));
+        }
+    }
+    for (key, bytes) in [("bytes_sent", sent), ("bytes_received", received)] {
+        let told = ends.iter().map(|end| end[key].as_u64()).sum::<Option<u64>>();
+        if told != Some(bytes) {
+            wrong.push(format!("{told:?} {key} are told, {bytes} went through"));
+        }
+    }
+    (lines, wrong)
+}
+
 /// A signal to the recorder, which is strace's parent.
 fn signals(flags: &[&str]) -> Verdict {
     let kill = "read -r _ _ _ recorder _ < /proc/$PPID/stat; kill -URG $recorder";
@@ -141,15 +171,21 @@ fn signals(flags: &[&str]) -> Verdict {
 
 /// Records a command without strace: what is asked here it does not see.
 fn recorded(flags: &[&str], command: &Command) -> Vec<Value> {
+    recorded_with_output(flags, command).0
+}
+
+/// The same, and what the command wrote to its standard output, which becomes the recorder's standard error.
+fn recorded_with_output(flags: &[&str], command: &Command) -> (Vec<Value>, String) {
     let folder = folder();
     let log = folder.path().join("log.ndjson");
     let mut recorder = blubr_tests::bins::command("blubr-record");
-    recorder.args(flags).arg("-o").arg(&log).arg("--");
+    recorder.args(flags).arg("--quiet").arg("-o").arg(&log).arg("--");
     recorder.arg(command.get_program()).args(command.get_args()).current_dir(folder.path());
     let output = recorder.stdin(Stdio::null()).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let text = std::fs::read_to_string(&log).unwrap();
-    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    let lines = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    (lines, String::from_utf8(output.stderr).unwrap())
 }
 
 /// A group that is there for a moment: the process in it knows its name from /proc.

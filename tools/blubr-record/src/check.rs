@@ -1,6 +1,7 @@
 //! `--check`: what this host can and can't record, and what to do about it.
 
 use std::io::{self, Write};
+use std::path::Path;
 
 use blubr_cli::{Exit, Failure};
 
@@ -33,8 +34,8 @@ fn describe(plan: &Plan, out: &mut Vec<u8>) -> io::Result<bool> {
     }
     let mountinfo = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
     let (layout, tree) = cgroup::layout(&mountinfo);
-    let tree = tree.map(|tree| format!(", tree at {}", tree.display())).unwrap_or_default();
-    writeln!(out, "cgroups         {}{tree}", layout.name())?;
+    let at = tree.as_ref().map(|tree| format!(", tree at {}", tree.display())).unwrap_or_default();
+    writeln!(out, "cgroups         {}{at}", layout.name())?;
     if layout == Layout::V1 {
         writeln!(out, "                paths of control groups will be null: mount a cgroup2 tree")?;
     }
@@ -44,15 +45,21 @@ fn describe(plan: &Plan, out: &mut Vec<u8>) -> io::Result<bool> {
             "pid namespace   NOT the initial one: processes could not be told apart; run it on the host"
         )?;
     }
-    let able =
-        host::in_initial_pid_namespace() && missing.is_empty() && describe_probes(plan, layout, out)?;
+    let able = host::in_initial_pid_namespace()
+        && missing.is_empty()
+        && describe_probes(plan, layout, tree.as_deref(), out)?;
     let answer = if able { "this host can be recorded" } else { "this host can NOT be recorded" };
     writeln!(out, "{answer}")?;
     Ok(able)
 }
 
 /// Loads the probes, which is the only way to know.
-fn describe_probes(plan: &Plan, layout: Layout, out: &mut Vec<u8>) -> io::Result<bool> {
+fn describe_probes(
+    plan: &Plan,
+    layout: Layout,
+    tree: Option<&Path>,
+    out: &mut Vec<u8>,
+) -> io::Result<bool> {
     let options = Options {
         own_pid: std::process::id(),
         command_pid: None,
@@ -62,7 +69,7 @@ fn describe_probes(plan: &Plan, layout: Layout, out: &mut Vec<u8>) -> io::Result
         only_called: plan.without_typed_loads,
     };
     let loaded = backend::load(&options).and_then(|(mut loaded, _, _)| {
-        loaded.attach()?;
+        loaded.attach(tree)?;
         Ok(loaded)
     });
     let loaded = match loaded {
@@ -82,7 +89,7 @@ fn describe_probes(plan: &Plan, layout: Layout, out: &mut Vec<u8>) -> io::Result
     };
     writeln!(out, "kernel memory   read {reads}")?;
     for (name, at) in loaded.attached() {
-        writeln!(out, "probe           {name} on tp_btf/{at}: yes")?;
+        writeln!(out, "probe           {name} on {}: yes", backend::place(at))?;
     }
     writeln!(out, "not covered:")?;
     for entry in host::not_covered(layout, loaded.refused(), plan.no_failed) {

@@ -52,14 +52,20 @@ pub struct Drain<W: Write> {
 
 impl<W: Write> Drain<W> {
     /// Nothing drained yet.
-    pub fn new(ring: Ring, losses: LossTable, log: Log<W>, rotation: Option<Rotation>) -> Self {
+    pub fn new(
+        ring: Ring,
+        losses: LossTable,
+        decoder: Decoder,
+        log: Log<W>,
+        rotation: Option<Rotation>,
+    ) -> Self {
         Drain {
             ring,
             losses,
             counted: Vec::new(),
             counted_at_ns: monotonic_ns(),
             counted_at: Instant::now(),
-            decoder: Decoder::default(),
+            decoder,
             log,
             checkpoint: Instant::now(),
             dirty: false,

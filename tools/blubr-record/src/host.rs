@@ -56,7 +56,7 @@ pub fn uname() -> (String, String) {
 }
 
 /// What this recorder does not see on any host, and why.
-const NEVER: [(&str, &str); 16] = [
+const NEVER: [(&str, &str); 17] = [
     ("mmap", "writes through shared memory mappings leave no event but the file's open and close"),
     ("write", "single reads and writes are not recorded: open, close and their sizes are"),
     ("process.fork", "that failed: no process was made"),
@@ -64,7 +64,11 @@ const NEVER: [(&str, &str); 16] = [
         "net.connect by other sockets",
         "what packet, vsock, Bluetooth and other sockets reach: that there is one is told by watch.socket",
     ),
-    ("net.close", "of anything but TCP"),
+    (
+        "net.close",
+        "of sockets that were there before the recording, of SCTP, DCCP and MPTCP, and of TCP connections beyond the 65,536 last used",
+    ),
+    ("net.close by io_uring", "of a socket that a ring made without telling of success"),
     (
         "net.dns",
         "over TLS or HTTPS, through io_uring, and over TCP connections from before the recording unless a message comes whole",
@@ -121,13 +125,17 @@ pub fn not_covered(
             "sched_process_exec" => "process.exec",
             "sched_process_exit" => "process.exit, and file.close at a process's end",
             "cgroup_mkdir" | "cgroup_rename" => "cgroup, of groups that are made or renamed",
-            "inet_sock_set_state" => "net.close",
+            "inet_sock_set_state" => "net.close of TCP connections",
+            "cgroup/sock_release" => "net.close of datagram and raw sockets",
+            "sock_send_length" => "net.close, bytes_sent of datagram and raw sockets",
+            "sock_recv_length" => "net.close, bytes_received of datagram and raw sockets",
             "sched_prepare_exec" => "file.close at exec, and the ids before a setuid exec",
             "signal_generate" => "watch.kill",
             "io_uring_submit_req" | "io_uring_complete" => "io_uring",
             other => other,
         };
-        list.push(entry(what, &format!("no tracepoint {hook}: {why}")));
+        let kind = if hook.contains('/') { "" } else { "tracepoint " };
+        list.push(entry(what, &format!("no {kind}{hook}: {why}")));
     }
     list
 }

@@ -16,7 +16,7 @@ use crate::caps;
 use crate::cgroup::{self, Cgroups};
 use crate::command::{Command, Ended};
 use crate::copies::Copies;
-use crate::decode::DecodeError;
+use crate::decode::{DecodeError, Decoder};
 use crate::drain::{Drain, clock_ns, monotonic_ns};
 use crate::host;
 use crate::log::{Clock, Log};
@@ -122,12 +122,12 @@ fn begin(
         not_recorded(&e).advise("blubr-record --check says what this host lacks")
     };
     let (mut loaded, ring, losses) = backend::load(&options).map_err(refused)?;
-    let began_ns = monotonic_ns();
-    loaded.attach().map_err(refused)?;
-
-    let clock = read_clocks();
     let mountinfo = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
     let (layout, tree) = cgroup::layout(&mountinfo);
+    let began_ns = monotonic_ns();
+    loaded.attach(tree.as_deref()).map_err(refused)?;
+
+    let clock = read_clocks();
     let header = Header {
         started: clock.time(monotonic_ns()),
         part: output.part().map(|number| Part { number, previous: None, events: 0 }),
@@ -148,7 +148,7 @@ fn begin(
         listing: Arc::clone(&listing),
         ended: 0,
     });
-    let mut drain = Drain::new(ring, losses, log, rotation);
+    let mut drain = Drain::new(ring, losses, Decoder::new(loaded.counted()), log, rotation);
     loaded.list_processes().map_err(refused)?;
     drain.write_existing().map_err(|e| not_recorded(&e).at(output.name()))?;
 
@@ -231,8 +231,7 @@ fn drop_caps(keep: &[caps::Cap]) {
 }
 
 fn hooks(loaded: &Loaded) -> Vec<Hook> {
-    let hook =
-        |(name, at): &(&str, &str)| Hook { name: (*name).to_owned(), attach: format!("tp_btf/{at}") };
+    let hook = |(name, at): &(&str, &str)| Hook { name: (*name).to_owned(), attach: backend::place(at) };
     loaded.attached().iter().map(hook).collect()
 }
 

@@ -227,7 +227,9 @@ impl Connections {
 
     /// A connection ended.
     pub fn close(&mut self, process: ProcessKey, to: &Reached, bytes: Bytes, budget: &mut Budget) {
-        let ends = to.own.map(|own| Ends { process, ip: to.ip, port: to.port, own });
+        // A socket of UDP may have the same ends.
+        let own = to.own.filter(|_| to.proto.0 == TCP);
+        let ends = own.map(|own| Ends { process, ip: to.ip, port: to.port, own });
         if let Some(mut live) = ends.and_then(|ends| self.live.remove(&ends)) {
             budget.give_live();
             add(&mut live.entry, bytes);

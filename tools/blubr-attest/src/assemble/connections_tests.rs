@@ -180,3 +180,14 @@ fn loopback_has_many_forms() {
         assert!(!is_loopback(text.parse().unwrap()), "{text}");
     }
 }
+
+#[test]
+fn bytes_of_udp_are_those_of_its_own_entry() {
+    let (mut c, mut b) = (Connections::default(), Budget::new(false));
+    let udp = Reached { proto: Proto(17), ..to("192.0.2.7", 443, 101) };
+    c.begin(ME, &to("192.0.2.7", 443, 101), at(1), &mut b);
+    c.begin(ME, &udp, at(2), &mut b);
+    c.close(ME, &udp, Bytes { sent: Some(3), received: None }, &mut b);
+    c.close(ME, &to("192.0.2.7", 443, 101), BYTES, &mut b);
+    assert_eq!(told(&mut c), [(1, 1, None, None, None, Some(10)), (2, 1, None, None, None, Some(3))]);
+}

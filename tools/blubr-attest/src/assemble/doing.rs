@@ -372,10 +372,15 @@ impl Doing {
 
     /// A connection ended.
     pub fn close(&mut self, key: ProcessKey, to: &Reached, bytes: Bytes, budget: &mut Budget) {
+        self.count_bytes(bytes);
+        self.connections.close(key, to, bytes, budget);
+    }
+
+    /// Bytes went over the network.
+    pub fn count_bytes(&mut self, bytes: Bytes) {
         self.counts.bytes_sent = self.counts.bytes_sent.saturating_add(bytes.sent.unwrap_or(0));
         self.counts.bytes_received =
             self.counts.bytes_received.saturating_add(bytes.received.unwrap_or(0));
-        self.connections.close(key, to, bytes, budget);
     }
 
     /// Nothing more comes.

@@ -516,7 +516,13 @@ fn network(
         }
         Body::NetClose(it) => {
             let bytes = Bytes { sent: it.bytes_sent, received: it.bytes_received };
-            doing.close(actor.key, &ends(it.proto, it.daddr, it.dport, it.sport), bytes, budget);
+            match (it.daddr, it.dport) {
+                (Some(daddr), Some(dport)) => {
+                    doing.close(actor.key, &ends(it.proto, daddr, dport, it.sport), bytes, budget);
+                }
+                // A socket of many destinations: whose the bytes are is not known.
+                _ => doing.count_bytes(bytes),
+            }
         }
         Body::NetTls(it) => {
             let name = it.sni.as_ref().map(|name| name.lossy().into_owned());

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::os::fd::{AsFd as _, AsRawFd as _};
+use std::path::Path;
 
 use aya::maps::{HashMap, Map, MapData, MapError, PerCpuArray};
 use aya::programs::{BtfTracePoint, Iter};
@@ -14,10 +15,12 @@ use blubr_probes::wire;
 
 use super::Reads;
 use super::object::has_casts;
+use super::sockets;
+use crate::decode::Counted;
 use crate::ring::Ring;
 
-/// The probes: program, tracepoint, and whether the recording is worth nothing without it.
-pub const HOOKS: [(&str, &str, bool); 13] = [
+/// The probes: program, tracepoint (or what else it hangs on), and whether the recording is worth nothing without it.
+pub const HOOKS: [(&str, &str, bool); 16] = [
     ("blubr_sys_exit", "sys_exit", true),
     ("blubr_sys_enter", "sys_enter", true),
     ("blubr_fork", "sched_process_fork", true),
@@ -27,6 +30,9 @@ pub const HOOKS: [(&str, &str, bool); 13] = [
     ("blubr_cgroup_rename", "cgroup_rename", false),
     ("blubr_cgroup_rmdir", "cgroup_rmdir", false),
     ("blubr_tcp_state", "inet_sock_set_state", false),
+    (sockets::RELEASE, sockets::AT, false),
+    (sockets::SENT, "sock_send_length", false),
+    (sockets::RECEIVED, "sock_recv_length", false),
     ("blubr_prepare_exec", "sched_prepare_exec", false),
     ("blubr_signal", "signal_generate", false),
     (RING_HOOKS[0], "io_uring_submit_req", false),
@@ -57,6 +63,11 @@ pub struct Options {
     pub without: Vec<String>,
     /// Read the kernel's memory by calls alone, also where loads can be typed.
     pub only_called: bool,
+}
+
+/// Where a probe hangs, as the header has it.
+pub fn place(at: &str) -> String {
+    if at == sockets::AT { at.to_owned() } else { format!("tp_btf/{at}") }
 }
 
 /// Why a probe that was left out is not there.
@@ -250,10 +261,14 @@ fn with_kernel_calls(object: &[u8], btf: &Btf) -> Vec<u8> {
 
 /// Whether a program at a tracepoint can be preempted: since some version after 6.18.
 fn are_preemptible() -> bool {
+    kernel_version() > (6, 18)
+}
+
+/// The kernel's version; one that can't be read counts as newer than all.
+fn kernel_version() -> (u32, u32) {
     let (release, _) = crate::host::uname();
     let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map_while(|n| n.parse::<u32>().ok());
-    let version = (numbers.next().unwrap_or(u32::MAX), numbers.next().unwrap_or(0));
-    version > (6, 18)
+    (numbers.next().unwrap_or(u32::MAX), numbers.next().unwrap_or(0))
 }
 
 /// Before 5.11 (d5299b67dd59) maps count against RLIMIT_MEMLOCK. Where it can't be raised the maps may still fit.
@@ -291,6 +306,12 @@ impl Loaded {
     }
 
     fn verify_one(&mut self, name: &str, tracepoint: &str, btf: &Btf) -> Result<(), String> {
+        if name == sockets::RELEASE {
+            return sockets::verify(&mut self.ebpf, last_words);
+        }
+        if let Some(reason) = sockets::why_not_counted(name, kernel_version()) {
+            return Err(reason);
+        }
         self.program(name)?.load(tracepoint, btf).map_err(|e| last_words(&e))
     }
 
@@ -324,28 +345,54 @@ impl Loaded {
         self.refused.extend(both.map(|(_, tracepoint, _)| (*tracepoint, reason.clone())));
     }
 
-    /// Attaches everything that was verified: from here on events arrive.
+    /// Attaches everything that was verified: from here on events arrive. `tree` is where the v2 tree of control groups is
+    /// mounted.
     ///
     /// # Errors
     /// When the kernel refuses one that must be there.
-    pub fn attach(&mut self) -> Result<(), LoadError> {
+    pub fn attach(&mut self, tree: Option<&Path>) -> Result<(), LoadError> {
         for (name, tracepoint, needed) in self.verified.clone() {
-            let attached = self.program(name).and_then(|p| p.attach().map_err(|e| e.to_string()));
-            match attached {
-                Ok(_) => self.attached.push((name, tracepoint)),
+            match self.attach_one(name, tree) {
+                Ok(()) => self.attached.push((name, tracepoint)),
                 Err(reason) if needed => {
                     return Err(LoadError::Program { name, tracepoint, reason });
                 }
                 Err(reason) => self.refused.push((tracepoint, reason)),
             }
         }
+        if self.is_attached(sockets::RELEASE)
+            && let Err(reason) = sockets::follow(&mut self.ebpf)
+        {
+            self.refused.push((sockets::AT, reason));
+        }
         Ok(())
+    }
+
+    fn attach_one(&mut self, name: &str, tree: Option<&Path>) -> Result<(), String> {
+        if name == sockets::RELEASE {
+            return sockets::attach(&mut self.ebpf, tree);
+        }
+        if sockets::COUNTING.contains(&name) && !self.is_attached(sockets::RELEASE) {
+            return Err(format!("of no use without {}", sockets::AT));
+        }
+        self.program(name)?.attach().map(|_| ()).map_err(|e| e.to_string())
+    }
+
+    fn is_attached(&self, name: &str) -> bool {
+        self.attached.iter().any(|(attached, _)| *attached == name)
+    }
+
+    /// Which bytes of datagram and raw sockets are counted.
+    pub fn counted(&self) -> Counted {
+        Counted { sent: self.is_attached(sockets::SENT), received: self.is_attached(sockets::RECEIVED) }
     }
 
     /// Takes the probes out again, so that what is in the ring is all there will be.
     pub fn detach(&mut self) {
         for (name, _) in std::mem::take(&mut self.attached) {
-            if let Ok(program) = self.program(name) {
+            if name == sockets::RELEASE {
+                sockets::detach(&mut self.ebpf);
+            } else if let Ok(program) = self.program(name) {
                 // The kernel drops the links with us if this fails.
                 let _ = program.unload();
             }
@@ -358,8 +405,10 @@ impl Loaded {
         let mut missed = BTreeMap::new();
         for (name, tracepoint) in self.attached.clone() {
             let times = self.program(name).map(|program| recursion_misses(program)).unwrap_or(0);
-            // Only a state change can interrupt another: from the network's softirq.
-            let kind = if tracepoint == "inet_sock_set_state" { "net.close" } else { tracepoint };
+            // A state change can interrupt another, from the network's softirq; a count that was passed over makes an end
+            // that is told wrong.
+            let of_ends = tracepoint == "inet_sock_set_state" || sockets::COUNTING.contains(&name);
+            let kind = if of_ends { "net.close" } else { tracepoint };
             if times > 0 {
                 *missed.entry(kind.to_owned()).or_insert(0) += times;
             }
@@ -367,7 +416,7 @@ impl Loaded {
         missed
     }
 
-    /// The probes in place, each with its tracepoint.
+    /// The probes in place, each with what it hangs on.
     pub fn attached(&self) -> &[(&'static str, &'static str)] {
         &self.attached
     }

@@ -33,6 +33,15 @@ pub enum DecodeError {
     Write(#[from] io::Error),
 }
 
+/// Which bytes of datagram and raw sockets the probes count.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct Counted {
+    /// Those that are sent.
+    pub sent: bool,
+    /// Those that are received.
+    pub received: bool,
+}
+
 /// What must be remembered from one record to the next, and buffers that are used again.
 #[derive(Default)]
 pub struct Decoder {
@@ -46,6 +55,7 @@ pub struct Decoder {
     path: Vec<u8>,
     to: Vec<u8>,
     more: Vec<u8>,
+    counted: Counted,
 }
 
 /// A copy of a record, aligned as the ring's are.
@@ -95,6 +105,11 @@ impl Entries {
 }
 
 impl Decoder {
+    /// Nothing remembered yet.
+    pub fn new(counted: Counted) -> Self {
+        Decoder { counted, ..Decoder::default() }
+    }
+
     /// Writes the event that a record tells of, if it is one, or remembers what it says for a later one.
     ///
     /// # Errors

@@ -11,7 +11,7 @@ use blubr_log::event::{
 use blubr_probes::wire::{wire_field_id::*, wire_net, wire_net_close};
 
 use super::file::PERM_BITS;
-use super::{DecodeError, Decoder, Origin, USER, plain, tail};
+use super::{Counted, DecodeError, Decoder, Origin, USER, plain, tail};
 use crate::log::{Cut, Log, seen};
 use crate::path::{Told, absolute, append, walked};
 use crate::payload::dns;
@@ -69,7 +69,9 @@ pub(super) fn sockaddr(field: Option<Field<'_>>) -> Option<(IpAddr, u16)> {
 /// Own address and port where they are known: an unbound socket has neither.
 pub(super) fn own(net: &wire_net) -> (Option<Addr>, Option<u16>) {
     let saddr = address(net.family, &net.saddr).filter(|address| !address.is_unspecified());
-    (saddr.map(Addr), (net.sport != 0).then_some(net.sport))
+    // What a raw socket has in its place is its protocol (inet_create, net/ipv4/af_inet.c).
+    let has_port = net.sport != 0 && i32::from(net.socktype) != libc::SOCK_RAW;
+    (saddr.map(Addr), has_port.then_some(net.sport))
 }
 
 /// The other end, where the socket is connected.
@@ -249,17 +251,22 @@ impl Decoder {
         log: &mut Log<W>,
     ) -> Result<(), DecodeError> {
         let body: &wire_net_close = r.body()?;
-        let Some((daddr, dport)) = peer(&body.net) else { return Ok(()) };
         let (saddr, sport) = own(&body.net);
+        let peer = peer(&body.net);
+        let is_stream = i32::from(body.net.socktype) == libc::SOCK_STREAM;
+        if is_stream && peer.is_none() {
+            return Ok(());
+        }
+        let Counted { sent, received } = self.counted;
         let close = NetClose {
             proto: Proto(body.net.proto),
-            family: family_of(daddr),
+            family: peer.map_or(family_name(body.net.family), |(daddr, _)| family_of(daddr)),
             saddr,
             sport,
-            daddr: Addr(daddr),
-            dport,
-            bytes_sent: Some(body.bytes_sent),
-            bytes_received: Some(body.bytes_received),
+            daddr: peer.map(|(daddr, _)| Addr(daddr)),
+            dport: peer.map(|(_, dport)| dport),
+            bytes_sent: (is_stream || sent).then_some(body.bytes_sent),
+            bytes_received: (is_stream || received).then_some(body.bytes_received),
             duration_ns: Some(body.duration_ns),
         };
         Ok(log.event(r.head, close.into(), plain(r, &Cut::none()))?)

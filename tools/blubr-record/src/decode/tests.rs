@@ -3,7 +3,9 @@
 use blubr_log::{Header, Host, Tool, Writer};
 use blubr_probes::wire::wire_field_id::{self, *};
 use blubr_probes::wire::wire_kind::{self, *};
-use blubr_probes::wire::{self, wire_call, wire_cgroup, wire_field, wire_file, wire_head, wire_net};
+use blubr_probes::wire::{
+    self, wire_call, wire_cgroup, wire_field, wire_file, wire_head, wire_net, wire_net_close,
+};
 use zerocopy::{FromBytes as _, FromZeros as _, Immutable, IntoBytes};
 
 use super::*;
@@ -89,8 +91,11 @@ fn log() -> Log<Vec<u8>> {
 
 /// The lines behind the header that these records become, each without the head's keys.
 fn lines(records: &[Built]) -> Vec<String> {
+    lines_by(Decoder::default(), records)
+}
+
+fn lines_by(mut decoder: Decoder, records: &[Built]) -> Vec<String> {
     let mut log = log();
-    let mut decoder = Decoder::default();
     for record in records {
         decoder.record(&aligned(&record.0), &mut log).unwrap();
     }
@@ -381,6 +386,36 @@ fn a_connection_of_a_ring_goes_where_the_kernel_says() {
     // Of one that failed there is only what was asked for.
     let told = lines(&[connect, answer(7, -111, wire::WIRE_RESOLVED, &net)]).remove(0);
     assert!(told.contains(r#""daddr":"127.0.0.1","dport":443"#), "{told}");
+}
+
+#[test]
+fn bytes_that_are_not_counted_are_not_told() {
+    let mut close = wire_net_close::new_zeroed();
+    (close.net.family, close.net.proto, close.net.sport) = (libc::AF_INET as u16, 17, 40_000);
+    (close.bytes_sent, close.bytes_received, close.duration_ns) = (3, 4, 5);
+    let told = |counted: Counted, close: &wire_net_close| {
+        lines_by(Decoder::new(counted), &[record(WIRE_NET_CLOSE, 0, None, close)]).remove(0)
+    };
+    close.net.socktype = libc::SOCK_DGRAM as u16;
+    assert_eq!(
+        told(Counted { sent: true, received: true }, &close),
+        r#","proto":"udp","family":"inet","sport":40000,"bytes_sent":3,"bytes_received":4,"duration_ns":5}"#
+    );
+    assert_eq!(
+        told(Counted::default(), &close),
+        r#","proto":"udp","family":"inet","sport":40000,"duration_ns":5}"#
+    );
+    // A raw socket has no port: its protocol lies there.
+    (close.net.socktype, close.net.proto, close.net.sport) = (libc::SOCK_RAW as u16, 253, 253);
+    assert_eq!(
+        told(Counted { sent: true, received: false }, &close),
+        r#","proto":"253","family":"inet","bytes_sent":3,"duration_ns":5}"#
+    );
+    // TCP counts by itself.
+    (close.net.socktype, close.net.proto, close.net.sport) = (libc::SOCK_STREAM as u16, 6, 4);
+    (close.net.daddr[0], close.net.dport) = (127, 9);
+    let told = told(Counted::default(), &close);
+    assert!(told.ends_with(r#""dport":9,"bytes_sent":3,"bytes_received":4,"duration_ns":5}"#), "{told}");
 }
 
 #[test]

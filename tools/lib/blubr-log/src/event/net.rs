@@ -92,25 +92,25 @@ schema! {
 }
 
 schema! {
-    /// A connection ended.
+    /// A connection ended; or nothing holds a datagram or raw socket any more that was connected, bound or used, or it was connected anew. Of sockets that were there before the recording there is none.
     struct NetClose<'a> {
         /// Protocol.
         proto: Proto,
         /// `inet` or `inet6`.
         family: Name<'a>,
-        /// Own address.
+        /// Own address, where it is known.
         saddr: Option<Addr>,
-        /// Own port.
+        /// Own port; raw sockets have none.
         sport: Option<u16>,
-        /// Address of the other side.
-        daddr: Addr,
-        /// Port of the other side.
-        dport: u16,
-        /// Bytes of payload sent, each counted once (`tcp_sock->bytes_sent - bytes_retrans`).
+        /// Address that it was connected to; no key of a datagram or raw socket that was connected to none, or that ever named where its datagrams go (`net.send` tells each of these).
+        daddr: Option<Addr>,
+        /// Port of the other side; no key where there is no `daddr`.
+        dport: Option<u16>,
+        /// Bytes of payload sent, each counted once (of TCP `tcp_sock->bytes_sent - bytes_retrans`). Of datagram and raw sockets what the calls on it returned, by whomever it was held, since it was made or last connected; no key where the kernel does not tell that.
         bytes_sent: Option<u64>,
-        /// Bytes received (`tcp_sock->bytes_received`, which counts the other end of the stream as one).
+        /// Bytes received (of TCP `tcp_sock->bytes_received`, which counts the other end of the stream as one). Of datagram and raw sockets what the calls on it returned, without what was only looked at (MSG_PEEK): a raw socket of IPv4 returns the header too, and a datagram that is cut counts as far as it was read.
         bytes_received: Option<u64>,
-        /// How long it was there, in ns, where its beginning was seen.
+        /// How long it was there, in ns, where its beginning was seen: since it was connected, or of a socket that was not, made.
         duration_ns: Option<u64>,
     }
 }

@@ -31,6 +31,8 @@ pub enum Prerequisite {
     Clients,
     /// stress-ng.
     StressNg,
+    /// A small Debian to build upon or to run in, made aside.
+    Debian,
     /// QEMU's PC, a static busybox, and what makes a disk: for virtual machines.
     Qemu,
     /// Debian's kernels that `$BLUBR_KERNELS` names (all unless set), unpacked aside, and static programs to run there.
@@ -63,6 +65,7 @@ impl Prerequisite {
             Self::Git => "git",
             Self::Clients => "clients",
             Self::StressNg => "stressng",
+            Self::Debian => "debian",
             Self::Qemu => "qemu",
             Self::Kernels => "kernels",
             Self::Systemd => "systemd",
@@ -101,6 +104,7 @@ impl Prerequisite {
             Self::Git => lacks(&["git"]),
             Self::Clients => lacks(&["openssl", "curl"]),
             Self::StressNg => lacks(&["stress-ng"]),
+            Self::Debian => debian_base().is_none().then(|| "no Debian aside: make test-all".to_owned()),
             Self::Qemu => crate::vm::missing(),
             Self::Kernels => crate::vm::kernels_missing(),
             Self::Systemd => crate::vm::systemd_missing(),

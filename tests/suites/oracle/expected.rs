@@ -167,7 +167,7 @@ impl Expected {
             match line {
                 Line::Call(call) => children.extend(self.call(thread, &mut process, call)),
                 Line::Ended { code, signal } if thread == process.pid => {
-                    self.closed(thread, process.files.all());
+                    self.closed(thread, &process, process.files.all());
                     let signal = signal.as_ref().map(|name| {
                         text_of(Command::new("bash").args(["-c", &format!("kill -l {name}")]))
                     });
@@ -180,9 +180,9 @@ impl Expected {
         children
     }
 
-    fn closed(&mut self, thread: i64, paths: Vec<Vec<u8>>) {
+    fn closed(&mut self, thread: i64, p: &Process, paths: Vec<Vec<u8>>) {
         for path in paths {
-            self.fact(thread, Fact::new("file.close").bytes("path", &path));
+            self.fact(thread, Fact::new("file.close").bytes("path", &p.inner(path)));
         }
     }
 
@@ -259,7 +259,8 @@ impl Expected {
             self.fact(thread, exec.bytes("cwd", &p.cwd).with("ret", ret));
             return;
         }
-        self.closed(thread, p.files.exec());
+        let closed = p.files.exec();
+        self.closed(thread, p, closed);
         // What strace can't see is asked of the file system: where links lead, and what a script begins with.
         let given = bytes(call.arg(at)).unwrap_or_default();
         let (mut named, mut exe) = (given.clone(), p.real(&name));
@@ -277,7 +278,7 @@ impl Expected {
     /// What is open for writing, and closes.
     fn descriptors(&mut self, thread: i64, p: &mut Process, call: &Call) {
         let closed = p.files.call(call);
-        self.closed(thread, closed);
+        self.closed(thread, p, closed);
     }
 }
 

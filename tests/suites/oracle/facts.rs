@@ -186,6 +186,25 @@ pub fn list(words: impl IntoIterator<Item = Vec<u8>>) -> String {
     words.into_iter().map(|word| format!("[{}]", word.escape_ascii())).collect()
 }
 
+/// Puts what threads of one process closed together, in no order: which of them ends last, and so closes the rest, is
+/// nobody's choice.
+pub fn join_closes(facts: &mut Facts, threads: &BTreeMap<i64, i64>) {
+    let mut of: BTreeMap<i64, Vec<i64>> = BTreeMap::new();
+    threads.iter().for_each(|(thread, process)| of.entry(*process).or_default().push(*thread));
+    for (process, threads) in of.into_iter().filter(|(_, threads)| threads.len() > 1) {
+        let mut closes = Vec::new();
+        for thread in threads {
+            let all = facts.remove(&thread).unwrap_or_default();
+            let (close, other) =
+                all.into_iter().partition(|fact: &String| fact.starts_with("file.close "));
+            closes.extend::<Vec<_>>(close);
+            facts.insert(thread, other);
+        }
+        closes.sort();
+        facts.insert(-process, closes);
+    }
+}
+
 /// What one side has and the other hasn't, and where their order differs; empty where they agree.
 pub fn differences(strace: &Facts, log: &Facts) -> Vec<String> {
     let none = Vec::new();

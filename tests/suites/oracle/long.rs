@@ -2,6 +2,7 @@
 
 use std::process::Command;
 
+use blubr_tests::program::stdout_of;
 use blubr_tests::require;
 
 use crate::run::{Outcome, both, folder};
@@ -19,6 +20,30 @@ fn fifty_thousand_small_files() {
     let make = "for my $d (1..500) { mkdir $d; for (1..100) { open my $f, '>', \"$d/$_\" or die; print $f $_; } }";
     let outcome = agrees("50,000 files", Command::new("perl").args(["-e", make]));
     assert!(outcome.compared > 100_500);
+}
+
+#[test]
+fn an_apt_get_install_in_a_container() {
+    require!(Root, Strace, Compiler, Debian);
+    let folder = folder();
+    let root = folder.path().join("root");
+    std::fs::create_dir(&root).unwrap();
+    let tar = blubr_tests::require::debian_base().unwrap();
+    let _ = stdout_of(Command::new("tar").arg("-xpf").arg(tar).arg("-C").arg(&root));
+    for device in ["null 1 3", "zero 1 5", "random 1 8", "urandom 1 9"] {
+        let mut words = device.split(' ');
+        let at = root.join("dev").join(words.next().unwrap());
+        let _ = stdout_of(Command::new("mknod").arg("-m666").arg(at).arg("c").args(words));
+    }
+    std::fs::copy("/etc/resolv.conf", root.join("etc/resolv.conf")).unwrap();
+    let install = "export DEBIAN_FRONTEND=noninteractive; mount -t proc proc /proc; apt-get update; \
+                   apt-get install -y --no-install-recommends hello make; hello; dpkg --purge hello";
+    let mut contained = Command::new("unshare");
+    contained.args(["--mount", "--uts", "--ipc", "--pid", "--fork", "chroot", "root"]);
+    contained.args(["/bin/sh", "-ec", install]);
+    let outcome = both("apt-get install", folder, &[], &contained);
+    outcome.must_agree();
+    assert!(outcome.compared > 5_000, "{}", outcome.compared);
 }
 
 #[test]

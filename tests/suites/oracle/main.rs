@@ -9,6 +9,7 @@ mod files;
 #[cfg(feature = "all")]
 mod long;
 mod probes;
+mod rings;
 mod run;
 mod strace;
 mod workloads;

@@ -60,8 +60,10 @@ pub fn both(name: &str, folder: tempfile::TempDir, flags: &[&str], command: &Com
     assert_eq!(lines.last().unwrap()["lost"], 0, "events were lost");
     let calls = strace::read(aside.path(), "calls");
     let root = root(&lines, &calls);
-    let expected = expected::of_strace(&calls, root, &cwd);
-    let (told, not_compared) = facts::of_log(&lines, &expected.threads, root);
+    let mut expected = expected::of_strace(&calls, root, &cwd);
+    let (mut told, not_compared) = facts::of_log(&lines, &expected.threads, root);
+    facts::join_closes(&mut expected.facts, &expected.threads);
+    facts::join_closes(&mut told, &expected.threads);
     let compared = expected.facts.values().map(Vec::len).sum();
     let differences = facts::differences(&expected.facts, &told);
     report(name, &expected, &not_compared, compared, &differences);

@@ -94,6 +94,20 @@ fn a_32_bit_program() {
 }
 
 #[test]
+fn a_static_program_of_rust() {
+    require!(Root, Strace, Compiler);
+    let folder = folder();
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/programs/static.rs");
+    let program = folder.path().join("program");
+    let mut rustc = Command::new(std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()));
+    rustc.args(["--edition=2024", "-O", "-Ctarget-feature=+crt-static", "-o"]).arg(&program).arg(source);
+    let _ = stdout_of(&mut rustc);
+    let outcome = both("static Rust", self::folder(), &[], &Command::new(program));
+    outcome.must_agree();
+    assert!(outcome.compared > 150, "{}", outcome.compared);
+}
+
+#[test]
 fn scripts_and_their_interpreters() {
     require!(Root, Strace, Compiler);
     script(
@@ -101,6 +115,19 @@ fn scripts_and_their_interpreters() {
         "printf '#!/bin/sh -e\\nexec ./second \"$@\" more\\n' > first; printf '#! /usr/bin/env perl\\nsystem(\"./third\");\\n' > second; \
          printf '#!./first-of-all  one word \\nno\\n' > third; printf '#!/bin/sh\\necho \"$@\"\\n' > first-of-all; \
          printf 'echo plain\\n' > plain; chmod +x first second third first-of-all plain; ./first 'a b'; PATH=.:$PATH first; ./plain",
+    );
+}
+
+#[test]
+fn user_namespaces_and_what_is_done_in_them() {
+    require!(Root, Strace, Compiler);
+    script(
+        "user namespaces",
+        "mkdir m; chmod 777 . m; echo x > of-root; \
+         setpriv --reuid=65534 --regid=65534 --clear-groups unshare --user --map-root-user --mount --pid --fork sh -ec \
+         'mount -t tmpfs -o size=1m none m; echo y > m/f; chmod 600 m/f; chown 0:0 m/f; chown 1:1 m/f 2>&1 || true; \
+         mkdir m/d; mv m/f m/d/g; cat of-root; echo z > of-root 2>&1 || true; mknod m/null c 1 3 2>&1 || true; umount m; \
+         sh -c \"exit 3\" || true; unshare --user true'",
     );
 }
 

@@ -135,7 +135,8 @@ static __always_inline void tell_flow(struct closing *record, struct flow *flow)
 	record->body.bytes_received = received - flow->received_before;
 	flow->sent_before = sent;
 	flow->received_before = received;
-	put_closing(record, &flow->head, flow->since_ns, flow->outside);
+	record->head = flow->head;
+	put_closing(record, flow->since_ns, flow->outside);
 }
 
 /* connect(2) came about: what the socket did before ends. */

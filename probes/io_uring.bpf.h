@@ -693,7 +693,7 @@ __noinline int on_ring_done(u32 slot, u64 request, s32 result, u32 more)
 	struct scratch *s = scratch_at(slot);
 	struct io_kiocb *req = (struct io_kiocb *)request;
 	struct file *file = 0;
-	struct sock *sk;
+	struct sock *sk = 0;
 	u32 op, fixed = 0;
 	bool own;
 
@@ -736,10 +736,15 @@ __noinline int on_ring_done(u32 slot, u64 request, s32 result, u32 more)
 			if (op == RING_CONNECT && result >= 0)
 				connect_flow((u64)sk);
 			s->head.flags |= WIRE_RESOLVED;
-			fill_net((struct wire_net *)s->body, sk);
+			if (op == RING_ACCEPT)
+				fill_connection((struct wire_net *)s->body, sk);
+			else
+				fill_net((struct wire_net *)s->body, sk);
 		}
 	}
 	finish(s);
+	if (sk && own && op == RING_ACCEPT && result >= 0)
+		accepted(slot, (u64)sk);
 	return 0;
 }
 

@@ -12,7 +12,7 @@
 #define SOCK_RAW 3
 #define IPPROTO_TCP 6
 #define IPPROTO_MPTCP 262
-/* Connections whose owner is remembered until they close; the least recently used is forgotten. */
+/* Connections whose owner is remembered until they close. One that finds no room is counted as a lost net.close. */
 #define OWNERS_MAX 65536
 /* Destinations of unconnected sockets that are remembered as told. */
 #define TOLD_MAX 65536
@@ -29,8 +29,9 @@ struct owner {
 };
 
 struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, OWNERS_MAX);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, u64);
 	__type(value, struct owner);
 } OWNERS SEC(".maps");
@@ -41,6 +42,15 @@ struct {
 	__type(key, struct told);
 	__type(value, u8);
 } TOLD SEC(".maps");
+
+/* Whose a connection is, until it closes. */
+static __always_inline void keep_owner(struct sock *sk, struct owner *owner)
+{
+	u64 key = (u64)sk;
+
+	if (bpf_map_update_elem(&OWNERS, &key, owner, BPF_ANY))
+		count_loss(WIRE_NET_CLOSE, false);
+}
 
 static __always_inline u16 host_order(u16 network)
 {
@@ -68,6 +78,13 @@ static __always_inline void fill_net(struct wire_net *net, struct sock *sk)
 	}
 	net->sport = BPF_CORE_READ(sk, __sk_common.skc_num);
 	net->dport = host_order(BPF_CORE_READ(sk, __sk_common.skc_dport));
+}
+
+/* The same of a connection that may have closed: inet_put_port has cleared skc_num by then. */
+static __always_inline void fill_connection(struct wire_net *net, struct sock *sk)
+{
+	fill_net(net, sk);
+	net->sport = host_order(BPF_CORE_READ((struct inet_sock *)sk, inet_sport));
 }
 
 /* The socket behind a descriptor of the current task, or 0; its inode number in *ino. */
@@ -200,41 +217,6 @@ static __always_inline void note_streams(struct owner *owner, struct sock *sk, b
 	owner->stands = 1;
 }
 
-__noinline int on_accept(u32 slot)
-{
-	struct scratch *s = scratch_at(slot);
-	struct owner owner = {};
-	struct sock *sk;
-	u64 ino = 0, key;
-	u16 family;
-
-	if (!s)
-		return 0;
-	/* Of one that failed there is the socket that was to accept. */
-	sk = socket_of(s->ret < 0 ? s->args[0] : s->ret, &ino);
-	if (!sk)
-		return 0;
-	family = BPF_CORE_READ(sk, __sk_common.skc_family);
-	if (family != AF_INET && family != AF_INET6)
-		return 0;
-	begin_call(s, WIRE_NET_ACCEPT);
-	fill_net((struct wire_net *)s->body, sk);
-	((struct wire_net *)s->body)->fd = s->ret;
-	if (s->ret < 0) {
-		finish(s);
-		return 0;
-	}
-	key = (u64)sk;
-	owner.head = s->head;
-	owner.outside = is_outside();
-	owner.since_ns = s->head.time_ns;
-	/* Nothing was sent before; what comes in meanwhile may make the other number wrong by a segment. */
-	note_streams(&owner, sk, true);
-	bpf_map_update_elem(&OWNERS, &key, &owner, BPF_ANY);
-	finish(s);
-	return 0;
-}
-
 /* What goes out when a socket's traffic has ended. */
 struct closing {
 	struct wire_head head;
@@ -242,12 +224,10 @@ struct closing {
 };
 
 /* In the context of whoever ends it: the head is its owner's. The body's ends and bytes are filled. */
-static __always_inline void put_closing(struct closing *record, const struct wire_head *owner, u64 since_ns,
-					bool outside)
+static __always_inline void put_closing(struct closing *record, u64 since_ns, bool outside)
 {
 	u64 waiting;
 
-	record->head = *owner;
 	record->head.kind = WIRE_NET_CLOSE;
 	record->head.fixed = sizeof(*record);
 	record->head.flags = 0;
@@ -263,12 +243,86 @@ static __always_inline void put_closing(struct closing *record, const struct wir
 		put_out(WIRE_NET_CLOSE, record, sizeof(*record), waiting);
 }
 
-/* A TCP socket changed its state; in the context of whoever did that, often of nobody. */
-static __always_inline void tcp_state(struct sock *sk, int newstate)
+/* A connection of TCP has ended. */
+__noinline int end_connection(u64 socket)
+{
+	struct owner *owner = bpf_map_lookup_elem(&OWNERS, &socket);
+	struct sock *sk = (struct sock *)socket;
+	struct closing record;
+	u64 since_ns;
+	u32 outside;
+
+	if (!owner)
+		return 0;
+	__builtin_memset(&record, 0, sizeof(record));
+	record.head = owner->head;
+	since_ns = owner->since_ns;
+	outside = owner->outside;
+	/* Who takes it out tells it. */
+	if (bpf_map_delete_elem(&OWNERS, &socket))
+		return 0;
+	fill_connection(&record.body.net, sk);
+	/* bytes_acked would count SYN and FIN. */
+	record.body.bytes_sent = BPF_CORE_READ((struct tcp_sock *)sk, bytes_sent) -
+				 BPF_CORE_READ((struct tcp_sock *)sk, bytes_retrans);
+	record.body.bytes_received = BPF_CORE_READ((struct tcp_sock *)sk, bytes_received);
+	put_closing(&record, since_ns, outside);
+	return 0;
+}
+
+/* A connection came to whom s->head is about. */
+__noinline int accepted(u32 slot, u64 socket)
+{
+	struct sock *sk = (struct sock *)socket;
+	struct scratch *s = scratch_at(slot);
+	struct owner owner = {};
+
+	if (!s || BPF_CORE_READ(sk, sk_protocol) != IPPROTO_TCP)
+		return 0;
+	owner.head = s->head;
+	owner.outside = is_outside();
+	owner.since_ns = s->head.time_ns;
+	/* Nothing was sent before; what comes in meanwhile may make the other number wrong by a segment. */
+	note_streams(&owner, sk, true);
+	keep_owner(sk, &owner);
+	/* It was reset before it was accepted: that it closed has been. */
+	if (BPF_CORE_READ(sk, __sk_common.skc_state) == TCP_CLOSE)
+		end_connection(socket);
+	return 0;
+}
+
+__noinline int on_accept(u32 slot)
+{
+	struct scratch *s = scratch_at(slot);
+	struct sock *sk;
+	u64 ino = 0;
+	u16 family;
+
+	if (!s)
+		return 0;
+	/* Of one that failed there is the socket that was to accept. */
+	sk = socket_of(s->ret < 0 ? s->args[0] : s->ret, &ino);
+	if (!sk)
+		return 0;
+	family = BPF_CORE_READ(sk, __sk_common.skc_family);
+	if (family != AF_INET && family != AF_INET6)
+		return 0;
+	begin_call(s, WIRE_NET_ACCEPT);
+	fill_connection((struct wire_net *)s->body, sk);
+	((struct wire_net *)s->body)->fd = s->ret;
+	if (s->ret < 0) {
+		finish(s);
+		return 0;
+	}
+	finish(s);
+	accepted(slot, (u64)sk);
+	return 0;
+}
+
+/* A TCP socket changed its state; in the context of whoever did that, often of nobody. `key` is its address. */
+static __always_inline void tcp_state(struct sock *sk, u64 key, int newstate)
 {
 	struct owner fresh, *owner;
-	struct closing record;
-	u64 key = (u64)sk;
 
 	if (newstate == TCP_SYN_SENT) {
 		if (is_self())
@@ -277,28 +331,16 @@ static __always_inline void tcp_state(struct sock *sk, int newstate)
 		fill_head(&fresh.head, WIRE_NET_CLOSE, current_task());
 		fresh.since_ns = fresh.head.time_ns;
 		fresh.outside = is_outside();
-		bpf_map_update_elem(&OWNERS, &key, &fresh, BPF_ANY);
+		keep_owner(sk, &fresh);
 		return;
 	}
-	if (newstate != TCP_CLOSE && newstate != TCP_ESTABLISHED)
+	if (newstate == TCP_CLOSE)
+		end_connection(key);
+	if (newstate != TCP_ESTABLISHED)
 		return;
 	owner = bpf_map_lookup_elem(&OWNERS, &key);
-	if (!owner)
-		return;
-	if (newstate == TCP_ESTABLISHED) {
+	if (owner)
 		note_streams(owner, sk, false);
-		return;
-	}
-	__builtin_memset(&record, 0, sizeof(record));
-	fill_net(&record.body.net, sk);
-	/* inet_put_port has cleared skc_num by now. */
-	record.body.net.sport = host_order(BPF_CORE_READ((struct inet_sock *)sk, inet_sport));
-	/* bytes_acked would count SYN and FIN. */
-	record.body.bytes_sent = BPF_CORE_READ((struct tcp_sock *)sk, bytes_sent) -
-				 BPF_CORE_READ((struct tcp_sock *)sk, bytes_retrans);
-	record.body.bytes_received = BPF_CORE_READ((struct tcp_sock *)sk, bytes_received);
-	put_closing(&record, &owner->head, owner->since_ns, owner->outside);
-	bpf_map_delete_elem(&OWNERS, &key);
 }
 
 #endif

@@ -480,7 +480,7 @@ SEC("tp_btf/inet_sock_set_state")
 int BPF_PROG(blubr_tcp_state, struct sock *sk, int oldstate, int newstate)
 {
 	if (BPF_CORE_READ(sk, sk_protocol) == IPPROTO_TCP)
-		HELD(tcp_state(sk, newstate));
+		HELD(tcp_state(sk, number_of(ctx, 0), newstate));
 	return 0;
 }
 

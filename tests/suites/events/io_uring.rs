@@ -132,6 +132,11 @@ fn connections_of_a_ring_are_told() {
     assert!(cancelled.iter().all(|e| e["ret"] == -125 && e.get("daddr").is_none()), "{cancelled:#?}");
     assert_eq!((&accepts[0]["dport"], &accepts[0]["sport"]), (&connects[0]["sport"], port));
     assert_eq!([accepts[0]["ret"].clone()], results(&r, "accept")[..]);
+    for accept in &accepts {
+        let same = |e: &&Value| e["sport"] == accept["sport"] && e["dport"] == accept["dport"];
+        let ends: Vec<_> = r.of("net.close").into_iter().filter(same).collect();
+        assert_eq!((ends.len(), &ends[0]["pid"]), (1, &accept["pid"]), "{ends:#?}");
+    }
     let dialled =
         r.of("net.connect").into_iter().find(|e| e["comm"] == "ring" && e.get("via").is_none());
     assert_eq!(accepts[1]["dport"], dialled.unwrap()["sport"]);

@@ -304,6 +304,14 @@ fn what_went_through_a_datagram_or_raw_socket_is_told_however_it_ends() {
         let exit = r.of("process.exit").into_iter().find(|e| e["pid"] == end["pid"]).unwrap();
         assert!(end["seq"].as_u64() < exit["seq"].as_u64(), "{way}: {end} {exit}");
     }
+    // A connection that was reset before it was accepted has ended, too, on either side.
+    let accept = r.of("net.accept").into_iter().find(|e| e["comm"] == "flows").unwrap();
+    let close = |own: &Value, other: &Value| {
+        let same = |e: &&Value| e["proto"] == "tcp" && e["sport"] == *own && e["dport"] == *other;
+        r.of("net.close").into_iter().filter(same).map(|e| e["pid"].clone()).collect::<Vec<_>>()
+    };
+    let (own, other, pid) = (&accept["sport"], &accept["dport"], vec![accept["pid"].clone()]);
+    assert_eq!((close(own, other), close(other, own)), (pid.clone(), pid));
     // One that was made and never used has none: two servers, and those of the lines above.
     assert_eq!(told.len(), said.len() + 3 + before, "{told:#?}");
 }

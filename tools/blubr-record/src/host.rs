@@ -64,10 +64,7 @@ const NEVER: [(&str, &str); 17] = [
         "net.connect by other sockets",
         "what packet, vsock, Bluetooth and other sockets reach: that there is one is told by watch.socket",
     ),
-    (
-        "net.close",
-        "of sockets that were there before the recording, of SCTP, DCCP and MPTCP, and of TCP connections beyond the 65,536 last used",
-    ),
+    ("net.close", "of sockets that were there before the recording, and of SCTP, DCCP and MPTCP"),
     ("net.close by io_uring", "of a socket that a ring made without telling of success"),
     (
         "net.dns",

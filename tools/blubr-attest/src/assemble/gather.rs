@@ -375,13 +375,23 @@ impl<'a> Pass<'a> {
             let spot = run.and_then(|run| {
                 self.membership.spot(event, path).filter(|spot| self.runs.same_tree(spot.run, run))
             });
-            let (path, place, mounted) = match &spot {
-                Some(spot) if matches!(spot.area, Area::Tree | Area::Upper) => {
+            // Who is of no step may have entered one's tree: what its names stand for there is the host's name.
+            let of_host = match run {
+                Some(_) => None,
+                None => match self.membership.host_path(event, path) {
+                    Some(path) => Some(path),
+                    None => continue,
+                },
+            };
+            let (path, place, mounted) = match (&spot, &of_host) {
+                (Some(spot), _) if matches!(spot.area, Area::Tree | Area::Upper) => {
                     (spot.path.as_slice(), Tree::Container, spot.mounted.is_some())
                 }
-                // Pipes, sockets and anonymous files have no path.
+                // Pipes, sockets and anonymous files have no path; of others it may not be known where they begin.
                 _ if path.first() != Some(&b'/') => continue,
-                _ if run.is_some() && !names_outside(event) => (path, Tree::Container, true),
+                (_, Some(path)) if path.first() != Some(&b'/') => continue,
+                (_, Some(path)) => (path.as_slice(), Tree::Host, true),
+                _ if !names_outside(event) => (path, Tree::Container, true),
                 _ => (path, Tree::Host, true),
             };
             let certain = is_certain(event, access, since);

@@ -29,9 +29,12 @@ mod process;
 mod shared;
 mod steps;
 #[cfg(test)]
+mod strangers_tests;
+#[cfg(test)]
 mod tests;
 mod tie;
 mod traces;
+mod trees;
 mod worlds;
 
 pub use blubr_dockerfile::Dockerfile;

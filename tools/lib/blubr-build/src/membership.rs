@@ -3,6 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
+use blubr_log::event::{Dev, OpenMode};
 use blubr_log::{Body, Event, Name};
 
 use crate::build::{Build, Builds, MountPoint, ProcessKey};
@@ -10,6 +11,7 @@ use crate::nearest::Dirs;
 use crate::path::{base, parent};
 use crate::process::{ENDED_KEPT, Tree, key_of};
 use crate::traces::{link_names, store_of};
+use crate::trees::Trees;
 
 /// Where an event belongs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -28,7 +30,8 @@ pub enum Place {
         /// `id` of the run.
         run: u32,
     },
-    /// To someone else who touched the build: wrote or read in its directories, or entered a container of it.
+    /// To someone else who touched the build: wrote or read in its directories, or entered a container of it. What the
+    /// engine changes in a container's tree while it runs is such too: it does so for no step, but when somebody asks it to.
     Foreign {
         /// `id` of the run, where it is known which.
         run: Option<u32>,
@@ -77,6 +80,8 @@ enum Role {
     /// A runtime that sets a container up, or a helper of the engine.
     Work(Option<u32>),
     Container(u32),
+    /// Was put into a container after that was set up, and stays a stranger wherever it goes then.
+    Entered(u32),
 }
 
 /// Says of each event, in the order of the log, where it belongs.
@@ -90,6 +95,10 @@ pub struct Membership {
     cgroups: HashMap<u64, u32>,
     /// When each run's first program began, by `seq`: from then on its container is set up.
     set_up: HashMap<u32, u64>,
+    /// Mount namespace of each run's container.
+    namespaces: HashMap<u32, u32>,
+    trees: Trees,
+    engine: ProcessKey,
     /// By run the last of its mounts in each place.
     mounts: HashMap<u32, Dirs<usize>>,
     /// Processes that ended last: their last files are closed after that.
@@ -120,6 +129,9 @@ impl Membership {
                 .iter()
                 .filter_map(|run| Some((run.id, run.first_exec.as_ref()?.seq)))
                 .collect(),
+            namespaces: build.runs.iter().filter_map(|run| Some((run.id, run.mntns?))).collect(),
+            trees: Trees::new(build),
+            engine: build.engine_process,
             mounts: build.runs.iter().map(|run| (run.id, mounts(&run.mounts))).collect(),
             ended: VecDeque::new(),
             from: build.began.seq,
@@ -138,7 +150,15 @@ impl Membership {
         let key = key_of(&event.head);
         self.tree.observe(event);
         self.follow(key, event);
-        let place = self.place(key, event);
+        if let Some(Role::Work(_)) = self.roles.get(&key)
+            && let Some(run) = self.entered_later(key, event)
+        {
+            self.roles.insert(key, Role::Entered(run));
+        }
+        let place = self.unasked(self.place(key, event), key, event);
+        if let Place::Container { run } = place {
+            self.learn_device(event, run);
+        }
         if !event.failed() {
             self.move_root(key, event);
         }
@@ -157,8 +177,12 @@ impl Membership {
     pub fn spot(&self, event: &Event<'_>, path: &[u8]) -> Option<Spot> {
         let host = match names_outside(event) {
             true => path.to_vec(),
-            false => self.tree.host_path(key_of(&event.head), path),
+            false => self.resolved(event, path),
         };
+        if names_outside(event) && self.owned(&host).is_none() {
+            let run = Some(self.by_device(event)?);
+            return Some(Spot { run, area: Area::Tree, path: host, mounted: None });
+        }
         let (dir, owned) = self.owned(&host)?;
         let rest = host.get(dir..)?;
         let path = if rest.is_empty() { b"/".to_vec() } else { rest.to_vec() };
@@ -166,6 +190,23 @@ impl Membership {
             owned.run.and_then(|run| self.mounts.get(&run)).filter(|_| owned.area == Area::Tree);
         let mounted = points.and_then(|points| points.nearest(&path, |at| Some(*at))).map(|(_, at)| at);
         Some(Spot { run: owned.run, area: owned.area, path, mounted })
+    }
+
+    /// A path of the event that was classified last as the host names it. Of one that lies outside the process's root it is what
+    /// the event has: it begins at the root of another's namespace, the host's or a container's. None where the file is in a
+    /// step's tree and the path is none that leads there.
+    pub fn host_path(&self, event: &Event<'_>, path: &[u8]) -> Option<Vec<u8>> {
+        let outside = names_outside(event);
+        let host = if outside { path.to_vec() } else { self.resolved(event, path) };
+        let Some(run) = self.by_device(event).filter(|_| self.owned(&host).is_none()) else {
+            return Some(host);
+        };
+        outside.then(|| crate::path::join(self.trees.root(run), path))
+    }
+
+    fn resolved(&self, event: &Event<'_>, path: &[u8]) -> Vec<u8> {
+        let host = self.tree.host_path(key_of(&event.head), path);
+        self.behind_proc(event, &host).unwrap_or(host)
     }
 
     /// A path of the event as the container of `run` sees it, where it lies in that run's tree, upper directory or
@@ -212,11 +253,11 @@ impl Membership {
         if let Some(Role::Container(run)) = role {
             return Place::Container { run };
         }
+        if let Some(Role::Entered(run)) = role {
+            return Place::Foreign { run: Some(run) };
+        }
         if let Some(Role::Work(run)) = role {
-            return match self.entered_later(key, event.head.cgroup_id) {
-                Some(run) => Place::Foreign { run: Some(run) },
-                None => Place::Engine { run },
-            };
+            return Place::Engine { run };
         }
         let in_time = event.head.seq <= self.until;
         let hit = if in_time { self.hit(key, event) } else { None };
@@ -247,12 +288,9 @@ impl Membership {
                 Place::Foreign { run: owned.run }
             };
         }
-        if let Some(owned) = hit {
-            return if by_engine {
-                Place::Engine { run: owned.run }
-            } else {
-                Place::Foreign { run: owned.run }
-            };
+        let hit = hit.map(|owned| owned.run);
+        if let Some(run) = hit.or_else(|| self.by_device(event).map(Some)) {
+            return if by_engine { Place::Engine { run } } else { Place::Foreign { run } };
         }
         if let Body::ProcessFork(fork) = &event.body {
             let child = ProcessKey { pid: fork.child_pid, start: fork.child_start };
@@ -261,6 +299,7 @@ impl Membership {
                 Some(Role::Work(run)) => Place::Engine { run: *run },
                 Some(Role::Container(run)) => Place::Engine { run: Some(*run) },
                 Some(Role::Engine) => Place::Engine { run: None },
+                Some(Role::Entered(run)) => Place::Foreign { run: Some(*run) },
                 None => Place::Outside,
             };
         }
@@ -287,11 +326,67 @@ impl Membership {
 
     /// The run whose container this process was put into after that was set up (`docker exec`, `runc exec`): it
     /// descends from the runtime, and is neither the step's nor the engine's.
-    fn entered_later(&self, key: ProcessKey, cgroup_id: u64) -> Option<u32> {
-        let run = *self.cgroups.get(&cgroup_id)?;
+    fn entered_later(&self, key: ProcessKey, event: &Event<'_>) -> Option<u32> {
+        let run = match self.cgroups.get(&event.head.cgroup_id) {
+            Some(run) => *run,
+            // Where the control group says nothing. The number of a namespace is another's once the container is gone.
+            None => match self.roles.get(&key)? {
+                Role::Work(Some(run)) if self.namespaces.get(run) == Some(&event.head.mntns) => {
+                    self.trees.at_work(*run, event.head.seq).filter(|at_work| at_work == run)?
+                }
+                _ => return None,
+            },
+        };
         let set_up = *self.set_up.get(&run)?;
         let forked = self.tree.get(key)?.forked?;
         (forked.seq > set_up).then_some(run)
+    }
+
+    /// What the engine changes in the tree of a container that is at work it does for somebody else (`docker cp`).
+    fn unasked(&self, place: Place, key: ProcessKey, event: &Event<'_>) -> Place {
+        if !matches!(place, Place::Engine { run: Some(_) }) || !changes(event) {
+            return place;
+        }
+        let mut at_work = self.by_device(event);
+        self.each_path(key, event, &mut |path| {
+            if let Some((_, Owned { run: Some(run), area: Area::Tree | Area::Upper })) = self.owned(path)
+            {
+                at_work = at_work.or_else(|| self.trees.at_work(run, event.head.seq));
+            }
+        });
+        at_work.map_or(place, |run| Place::Foreign { run: Some(run) })
+    }
+
+    /// The run in whose tree a file is, by its device number, where the event has one: also where it was reached otherwise than
+    /// by its name (through /proc/PID/root, say), or by a process of which it is not known where its names begin.
+    fn by_device(&self, event: &Event<'_>) -> Option<u32> {
+        self.trees.with_device(device(event)?.1, event.head.seq).filter(|_| !event.failed())
+    }
+
+    /// Takes the device number of a container's tree from what its processes open in it.
+    fn learn_device(&mut self, event: &Event<'_>, run: u32) {
+        if !self.trees.wants_device(run) || event.failed() || names_outside(event) {
+            return;
+        }
+        let Some((path, dev)) = device(event) else { return };
+        // overlayfs has no device of its own, and gets such a number.
+        let in_tree = dev.major == 0
+            && self.spot(event, path).is_some_and(|spot| {
+                spot.run.is_some() && spot.area == Area::Tree && spot.mounted.is_none()
+            });
+        if in_tree {
+            self.trees.is_device(run, dev);
+        }
+    }
+
+    /// What a name below another process's /proc/PID/root names. Only where the engine runs are processes numbered as in the
+    /// log.
+    fn behind_proc(&self, event: &Event<'_>, host: &[u8]) -> Option<Vec<u8>> {
+        if !host.starts_with(b"/proc/") {
+            return None;
+        }
+        let at_home = self.tree.get(self.engine)?.mntns() == event.head.mntns;
+        at_home.then(|| self.tree.behind_proc(host)).flatten()
     }
 
     /// The first of the build's directories that a path of the event lies in.
@@ -311,7 +406,10 @@ impl Membership {
         let mut one = |name: Option<&Name<'_>>| {
             if let Some(name) = name {
                 match root {
-                    None => each(name.bytes()),
+                    None => match self.behind_proc(event, name.bytes()) {
+                        None => each(name.bytes()),
+                        Some(behind) => each(&behind),
+                    },
                     Some(root) => each(&crate::path::join(Some(root), name.bytes())),
                 }
             }
@@ -374,10 +472,42 @@ impl Membership {
             _ => return,
         };
         let Some(path) = path else { return };
-        let root = self.tree.host_path(key, path.bytes());
+        let root = self.resolved(event, path.bytes());
         let known = self.tree.set_root(key, Arc::from(root.as_slice()), whole_namespace);
         self.lost_roots |= !known && self.roles.contains_key(&key);
     }
+}
+
+/// Path and device number of a file that was opened, or closed after writing.
+fn device<'e>(event: &'e Event<'_>) -> Option<(&'e [u8], Dev)> {
+    match &event.body {
+        Body::FileOpen(it) => Some((it.path.get()?.bytes(), it.dev?)),
+        Body::FileClose(it) => Some((it.path.get()?.bytes(), it.dev?)),
+        _ => None,
+    }
+}
+
+/// Whether the event changes files.
+fn changes(event: &Event<'_>) -> bool {
+    !event.failed()
+        && match &event.body {
+            Body::FileOpen(open) => {
+                open.mode != OpenMode::Path && (open.mode.writes() || open.create.0 || open.truncate.0)
+            }
+            Body::FileClose(_)
+            | Body::FileMkdir(_)
+            | Body::FileMknod(_)
+            | Body::FileUnlink(_)
+            | Body::FileRename(_)
+            | Body::FileLink(_)
+            | Body::FileSymlink(_)
+            | Body::FileChmod(_)
+            | Body::FileChown(_)
+            | Body::FileTruncate(_)
+            | Body::FileSetxattr(_)
+            | Body::FileUtimes(_) => true,
+            _ => false,
+        }
 }
 
 /// Whether a name is a sha256 in hexadecimal.

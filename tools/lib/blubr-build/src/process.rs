@@ -129,6 +129,18 @@ impl Tree {
         path::join(self.all.get(&key).and_then(|process| process.root()).map(|root| &**root), path)
     }
 
+    /// What a name that begins with /proc/PID/root stands for: it leads into that process's root directory.
+    pub(crate) fn behind_proc(&self, path: &[u8]) -> Option<Vec<u8>> {
+        let rest = path.strip_prefix(b"/proc/")?;
+        let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        let (pid, rest) = rest.split_at_checked(digits)?;
+        let rest =
+            rest.strip_prefix(b"/root").filter(|rest| matches!(rest.first(), None | Some(b'/')))?;
+        let pid = std::str::from_utf8(pid).ok()?.parse::<u32>().ok()?;
+        let root = self.all.get(self.living.get(&pid)?)?.root()?;
+        Some(path::join(Some(root), rest))
+    }
+
     /// Takes in what the event says of processes. Roots are changed by the caller ([`Tree::set_root`]), which
     /// knows what the new root's name means.
     pub(crate) fn observe(&mut self, event: &Event<'_>) {

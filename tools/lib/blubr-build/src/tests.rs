@@ -183,7 +183,7 @@ impl Log {
         self.add(who, "process.exit", r#""code":0"#);
     }
 
-    fn each(&self, mut each: impl FnMut(&blubr_log::Event<'_>)) {
+    pub(crate) fn each(&self, mut each: impl FnMut(&blubr_log::Event<'_>)) {
         let mut reader = Reader::new(self.text.as_bytes()).unwrap();
         while let Some(line) = reader.next_line().unwrap() {
             if let LineKind::Event(event) = &line.kind {

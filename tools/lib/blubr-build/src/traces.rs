@@ -150,6 +150,8 @@ pub(crate) struct Entered {
     pub(crate) root: Vec<u8>,
     pub(crate) at: Moment,
     pub(crate) whole_tree: bool,
+    /// It descends from an engine.
+    pub(crate) by_engine: bool,
     /// What it wrote since: a runtime's own doings if it then runs a program, else a helper's.
     pub(crate) wrote: Option<Span>,
 }

@@ -26,7 +26,7 @@ impl Finder {
             return;
         }
         let Some(entered) = self.entered_by(key) else { return };
-        if !entered.whole_tree {
+        if !entered.whole_tree || self.is_strangers(entered, event.head.mntns) {
             return;
         }
         let (overlay, root, at) = (entered.overlay, entered.root.clone(), entered.at);
@@ -60,6 +60,15 @@ impl Finder {
         let process = self.tree.get(key)?;
         let of_parent = self.entered.get(&process.parent?)?;
         (process.forked?.seq > of_parent.at.seq).then_some(of_parent)
+    }
+
+    /// Whether who entered a tree is no runtime of the engine's (which need not descend from the engine: containerd starts
+    /// its own), but somebody who looks into it, or works in it. Only containers/storage, whose engine starts the runtime
+    /// itself, lets several containers have one tree; and a container has a mount namespace of its own.
+    fn is_strangers(&self, entered: &Entered, mntns: u32) -> bool {
+        let overlay = &self.overlays[entered.overlay];
+        let engine = self.tree.get(overlay.maker).map(|engine| engine.mntns());
+        !entered.by_engine && (!overlay.containers.is_empty() || engine == Some(mntns))
     }
 
     /// The container that the process begins with the first program in its tree.
@@ -276,7 +285,9 @@ impl Finder {
                 self.helpers.insert(key, maker);
                 add_helper(&mut self.overlays[overlay].helpers, key);
             }
-            self.entered.insert(key, Entered { overlay, root, at: now, whole_tree, wrote: None });
+            let by_engine = maker.is_some();
+            let entered = Entered { overlay, root, at: now, whole_tree, by_engine, wrote: None };
+            self.entered.insert(key, entered);
             return;
         }
         let maker = maker.or_else(|| match is_thread {

@@ -1,0 +1,214 @@
+//! Who is of a step and who is not, made of synthetic events: processes that move or stay behind, and those that come in.
+
+use crate::tests::{DAEMON, Log, Who};
+use crate::{Area, Membership, Place, Spot};
+
+const CLIENT: Who = Who(20, 5, 1000, 1, 1);
+const STRANGER: Who = Who(30, 5, 0, 1, 1);
+/// What started the step's container, and its first process.
+const RUNTIME: Who = Who(410, 10, 0, 1, 1);
+const INIT: Who = Who(411, 410, 0, 41, 41);
+const TREE: &str = "/s/overlay2/41/merged";
+
+fn begun() -> Log {
+    let mut log = Log::new();
+    log.add(DAEMON, "process.exists", r#""exe":"/usr/sbin/anything","argv":["anything"],"cwd":"/""#);
+    log.exec(CLIENT, &["docker", "build", "."]);
+    log.add(CLIENT, "unix.connect", r#""path":"/run/docker.sock","ret":0"#);
+    log
+}
+
+/// A build whose step is at work.
+fn at_work() -> Log {
+    let mut log = begun();
+    log.run_going_on(DAEMON, 41, &[40], &["/bin/sh", "-c", "make"]);
+    open(&mut log, INIT, "/own", ",\"dev\":\"0:39\"");
+    log
+}
+
+fn open(log: &mut Log, who: Who, path: &str, more: &str) -> u64 {
+    let own = format!(r#""path":"{path}","mode":"w","create":true{more},"ret":3"#);
+    log.add(who, "file.open", &own)
+}
+
+fn ended(mut log: Log) -> Log {
+    log.end(INIT);
+    log.add(DAEMON, "mount.umount", &format!(r#""target":"{TREE}","flags":[],"ret":0"#));
+    log.end(CLIENT);
+    log
+}
+
+/// Where each of these events belongs, and where in the step's tree its path lies.
+fn places(log: &Log, seqs: &[u64]) -> Vec<(Place, Option<Spot>)> {
+    let builds = log.builds();
+    assert_eq!(builds.builds[0].runs.len(), 1, "{:?}", builds.builds[0].runs);
+    assert_eq!(builds.builds[0].runs[0].id, 0);
+    let mut membership = Membership::new(&builds, 1).unwrap();
+    let mut found = Vec::new();
+    log.each(|event| {
+        let place = membership.classify(event);
+        if seqs.contains(&event.head.seq) {
+            let path = match &event.body {
+                blubr_log::Body::FileOpen(open) => open.path.get(),
+                blubr_log::Body::FileMkdir(mkdir) => mkdir.path.get(),
+                _ => None,
+            };
+            let spot = path.and_then(|path| membership.spot(event, path.bytes()));
+            found.push((place, spot));
+        }
+    });
+    assert_eq!(found.len(), seqs.len());
+    found
+}
+
+fn place(log: &Log, seq: u64) -> Place {
+    places(log, &[seq])[0].0
+}
+
+fn in_tree(path: &str) -> Option<Spot> {
+    Some(Spot { run: Some(0), area: Area::Tree, path: path.as_bytes().to_vec(), mounted: None })
+}
+
+const OWN: Place = Place::Container { run: 0 };
+const FOREIGN: Place = Place::Foreign { run: Some(0) };
+
+#[test]
+fn what_happens_before_a_container_has_a_control_group_is_the_engines_work_for_it() {
+    let log = ended(at_work());
+    let mut before = Vec::new();
+    log.each(|event| {
+        if event.head.pid == RUNTIME.0 {
+            before.push(event.head.seq);
+        }
+    });
+    assert!(!before.is_empty());
+    for (place, _) in places(&log, &before) {
+        assert_eq!(place, Place::Engine { run: Some(0) });
+    }
+}
+
+#[test]
+fn a_process_of_a_container_is_the_steps_wherever_it_goes() {
+    let mut log = at_work();
+    // Its own child, in another control group, and in another namespace, where it is the first.
+    let moved = Who(412, 411, 0, 7, 41);
+    log.fork(INIT, moved);
+    let elsewhere = open(&mut log, moved, "/moved", "");
+    let alone = Who(413, 412, 0, 7, 99);
+    log.fork(moved, alone);
+    let unshared = open(&mut log, alone, "/unshared", "");
+    let mut log = ended(log);
+    // Left behind by the shell, and of another parent now.
+    let behind = open(&mut log, Who(412, 1, 0, 7, 41), "/late", "");
+    for (place, spot) in places(&log, &[elsewhere, unshared, behind]) {
+        assert_eq!(place, OWN);
+        assert_eq!(spot.unwrap().area, Area::Tree);
+    }
+}
+
+#[test]
+fn what_is_put_into_a_container_is_foreign_and_stays_so() {
+    let mut log = at_work();
+    let entering = Who(420, 410, 0, 1, 1);
+    log.fork(RUNTIME, entering);
+    let outside = log.exec(entering, &["runc", "exec"]);
+    let inside = Who(421, 420, 0, 41, 41);
+    log.fork(entering, inside);
+    let ran = log.exec(inside, &["sh"]);
+    // As root it moves to another control group, and begets others there.
+    let moved = open(&mut log, Who(421, 420, 0, 7, 41), "/evil", "");
+    log.fork(Who(421, 420, 0, 7, 41), Who(422, 421, 0, 7, 41));
+    let child = open(&mut log, Who(422, 421, 0, 7, 41), "/evil2", "");
+    let log = ended(log);
+    assert_eq!(place(&log, outside), Place::Engine { run: Some(0) });
+    for (place, _) in places(&log, &[ran, moved, child]) {
+        assert_eq!(place, FOREIGN);
+    }
+}
+
+#[test]
+fn what_is_put_into_a_container_is_known_by_its_namespace_where_control_groups_say_nothing() {
+    let mut log = at_work();
+    let inside = Who(421, 410, 0, 1, 41);
+    log.fork(RUNTIME, Who(421, 410, 0, 1, 1));
+    let entered = open(&mut log, inside, "/evil", "");
+    let mut log = ended(log);
+    // When the container is gone its namespace's number is another's.
+    log.fork(RUNTIME, Who(423, 410, 0, 1, 1));
+    let later = open(&mut log, Who(423, 410, 0, 1, 41), "/x", "");
+    assert_eq!(place(&log, entered), FOREIGN);
+    assert_eq!(place(&log, later), Place::Engine { run: Some(0) });
+}
+
+#[test]
+fn who_reaches_into_a_tree_from_outside_is_foreign() {
+    let mut log = at_work();
+    let by_number = open(&mut log, STRANGER, "/planted", r#","dev":"0:39","path_from":"outside""#);
+    // Where the container's namespace begins at the host's root, the name is the host's.
+    let by_mount = format!("{TREE}/planted");
+    let by_mount = open(&mut log, STRANGER, &by_mount, r#","dev":"0:39","path_from":"outside""#);
+    let elsewhere = open(&mut log, STRANGER, "/else", r#","dev":"0:40","path_from":"outside""#);
+    let other = open(&mut log, STRANGER, "/etc/x", r#","dev":"254:0""#);
+    let by_name = log.add(
+        STRANGER,
+        "file.mkdir",
+        r#""path":"/proc/411/root/made","mode":"0755","path_from":"user","ret":0"#,
+    );
+    // The number there may be another process's.
+    let other_host = log.add(
+        Who(31, 5, 0, 1, 8),
+        "file.mkdir",
+        r#""path":"/proc/411/root/made","mode":"0755","path_from":"user","ret":0"#,
+    );
+    let changed_root = Who(32, 5, 0, 1, 1);
+    log.add(changed_root, "fs.chroot", r#""path":"/proc/411/root","path_from":"user","ret":0"#);
+    log.exec(changed_root, &["sh"]);
+    let below = open(&mut log, changed_root, "/below", "");
+    let lost_root = Who(33, 5, 0, 1, 1);
+    log.add(lost_root, "fs.chroot", r#""path":"/","path_from":"outside","ret":0"#);
+    let nowhere = open(&mut log, lost_root, "/x", r#","dev":"0:39""#);
+    let log = {
+        let mut log = ended(log);
+        // The number is free when the tree is gone.
+        open(&mut log, STRANGER, "/planted", r#","dev":"0:39","path_from":"outside""#);
+        log
+    };
+    let found = places(&log, &[by_number, by_mount, by_name, below]);
+    for (found, path) in found.into_iter().zip(["/planted", "/planted", "/made", "/below"]) {
+        assert_eq!(found, (FOREIGN, in_tree(path)));
+    }
+    assert_eq!(places(&log, &[nowhere]), [(FOREIGN, None)], "in the tree, and it is not known where");
+    for (place, _) in places(&log, &[elsewhere, other, other_host]) {
+        assert_eq!(place, Place::Outside);
+    }
+    let mut last = 0;
+    log.each(|event| last = event.head.seq);
+    assert_eq!(place(&log, last), Place::Outside);
+}
+
+#[test]
+fn who_puts_its_root_into_a_step_s_tree_is_no_container_of_it() {
+    let mut log = at_work();
+    let visitor = Who(30, 5, 0, 1, 1);
+    log.add(visitor, "fs.chroot", &format!(r#""path":"{TREE}","path_from":"user","ret":0"#));
+    log.exec(visitor, &["/bin/sh", "-c", "make"]);
+    let wrote = open(&mut log, visitor, "/evil", "");
+    let log = ended(log);
+    assert_eq!(places(&log, &[wrote]), [(FOREIGN, in_tree("/evil"))]);
+}
+
+#[test]
+fn what_the_engine_changes_in_a_tree_while_its_container_runs_is_somebody_elses() {
+    let mut log = begun();
+    log.run_going_on(DAEMON, 41, &[40], &["/bin/sh", "-c", "make"]);
+    let changed = open(&mut log, DAEMON, &format!("{TREE}/copied"), "");
+    let read =
+        log.add(DAEMON, "file.open", &format!(r#""path":"{TREE}/etc/passwd","mode":"r","ret":3"#));
+    log.end(INIT);
+    let after = open(&mut log, DAEMON, &format!("{TREE}/tidied"), "");
+    log.end(CLIENT);
+    assert_eq!(places(&log, &[changed]), [(FOREIGN, in_tree("/copied"))]);
+    for (place, _) in places(&log, &[read, after]) {
+        assert_eq!(place, Place::Engine { run: Some(0) });
+    }
+}

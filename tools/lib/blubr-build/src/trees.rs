@@ -1,0 +1,87 @@
+//! The trees of steps: when containers ran in them, and which device number each has.
+
+use std::collections::HashMap;
+
+use blubr_log::event::Dev;
+
+use crate::build::Build;
+
+/// A container, from its first program on until its first process ended: what the engine and its runtime do in the tree they
+/// do before and after.
+struct Ran {
+    run: u32,
+    from: u64,
+    until: u64,
+}
+
+/// The trees of a build's steps.
+pub(crate) struct Trees {
+    /// Which of them is each run's: with buildah several runs may share one.
+    of: HashMap<u32, usize>,
+    /// What the host calls each.
+    roots: Vec<Option<Vec<u8>>>,
+    /// Of each the containers that ran in it, in that order.
+    ran: Vec<Vec<Ran>>,
+    /// Whose tree has a device number. The kernel gives the number to another file system (get_anon_bdev, fs/super.c) once
+    /// the tree is gone, which it is not while its container is there.
+    by_device: HashMap<Dev, usize>,
+    has_device: Vec<bool>,
+}
+
+impl Trees {
+    pub(crate) fn new(build: &Build) -> Self {
+        let mut by_upper: HashMap<&[u8], usize> = HashMap::new();
+        let mut of = HashMap::new();
+        let (mut ran, mut roots) = (Vec::<Vec<Ran>>::new(), Vec::new());
+        for run in &build.runs {
+            let tree = *by_upper.entry(&run.upper).or_insert_with(|| {
+                ran.push(Vec::new());
+                roots.push(run.roots.first().cloned());
+                ran.len() - 1
+            });
+            of.insert(run.id, tree);
+            if let (Some(first), Some(here)) = (&run.first_exec, ran.get_mut(tree)) {
+                let until = run.ended.map_or(u64::MAX, |ended| ended.seq);
+                here.push(Ran { run: run.id, from: first.seq, until });
+            }
+        }
+        ran.iter_mut().for_each(|here| here.sort_by_key(|one| one.from));
+        Trees { of, roots, has_device: vec![false; ran.len()], ran, by_device: HashMap::new() }
+    }
+
+    /// What the host calls a run's tree.
+    pub(crate) fn root(&self, run: u32) -> Option<&[u8]> {
+        self.roots.get(*self.of.get(&run)?)?.as_deref()
+    }
+
+    /// The run whose container is at work at that time in the tree of this run.
+    pub(crate) fn at_work(&self, run: u32, seq: u64) -> Option<u32> {
+        self.at_work_in(*self.of.get(&run)?, seq)
+    }
+
+    fn at_work_in(&self, tree: usize, seq: u64) -> Option<u32> {
+        let here = self.ran.get(tree)?;
+        let begun = here.partition_point(|one| one.from < seq);
+        here.get(begun.checked_sub(1)?).filter(|one| seq <= one.until).map(|one| one.run)
+    }
+
+    /// Whether the device number of a run's tree is wanted.
+    pub(crate) fn wants_device(&self, run: u32) -> bool {
+        self.of.get(&run).and_then(|tree| self.has_device.get(*tree)).is_some_and(|has| !has)
+    }
+
+    /// Takes note of the device number of a run's tree.
+    pub(crate) fn is_device(&mut self, run: u32, dev: Dev) {
+        if let Some(tree) = self.of.get(&run)
+            && let Some(has) = self.has_device.get_mut(*tree)
+        {
+            *has = true;
+            self.by_device.insert(dev, *tree);
+        }
+    }
+
+    /// The run that is at work at that time in the tree with this device number.
+    pub(crate) fn with_device(&self, dev: Dev, seq: u64) -> Option<u32> {
+        self.at_work_in(*self.by_device.get(&dev)?, seq)
+    }
+}

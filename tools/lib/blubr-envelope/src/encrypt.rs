@@ -39,25 +39,14 @@ pub enum EncryptError {
 /// Encrypts `data` to every certificate (each once): SEIPD version 1 with AES-256 and its modification detection code, binary.
 /// `now` (Unix seconds) decides which keys count.
 pub fn encrypt(data: &[u8], recipients: &[&Cert], now: u64) -> Result<Vec<u8>, EncryptError> {
-    if recipients.is_empty() {
-        return Err(EncryptError::Nobody);
-    }
-    if recipients.len() > RECIPIENTS_MAX {
-        return Err(EncryptError::TooMany(recipients.len()));
-    }
+    let chosen = chosen(recipients, now)?;
     let failed = |error: pgp::errors::Error| EncryptError::Failed(one_line(&error));
     let mut rng = rand::rngs::OsRng;
     let cipher = SymmetricKeyAlgorithm::AES256;
     let session_key = cipher.new_session_key(rng);
     let mut out = Vec::with_capacity(data.len() + 4096);
-    let mut done = BTreeSet::new();
-    for cert in recipients {
-        let chosen = policy::choose(&cert.key, Purpose::Encrypt, now)
-            .map_err(|flaw| EncryptError::Recipient { who: who(cert), source: flaw.into() })?;
-        if !done.insert(format!("{:x}", chosen.fingerprint())) {
-            continue;
-        }
-        let packet = match chosen {
+    for key in chosen {
+        let packet = match key {
             Usable::Primary(key) => {
                 SessionKey::from_session_key_v3(&mut rng, &session_key, cipher, &key)
             }
@@ -76,6 +65,26 @@ pub fn encrypt(data: &[u8], recipients: &[&Cert], now: u64) -> Result<Vec<u8>, E
     Ok(out)
 }
 
+/// The key of each certificate that is encrypted to, each once.
+pub(crate) fn chosen<'c>(certs: &[&'c Cert], now: u64) -> Result<Vec<Usable<'c>>, EncryptError> {
+    if certs.is_empty() {
+        return Err(EncryptError::Nobody);
+    }
+    if certs.len() > RECIPIENTS_MAX {
+        return Err(EncryptError::TooMany(certs.len()));
+    }
+    let mut done = BTreeSet::new();
+    let mut chosen = Vec::with_capacity(certs.len());
+    for cert in certs {
+        let key = policy::choose(&cert.key, Purpose::Encrypt, now)
+            .map_err(|flaw| EncryptError::Recipient { who: who(cert), source: flaw.into() })?;
+        if done.insert(format!("{:x}", key.fingerprint())) {
+            chosen.push(key);
+        }
+    }
+    Ok(chosen)
+}
+
 /// The name that the encrypted data is given: the digest of the packets before it, by which each recipient opens it. Whoever
 /// opens it can tell by this that the others' packets are as they were made, which nothing else in OpenPGP covers.
 pub(crate) fn recipients_name(packets: &[u8]) -> String {
@@ -89,7 +98,7 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-pub(crate) fn who(cert: &Cert) -> String {
+fn who(cert: &Cert) -> String {
     let name =
         cert.user_ids().into_iter().next().unwrap_or_else(|| "a certificate without a user id".into());
     let name: String = name.chars().filter(|c| !c.is_control()).take(100).collect();

@@ -8,6 +8,7 @@
 
 mod armor;
 pub mod cert;
+mod decrypt;
 pub mod dsse;
 pub mod encrypt;
 pub mod gpg;

@@ -4,18 +4,15 @@ use std::fmt::Debug;
 use std::io::{self, BufRead, BufReader, Cursor, Read};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use pgp::composed::{DecryptionOptions, Esk, Message, TheRing};
 use pgp::types::Seipdv1ReadMode;
 
 use crate::FILE_BYTES_MAX;
-use crate::cert::one_line;
+use crate::decrypt::{self, Refused};
 use crate::dsse::{self, Envelope};
 use crate::encrypt::{NAME_PREFIX, recipients_name};
 use crate::kind::{DetectError, Kind};
 use crate::secret::SecretKey;
 
-/// How many compressions within one another are undone; gpg writes one.
-pub(crate) const COMPRESSIONS_MAX: usize = 4;
 /// The longest content of a message, in bytes: an envelope with a statement of 24 MiB in base64, and some room. While it is
 /// decrypted it is there twice.
 const CONTENT_BYTES_MAX: usize = 36 * 1024 * 1024;
@@ -126,13 +123,24 @@ impl OpenError {
     }
 }
 
+impl From<Refused> for OpenError {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::NoMessage(what) => Self::NoMessage(what),
+            Refused::NotEncrypted | Refused::Nested => Self::Nested,
+            Refused::NoKey(to) => Self::NoKey { to },
+            Refused::Damaged(what) => Self::Damaged(what),
+        }
+    }
+}
+
 /// Opens what `file` holds with `keys` (none needed unless it is encrypted). No more than [`FILE_BYTES_MAX`] are read, and
 /// of an encrypted file only what it holds is kept in memory.
 pub fn open(mut file: impl Read + Debug + Send, keys: &[SecretKey]) -> Result<Opened, OpenError> {
     let mut bytes = Vec::new();
     file.by_ref().take(HEAD_BYTES).read_to_end(&mut bytes)?;
     if !bytes.trim_ascii_start().starts_with(b"{") && Kind::detect(&bytes)? == Kind::Message {
-        return inside(decrypt(&bytes, file, keys)?);
+        return inside(decrypted(&bytes, file, keys)?);
     }
     let limit = u64::try_from(FILE_BYTES_MAX).unwrap_or(u64::MAX).saturating_sub(HEAD_BYTES);
     file.take(limit + 1).read_to_end(&mut bytes)?;
@@ -175,8 +183,8 @@ fn plain(
     Ok(Opened { kind, signed, encrypted_to, recipients_intact })
 }
 
-/// Decrypts a message; its whole modification detection code is checked before a byte comes out.
-fn decrypt(
+/// Decrypts a message that is no longer than an attestation may be.
+fn decrypted(
     head: &[u8],
     rest: impl Read + Debug + Send,
     keys: &[SecretKey],
@@ -212,40 +220,9 @@ fn decrypt_file(
     file: impl BufRead + Debug + Send,
     keys: &[SecretKey],
 ) -> Result<Decrypted, OpenError> {
-    let damaged = |error: pgp::errors::Error| OpenError::Damaged(one_line(&error));
-    let (message, _headers) =
-        Message::from_reader(file).map_err(|error| OpenError::NoMessage(one_line(&error)))?;
-    let to = recipients(&message);
-    let Message::Encrypted { .. } = &message else {
-        return Err(OpenError::Nested);
-    };
-    let no_key =
-        || OpenError::NoKey { to: if to.is_empty() { "nobody by a key".into() } else { to.join(", ") } };
-    if keys.is_empty() {
-        return Err(no_key());
-    }
-    let ring = TheRing {
-        secret_keys: keys.iter().map(|one| &one.key).collect(),
-        key_passwords: keys.iter().map(|one| &one.password).collect(),
-        decrypt_options: DecryptionOptions::new()
-            .enable_gnupg_aead()
-            .set_seipdv1_read_mode(Seipdv1ReadMode::CheckFirst { max_message_size: FILE_BYTES_MAX }),
-        ..Default::default()
-    };
-    let (mut message, _) = match message.decrypt_the_ring(ring, true) {
-        Ok(opened) => opened,
-        Err(pgp::errors::Error::MissingKey) => return Err(no_key()),
-        Err(error) => return Err(damaged(error)),
-    };
-    for _ in 0..COMPRESSIONS_MAX {
-        if !message.is_compressed() {
-            break;
-        }
-        message = message.decompress().map_err(damaged)?;
-    }
-    if !message.is_literal() {
-        return Err(OpenError::Nested);
-    }
+    // The whole modification detection code is checked before a byte comes out.
+    let mode = Seipdv1ReadMode::CheckFirst { max_message_size: FILE_BYTES_MAX };
+    let decrypt::Decrypted { literal: mut message, to } = decrypt::decrypt(file, keys, mode)?;
     let mut inside = Vec::new();
     let limit = u64::try_from(CONTENT_BYTES_MAX).unwrap_or(u64::MAX);
     message
@@ -279,16 +256,4 @@ fn session_keys_end(bytes: &[u8]) -> usize {
         at += head + length;
     }
     at
-}
-
-pub(crate) fn recipients(message: &Message<'_>) -> Vec<String> {
-    let Message::Encrypted { esk, .. } = message else {
-        return Vec::new();
-    };
-    esk.iter()
-        .filter_map(|one| match one {
-            Esk::PublicKeyEncryptedSessionKey(key) => key.id().ok().map(|id| format!("{id}")),
-            Esk::SymKeyEncryptedSessionKey(_) => None,
-        })
-        .collect()
 }

@@ -3,14 +3,14 @@
 use std::fmt::Debug;
 use std::io::{self, BufRead, Read, Write};
 
-use pgp::composed::{DecryptionOptions, Message, MessageBuilder, TheRing};
+use pgp::composed::MessageBuilder;
 use pgp::crypto::sym::SymmetricKeyAlgorithm;
 use pgp::types::Seipdv1ReadMode;
 
 use crate::cert::{Cert, one_line};
-use crate::encrypt::{EncryptError, RECIPIENTS_MAX, who};
-use crate::open::{COMPRESSIONS_MAX, recipients};
-use crate::policy::{self, Purpose, Usable};
+use crate::decrypt::{self, Refused};
+use crate::encrypt::{EncryptError, chosen};
+use crate::policy::Usable;
 use crate::secret::SecretKey;
 
 /// Bytes that are handed on at a time.
@@ -22,24 +22,13 @@ const CHUNK_BYTES: usize = 1 << 17;
 /// # Errors
 /// When there are no or too many recipients, one has no key that counts, or reading or writing fails.
 pub fn seal(from: impl Read, to: impl Write, certs: &[&Cert], now: u64) -> Result<(), EncryptError> {
-    if certs.is_empty() {
-        return Err(EncryptError::Nobody);
-    }
-    if certs.len() > RECIPIENTS_MAX {
-        return Err(EncryptError::TooMany(certs.len()));
-    }
+    let chosen = chosen(certs, now)?;
     let failed = |error: pgp::errors::Error| EncryptError::Failed(one_line(&error));
     let mut rng = rand::rngs::OsRng;
     let mut builder =
         MessageBuilder::from_reader("", from).seipd_v1(&mut rng, SymmetricKeyAlgorithm::AES256);
-    let mut done = std::collections::BTreeSet::new();
-    for cert in certs {
-        let chosen = policy::choose(&cert.key, Purpose::Encrypt, now)
-            .map_err(|flaw| EncryptError::Recipient { who: who(cert), source: flaw.into() })?;
-        if !done.insert(format!("{:x}", chosen.fingerprint())) {
-            continue;
-        }
-        match chosen {
+    for key in chosen {
+        match key {
             Usable::Primary(key) => builder.encrypt_to_key(&mut rng, &key).map_err(failed)?,
             Usable::Sub(key) => builder.encrypt_to_key(&mut rng, &key).map_err(failed)?,
         };
@@ -67,6 +56,18 @@ pub enum UnsealError {
     Write(io::Error),
 }
 
+impl From<Refused> for UnsealError {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::NoMessage(what) => Self::NoMessage(what),
+            Refused::NotEncrypted => Self::NoMessage("it is not encrypted".into()),
+            Refused::NoKey(to) => Self::NoKey(to),
+            Refused::Damaged(what) => Self::Damaged(what),
+            Refused::Nested => Self::NoMessage("what it holds is encrypted or signed once more".into()),
+        }
+    }
+}
+
 /// Decrypts a message into `to`, of at most `max` bytes. What was written counts only when this returns: the message's
 /// modification detection code stands at its end.
 ///
@@ -78,45 +79,7 @@ pub fn unseal(
     keys: &[SecretKey],
     max: u64,
 ) -> Result<(), UnsealError> {
-    let damaged = |error: pgp::errors::Error| UnsealError::Damaged(one_line(&error));
-    let (message, _headers) =
-        Message::from_reader(from).map_err(|error| UnsealError::NoMessage(one_line(&error)))?;
-    let Message::Encrypted { .. } = &message else {
-        return Err(UnsealError::NoMessage("it is not encrypted".into()));
-    };
-    let to_whom = recipients(&message);
-    let no_key = || {
-        UnsealError::NoKey(if to_whom.is_empty() {
-            "nobody by a key".into()
-        } else {
-            to_whom.join(", ")
-        })
-    };
-    if keys.is_empty() {
-        return Err(no_key());
-    }
-    let ring = TheRing {
-        secret_keys: keys.iter().map(|one| &one.key).collect(),
-        key_passwords: keys.iter().map(|one| &one.password).collect(),
-        decrypt_options: DecryptionOptions::new()
-            .enable_gnupg_aead()
-            .set_seipdv1_read_mode(Seipdv1ReadMode::Streaming),
-        ..Default::default()
-    };
-    let mut message = match message.decrypt_the_ring(ring, true) {
-        Ok((opened, _)) => opened,
-        Err(pgp::errors::Error::MissingKey) => return Err(no_key()),
-        Err(error) => return Err(damaged(error)),
-    };
-    for _ in 0..COMPRESSIONS_MAX {
-        if !message.is_compressed() {
-            break;
-        }
-        message = message.decompress().map_err(damaged)?;
-    }
-    if !message.is_literal() {
-        return Err(UnsealError::NoMessage("what it holds is encrypted or signed once more".into()));
-    }
+    let mut message = decrypt::decrypt(from, keys, Seipdv1ReadMode::Streaming)?.literal;
     copy(&mut message, &mut to, max)
 }
 

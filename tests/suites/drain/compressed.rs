@@ -116,7 +116,7 @@ fn a_log_cut_at_any_byte_reads_up_to_the_checkpoint_before() {
     for at in (1..20).map(|n| whole.len() * n / 20).chain([whole.len() - 40]) {
         std::fs::write(&cut, &whole[..at]).unwrap();
         let output = run(bins::command("blubr-filter").args(["--type", "none"]).arg(&cut));
-        if held_before == 0 && text(&output.stderr).contains("is empty: a log begins with a header") {
+        if held_before == 0 && text(&output.stderr).contains("cut off within its first zstd frame") {
             // In the first frame, before zstd gives anything out.
             continue;
         }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use blubr_tests::bins;
-use blubr_tests::program::{describe, run, run_on};
+use blubr_tests::program::{describe, run, run_on, stdout_of, text_of};
 
 use crate::stage::folder;
 
@@ -195,6 +195,20 @@ fn statement(more: &str) -> String {
     format!(
         r#"{{"_type":"https://in-toto.io/Statement/v1","subject":[],"predicateType":"https://in-toto.io/attestation/runtime-trace/v0.1","predicate":{{"monitor":{{"type":"x"}},"monitoredProcess":{{"hostID":"h","type":"t","event":"e"}},"monitorLog":{{}},"metadata":{{}},"blubr_build":{{{build},{more}}}}}}}"#
     ) + "\n"
+}
+
+#[test]
+fn what_drives_a_terminal_is_spelled_in_json_for_one() {
+    let path = folder("hostile").join("drives");
+    // C1's CSI, a bidirectional override, a line separator: JSON leaves them raw.
+    let raw = statement("\"files\":null,\"note\":\"\u{9b}2J\u{202e}\u{2028}\"");
+    std::fs::write(&path, &raw).unwrap();
+    let show = format!("'{}' show --json '{}'", bins::path("blubr-attest").display(), path.display());
+    let piped = stdout_of(Command::new("sh").arg("-c").arg(&show));
+    assert_eq!(String::from_utf8(piped).unwrap(), raw, "elsewhere the bytes are as they were");
+    let shown = text_of(Command::new("script").args(["-qec", &show, "/dev/null"]));
+    assert!(shown.contains("\\u009b2J\\u202e\\u2028"), "{shown}");
+    assert!(!shown.contains(['\u{9b}', '\u{202e}', '\u{2028}']), "{shown}");
 }
 
 /// The envelope around a statement, not signed by anyone.

@@ -2,7 +2,7 @@
 
 use std::io::Write as _;
 
-use blubr_cli::{Exit, Failure, Output, printable};
+use blubr_cli::{Exit, Failure, Output, printable, printable_json};
 use blubr_oci::Descriptor;
 use blubr_oci::Target;
 use serde_json::json;
@@ -72,7 +72,6 @@ fn as_json(plan: &Discover, found: &[(Target, Vec<Descriptor>)]) -> Result<Strin
         })
         .collect();
     let value = json!({"reference": plan.image.reference.to_string(), "images": images});
-    let mut text = serde_json::to_string(&value).map_err(Failure::new)?;
-    text.push('\n');
-    Ok(text)
+    let text = serde_json::to_string(&value).map_err(Failure::new)?;
+    Ok(format!("{}\n", printable_json(&text)))
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::Path;
 
-use blubr_cli::{Common, Exit, Failure, Input, Output};
+use blubr_cli::{Common, Exit, Failure, Input, Output, printable_json};
 use blubr_dockerfile::{
     BuildOptions, Dialect, Dockerfile, Evaluated, Instruction, ParseError, Platform, Weight, evaluate,
 };
@@ -143,9 +143,8 @@ fn print(file: &Dockerfile, built: Option<&[Option<Evaluated>]>) -> Result<(), F
     for (at, instruction) in file.instructions.iter().enumerate() {
         let evaluated = built.map(|all| all.get(at).and_then(Option::as_ref));
         let line = line(instruction, evaluated);
-        let mut text = serde_json::to_vec(&line).map_err(|error| failed(&error.into()))?;
-        text.push(b'\n');
-        output.write_all(&text).map_err(|error| failed(&error))?;
+        let text = serde_json::to_string(&line).map_err(|error| failed(&error.into()))?;
+        writeln!(output, "{}", printable_json(&text)).map_err(|error| failed(&error))?;
     }
     output.commit()
 }

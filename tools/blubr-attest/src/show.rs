@@ -1,7 +1,8 @@
 //! Showing an attestation: to people, as JSON, or as a list for sha256sum -c.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::path::Path;
 
 use blubr_attestation::build::{BlubrBuild, Cited, File, Outcome, Recording, Status, Step, Taken};
@@ -9,7 +10,7 @@ use blubr_attestation::detail::{Detail as Moved, Entry, Filler, List, Table};
 use blubr_attestation::path;
 use blubr_attestation::trace::{Access, Counts, HostnameFrom, Network, Place, Touched};
 use blubr_attestation::{Lists, Statement};
-use blubr_cli::{Common, Exit, Failure, Output, printable};
+use blubr_cli::{Common, Exit, Failure, Output, printable, printable_json};
 use blubr_envelope::{Kind, Opened};
 
 use crate::assemble::of_outside;
@@ -41,7 +42,8 @@ pub fn run(args: &Show, common: &Common) -> Result<Exit, Failure> {
     let (name, opened, opener) = args.attestation.open()?.or_trouble()?;
     let detail = args.detail.as_deref().map(|path| (path, &opener));
     let bytes = if args.json {
-        json(&name, opened, detail)?
+        let bytes = json(&name, opened, detail)?;
+        if std::io::stdout().is_terminal() { for_terminal(bytes) } else { bytes }
     } else if args.sha256sum {
         sha256sum(&name, &opened, detail)?
     } else {
@@ -67,6 +69,15 @@ fn json(name: &str, opened: Opened, detail: From<'_>) -> Result<Vec<u8>, Failure
     let mut filler = Filler::default();
     Detail::each_of(path, opener, &mut statement, |record, statement| filler.put(record, statement))?;
     blubr_attestation::write_whole(&statement).map_err(|error| Failure::new(error).at(name))
+}
+
+/// What says the same, and neither drives a terminal nor misleads who looks at it. Elsewhere the bytes are those that were
+/// signed.
+fn for_terminal(json: Vec<u8>) -> Vec<u8> {
+    match std::str::from_utf8(&json).map(printable_json) {
+        Ok(Cow::Owned(shown)) => shown.into_bytes(),
+        _ => json,
+    }
 }
 
 fn page(name: &str, opened: &Opened, detail: From<'_>, common: &Common) -> Result<Vec<u8>, Failure> {

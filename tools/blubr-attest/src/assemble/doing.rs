@@ -14,8 +14,9 @@ use blubr_log::{Event, Head};
 
 use super::connections::{Bytes, Claim, Connections, Reached};
 
-/// Paths, programs and connections that are kept over all steps; what is beyond is counted. A statement may have 400,000
-/// objects, and each of these makes up to three.
+/// Paths, programs and connections that are kept over all steps; what is beyond is counted. A path makes five of the objects and
+/// arrays that a statement may have (STATEMENT_NODES_MAX: itself and its accesses with its step, and those and its annotations in
+/// fileAccess), a program four: from some 80,000 paths on it is the statement that is full, and says what to do.
 pub const KEPT_MAX: usize = 120_000;
 /// Bytes of paths and arguments that are kept over all steps.
 pub const KEPT_BYTES_MAX: usize = 12 * 1024 * 1024;

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use blubr_cli::printable;
 use blubr_image::{Config, Digest};
 
-use crate::reverse::{Entry, Reversed, comment};
+use crate::reverse::{Entry, Reversed};
 
 /// The files of each layer, by diff_id, where they were asked for.
 pub type Files = BTreeMap<Digest, Vec<String>>;
@@ -21,7 +22,7 @@ pub fn print(reversed: &Reversed, config: &Config, name: &str, files: Option<&Fi
         &mut out,
         &format!(
             "# Made from the history of {} by blubr-diff {}",
-            comment(name),
+            printable(name),
             env!("CARGO_PKG_VERSION")
         ),
     );
@@ -33,8 +34,8 @@ pub fn print(reversed: &Reversed, config: &Config, name: &str, files: Option<&Fi
         &mut out,
         &format!(
             "# for {}, made {}; {} layers",
-            comment(&platform),
-            comment(created),
+            printable(&platform),
+            printable(created),
             config.diff_ids().len()
         ),
     );
@@ -78,7 +79,7 @@ fn print_entry(out: &mut String, entry: &Entry, files: Option<&Files>) {
     if let (Some(layer), Some(files)) = (&entry.layer, files) {
         let _ = writeln!(out, "# layer {layer}");
         for file in files.get(layer).map(Vec::as_slice).unwrap_or_default() {
-            let _ = writeln!(out, "#   {}", comment(file));
+            let _ = writeln!(out, "#   {}", printable(file));
         }
     }
     if let Some(source) = &entry.source {

@@ -1,5 +1,6 @@
 //! Differences as one JSON object, for jq.
 
+use blubr_cli::printable_json;
 use serde_json::{Value, json};
 
 use crate::compare::Found;
@@ -40,5 +41,5 @@ pub fn print(found: &Found, rules: &Rules, old: &str, new: &str) -> String {
         "not_compared": found.not_compared,
         "normalised": normalised,
     });
-    format!("{report}\n")
+    format!("{}\n", printable_json(&report.to_string()))
 }

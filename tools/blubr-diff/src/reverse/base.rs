@@ -2,8 +2,8 @@
 
 use blubr_image::Config;
 
-use crate::reverse::layout::comment;
 use crate::reverse::line::{self, Engine};
+use blubr_cli::printable;
 
 /// Where the base image ends, and what says so.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,7 +48,7 @@ pub fn boundary(config: &Config, engines: &[Engine], base: Option<&Config>) -> O
             return Some(Boundary {
                 lines: at,
                 certain: true,
-                reason: format!("buildah wrote down that it began from {}", comment(name)),
+                reason: format!("buildah wrote down that it began from {}", printable(name)),
             });
         }
     }

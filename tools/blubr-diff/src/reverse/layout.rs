@@ -5,28 +5,13 @@
 
 use std::collections::BTreeMap;
 
+use blubr_cli::misleads;
 use blubr_dockerfile::{Dockerfile, Engine, Instruction, Scope};
 
 /// Lines longer than this are broken where their author broke them, in characters.
 const LINE_CHARS_MAX: usize = 100;
 
-/// Characters that a terminal obeys, or that change the order in which a text is shown (Unicode's bidirectional controls and
-/// invisible characters).
-pub fn is_unsafe(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
-}
-
-/// A text for a comment: one line, with unsafe characters escaped.
-pub fn comment(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        if is_unsafe(c) { out.extend(c.escape_default()) } else { out.push(c) }
-    }
-    out
-}
-
-/// A JSON array of strings in which nothing unsafe stands unescaped.
+/// A JSON array of strings in which nothing that misleads stands unescaped.
 pub fn json(words: &[String]) -> String {
     let mut out = String::from("[");
     for (i, word) in words.iter().enumerate() {
@@ -36,7 +21,7 @@ pub fn json(words: &[String]) -> String {
                 '"' | '\\' => out.extend(['\\', c]),
                 '\n' => out.push_str("\\n"),
                 '\t' => out.push_str("\\t"),
-                c if is_unsafe(c) => {
+                c if misleads(c) => {
                     let mut units = [0; 2];
                     for unit in c.encode_utf16(&mut units) {
                         out.push_str(&format!("\\u{unit:04x}"));
@@ -94,7 +79,7 @@ fn first_good(
     check: impl Fn(&Instruction) -> bool,
 ) -> Option<String> {
     sources.into_iter().find(|source| {
-        let shown = !source.chars().any(|c| is_unsafe(c) && c != '\n' && c != '\t');
+        let shown = !source.chars().any(|c| misleads(c) && c != '\n' && c != '\t');
         shown && parse_one(source).is_some_and(|i| i.keyword == keyword && check(&i))
     })
 }
@@ -334,7 +319,7 @@ mod tests {
             let source = run_shell(text, &sh()).unwrap();
             assert!(source.starts_with("RUN [\"/bin/sh\", \"-c\", \""), "{source}");
             assert_eq!(source.lines().count(), 1);
-            assert!(!source.chars().any(is_unsafe), "{source}");
+            assert!(!source.chars().any(misleads), "{source}");
             assert_eq!(parse_one(&source).unwrap().args[2], text);
         }
     }

@@ -14,10 +14,11 @@ mod statement;
 
 use std::collections::BTreeMap;
 
+use blubr_cli::printable;
 use blubr_image::{Config, Digest};
 
 pub use base::Boundary;
-pub use layout::{comment, parse_one};
+pub use layout::parse_one;
 pub use line::Engine;
 pub use reconcile::workdir;
 pub use statement::parse_duration;
@@ -70,7 +71,7 @@ pub fn reverse(config: &Config, base: Option<&Config>) -> Reversed {
         Err(error) => {
             reversed.remarks.push(format!(
                 "{}; it was squashed or rewritten, and no layer can be told from a line",
-                comment(&error.to_string())
+                printable(&error.to_string())
             ));
             vec![None; config.history.len()]
         }
@@ -131,7 +132,7 @@ fn nameless(created_by: &str, said: &str, layer: Option<&Digest>) -> String {
         return format!("which instruction {made}; the history line is empty");
     }
     let shown: String = text.chars().take(SHOWN_CHARS_MAX).collect();
-    format!("which instruction {made}; the history says: {}", comment(&shown))
+    format!("which instruction {made}; the history says: {}", printable(&shown))
 }
 
 /// Who wrote each line: what the line shows, else its neighbours, earlier ones first.
@@ -177,7 +178,7 @@ fn give_args_their_values(entries: Vec<Entry>) -> Vec<Entry> {
                     let mut added = Entry { source, ..Entry::default() };
                     added.notes.push(format!(
                         "{}: declared by no line of the history, given to the next RUN",
-                        comment(name)
+                        printable(name)
                     ));
                     declared.insert(name.clone(), done.len());
                     done.push(added);
@@ -217,7 +218,7 @@ fn give(arg: &mut Entry, name: &str, value: &str) {
             }
         }
         Some((_, Some(default))) if default != value => {
-            let note = format!("--build-arg gave {}", comment(value));
+            let note = format!("--build-arg gave {}", printable(value));
             if !arg.notes.contains(&note) {
                 arg.notes.push(note);
             }

@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use blubr_cli::printable;
 use blubr_dockerfile::{Instruction, Scope};
 use blubr_image::{Config, ContainerConfig};
 
-use crate::reverse::layout::{self, comment};
+use crate::reverse::layout;
 use crate::reverse::{Entry, Reversed};
 
 /// What the reversed instructions would make of a config.
@@ -128,9 +129,10 @@ fn env_and_labels(c: &ContainerConfig, made: &Made, reversed: &mut Reversed) {
     }
     let configured: BTreeSet<&str> = c.env.iter().filter_map(|e| Some(e.split_once('=')?.0)).collect();
     for name in made.env.keys().filter(|n| !configured.contains(n.as_str())) {
-        reversed
-            .remarks
-            .push(format!("why the history sets ENV {} and the config doesn't have it", comment(name)));
+        reversed.remarks.push(format!(
+            "why the history sets ENV {} and the config doesn't have it",
+            printable(name)
+        ));
     }
     for (name, value) in &c.labels {
         if made.labels.get(name) != Some(value) && !ENGINE_LABELS.contains(&name.as_str()) {
@@ -140,7 +142,7 @@ fn env_and_labels(c: &ContainerConfig, made: &Made, reversed: &mut Reversed) {
     for name in made.labels.keys().filter(|n| !c.labels.contains_key(*n)) {
         reversed.remarks.push(format!(
             "why the history sets LABEL {} and the config doesn't have it",
-            comment(name)
+            printable(name)
         ));
     }
 }

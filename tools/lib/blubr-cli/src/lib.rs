@@ -25,4 +25,4 @@ pub use input::{Input, Spooled, spool_file, unlinked_file};
 pub use output::{Output, Stage, special};
 pub use owner::give_to_caller;
 pub use run::run;
-pub use text::printable;
+pub use text::{misleads, printable, printable_json};

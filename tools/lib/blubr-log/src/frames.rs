@@ -128,12 +128,14 @@ impl<W: Write> Write for Compressed<W> {
 
 /// The bytes of a log, decompressed if their first four say that they are zstd's.
 ///
-/// A compressed log that stops in the middle of a frame ends where its bytes do, like one that isn't compressed.
+/// A compressed log that stops in the middle of a frame ends where its bytes do, like one that isn't compressed; but where that
+/// leaves nothing, it is no empty one.
 pub struct Plain<R: Read>(Bytes<R>);
 
 enum Bytes<R: Read> {
     Plain(io::Chain<io::Cursor<Vec<u8>>, R>),
-    Zstd(Box<Decoder<'static, Buffered<R>>>),
+    /// And whether anything has come out of it yet.
+    Zstd(Box<Decoder<'static, Buffered<R>>>, bool),
     /// A compressed log that stopped in the middle of a frame.
     Cut,
 }
@@ -155,7 +157,7 @@ impl<R: Read> Plain<R> {
         }
         let mut decoder = Decoder::with_buffer(io::BufReader::new(whole))?;
         decoder.window_log_max(ZSTD_WINDOW_LOG_MAX)?;
-        Ok(Plain(Bytes::Zstd(Box::new(decoder))))
+        Ok(Plain(Bytes::Zstd(Box::new(decoder), false)))
     }
 }
 
@@ -163,10 +165,19 @@ impl<R: Read> Read for Plain<R> {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
         match &mut self.0 {
             Bytes::Plain(plain) => plain.read(out),
-            Bytes::Zstd(decoder) => match decoder.read(out) {
-                Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => {
+            Bytes::Zstd(decoder, begun) => match decoder.read(out) {
+                Err(e) if e.kind() == io::ErrorKind::UnexpectedEof && *begun => {
                     self.0 = Bytes::Cut;
                     Ok(0)
+                }
+                Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => {
+                    let what =
+                        "it was cut off within its first zstd frame: copy it whole, or record again";
+                    Err(io::Error::new(io::ErrorKind::InvalidData, what))
+                }
+                Ok(read) => {
+                    *begun |= read > 0;
+                    Ok(read)
                 }
                 // zstd's own errors carry no code of the system's.
                 Err(e) if e.kind() == io::ErrorKind::Other && e.raw_os_error().is_none() => {
@@ -231,10 +242,22 @@ mod tests {
         let (one, two) = (vec![b'a'; 5000], b"0123456789abcdefghij".repeat(7));
         let first = packed(&[&one]).len();
         let whole = packed(&[&one, &two]);
-        for end in ZSTD_MAGIC.len()..whole.len() {
+        for end in first..whole.len() {
             let read = plain(&whole[..end]).unwrap_or_else(|e| panic!("cut at {end}: {e}"));
-            assert!(end < first || read.starts_with(&one), "cut at {end}");
+            assert!(read.starts_with(&one), "cut at {end}");
         }
+        // Of what stops before its first frame gives anything it is not said that there is nothing in it.
+        let mut told = 0;
+        for end in ZSTD_MAGIC.len()..first {
+            match plain(&whole[..end]) {
+                Ok(read) => assert!(!read.is_empty() && one.starts_with(&read), "cut at {end}"),
+                Err(e) => {
+                    assert!(e.to_string().contains("cut off within its first zstd frame"), "{e}");
+                    told += 1;
+                }
+            }
+        }
+        assert!(told > 0);
     }
 
     #[test]

@@ -44,6 +44,20 @@ fn with_a_tiny_ring_and_a_stalled_reader_recorded_and_lost_are_all() {
     assert!(numbers.lines().map(|n| n.parse::<u64>().unwrap()).eq(1..=numbers.lines().count() as u64));
 }
 
+#[test]
+fn a_loss_that_nobody_hears_of_is_in_the_log_all_the_same() {
+    require!(Root);
+    let folder = Folder::new();
+    let output = folder.bash(&format!(
+        "$RECORD --ring-size 512K --spill-max 0 -- sh -c '\"$CALLS\" setxattr {COUNT} 4 2>/dev/null; touch made' 2> >(exec true) |
+         {{ while [ ! -e made ]; do sleep 0.1; done; cat > log; }}; echo ${{PIPESTATUS[0]}}"
+    ));
+    assert_eq!(text(&output.stdout).trim(), "0", "{}", text(&output.stderr));
+    let (_, _, lost) = counted(KIND, &folder.file("log"));
+    assert!(lost > 10_000, "{lost} lost");
+    assert_eq!(jq("select(.type == \"trailer\") | .exit", &folder.file("log")), "0");
+}
+
 /// Calls of the command that the free half of the ring has room for.
 const FEW: u64 = 400;
 

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use blubr_cli::{Exit, Failure, printable};
+use blubr_cli::{Exit, Failure, say};
 use blubr_log::{Header, Hook, LineMark, Part, SCHEMA, Time, Tool, Writer};
 
 use crate::backend::{self, Loaded};
@@ -193,7 +193,7 @@ fn queue(
     let place = |e: io::Error| Failure::io(output.name(), &e);
     let ending = Arc::new(AtomicBool::new(false));
     // Said also under --quiet: it is about what the log will lack.
-    let tell: Tell = Arc::new(|what| eprintln!("{TOOL}: {}", printable(what)));
+    let tell: Tell = Arc::new(|what| say(TOOL, what));
     let file = output.writer().map_err(place)?;
     let patient = Patient::new(file, Arc::clone(&ending), Arc::clone(&tell));
     let sinks = Sinks {
@@ -259,7 +259,7 @@ fn tell_ready() {
     if let Err(error) = ready::tell(&socket) {
         let name = socket.to_string_lossy();
         let text = format!("{}: {name}: nobody is told that this records: {error}", ready::VARIABLE);
-        eprintln!("{TOOL}: {}", printable(&text));
+        say(TOOL, text);
     }
 }
 

@@ -176,7 +176,7 @@ fn required(plan: &Plan, build: &BlubrBuild) -> Exit {
         };
         if let Some(missing) = missing {
             // A verdict is said even when told to be quiet: it is why the exit status is 1.
-            eprintln!("{TOOL}: required and not so: {}", blubr_cli::printable(&missing));
+            blubr_cli::say(TOOL, format_args!("required and not so: {missing}"));
             exit = Exit::No;
         }
     }

@@ -2,7 +2,7 @@
 
 use std::io::IsTerminal as _;
 
-use crate::text::printable;
+use crate::diagnostic::say;
 
 /// When output is coloured.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -46,7 +46,7 @@ impl Common {
     /// Says one line on standard error, after the tool's name, unless told to be quiet.
     pub fn note(&self, tool: &str, what: impl std::fmt::Display) {
         if !self.quiet {
-            eprintln!("{tool}: {}", printable(&what.to_string()));
+            say(tool, what);
         }
     }
 }

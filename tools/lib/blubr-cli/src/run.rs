@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+use crate::diagnostic::say;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::generate;
@@ -36,7 +37,7 @@ fn end(name: &str, result: Result<Exit, Failure>) -> ExitCode {
         Ok(exit) => ExitCode::from(exit.code()),
         Err(failure) if failure.is_closed_pipe() => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("{name}: {failure}");
+            say(name, &failure);
             ExitCode::from(failure.exit.code())
         }
     }

@@ -189,6 +189,11 @@ impl Groups {
     }
 }
 
+/// Whether this engine leaves a changed file out of the step's layer, as it takes it for unchanged.
+fn is_lost(way: Way, file: &Value) -> bool {
+    way.compares() && way.has_layers() && file["lost"] == true
+}
+
 struct Judge<'a> {
     case: &'a Case,
     way: Way,
@@ -232,17 +237,19 @@ impl<'a> Judge<'a> {
 
     /// What is unexplained without what this engine is known to leave out of the image: that must be among it.
     fn beyond_losses(&mut self, list: &'a [Value]) -> Vec<&'a Value> {
-        let lost: Vec<String> =
-            if self.way == Way::Containerd { self.case.words("lost") } else { vec![] };
-        let is_lost = |one: &Value, path: &String| {
-            one["what"] == "write-not-in-image" && one["path"].as_str() == Some(path)
+        let files = self.case.list("files");
+        let lost: Vec<&Value> = files.iter().filter(|file| is_lost(self.way, file)).collect();
+        let is_of = |one: &Value, file: &Value| {
+            one["what"] == "write-not-in-image"
+                && one["path"] == file["path"]
+                && line_of_id(&one["step"]) == file["line"].as_u64()
         };
-        for path in &lost {
-            if !list.iter().any(|one| is_lost(one, path)) {
-                self.fault(format!("nothing is said of {path}, which the image does not have"));
+        for file in &lost {
+            if !list.iter().any(|one| is_of(one, file)) {
+                self.fault(format!("nothing is said of {file}, which the image does not have"));
             }
         }
-        list.iter().filter(|one| !lost.iter().any(|path| is_lost(one, path))).collect()
+        list.iter().filter(|one| !lost.iter().any(|file| is_of(one, file))).collect()
     }
 
     fn statuses(&mut self) {
@@ -259,7 +266,7 @@ impl<'a> Judge<'a> {
                 &["observed", "candidates"]
             } else if cached.contains(&line) && self.way.has_layers() {
                 // buildah copies before it looks into its cache.
-                let copies = matches!(self.way, Way::Buildah(..)) && step["instruction"] != "RUN";
+                let copies = self.way.is_buildah() && step["instruction"] != "RUN";
                 if copies { &["cached", "daemon"] } else { &["cached"] }
             } else if step["instruction"] == "RUN" {
                 &["observed"]
@@ -329,6 +336,9 @@ impl<'a> Judge<'a> {
                     && (one["size"].is_null() || file["size"] == one["size"])
             };
             let of_line = |file: &&Value| line_of_id(&file["step"]) == one["line"].as_u64();
+            if is_lost(self.way, one) {
+                continue;
+            }
             if self.way.has_layers() {
                 if !files.iter().filter(is_same).any(|file| of_line(&file)) {
                     let path = &one["path"];

@@ -18,6 +18,8 @@ pub enum Isolation {
 #[derive(Debug)]
 pub struct Buildah {
     folder: PathBuf,
+    /// Options that choose its storage driver, where that is not the default one.
+    driver: Vec<String>,
 }
 
 impl Buildah {
@@ -30,7 +32,33 @@ impl Buildah {
         // Not TMPDIR: overlay mounts want a real file system.
         let folder =
             tempfile::Builder::new().prefix("blubr-buildah.").tempdir_in("/var/tmp").expect("a folder");
-        Self { folder: folder.keep() }
+        Self { folder: folder.keep(), driver: Vec::new() }
+    }
+
+    /// The same whose layers are whole trees, without mounts.
+    ///
+    /// # Panics
+    /// When the folder cannot be made.
+    #[must_use]
+    pub fn vfs() -> Self {
+        let mut whole = Self::new();
+        whole.driver = vec!["--storage-driver=vfs".to_owned()];
+        whole
+    }
+
+    /// The same whose trees fuse-overlayfs serves. A test asks for `Prerequisite::Fuse` first.
+    ///
+    /// # Panics
+    /// When it is not installed, or the folder cannot be made.
+    #[must_use]
+    pub fn fuse() -> Self {
+        let program = find("fuse-overlayfs").expect("the test required it");
+        let mut served = Self::new();
+        served.driver = vec![
+            "--storage-driver=overlay".to_owned(),
+            format!("--storage-opt=overlay.mount_program={}", program.display()),
+        ];
+        served
     }
 
     /// Its folder.
@@ -47,7 +75,8 @@ impl Buildah {
             .arg("--root")
             .arg(self.folder.join("root"))
             .arg("--runroot")
-            .arg(self.folder.join("run"));
+            .arg(self.folder.join("run"))
+            .args(&self.driver);
         // Its working copies of containers go here too, not into the host's own folder.
         command.env("TMPDIR", &self.folder).env_remove("BUILDAH_ISOLATION").env_remove("BUILDAH_LAYERS");
         command

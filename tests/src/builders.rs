@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::buildah::{Buildah, Isolation};
 use crate::engine::{Builder, Engine, Options};
@@ -20,10 +21,18 @@ pub enum Way {
     Containerd,
     /// buildah; with or without a layer for each step.
     Buildah(Isolation, bool),
+    /// The host's Docker with a store without mounts (vfs).
+    DockerVfs(Builder),
+    /// That of Debian unstable with such a store.
+    NewerVfs(Builder),
+    /// buildah with such a store.
+    BuildahVfs(Isolation, bool),
+    /// buildah with trees that fuse-overlayfs serves.
+    BuildahFuse,
 }
 
 /// All of them.
-pub const WAYS: [Way; 9] = [
+pub const WAYS: [Way; 17] = [
     Way::Docker(Builder::Classic),
     Way::Docker(Builder::BuildKit),
     Way::Newer(Builder::Classic),
@@ -33,6 +42,14 @@ pub const WAYS: [Way; 9] = [
     Way::Buildah(Isolation::Oci, false),
     Way::Buildah(Isolation::Chroot, true),
     Way::Buildah(Isolation::Chroot, false),
+    Way::DockerVfs(Builder::Classic),
+    Way::DockerVfs(Builder::BuildKit),
+    Way::NewerVfs(Builder::Classic),
+    Way::NewerVfs(Builder::BuildKit),
+    Way::BuildahVfs(Isolation::Oci, true),
+    Way::BuildahVfs(Isolation::Oci, false),
+    Way::BuildahVfs(Isolation::Chroot, true),
+    Way::BuildahFuse,
 ];
 
 impl Way {
@@ -49,26 +66,61 @@ impl Way {
             Way::Buildah(Isolation::Oci, false) => "buildah-oci",
             Way::Buildah(Isolation::Chroot, true) => "buildah-chroot-layers",
             Way::Buildah(Isolation::Chroot, false) => "buildah-chroot",
+            Way::DockerVfs(Builder::Classic) => "classic-vfs",
+            Way::DockerVfs(Builder::BuildKit) => "buildkit-vfs",
+            Way::NewerVfs(Builder::Classic) => "classic-sid-vfs",
+            Way::NewerVfs(Builder::BuildKit) => "buildkit-sid-vfs",
+            Way::BuildahVfs(Isolation::Oci, true) => "buildah-oci-layers-vfs",
+            Way::BuildahVfs(Isolation::Oci, false) => "buildah-oci-vfs",
+            Way::BuildahVfs(Isolation::Chroot, true) => "buildah-chroot-layers-vfs",
+            Way::BuildahVfs(Isolation::Chroot, false) => "buildah-chroot-vfs",
+            Way::BuildahFuse => "buildah-oci-layers-fuse",
         }
     }
 
     /// What it can do beyond what all do (see the fixtures' `needs`).
     #[must_use]
     pub fn features(self) -> BTreeSet<&'static str> {
-        match self {
-            Way::Docker(Builder::Classic) | Way::Newer(Builder::Classic) => ["mknod"].into(),
-            Way::Docker(Builder::BuildKit) => ["mounts", "mknod"].into(),
-            Way::Newer(Builder::BuildKit) | Way::Containerd => {
+        let mut features: BTreeSet<&str> = match self {
+            Way::Docker(Builder::Classic)
+            | Way::Newer(Builder::Classic)
+            | Way::DockerVfs(Builder::Classic)
+            | Way::NewerVfs(Builder::Classic) => ["mknod"].into(),
+            Way::Docker(Builder::BuildKit) | Way::DockerVfs(Builder::BuildKit) => {
+                ["mounts", "mknod"].into()
+            }
+            Way::Newer(Builder::BuildKit) | Way::NewerVfs(Builder::BuildKit) | Way::Containerd => {
                 ["mounts", "heredoc", "copy-flags", "mknod"].into()
             }
-            Way::Buildah(..) => ["mounts"].into(),
+            Way::Buildah(..) | Way::BuildahVfs(..) | Way::BuildahFuse => ["mounts"].into(),
+        };
+        // Who copies trees can't copy a socket: the engine fails at the next step.
+        if !matches!(self, Way::DockerVfs(Builder::BuildKit) | Way::NewerVfs(Builder::BuildKit)) {
+            features.insert("sockets");
         }
+        // buildah without mounts puts back what was in a volume after each step, and that looks like a copy.
+        if !matches!(self, Way::BuildahVfs(..)) {
+            features.insert("volumes");
+        }
+        features
     }
 
     /// Whether each step leaves a layer of its own.
     #[must_use]
     pub fn has_layers(self) -> bool {
-        !matches!(self, Way::Buildah(_, false))
+        !matches!(self, Way::Buildah(_, false) | Way::BuildahVfs(_, false))
+    }
+
+    /// Whether its layers are found by comparing trees: what has its old size and time is taken for unchanged.
+    #[must_use]
+    pub fn compares(self) -> bool {
+        matches!(self, Way::DockerVfs(_) | Way::NewerVfs(_) | Way::BuildahVfs(..) | Way::BuildahFuse)
+    }
+
+    /// Whether it is buildah, which is client and engine in one.
+    #[must_use]
+    pub fn is_buildah(self) -> bool {
+        matches!(self, Way::Buildah(..) | Way::BuildahVfs(..) | Way::BuildahFuse)
     }
 }
 
@@ -96,25 +148,32 @@ impl Ready {
     #[must_use]
     pub fn start(way: Way) -> Self {
         // A control group of ours says independently of the tools which events are a step's.
-        let cgroup = format!("/blubr-corpus-{}", std::process::id());
-        let docker = |builder, newer: bool, containerd: bool| {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let cgroup = format!("/blubr-corpus-{}-{number}", std::process::id());
+        let docker = |builder, newer: bool, store: Option<&str>| {
             let mut options = Options::default();
             options.dockerd.push(format!("--cgroup-parent={cgroup}").into());
-            if containerd {
-                options.dockerd.push("--feature=containerd-snapshotter=true".into());
-            }
+            options.dockerd.extend(store.map(Into::into));
             if newer {
                 options.first_on_path = Some(other_engine().expect("the test required it"));
             }
             Kind::Docker(Engine::start_with(&options), builder)
         };
         let kind = match way {
-            Way::Docker(builder) => docker(builder, false, false),
-            Way::Newer(builder) => docker(builder, true, false),
-            Way::Containerd => docker(Builder::BuildKit, true, true),
+            Way::Docker(builder) => docker(builder, false, None),
+            Way::Newer(builder) => docker(builder, true, None),
+            Way::DockerVfs(builder) => docker(builder, false, Some("--storage-driver=vfs")),
+            Way::NewerVfs(builder) => docker(builder, true, Some("--storage-driver=vfs")),
+            Way::Containerd => {
+                docker(Builder::BuildKit, true, Some("--feature=containerd-snapshotter=true"))
+            }
             Way::Buildah(isolation, layers) => Kind::Buildah(Buildah::new(), isolation, layers),
+            Way::BuildahVfs(isolation, layers) => Kind::Buildah(Buildah::vfs(), isolation, layers),
+            Way::BuildahFuse => Kind::Buildah(Buildah::fuse(), Isolation::Oci, true),
         };
-        let chroot = matches!(way, Way::Buildah(Isolation::Chroot, _));
+        let chroot =
+            matches!(way, Way::Buildah(Isolation::Chroot, _) | Way::BuildahVfs(Isolation::Chroot, _));
         Self { way, cgroup_parent: (!chroot).then_some(cgroup), kind }
     }
 
@@ -122,9 +181,9 @@ impl Ready {
     /// makes OCI's unless it is told.
     #[must_use]
     pub fn build_base(&self, context: &Path, tag: &str) -> Command {
-        let format = match self.way {
-            Way::Buildah(..) => vec!["--format=docker".to_owned()],
-            _ => Vec::new(),
+        let format = match self.way.is_buildah() {
+            true => vec!["--format=docker".to_owned()],
+            false => Vec::new(),
         };
         self.build(context, tag, &format, false)
     }

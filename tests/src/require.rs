@@ -15,6 +15,8 @@ pub enum Prerequisite {
     Docker,
     /// buildah and runc.
     Buildah,
+    /// fuse-overlayfs, and a kernel with FUSE.
+    Fuse,
     /// gpg and gpgconf.
     Gpg,
     /// Docker of Debian unstable, unpacked aside.
@@ -57,6 +59,7 @@ impl Prerequisite {
             Self::Root => "root",
             Self::Docker => "docker",
             Self::Buildah => "buildah",
+            Self::Fuse => "fuse",
             Self::Gpg => "gpg",
             Self::Engines => "engines",
             Self::Compiler => "compiler",
@@ -91,6 +94,9 @@ impl Prerequisite {
                     .then(|| String::from_utf8_lossy(&found.stderr).trim().to_owned())
             }),
             Self::Buildah => lacks(&["buildah", "runc"]),
+            Self::Fuse => lacks(&["fuse-overlayfs"]).or_else(|| {
+                (!std::path::Path::new("/dev/fuse").exists()).then(|| "no /dev/fuse".to_owned())
+            }),
             Self::Gpg => lacks(&["gpg", "gpgconf"]),
             Self::Engines => {
                 other_engine().is_none().then(|| "no newer Docker aside: make test-all".to_owned())

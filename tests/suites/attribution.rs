@@ -24,3 +24,16 @@ fn buildah_with_layers() {
     require!(Root, Buildah);
     hold(Way::Buildah(Isolation::Oci, true), &["identical-runs", "base-below"]);
 }
+
+#[test]
+fn docker_without_mounts() {
+    require!(Root, Docker);
+    hold(Way::DockerVfs(Builder::Classic), &["replaced", "links"]);
+    hold(Way::DockerVfs(Builder::BuildKit), &["copies"]);
+}
+
+#[test]
+fn buildah_without_mounts() {
+    require!(Root, Buildah);
+    hold(Way::BuildahVfs(Isolation::Oci, true), &["base-below"]);
+}

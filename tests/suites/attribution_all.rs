@@ -62,3 +62,51 @@ fn buildah_chroot_flat() {
     require!(Root, Buildah);
     hold_all(Way::Buildah(Isolation::Chroot, false));
 }
+
+#[test]
+fn classic_vfs() {
+    require!(Root, Docker);
+    hold_all(Way::DockerVfs(Builder::Classic));
+}
+
+#[test]
+fn buildkit_vfs() {
+    require!(Root, Docker);
+    hold_all(Way::DockerVfs(Builder::BuildKit));
+}
+
+#[test]
+fn newer_classic_vfs() {
+    require!(Root, Docker, Engines);
+    hold_all(Way::NewerVfs(Builder::Classic));
+}
+
+#[test]
+fn newer_buildkit_vfs() {
+    require!(Root, Docker, Engines);
+    hold_all(Way::NewerVfs(Builder::BuildKit));
+}
+
+#[test]
+fn buildah_oci_layers_vfs() {
+    require!(Root, Buildah);
+    hold_all(Way::BuildahVfs(Isolation::Oci, true));
+}
+
+#[test]
+fn buildah_oci_flat_vfs() {
+    require!(Root, Buildah);
+    hold_all(Way::BuildahVfs(Isolation::Oci, false));
+}
+
+#[test]
+fn buildah_chroot_layers_vfs() {
+    require!(Root, Buildah);
+    hold_all(Way::BuildahVfs(Isolation::Chroot, true));
+}
+
+#[test]
+fn buildah_fuse() {
+    require!(Root, Buildah, Fuse);
+    hold_all(Way::BuildahFuse);
+}

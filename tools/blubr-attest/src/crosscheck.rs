@@ -145,14 +145,53 @@ pub fn cross(
             });
             crossing.unchecked.layers += usize::from(!known && !entries.is_empty());
             entries.sort_by(|one, other| one.path.cmp(&other.path));
-            crossing.layer(&diff_id, &entries, &trails, judge.as_ref(), of.is_some());
+            let whole = |slot: &Slot| slots.runs(build, *slot).any(|(run, _)| run.whole);
+            let held = Held {
+                trails: &trails,
+                judge: judge.as_ref(),
+                known_step: of.is_some(),
+                compared_with: of.iter().flatten().any(whole).then_some(&below),
+            };
+            crossing.layer(&diff_id, &entries, &held);
             // A hard link is what its target is in this layer.
-            let (links, files): (Vec<_>, Vec<_>) =
+            let (hardlinks, files): (Vec<_>, Vec<_>) =
                 entries.iter().partition(|entry| entry.kind == Kind::Hardlink);
-            files.into_iter().chain(links).for_each(|entry| below.put(entry));
+            files.into_iter().chain(hardlinks).for_each(|entry| below.put(entry));
+            let whole = of.iter().flatten().flat_map(|slot| slots.runs(build, *slot));
+            for run in whole.map(|(run, _)| run).filter(|run| run.whole) {
+                for (path, other) in gathered.given.linked(run.id) {
+                    below.link(&links.resolve(path), &links.resolve(other));
+                }
+            }
         }
     }
     Ok(crossing.end(gathered))
+}
+
+/// What a new layer is held against.
+struct Held<'a> {
+    trails: &'a Trails,
+    judge: Option<&'a Judge<'a>>,
+    /// Whose changes the layer holds is known.
+    known_step: bool,
+    /// What lies below, where the engine compared the step's whole tree with that to make the layer: a file that was changed
+    /// by one of its names is in it by each.
+    compared_with: Option<&'a Below>,
+}
+
+impl Held<'_> {
+    fn explain(&self, path: &[u8], kind: Kind) -> Option<Option<Hit>> {
+        let by_peer = || {
+            let mut hits = self.peers(path).filter_map(|peer| self.trails.changed_by(peer));
+            hits.next().map(Some)
+        };
+        self.trails.explain(path, kind).or_else(by_peer)
+    }
+
+    /// The other names that the file had below, through which it may have been changed.
+    fn peers(&self, path: &[u8]) -> impl Iterator<Item = &[u8]> {
+        self.compared_with.into_iter().flat_map(move |below| below.peers(path))
+    }
 }
 
 #[derive(Default)]
@@ -183,18 +222,11 @@ impl Crossing {
         format!("the new layers have more than {} entries{elsewhere}", self.entries_max())
     }
 
-    fn layer(
-        &mut self,
-        diff_id: &str,
-        entries: &[Entry],
-        trails: &Trails,
-        judge: Option<&Judge<'_>>,
-        known_step: bool,
-    ) {
+    fn layer(&mut self, diff_id: &str, entries: &[Entry], held: &Held<'_>) {
         let mut present = BTreeSet::new();
         for entry in entries {
             let path = path_of(entry);
-            let hit = trails.explain(&path, entry.kind);
+            let hit = held.explain(&path, entry.kind);
             match hit {
                 None => self.odd(What::EntryWithoutEvent, &path, Some(diff_id), None),
                 Some(Some(hit)) if hit.foreign => {
@@ -202,6 +234,7 @@ impl Crossing {
                 }
                 Some(hit) => {
                     let attributes = Attributes::of(entry);
+                    let judge = held.judge.filter(|_| held.peers(&path).next().is_none());
                     let found = judge.map(|judge| judge.judge(&path, &attributes)).unwrap_or_default();
                     for one in found {
                         self.deviates(one, &path, diff_id, hit.and_then(|hit| hit.slot));
@@ -216,10 +249,10 @@ impl Crossing {
             self.files.push(listed(entry, &path, diff_id, hit.flatten()));
         }
         // Of a layer whose step isn't known nothing can be said to be missing.
-        if !known_step {
+        if !held.known_step {
             return;
         }
-        for (path, slot) in trails.expected() {
+        for (path, slot) in held.trails.expected() {
             if !present.contains(path) {
                 self.odd(What::WriteNotInImage, path, None, Some(slot));
             }

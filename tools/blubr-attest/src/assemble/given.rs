@@ -295,6 +295,17 @@ impl Given {
         }
     }
 
+    /// Pairs of names in a run's tree that an event made names of one file.
+    pub fn linked(&self, run: u32) -> impl Iterator<Item = (&[u8], &[u8])> {
+        let of_run = self.said.range((run, Vec::new())..).take_while(move |((of, _), _)| *of == run);
+        of_run.flat_map(|((_, path), said)| {
+            said.facts.iter().filter_map(move |fact| match fact {
+                Fact::Linked(other) => Some((path.as_slice(), &**other)),
+                _ => None,
+            })
+        })
+    }
+
     /// Takes in an event of the build: whether numbers may mean another user than the layer's.
     pub fn numbers(&mut self, event: &Event<'_>) {
         if event.failed() {

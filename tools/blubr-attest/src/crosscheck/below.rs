@@ -1,6 +1,6 @@
 //! What the layers below one hold: the attributes of each name, of which a copy-up keeps those that nothing changes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use blubr_image::layer::{Entry, Kind};
 
@@ -41,6 +41,33 @@ impl Attributes {
 #[derive(Default)]
 pub(super) struct Below {
     names: BTreeMap<Vec<u8>, Attributes>,
+    peers: Peers,
+}
+
+/// Names of one file.
+#[derive(Default)]
+struct Peers {
+    group: HashMap<Vec<u8>, usize>,
+    groups: Vec<Vec<Vec<u8>>>,
+}
+
+impl Peers {
+    fn link(&mut self, path: &[u8], target: &[u8]) {
+        self.part(path);
+        let group = *self.group.entry(target.to_vec()).or_insert_with(|| {
+            self.groups.push(vec![target.to_vec()]);
+            self.groups.len() - 1
+        });
+        self.group.insert(path.to_vec(), group);
+        self.groups[group].push(path.to_vec());
+    }
+
+    /// The name is another file's from now on, or nobody's.
+    fn part(&mut self, path: &[u8]) {
+        if let Some(group) = self.group.remove(path) {
+            self.groups[group].retain(|name| name != path);
+        }
+    }
 }
 
 impl Below {
@@ -52,17 +79,20 @@ impl Below {
     pub(super) fn lay(&mut self, path: Vec<u8>, attributes: Attributes) {
         match attributes.kind {
             Kind::Whiteout => {
-                self.names.remove(&path);
+                self.remove(&path);
                 self.clear(&path);
             }
             Kind::Opaque => self.clear(&path),
             // What its target holds later may be another file. Where that comes later in the layer the link is not known.
             Kind::Hardlink => {
-                let target = attributes.link.as_deref().unwrap_or_default();
-                let file = self.names.get([b"/".as_slice(), target].concat().as_slice()).cloned();
-                self.names.remove(&path);
-                if let Some(file) = file {
-                    self.keep(path, file);
+                let target = [b"/".as_slice(), attributes.link.as_deref().unwrap_or_default()].concat();
+                let file = self.names.get(&target).cloned();
+                self.remove(&path);
+                if let Some(file) = file
+                    && self.names.len() < NAMES_MAX
+                {
+                    self.peers.link(&path, &target);
+                    self.names.insert(path, file);
                 }
             }
             _ => self.keep(path, attributes),
@@ -70,6 +100,7 @@ impl Below {
     }
 
     fn keep(&mut self, path: Vec<u8>, attributes: Attributes) {
+        self.peers.part(&path);
         if self.names.len() < NAMES_MAX || self.names.contains_key(&path) {
             self.names.insert(path, attributes);
         }
@@ -84,8 +115,28 @@ impl Below {
             .map(|(path, _)| path.clone())
             .collect();
         for path in inside {
-            self.names.remove(&path);
+            self.remove(&path);
         }
+    }
+
+    fn remove(&mut self, path: &[u8]) {
+        self.names.remove(path);
+        self.peers.part(path);
+    }
+
+    /// Two names are of one file, as an event said: layers do not, where each was in one of its own.
+    pub(super) fn link(&mut self, path: &[u8], other: &[u8]) {
+        if self.names.contains_key(path) && self.names.contains_key(other) && path != other {
+            self.peers.link(path, other);
+        }
+    }
+
+    /// The other names of a name's file.
+    pub(super) fn peers(&self, path: &[u8]) -> impl Iterator<Item = &[u8]> {
+        let group = self.peers.group.get(path).map(|group| self.peers.groups[*group].as_slice());
+        let path = path.to_vec();
+        let names = group.unwrap_or_default().iter().map(Vec::as_slice);
+        names.filter(move |name| *name != path.as_slice())
     }
 
     /// What a name is; of a hard link the file that it was made of.

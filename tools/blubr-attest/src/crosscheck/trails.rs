@@ -320,6 +320,11 @@ impl Trails {
         (path == b"/" || is_above() || self.leads_to_mount(path)).then_some(None)
     }
 
+    /// Who changed the file of this very name, if that is still there.
+    pub(super) fn changed_by(&self, path: &[u8]) -> Option<Hit> {
+        self.hits.get(path).filter(|hit| !hit.gone).copied()
+    }
+
     /// Whether it is a mount point of a container, or above one.
     fn leads_to_mount(&self, path: &[u8]) -> bool {
         self.mounts.contains(path) || is_above(path, |from| Some((self.mounts.range(from).next()?, ())))

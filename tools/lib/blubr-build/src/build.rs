@@ -75,7 +75,7 @@ pub struct Builds {
 pub enum NoBuild {
     /// There is none.
     #[error(
-        "no build in it: was it built by a remote builder (record where the kernel is), in a vfs or fuse-overlayfs store (not told yet), or was the recording begun too late?"
+        "no build in it: was it built by a remote builder (record where the kernel is), in a store of another kind than overlay, vfs or fuse-overlayfs, or was the recording begun too late?"
     )]
     None,
     /// Steps without a client.
@@ -149,6 +149,8 @@ pub struct Build {
     /// Layers that the engine registered for it (classic builder and buildah), which are no step of their own.
     pub layers: Vec<Layer>,
     pub(crate) engine_pids: Vec<ProcessKey>,
+    /// Processes that serve trees of its steps (FUSE).
+    pub(crate) servers: Vec<ProcessKey>,
     pub(crate) helpers: Vec<(ProcessKey, Option<u32>)>,
     /// Names that directories had before the engine renamed them.
     pub(crate) former_names: Vec<(Vec<u8>, Option<u32>)>,
@@ -295,5 +297,10 @@ pub struct StepRun {
     pub reads_runs: Vec<u32>,
     /// Why it is this build's.
     pub evidence: Vec<Evidence>,
+    /// The upper directory holds the whole tree (a vfs store): the engine finds what the step changed by comparing it with
+    /// the one below.
+    pub whole: bool,
+    /// Until when the engine filled it with what was below, by `seq`.
+    pub(crate) copied_until: Option<u64>,
     pub(crate) setup: Vec<ProcessKey>,
 }

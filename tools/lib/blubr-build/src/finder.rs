@@ -2,6 +2,7 @@
 //!
 //! What an engine does for one step, and why these traces of it are enough, stands with each kind of trace.
 
+mod copies;
 mod files;
 mod layers;
 mod mounting;
@@ -20,7 +21,8 @@ use crate::mounts::Mounts;
 use crate::nearest::Dirs;
 use crate::process::{Tree, key_of, moment_of};
 use crate::shared::shared_before;
-use crate::traces::{Container, Dir, Entered, Maker, Overlay, Source};
+use crate::traces::{Container, Dir, Entered, Maker, Overlay, Reads, Source};
+use copies::Copies;
 
 /// Overlays, layers and containers of one log that are remembered: some fifty thousand steps.
 pub(crate) const TRACES_MAX: usize = 1 << 17;
@@ -94,6 +96,10 @@ pub struct Finder {
     reads: HashMap<u32, (u64, Source, Vec<u8>)>,
     /// What descriptors of a process that only name a file (O_PATH) were opened on: runtimes mount upon those.
     named: HashMap<ProcessKey, Vec<(i64, Vec<u8>)>>,
+    copies: Copies,
+    pub(crate) read_as: Reads,
+    /// How many reads are remembered.
+    exports: usize,
     command_pid: Option<u32>,
     pub(crate) command: Option<ProcessKey>,
     pub(crate) last: Option<Moment>,
@@ -133,6 +139,9 @@ impl Finder {
             views: Dirs::default(),
             reads: HashMap::new(),
             named: HashMap::new(),
+            copies: Copies::default(),
+            read_as: Reads::default(),
+            exports: 0,
             command_pid: header.command_pid,
             command: None,
             last: None,
@@ -195,6 +204,7 @@ impl Finder {
             Body::FileMkdir(mkdir) => {
                 if let Some(path) = mkdir.path.get() {
                     self.snapshot_made(key, now, path.bytes());
+                    self.whole_made(key, now, path.bytes());
                     if let Some(maker) = self.makers.get_mut(&key) {
                         maker.export.made(event.head.tid, path.bytes());
                     }
@@ -217,7 +227,13 @@ impl Finder {
                 self.open(key, now, event.head.tid, open);
             }
             Body::FileClose(close) => self.close(key, now, close),
-            Body::FileUnlink(unlink) if unlink.directory.0 => self.removed(key, now, unlink.path.get()),
+            Body::FileChmod(chmod) => self.copy_begins(key, now, event.head.tid, chmod.path.get()),
+            Body::FileChown(chown) => self.copy_begins(key, now, event.head.tid, chown.path.get()),
+            Body::FileUtimes(times) => self.copy_ends(key, now, times.path.get()),
+            Body::FileUnlink(unlink) if unlink.directory.0 => {
+                self.taken_away(key, unlink.path.get());
+                self.removed(key, now, unlink.path.get());
+            }
             Body::FileMknod(mknod) => self.touched(key, now, event.head.tid, mknod.path.get(), true),
             Body::FileLink(link) => {
                 self.touched(key, now, event.head.tid, link.to.get(), true);

@@ -15,6 +15,8 @@ mod chains;
 #[cfg(test)]
 mod concurrent_tests;
 mod context;
+#[cfg(test)]
+mod copies_tests;
 mod decide;
 mod export;
 mod finder;

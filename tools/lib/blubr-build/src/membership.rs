@@ -1,6 +1,6 @@
 //! Where each event of a log belongs, once its builds are known: the second time over the same events.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use blubr_log::event::{Dev, OpenMode};
@@ -63,7 +63,8 @@ pub struct Spot {
     /// The path below that directory; of a tree, an upper directory and a layer: as the container sees it. `/` for
     /// the directory itself.
     pub path: Vec<u8>,
-    /// Index, in the run's `mounts`, of what is mounted there: then the path is not in the step's layer.
+    /// Index of what is mounted there, in the `mounts` of the run whose process it is (else of `run`): then the path is not in
+    /// the step's layer.
     pub mounted: Option<usize>,
 }
 
@@ -71,6 +72,22 @@ pub struct Spot {
 struct Owned {
     run: Option<u32>,
     area: Area,
+    /// It is a tree too (see [`StepRun::whole`](crate::StepRun::whole)).
+    whole: bool,
+    /// Until when it was filled with what was below, by `seq`.
+    copied_until: Option<u64>,
+}
+
+impl Owned {
+    fn new(run: Option<u32>, area: Area) -> Self {
+        Owned { run, area, whole: false, copied_until: None }
+    }
+
+    /// The engine's work in it. What fills it with what was below is no step's.
+    fn by_engine(self, seq: u64) -> Place {
+        let copying = self.copied_until.is_some_and(|until| seq <= until);
+        Place::Engine { run: self.run.filter(|_| !copying) }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,6 +96,8 @@ enum Role {
     Engine,
     /// A runtime that sets a container up, or a helper of the engine.
     Work(Option<u32>),
+    /// Serves the engine's trees: what it does there others have asked for, whose own events tell it.
+    Server,
     Container(u32),
     /// Was put into a container after that was set up, and stays a stranger wherever it goes then.
     Entered(u32),
@@ -101,6 +120,8 @@ pub struct Membership {
     engine: ProcessKey,
     /// By run the last of its mounts in each place.
     mounts: HashMap<u32, Dirs<usize>>,
+    /// Layers of whole trees that the build's own were copied from and that were there before it.
+    bases: HashSet<Vec<u8>>,
     /// Processes that ended last: their last files are closed after that.
     ended: VecDeque<ProcessKey>,
     /// Where the build begins.
@@ -133,6 +154,7 @@ impl Membership {
             trees: Trees::new(build),
             engine: build.engine_process,
             mounts: build.runs.iter().map(|run| (run.id, mounts(&run.mounts))).collect(),
+            bases: bases(build),
             ended: VecDeque::new(),
             from: build.began.seq,
             until: build.ended.map_or(u64::MAX, |ended| ended.seq.max(last_run.unwrap_or(0))),
@@ -183,11 +205,21 @@ impl Membership {
             let run = Some(self.by_device(event)?);
             return Some(Spot { run, area: Area::Tree, path: host, mounted: None });
         }
-        let (dir, owned) = self.owned(&host)?;
+        let (dir, mut owned) = self.owned(&host)?;
+        // Who has its root in it sees the tree, with what is mounted there.
+        if owned.whole && host.len() != path.len() {
+            owned.area = Area::Tree;
+        }
         let rest = host.get(dir..)?;
         let path = if rest.is_empty() { b"/".to_vec() } else { rest.to_vec() };
-        let points =
-            owned.run.and_then(|run| self.mounts.get(&run)).filter(|_| owned.area == Area::Tree);
+        // Several steps may share a tree (buildah): a process sees what is mounted in its own.
+        let own = match self.roles.get(&key_of(&event.head)) {
+            Some(Role::Container(run) | Role::Work(Some(run))) => Some(*run),
+            _ => None,
+        };
+        let run =
+            own.filter(|run| owned.run.is_some_and(|of| self.trees.is_same(*run, of))).or(owned.run);
+        let points = run.and_then(|run| self.mounts.get(&run)).filter(|_| owned.area == Area::Tree);
         let mounted = points.and_then(|points| points.nearest(&path, |at| Some(*at))).map(|(_, at)| at);
         Some(Spot { run: owned.run, area: owned.area, path, mounted })
     }
@@ -256,6 +288,9 @@ impl Membership {
         if let Some(Role::Entered(run)) = role {
             return Place::Foreign { run: Some(run) };
         }
+        if role == Some(Role::Server) {
+            return Place::Engine { run: None };
+        }
         if let Some(Role::Work(run)) = role {
             return Place::Engine { run };
         }
@@ -264,7 +299,7 @@ impl Membership {
         if role == Some(Role::Client) {
             // buildah is client and engine in one.
             return match hit {
-                Some(owned) if owned.area != Area::Context => Place::Engine { run: owned.run },
+                Some(owned) if owned.area != Area::Context => owned.by_engine(event.head.seq),
                 _ => Place::Client,
             };
         }
@@ -283,13 +318,19 @@ impl Membership {
             && let Some((_, owned)) = self.owned(root)
         {
             return if by_engine {
-                Place::Engine { run: owned.run }
+                owned.by_engine(event.head.seq)
             } else {
                 Place::Foreign { run: owned.run }
             };
         }
-        let hit = hit.map(|owned| owned.run);
-        if let Some(run) = hit.or_else(|| self.by_device(event).map(Some)) {
+        if let Some(owned) = hit {
+            return if by_engine {
+                owned.by_engine(event.head.seq)
+            } else {
+                Place::Foreign { run: owned.run }
+            };
+        }
+        if let Some(run) = self.by_device(event).map(Some) {
             return if by_engine { Place::Engine { run } } else { Place::Foreign { run } };
         }
         if let Body::ProcessFork(fork) = &event.body {
@@ -298,7 +339,7 @@ impl Membership {
                 Some(Role::Client) => Place::Client,
                 Some(Role::Work(run)) => Place::Engine { run: *run },
                 Some(Role::Container(run)) => Place::Engine { run: Some(*run) },
-                Some(Role::Engine) => Place::Engine { run: None },
+                Some(Role::Engine | Role::Server) => Place::Engine { run: None },
                 Some(Role::Entered(run)) => Place::Foreign { run: Some(*run) },
                 None => Place::Outside,
             };
@@ -310,6 +351,14 @@ impl Membership {
             ) => Place::Engine { run: None },
             // Without it, what its threads name after a pivot_root of theirs can't be told from another thread's.
             (Some(Role::Engine), Body::NsUnshare(_)) if in_time && event.head.seq >= self.from => {
+                Place::Engine { run: None }
+            }
+            // It is this that tells from what a layer was copied.
+            (Some(Role::Engine), Body::FileOpen(open))
+                if in_time
+                    && event.head.seq >= self.from
+                    && open.path.get().is_some_and(|path| self.bases.contains(path.bytes())) =>
+            {
                 Place::Engine { run: None }
             }
             // How an engine stores what it made: an image, a layer, a blob.
@@ -349,7 +398,8 @@ impl Membership {
         }
         let mut at_work = self.by_device(event);
         self.each_path(key, event, &mut |path| {
-            if let Some((_, Owned { run: Some(run), area: Area::Tree | Area::Upper })) = self.owned(path)
+            if let Some((_, Owned { run: Some(run), area: Area::Tree | Area::Upper, .. })) =
+                self.owned(path)
             {
                 at_work = at_work.or_else(|| self.trees.at_work(run, event.head.seq));
             }
@@ -528,35 +578,39 @@ fn directories(build: &Build) -> Dirs<Owned> {
         if store_of(layer).is_some()
             && let Some(above) = parent(layer)
         {
-            dirs.insert_new(above, Owned { run, area: Area::Work });
+            dirs.insert_new(above, Owned::new(run, Area::Work));
         }
     };
     for run in &build.runs {
         let of = Some(run.id);
         for root in &run.roots {
-            dirs.insert(root.clone(), Owned { run: of, area: Area::Tree });
+            dirs.insert(root.clone(), Owned::new(of, Area::Tree));
         }
-        dirs.insert(run.upper.clone(), Owned { run: of, area: Area::Upper });
+        let (whole, copied_until) = (run.whole, run.copied_until);
+        dirs.insert(run.upper.clone(), Owned { whole, copied_until, ..Owned::new(of, Area::Upper) });
         notes(&mut dirs, &run.upper, of);
         if let Some(work) = &run.work {
-            dirs.insert(work.clone(), Owned { run: of, area: Area::Work });
+            dirs.insert(work.clone(), Owned::new(of, Area::Work));
         }
     }
     for layer in &build.layers {
-        dirs.insert_new(&layer.dir, Owned { run: layer.of, area: Area::Layer });
+        dirs.insert_new(&layer.dir, Owned::new(layer.of, Area::Layer));
         notes(&mut dirs, &layer.dir, layer.of);
     }
     for context in &build.contexts {
         for name in std::iter::once(&context.dir).chain(&context.binds) {
-            dirs.insert_new(name, Owned { run: None, area: Area::Context });
+            dirs.insert_new(name, Owned::new(None, Area::Context));
         }
         notes(&mut dirs, &context.dir, None);
     }
     for (name, of) in &build.former_names {
-        let area = Area::Work;
-        dirs.insert_new(name, Owned { run: *of, area });
+        dirs.insert_new(name, Owned::new(*of, Area::Work));
     }
     dirs
+}
+
+fn bases(build: &Build) -> HashSet<Vec<u8>> {
+    build.runs.iter().filter(|run| run.whole).flat_map(|run| run.lowers.iter().cloned()).collect()
 }
 
 fn marks(build: &Build) -> HashMap<ProcessKey, Role> {
@@ -569,6 +623,9 @@ fn marks(build: &Build) -> HashMap<ProcessKey, Role> {
         for engine in &build.engine_pids {
             marks.insert(*engine, Role::Client);
         }
+    }
+    for server in &build.servers {
+        marks.insert(*server, Role::Server);
     }
     for (helper, run) in &build.helpers {
         marks.insert(*helper, Role::Work(*run));

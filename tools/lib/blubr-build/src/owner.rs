@@ -23,6 +23,7 @@ pub(crate) fn assign(finder: Finder) -> Builds {
     let mut work = pieces(&finder);
     link(&finder, &mut work);
     work.helpers = helpers(&finder);
+    work.servers = servers(&finder);
     work.former = former_names(&finder);
     let of_command = finder.command;
     let Finder { dirs, makers, clients, shared, gaps, dockerfile, .. } = finder;
@@ -77,6 +78,11 @@ fn helpers(finder: &Finder) -> HashMap<Vec<u8>, Vec<ProcessKey>> {
     helpers
 }
 
+fn servers(finder: &Finder) -> HashMap<Vec<u8>, Vec<ProcessKey>> {
+    let served = finder.overlays.iter().filter(|overlay| !overlay.servers.is_empty());
+    served.map(|overlay| (overlay.upper.clone(), overlay.servers.clone())).collect()
+}
+
 fn former_names(finder: &Finder) -> HashMap<Vec<u8>, Vec<u8>> {
     finder.dirs.iter().filter_map(|dir| Some((dir.path.clone(), dir.former.clone()?))).collect()
 }
@@ -86,12 +92,15 @@ fn complete(build: &mut Build, work: &Work) {
     let runs = build.runs.iter().map(|run| (&run.upper, Some(run.id)));
     let layers = build.layers.iter().map(|layer| (&layer.dir, layer.of));
     let contexts = build.contexts.iter().map(|context| (&context.dir, None));
+    let served = build.runs.iter().filter_map(|run| work.servers.get(&run.upper));
+    let servers: BTreeSet<ProcessKey> = served.flatten().copied().collect();
     let (mut helpers, mut former) = (Vec::new(), Vec::new());
     for (dir, run) in runs.chain(layers).chain(contexts) {
         helpers.extend(work.helpers.get(dir).into_iter().flatten().map(|helper| (*helper, run)));
         former.extend(work.former.get(dir).map(|name| (name.clone(), run)));
     }
     (build.helpers, build.former_names) = (helpers, former);
+    build.servers = servers.into_iter().collect();
 }
 
 // ---- buildah and podman
@@ -132,6 +141,7 @@ fn own_build(key: ProcessKey, maker: &Maker, work: &Work, dirs: &[Dir]) -> Optio
         contexts: contexts(work.contexts.iter().filter(|at| dirs[**at].maker == key), dirs, None),
         layers,
         engine_pids,
+        servers: Vec::new(),
         helpers: Vec::new(),
         former_names: Vec::new(),
     };
@@ -260,6 +270,7 @@ fn daemon_build(
         contexts: contexts(all_contexts.iter(), dirs, Some(client.key)),
         layers,
         engine_pids: vec![key],
+        servers: Vec::new(),
         helpers: Vec::new(),
         former_names: Vec::new(),
     };

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use crate::build::{Engine, Layer, Moment, ProcessKey, RunKind, StepRun};
 use crate::finder::Finder;
-use crate::traces::{Dir, Overlay, Source, Span, Store, is_init_layer};
+use crate::traces::{Dir, Overlay, Source, Span, Store, Whole, is_init_layer, is_whole};
 
 /// Steps that may be the one that left a layer.
 const MAYBE_MAX: usize = 8;
@@ -62,9 +62,13 @@ pub(crate) struct Work {
     pub(crate) contexts: Vec<usize>,
     /// Helpers by the directory they worked in.
     pub(crate) helpers: HashMap<Vec<u8>, Vec<ProcessKey>>,
+    /// Processes that serve a step's tree, by its upper directory.
+    pub(crate) servers: HashMap<Vec<u8>, Vec<ProcessKey>>,
     pub(crate) former: HashMap<Vec<u8>, Vec<u8>>,
     /// Steps of which one or the other has left a layer.
     pub(crate) maybe: HashMap<Vec<u8>, Vec<usize>>,
+    /// Trees of steps whose result was found to be registered.
+    taken: HashSet<Vec<u8>>,
 }
 
 /// The steps that left traces, whoever asked for them.
@@ -75,8 +79,10 @@ pub(crate) fn pieces(finder: &Finder) -> Work {
         layers: Vec::new(),
         contexts: Vec::new(),
         helpers: HashMap::new(),
+        servers: HashMap::new(),
         former: HashMap::new(),
         maybe: HashMap::new(),
+        taken: HashSet::new(),
     };
     let lowers: HashSet<&[u8]> =
         finder.overlays.iter().flat_map(|overlay| overlay.lowers.iter().map(Vec::as_slice)).collect();
@@ -120,6 +126,19 @@ fn overlay_pieces(finder: &Finder, at: usize, lowers: &HashSet<&[u8]>, work: &mu
         None
     };
     if overlay.containers.is_empty() {
+        if let Some(whole) = &overlay.whole
+            && is_registered(
+                finder,
+                overlay,
+                whole,
+                buildah && lowers.contains(overlay.upper.as_slice()),
+                work,
+            )
+        {
+            let layer = Layer { dir: overlay.upper.clone(), of: None };
+            work.layers.push((overlay.maker, layer, Some(whole.dir)));
+            return;
+        }
         if overlay.writes.is_empty() && !lowers.contains(overlay.upper.as_slice()) {
             return;
         }
@@ -142,6 +161,35 @@ fn overlay_pieces(finder: &Finder, at: usize, lowers: &HashSet<&[u8]>, work: &mu
             work.pieces.push(daemon_piece(finder, overlay, shape, Some(*span)));
         }
     }
+}
+
+/// Whether a whole tree in which nothing ran is a layer that the engine registered, and no step: a helper filled it, with
+/// what the engine had read in a step's tree upon the same layers before. (Of a store that lets steps share a tree, `built_upon`
+/// says that it is below another: such trees are layers too, also those that were there before the build.)
+fn is_registered(
+    finder: &Finder,
+    overlay: &Overlay,
+    whole: &Whole,
+    built_upon: bool,
+    work: &mut Work,
+) -> bool {
+    if !whole.entered || overlay.binds.iter().any(|bind| *bind != overlay.target) {
+        return false;
+    }
+    let dir = &finder.dirs[whole.dir];
+    let of = work.pieces.iter().rposition(|piece| {
+        piece.maker == overlay.maker
+            && piece.exported.is_some_and(|seq| dir.last_write.is_none_or(|last| seq < last.seq))
+            && piece.done.is_some_and(|done| done.seq < overlay.began.seq)
+            && !work.taken.contains(&piece.run.upper)
+            && same_base(&piece.run.lowers, &overlay.lowers)
+            && holds(finder, &piece.run.upper, dir)
+    });
+    if let Some(of) = of {
+        let upper = work.pieces[of].run.upper.clone();
+        work.taken.insert(upper);
+    }
+    of.is_some() || built_upon
 }
 
 fn empty_run(overlay: &Overlay) -> StepRun {
@@ -171,7 +219,18 @@ fn empty_run(overlay: &Overlay) -> StepRun {
         reads_context: Vec::new(),
         reads_runs: Vec::new(),
         evidence: Vec::new(),
+        whole: overlay.whole.is_some(),
+        copied_until: overlay.whole.as_ref().and_then(|whole| whole.copied_until),
         setup: Vec::new(),
+    }
+}
+
+/// When the engine read what a step left. Helpers look into a tree for other ends; to compare it with the one below the engine
+/// itself lists it.
+fn exported(overlay: &Overlay) -> Option<u64> {
+    match overlay.whole {
+        Some(_) => overlay.mounted_again,
+        None => overlay.exported.first().copied(),
     }
 }
 
@@ -202,7 +261,7 @@ fn daemon_piece(finder: &Finder, overlay: &Overlay, shape: Option<Engine>, span:
         sources: overlay.sources.iter().copied().collect(),
         maybe_below: Vec::new(),
         cleared: overlay.removed,
-        exported: overlay.exported.first().copied(),
+        exported: exported(overlay),
         read_back: overlay.read_back,
         registered: overlay.registered,
         mounted: overlay.mounted.iter().copied().collect(),
@@ -275,7 +334,7 @@ fn run_piece(
         sources: BTreeSet::new(),
         maybe_below: Vec::new(),
         cleared: overlay.removed,
-        exported: overlay.exported.first().copied(),
+        exported: exported(overlay),
         read_back: overlay.read_back,
         registered: overlay.registered,
         mounted: overlay.mounted.iter().copied().collect(),
@@ -372,6 +431,8 @@ fn layer_piece(finder: &Finder, dir: &Dir) -> Piece {
         reads_context: Vec::new(),
         reads_runs: Vec::new(),
         evidence: Vec::new(),
+        whole: is_whole(&dir.path),
+        copied_until: None,
         setup: Vec::new(),
     };
     Piece {
@@ -620,18 +681,7 @@ fn same_files(finder: &Finder, work: &Work, dir: &Dir, fits: Vec<usize>) -> Vec<
     if fits.len() < 2 || dir.written.is_empty() {
         return fits;
     }
-    let read = |at: &usize| {
-        let upper = &work.pieces[*at].run.upper;
-        let overlay = finder.overlay_of(upper).map(|overlay| &finder.overlays[overlay].export_names);
-        let reads = finder.dirs.iter().find(|other| other.path == *upper).map(|other| &other.reads);
-        dir.written.iter().all(|(name, size)| {
-            overlay
-                .is_some_and(|names| names.iter().any(|(known, bytes)| known == name && bytes == size))
-                || reads.is_some_and(|reads| {
-                    reads.iter().any(|(_, known, bytes)| known == name && bytes == size)
-                })
-        })
-    };
+    let read = |at: &usize| holds(finder, &work.pieces[*at].run.upper, dir);
     let same: Vec<usize> = fits.iter().copied().filter(read).collect();
     let same = if same.is_empty() { fits } else { same };
     // One whose tree was mounted again when it had ended, which is done to read it, before one whose was not.
@@ -639,8 +689,25 @@ fn same_files(finder: &Finder, work: &Work, dir: &Dir, fits: Vec<usize>) -> Vec<
     if sure.is_empty() { same } else { sure }
 }
 
-/// The lowers that a later overlay has below this layer.
+/// Whether the engine read all that it wrote into a layer, by name and size, in a step's tree.
+fn holds(finder: &Finder, upper: &[u8], layer: &Dir) -> bool {
+    let overlay = finder.overlay_of(upper).map(|overlay| &finder.overlays[overlay].exports);
+    let reads = finder.dir_of(upper).map(|other| &other.reads);
+    // Of an empty file nothing need be read.
+    layer.written.iter().filter(|(_, size)| *size > 0).all(|(name, size)| {
+        overlay.is_some_and(|exports| exports.contains(&finder.read_as.number(name, *size)))
+            || reads.is_some_and(|reads| {
+                reads.iter().any(|(_, known, bytes)| known == name && bytes == size)
+            })
+    })
+}
+
+/// The lowers that a layer was made upon, or that a later overlay has below it.
 fn lowers_above(finder: &Finder, layer: &[u8]) -> Option<Vec<Vec<u8>>> {
+    let own = finder.overlay_of(layer).map(|overlay| &finder.overlays[overlay]);
+    if let Some(own) = own.filter(|overlay| overlay.whole.is_some()) {
+        return Some(own.lowers.clone());
+    }
     finder.overlays.iter().find_map(|overlay| {
         let lowers = without_init(&overlay.lowers);
         (lowers.first().map(Vec::as_slice) == Some(layer)).then(|| lowers[1..].to_vec())

@@ -19,7 +19,7 @@ pub(crate) struct Who(pub(crate) u32, pub(crate) u32, pub(crate) u32, pub(crate)
 
 pub(crate) const DAEMON: Who = Who(10, 1, 0, 1, 1);
 const CLIENT: Who = Who(20, 5, 1000, 1, 1);
-const STRANGER: Who = Who(30, 5, 1000, 1, 1);
+pub(crate) const STRANGER: Who = Who(30, 5, 1000, 1, 1);
 
 /// How a RUN goes.
 #[derive(Default)]
@@ -44,7 +44,7 @@ impl Log {
     }
 
     /// An event of one thread of a process.
-    fn add_by(&mut self, who: Who, tid: u32, kind: &str, own: &str) -> u64 {
+    pub(crate) fn add_by(&mut self, who: Who, tid: u32, kind: &str, own: &str) -> u64 {
         let Who(pid, ppid, uid, cgroup, mntns) = who;
         self.seq += 1;
         let comma = if own.is_empty() { "" } else { "," };
@@ -174,7 +174,7 @@ impl Log {
         );
     }
 
-    fn client(&mut self) {
+    pub(crate) fn client(&mut self) {
         self.exec(CLIENT, &["docker", "build", "."]);
         self.add(CLIENT, "unix.connect", r#""path":"/run/docker.sock","ret":0"#);
     }
@@ -520,7 +520,7 @@ fn what_a_runtime_mounts_upon_a_descriptor_is_where_that_was_opened() {
 }
 
 /// A thread of the engine unpacks something in a directory that it makes its own root, as Docker 24 and later does.
-fn unpack(log: &mut Log, tid: u32, dir: &str, files: &[&str]) -> Vec<u64> {
+pub(crate) fn unpack(log: &mut Log, tid: u32, dir: &str, files: &[&str]) -> Vec<u64> {
     let thread = Who(DAEMON.0, DAEMON.1, DAEMON.2, DAEMON.3, 77);
     log.add_by(thread, tid, "ns.unshare", r#""namespaces":["mnt"],"ret":0"#);
     let pivot = format!(r#""path":"{dir}","put_old":".","ret":0"#);

@@ -1,6 +1,7 @@
 //! What builds leave in a log: a step's overlay, layers and contexts, containers, and engines.
 
 use std::collections::{HashMap, HashSet};
+use std::hash::{BuildHasher as _, RandomState};
 
 use crate::build::{Ended, FirstExec, Moment, MountPoint, ProcessKey};
 use crate::context::ContextFile;
@@ -18,7 +19,8 @@ pub(crate) struct Overlay {
     pub(crate) binds: Vec<Vec<u8>>,
     pub(crate) began: Moment,
     pub(crate) last: Moment,
-    /// Mounted again later: the classic builder does so to read what a step changed.
+    /// Mounted again later, or a whole tree listed by the engine itself: the classic builder does so to read what a step
+    /// changed.
     pub(crate) mounted_again: Option<u64>,
     /// When its mount was last undone, since it was last made.
     pub(crate) unmounted: Option<u64>,
@@ -37,16 +39,31 @@ pub(crate) struct Overlay {
     pub(crate) registered: Option<u64>,
     /// What was mounted into its containers (RUN --mount=from).
     pub(crate) mounted: HashSet<Source>,
-    /// Names (below it) and sizes of the files that the engine read out of it.
-    pub(crate) export_names: Vec<(Vec<u8>, u64)>,
+    /// What the engine opened in it to read, each name (below it) with its size as one number (see [`Reads`]).
+    pub(crate) exports: HashSet<u64>,
     /// As of [`Dir`].
     pub(crate) copied: Vec<(usize, Vec<u8>)>,
     /// As of [`Dir`].
     pub(crate) written: Vec<(Vec<u8>, u64)>,
     /// Processes of the engine that put their root directory into it.
     pub(crate) helpers: Vec<ProcessKey>,
+    /// Processes that serve the tree (FUSE): each that has mounted it.
+    pub(crate) servers: Vec<ProcessKey>,
     /// As of [`Dir`].
     pub(crate) unpacked: bool,
+    /// What is known of it where it is no mount but a directory with the whole tree in it.
+    pub(crate) whole: Option<Whole>,
+}
+
+/// A layer that is a directory with a whole tree: what `vfs` makes of it (see `finder/copies.rs`).
+#[derive(Debug)]
+pub(crate) struct Whole {
+    /// Its trace as a directory.
+    pub(crate) dir: usize,
+    /// The last event of its being copied from the layer below, by `seq`; none where it began empty.
+    pub(crate) copied_until: Option<u64>,
+    /// A helper, or a thread, of the engine put its root into the very directory: layers are registered so.
+    pub(crate) entered: bool,
 }
 
 impl Overlay {
@@ -60,6 +77,16 @@ impl Overlay {
             }
             None => self.writes.push(span),
         }
+    }
+}
+
+/// Names with sizes as numbers: a store that compares trees lists thousands of directories for each step.
+#[derive(Default)]
+pub(crate) struct Reads(RandomState);
+
+impl Reads {
+    pub(crate) fn number(&self, name: &[u8], size: u64) -> u64 {
+        self.0.hash_one((name, size))
     }
 }
 
@@ -154,6 +181,8 @@ pub(crate) struct Entered {
     pub(crate) by_engine: bool,
     /// What it wrote since: a runtime's own doings if it then runs a program, else a helper's.
     pub(crate) wrote: Option<Span>,
+    /// The directory that it made, as long as that is all it wrote.
+    pub(crate) only_made: Option<Vec<u8>>,
 }
 
 /// An engine, as far as it is one: a process that made layers or mounted overlays.
@@ -209,5 +238,19 @@ pub(crate) fn store_of(layer: &[u8]) -> Option<Store> {
 
 /// Docker puts a layer `<id>-init` with the runtime's mount points below each container's own.
 pub(crate) fn is_init_layer(layer: &[u8]) -> bool {
-    parent(layer).is_some_and(|dir| dir.ends_with(b"-init"))
+    let named = if is_whole(layer) { Some(layer) } else { parent(layer) };
+    named.is_some_and(|dir| dir.ends_with(b"-init"))
+}
+
+/// Whether a path is that of a layer with a whole tree: `vfs/dir/<id>`, in Docker's store as in containers/storage.
+pub(crate) fn is_whole(layer: &[u8]) -> bool {
+    let Some(store) = parent(layer).filter(|dir| base(dir) == b"dir").and_then(parent) else {
+        return false;
+    };
+    base(store) == b"vfs" && !base(layer).is_empty()
+}
+
+/// The folder in which containers/storage has a vfs store, by the name of something in its notes on layers.
+pub(crate) fn notes_of_whole(path: &[u8]) -> Option<&[u8]> {
+    parent(path).filter(|notes| base(notes) == b"vfs-layers").and_then(parent)
 }

@@ -25,6 +25,7 @@ pub(crate) struct Trees {
     /// Whose tree has a device number. The kernel gives the number to another file system (get_anon_bdev, fs/super.c) once
     /// the tree is gone, which it is not while its container is there.
     by_device: HashMap<Dev, usize>,
+    /// It is known, or says nothing: a whole tree in a store has its file system's.
     has_device: Vec<bool>,
 }
 
@@ -32,11 +33,12 @@ impl Trees {
     pub(crate) fn new(build: &Build) -> Self {
         let mut by_upper: HashMap<&[u8], usize> = HashMap::new();
         let mut of = HashMap::new();
-        let (mut ran, mut roots) = (Vec::<Vec<Ran>>::new(), Vec::new());
+        let (mut ran, mut roots, mut has_device) = (Vec::<Vec<Ran>>::new(), Vec::new(), Vec::new());
         for run in &build.runs {
             let tree = *by_upper.entry(&run.upper).or_insert_with(|| {
                 ran.push(Vec::new());
                 roots.push(run.roots.first().cloned());
+                has_device.push(run.whole);
                 ran.len() - 1
             });
             of.insert(run.id, tree);
@@ -46,12 +48,17 @@ impl Trees {
             }
         }
         ran.iter_mut().for_each(|here| here.sort_by_key(|one| one.from));
-        Trees { of, roots, has_device: vec![false; ran.len()], ran, by_device: HashMap::new() }
+        Trees { of, roots, has_device, ran, by_device: HashMap::new() }
     }
 
     /// What the host calls a run's tree.
     pub(crate) fn root(&self, run: u32) -> Option<&[u8]> {
         self.roots.get(*self.of.get(&run)?)?.as_deref()
+    }
+
+    /// Whether two runs share a tree.
+    pub(crate) fn is_same(&self, one: u32, other: u32) -> bool {
+        self.of.get(&one).is_some_and(|tree| self.of.get(&other) == Some(tree))
     }
 
     /// The run whose container is at work at that time in the tree of this run.

@@ -1,7 +1,7 @@
 //! What engines read and write in their trees: copies, exports, contexts.
 
 use blubr_log::Name;
-use blubr_log::event::{FileClose, FileOpen};
+use blubr_log::event::{FileClose, FileOpen, OpenMode};
 
 use crate::build::{Moment, ProcessKey};
 use crate::context::ContextFile;
@@ -15,8 +15,9 @@ const CONTEXT_FILES_MAX: usize = 1 << 16;
 const CONTEXT_READS_MAX: usize = 1 << 12;
 /// Files of one step's copy that are compared with contexts.
 const COPIED_MAX: usize = 64;
-/// Files read out of one overlay that are remembered.
-const EXPORTS_MAX: usize = 1 << 10;
+/// What was read in one overlay that is remembered, and in all.
+const EXPORTS_MAX: usize = 1 << 18;
+const ALL_EXPORTS_MAX: usize = 1 << 21;
 /// Layers that are put together in one.
 const MERGED_MAX: usize = 256;
 
@@ -56,6 +57,20 @@ impl Finder {
             && path.len() > cut
         {
             self.wrote(key, now, tid, place, content);
+            if let Some(entered) = self.entered.get_mut(&key) {
+                let first = entered.wrote.is_some_and(|wrote| wrote.first == now);
+                entered.only_made = (first && !content).then_some(path);
+            }
+        }
+    }
+
+    /// A directory that a helper made for its own use and took away again is nothing that it wrote.
+    pub(super) fn taken_away(&mut self, key: ProcessKey, path: Option<&Name<'_>>) {
+        let Some(path) = self.host(key, path) else { return };
+        if let Some(entered) = self.entered.get_mut(&key)
+            && entered.only_made.as_deref() == Some(&path)
+        {
+            (entered.wrote, entered.only_made) = (None, None);
         }
     }
 
@@ -75,6 +90,11 @@ impl Finder {
     }
 
     fn wrote(&mut self, key: ProcessKey, now: Moment, tid: u32, place: Source, content: bool) {
+        match place {
+            Source::Overlay(overlay) if self.copied(key, now, overlay) => return,
+            Source::Overlay(overlay) => self.wrote_whole(overlay, now),
+            Source::Dir(dir) => self.not_fresh(dir),
+        }
         // Written to by an engine, it is none that the snapshotter filled itself.
         if let Source::Dir(dir) = place
             && self.dirs[dir].maker != key
@@ -88,6 +108,7 @@ impl Finder {
                 let overlay = &mut self.overlays[overlay];
                 let span = Span { first: now, last: now, after: overlay.containers.len(), content };
                 if let Some(entered) = self.entered.get_mut(&key) {
+                    entered.only_made = None;
                     match &mut entered.wrote {
                         Some(known) => (known.last, known.content) = (now, known.content || content),
                         None => entered.wrote = Some(span),
@@ -114,6 +135,9 @@ impl Finder {
     }
 
     pub(super) fn open(&mut self, key: ProcessKey, now: Moment, tid: u32, open: &FileOpen<'_>) {
+        if let Some(path) = open.path.get() {
+            self.noted(key, path.bytes());
+        }
         if let Some(client) = self.clients.get_mut(key)
             && !open.mode.writes()
         {
@@ -130,6 +154,12 @@ impl Finder {
             maker.export.opened(tid, &path);
         }
         if !(open.mode.writes() || open.create.0 || open.truncate.0) {
+            if self.makers.contains_key(&key) && open.mode != OpenMode::Path {
+                let may_copy = self.listed(key, now, tid, &path);
+                if may_copy || self.is_copied_from(key, &path) {
+                    return;
+                }
+            }
             self.engine_read(now, tid, &path, open.size);
             return;
         }
@@ -160,11 +190,11 @@ impl Finder {
                         let overlay = &mut self.overlays[at];
                         note(&mut overlay.exported, now.seq);
                         overlay.read_back.get_or_insert(now.seq);
-                        let is_open = overlay.export_names.len() < EXPORTS_MAX;
-                        if let Some(size) = size.filter(|_| is_open)
-                            && self.keep(name.len())
-                        {
-                            self.overlays[at].export_names.push((name.clone(), size));
+                        let is_open =
+                            overlay.exports.len() < EXPORTS_MAX && self.exports < ALL_EXPORTS_MAX;
+                        if let Some(size) = size.filter(|_| is_open) {
+                            let is_new = overlay.exports.insert(self.read_as.number(&name, size));
+                            self.exports += usize::from(is_new);
                         }
                     }
                     Source::Dir(at) => {
@@ -219,6 +249,11 @@ impl Finder {
         }
         let Some(path) = self.host(key, close.path.get()) else { return };
         let Some((place, cut)) = self.place(&path) else { return };
+        if let Source::Overlay(overlay) = place
+            && self.copied(key, now, overlay)
+        {
+            return;
+        }
         let name = path[cut..].strip_prefix(b"/").unwrap_or_default();
         let is_open = match place {
             Source::Overlay(overlay) => self.overlays[overlay].written.len() < COPIED_MAX,
@@ -232,6 +267,13 @@ impl Finder {
                 Source::Dir(dir) => &mut self.dirs[dir].written,
             };
             written.push((name.to_vec(), size));
+            if let Source::Overlay(overlay) = place
+                && let Some(whole) = &self.overlays[overlay].whole
+            {
+                let dir = &mut self.dirs[whole.dir];
+                (dir.last_write, dir.read_back) = (Some(now), None);
+                dir.written.push((name.to_vec(), size));
+            }
         }
         let Source::Dir(index) = place else { return };
         let dir = &mut self.dirs[index];

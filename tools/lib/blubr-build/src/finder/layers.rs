@@ -6,7 +6,7 @@ use blubr_log::Name;
 
 use crate::build::{Moment, ProcessKey};
 use crate::path::{base, parent};
-use crate::traces::{Dir, link_names, store_of};
+use crate::traces::{Dir, link_names};
 
 use super::{Finder, TRACES_MAX};
 
@@ -45,7 +45,7 @@ impl Finder {
     }
 
     fn layer_made(&mut self, key: ProcessKey, now: Moment, path: Vec<u8>) {
-        let Some(store) = store_of(&path) else { return };
+        let Some(store) = self.store_of(&path) else { return };
         if self.by_dir.get(&path).is_some() || !self.room() {
             return;
         }

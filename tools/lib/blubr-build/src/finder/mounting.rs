@@ -6,6 +6,7 @@ use blubr_log::Name;
 use blubr_log::event::{FileOpen, MountMount, MountUmount};
 
 use crate::build::{Moment, MountPoint, ProcessKey};
+use crate::path::parent;
 use crate::traces::{Overlay, Source, store_of};
 
 use super::{Finder, MOUNT_POINTS_MAX, NAME_BYTES, READS_MAX, TRACES_MAX};
@@ -16,6 +17,17 @@ const SEEN_MAX: usize = 1 << 16;
 const BINDS_MAX: usize = 256;
 /// Descriptors of one process that only name a file.
 const NAMED_MAX: usize = 64;
+
+/// Processes that serve one tree.
+const SERVERS_MAX: usize = 1 << 8;
+
+/// What an overlay is made of, as the host names it.
+struct Layers {
+    /// The topmost first.
+    lowers: Vec<Vec<u8>>,
+    upper: Option<Vec<u8>>,
+    work: Option<Vec<u8>>,
+}
 
 impl Finder {
     /// Keeps what a descriptor names.
@@ -56,6 +68,10 @@ impl Finder {
         if overlay && mount.lower.is_none() {
             self.gaps.unclear(now.time);
         }
+        if let Some(layers) = self.served(key, mount, &target) {
+            self.mount_served(key, now, mntns, target, layers);
+            return;
+        }
         // In a container's tree one that lies in no store is a volume (of buildah).
         let of_store =
             self.host(key, mount.upper.as_ref()).is_none_or(|upper| store_of(&upper).is_some());
@@ -63,7 +79,12 @@ impl Finder {
         if (of_store || !inside)
             && let Some(lowers) = self.lowers(key, mount)
         {
-            self.mount_overlay(key, now, mntns, target, mount, lowers);
+            let layers = Layers {
+                lowers,
+                upper: self.host(key, mount.upper.as_ref()),
+                work: self.host(key, mount.work.as_ref()),
+            };
+            self.mount_overlay(key, now, mntns, target, layers);
             return;
         }
         let bind = has(b"bind");
@@ -104,6 +125,11 @@ impl Finder {
             return;
         }
         let Some(source) = source.filter(|_| bind) else { return };
+        // What is mounted read-only is copied from: it may be a context.
+        self.confirm(&source, now);
+        if source != target && !has(b"ro") {
+            self.used_as_tree(now, &source);
+        }
         if let Some(within) = self.mounts.within(&source)
             && within.rest.is_empty()
             && source != target
@@ -143,13 +169,53 @@ impl Finder {
         let given =
             options.split(|byte| *byte == b',').find_map(|one| one.strip_prefix(b"lowerdir="))?;
         let cwd = mount.cwd.as_ref().map(Name::bytes).unwrap_or_default();
-        let named = given.split(|byte| *byte == b':').map(|lower| {
-            let whole =
-                if lower.first() == Some(&b'/') { lower.to_vec() } else { [cwd, b"/", lower].concat() };
-            let path = self.tree.host_path(key, &whole);
-            self.short_names.get(&path).cloned().unwrap_or(path)
-        });
-        Some(named.collect())
+        Some(given.split(|byte| *byte == b':').map(|lower| self.layer_named(key, cwd, lower)).collect())
+    }
+
+    /// A layer by the name that a mount has for it.
+    fn layer_named(&self, key: ProcessKey, cwd: &[u8], name: &[u8]) -> Vec<u8> {
+        let whole = if name.first() == Some(&b'/') { name.to_vec() } else { [cwd, b"/", name].concat() };
+        let path = self.tree.host_path(key, &whole);
+        self.short_names.get(&path).cloned().unwrap_or(path)
+    }
+
+    /// The layers of a tree that a process serves (FUSE), as fuse-overlayfs does: the kernel is told none, the process that
+    /// mounts it has them among its arguments. Only a mount beside the upper directory, as engines lay it out, is believed.
+    fn served(&self, key: ProcessKey, mount: &MountMount<'_>, target: &[u8]) -> Option<Layers> {
+        mount.fstype.as_ref().filter(|fstype| fstype.bytes().starts_with(b"fuse"))?;
+        let cwd = mount.cwd.as_ref().map(Name::bytes).unwrap_or_default();
+        let process = self.tree.get(key)?;
+        let given = |name: &[u8]| option_of(&process.argv, name);
+        let upper = self.layer_named(key, cwd, given(b"upperdir=")?);
+        let lowers = given(b"lowerdir=")?.split(|byte| *byte == b':');
+        let layers = Layers {
+            lowers: lowers.map(|lower| self.layer_named(key, cwd, lower)).collect(),
+            work: given(b"workdir=").map(|work| self.layer_named(key, cwd, work)),
+            upper: Some(upper.clone()),
+        };
+        (store_of(&upper).is_some() && parent(&upper) == parent(target)).then_some(layers)
+    }
+
+    /// What a process serves it does for the engine that began it.
+    fn mount_served(
+        &mut self,
+        key: ProcessKey,
+        now: Moment,
+        mntns: u32,
+        target: Vec<u8>,
+        layers: Layers,
+    ) {
+        let engine = self.tree.lineage(key).skip(1).map(|(ancestor, _)| ancestor);
+        let Some(engine) = engine.into_iter().find(|ancestor| self.makers.contains_key(ancestor)) else {
+            return;
+        };
+        let upper = layers.upper.clone().unwrap_or_default();
+        self.mount_overlay(engine, now, mntns, target, layers);
+        if let Some(&overlay) = self.by_upper.get(&upper)
+            && self.overlays[overlay].servers.len() < SERVERS_MAX
+        {
+            self.overlays[overlay].servers.push(key);
+        }
     }
 
     /// What another step left is mounted into a container.
@@ -165,10 +231,9 @@ impl Finder {
         now: Moment,
         mntns: u32,
         target: Vec<u8>,
-        mount: &MountMount<'_>,
-        lowers: Vec<Vec<u8>>,
+        Layers { lowers, upper, work }: Layers,
     ) {
-        let Some(upper) = self.host(key, mount.upper.as_ref()) else {
+        let Some(upper) = upper else {
             if let Some(top) = lowers.into_iter().next()
                 && self.views.len() < TRACES_MAX
             {
@@ -210,7 +275,7 @@ impl Finder {
         self.by_upper.insert(upper.clone(), index);
         self.overlays.push(Overlay {
             maker: key,
-            work: self.host(key, mount.work.as_ref()),
+            work,
             upper,
             lowers,
             target,
@@ -228,11 +293,13 @@ impl Finder {
             read_back: None,
             registered: None,
             mounted: HashSet::new(),
-            export_names: Vec::new(),
+            exports: HashSet::new(),
             copied: Vec::new(),
             written: Vec::new(),
             helpers: Vec::new(),
+            servers: Vec::new(),
             unpacked: false,
+            whole: None,
         });
     }
 
@@ -245,6 +312,15 @@ impl Finder {
             overlay.unmounted = Some(now.seq);
         }
     }
+}
+
+/// What a mount option has among a program's arguments: in a list, behind `-o`.
+fn option_of<'a>(argv: &'a [Vec<u8>], name: &[u8]) -> Option<&'a [u8]> {
+    let options = argv.iter().flat_map(|word| {
+        let list: &'a [u8] = word.strip_prefix(b"-o").unwrap_or(word);
+        list.split(|byte| *byte == b',')
+    });
+    options.into_iter().find_map(|option| option.strip_prefix(name))
 }
 
 fn add_bind(binds: &mut Vec<Vec<u8>>, target: &[u8]) {

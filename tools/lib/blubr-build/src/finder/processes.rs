@@ -140,6 +140,9 @@ impl Finder {
             let overlay = &mut self.overlays[container.overlay];
             overlay.read_back = None;
             overlay.last = overlay.last.max(now);
+            if overlay.whole.is_some() {
+                overlay.mounted_again = None;
+            }
         }
         self.by_init.remove(&key);
         self.inside.remove(&key);
@@ -265,17 +268,23 @@ impl Finder {
         whole_namespace: bool,
     ) {
         let Some(root) = self.host(key, path) else { return };
-        let within = self.mounts.within(&root).map(|within| (within.overlay, within.rest.is_empty()));
         self.tree.set_root(key, Arc::from(root.as_slice()), whole_namespace);
         if self.is_of_step(key) {
             return;
         }
+        let whole = self.used_as_tree(now, &root);
+        let within = self.mounts.within(&root).map(|within| (within.overlay, within.rest.is_empty()));
         let is_thread = tid != key.pid && whole_namespace;
         let maker = self
             .tree
             .lineage(key)
             .skip(usize::from(!is_thread))
             .find_map(|(ancestor, _)| self.makers.contains_key(&ancestor).then_some(ancestor));
+        if let Some(overlay) = whole.filter(|_| maker.is_some())
+            && let Some(whole) = &mut self.overlays[overlay].whole
+        {
+            whole.entered = true;
+        }
         if let Some((overlay, whole_tree)) = within {
             // What its own threads write is the engine's work like any other.
             if maker == Some(key) {
@@ -286,7 +295,8 @@ impl Finder {
                 add_helper(&mut self.overlays[overlay].helpers, key);
             }
             let by_engine = maker.is_some();
-            let entered = Entered { overlay, root, at: now, whole_tree, by_engine, wrote: None };
+            let entered =
+                Entered { overlay, root, at: now, whole_tree, by_engine, wrote: None, only_made: None };
             self.entered.insert(key, entered);
             return;
         }
@@ -306,6 +316,8 @@ impl Finder {
             }
             None => return,
         };
+        let path = self.dirs[entered].path.clone();
+        self.confirm(&path, now);
         self.dirs[entered].by_helper = true;
         if maker != key {
             add_helper(&mut self.dirs[entered].helpers, key);

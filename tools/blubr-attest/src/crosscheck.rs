@@ -145,20 +145,20 @@ pub fn cross(
             });
             crossing.unchecked.layers += usize::from(!known && !entries.is_empty());
             entries.sort_by(|one, other| one.path.cmp(&other.path));
-            let whole = |slot: &Slot| slots.runs(build, *slot).any(|(run, _)| run.whole);
+            let compared = |slot: &Slot| slots.runs(build, *slot).any(|(run, _)| run.compared);
             let held = Held {
                 trails: &trails,
                 judge: judge.as_ref(),
                 known_step: of.is_some(),
-                compared_with: of.iter().flatten().any(whole).then_some(&below),
+                compared_with: of.iter().flatten().any(compared).then_some(&below),
             };
             crossing.layer(&diff_id, &entries, &held);
             // A hard link is what its target is in this layer.
             let (hardlinks, files): (Vec<_>, Vec<_>) =
                 entries.iter().partition(|entry| entry.kind == Kind::Hardlink);
             files.into_iter().chain(hardlinks).for_each(|entry| below.put(entry));
-            let whole = of.iter().flatten().flat_map(|slot| slots.runs(build, *slot));
-            for run in whole.map(|(run, _)| run).filter(|run| run.whole) {
+            let ran = of.iter().flatten().flat_map(|slot| slots.runs(build, *slot));
+            for run in ran.map(|(run, _)| run).filter(|run| run.compared) {
                 for (path, other) in gathered.given.linked(run.id) {
                     below.link(&links.resolve(path), &links.resolve(other));
                 }

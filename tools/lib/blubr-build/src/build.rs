@@ -297,9 +297,11 @@ pub struct StepRun {
     pub reads_runs: Vec<u32>,
     /// Why it is this build's.
     pub evidence: Vec<Evidence>,
-    /// The upper directory holds the whole tree (a vfs store): the engine finds what the step changed by comparing it with
-    /// the one below.
+    /// The upper directory holds the whole tree (a vfs store).
     pub whole: bool,
+    /// The engine finds what the step changed by comparing whole trees, as it does where the kernel has no overlay (vfs,
+    /// fuse-overlayfs).
+    pub compared: bool,
     /// Until when the engine filled it with what was below, by `seq`.
     pub(crate) copied_until: Option<u64>,
     pub(crate) setup: Vec<ProcessKey>,

@@ -121,7 +121,7 @@ fn a_tree_that_is_copied_from_another_stands_upon_it_and_the_copying_is_no_step(
     assert_eq!(build.contexts.len(), 1, "{:?}", build.contexts);
     let [copied, one, two] = build.runs.as_slice() else { panic!("{:?}", build.runs) };
     assert!(copied.kind == RunKind::Daemon && copied.reads_context == [dir("context").into_bytes()]);
-    assert!([one, two].iter().all(|run| run.whole && run.kind == RunKind::Run));
+    assert!([one, two].iter().all(|run| run.whole && run.compared && run.kind == RunKind::Run));
     assert_eq!(two.lowers, [dir("b").into_bytes(), dir("a").into_bytes()]);
     assert_eq!(two.below, [one.id, copied.id]);
     let file = "FROM scratch\nCOPY note /\nRUN make\nRUN make\n";
@@ -278,7 +278,7 @@ fn a_tree_that_a_process_serves_is_made_of_the_layers_among_its_arguments() {
     let mut runs = only(&builds).runs.iter().filter(|run| run.kind == RunKind::Run);
     let run = runs.next().unwrap();
     assert_eq!(run.lowers, [b"/s/fuse-overlayfs/low/diff".to_vec()]);
-    assert_eq!(run.upper, b"/s/fuse-overlayfs/b/diff");
+    assert!(run.compared && run.upper == b"/s/fuse-overlayfs/b/diff");
     let mut membership = Membership::new(&builds, 1).unwrap();
     log.each(|event| match (event.head.pid, membership.classify(event)) {
         (71, place) => assert_eq!(place, Place::Engine { run: None }),

@@ -220,6 +220,7 @@ fn empty_run(overlay: &Overlay) -> StepRun {
         reads_runs: Vec::new(),
         evidence: Vec::new(),
         whole: overlay.whole.is_some(),
+        compared: overlay.whole.is_some() || !overlay.servers.is_empty(),
         copied_until: overlay.whole.as_ref().and_then(|whole| whole.copied_until),
         setup: Vec::new(),
     }
@@ -432,6 +433,7 @@ fn layer_piece(finder: &Finder, dir: &Dir) -> Piece {
         reads_runs: Vec::new(),
         evidence: Vec::new(),
         whole: is_whole(&dir.path),
+        compared: is_whole(&dir.path),
         copied_until: None,
         setup: Vec::new(),
     };

@@ -252,7 +252,7 @@ impl Membership {
     /// Hands roles on from parent to child.
     fn follow(&mut self, key: ProcessKey, event: &Event<'_>) {
         if !self.roles.contains_key(&key)
-            && let Some(role) = self.marks.get(&key).copied().or_else(|| self.inherited(key))
+            && let Some(role) = self.marked(key, self.inherited(key))
         {
             self.roles.insert(key, role);
         }
@@ -260,10 +260,21 @@ impl Membership {
             let child = ProcessKey { pid: fork.child_pid, start: fork.child_start };
             // An engine's children work for many builds: only those that were seen to work for this one count.
             let handed = self.roles.get(&key).copied().filter(|role| *role != Role::Engine);
-            if let Some(role) = self.marks.get(&child).copied().or(handed) {
+            if let Some(role) = self.marked(child, handed) {
                 self.roles.insert(child, role);
             }
         }
+    }
+
+    /// What a process is, with the role that it has of its parent. A container's processes stay that: one of them may do all
+    /// that tells an engine, a helper or a server of trees, and what it writes would be called the engine's.
+    fn marked(&self, key: ProcessKey, handed: Option<Role>) -> Option<Role> {
+        let mark = self.marks.get(&key).copied();
+        match handed {
+            Some(Role::Container(_)) => mark.filter(|mark| matches!(mark, Role::Container(_))),
+            _ => mark,
+        }
+        .or(handed)
     }
 
     /// The role of the nearest ancestor that has one, for a process whose fork was not seen.

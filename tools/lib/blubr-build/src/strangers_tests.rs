@@ -212,3 +212,58 @@ fn what_the_engine_changes_in_a_tree_while_its_container_runs_is_somebody_elses(
         assert_eq!(place, Place::Engine { run: Some(0) });
     }
 }
+
+#[test]
+fn what_a_steps_program_does_as_an_engine_would_stays_the_steps() {
+    let mut log = at_work();
+    // A layer of its own makes an engine of it, and its child, with its root elsewhere in the tree, a helper of that.
+    log.add(INIT, "file.mkdir", r#""path":"/vfs/dir/x","mode":"0755","ret":0"#);
+    let helper = Who(412, 411, 0, 41, 41);
+    log.fork(INIT, helper);
+    log.add(helper, "fs.chroot", r#""path":"/srv","ret":0"#);
+    let helped = open(&mut log, helper, "/evil", "");
+    let child = Who(413, 412, 0, 41, 41);
+    log.fork(helper, child);
+    let below = open(&mut log, child, "/evil2", "");
+    // It fills a layer as if it copied another.
+    log.add(INIT, "file.open", r#""path":"/vfs/dir/y","mode":"r","size":4096,"ret":3"#);
+    log.add(INIT, "file.chmod", r#""path":"/vfs/dir/x","mode":"0755","ret":0"#);
+    let copied = open(&mut log, INIT, "/vfs/dir/x/evil", "");
+    let log = ended(log);
+    let found = places(&log, &[helped, below, copied]);
+    assert_eq!(found, ["/srv/evil", "/srv/evil2", "/vfs/dir/x/evil"].map(|path| (OWN, in_tree(path))));
+}
+
+/// What mounts a tree that it serves, with the layers among its arguments, and what it does then.
+fn serve(log: &mut Log, who: Who, at: &str, lower: &str) -> u64 {
+    let layers = format!("lowerdir={lower},upperdir={at}/diff");
+    log.exec(who, &["serve", "-o", &layers, &format!("{at}/merged")]);
+    let mount =
+        format!(r#""source":"x","target":"{at}/merged","fstype":"fuse.x","flags":[],"cwd":"/","ret":0"#);
+    log.add(who, "mount.mount", &mount);
+    open(log, who, "/evil", "")
+}
+
+#[test]
+fn who_says_to_serve_a_steps_tree_is_no_server_for_that() {
+    // A program of the step; the second makes the first's a layer.
+    let mut log = at_work();
+    let mut inside = Vec::new();
+    for (pid, at, lower) in [(412, "/a", "/l"), (413, "/b", "/a/diff")] {
+        let who = Who(pid, 411, 0, 41, 41);
+        log.fork(INIT, who);
+        inside.push(serve(&mut log, who, at, lower));
+    }
+    let log = ended(log);
+    for (place, spot) in places(&log, &inside) {
+        assert_eq!((place, spot), (OWN, in_tree("/evil")));
+    }
+    // One from elsewhere, that made an engine of its parent, in a namespace where names are what it likes.
+    let mut log = at_work();
+    log.add(STRANGER, "file.mkdir", r#""path":"/home/vfs/dir/x","mode":"0755","ret":0"#);
+    let who = Who(31, 30, 0, 1, 99);
+    log.fork(STRANGER, who);
+    serve(&mut log, who, "/s/overlay2/41", "/l");
+    let evil = open(&mut log, who, "/s/overlay2/41/diff/evil", "");
+    assert_eq!(place(&ended(log), evil), FOREIGN);
+}

@@ -196,7 +196,8 @@ impl Finder {
         (store_of(&upper).is_some() && parent(&upper) == parent(target)).then_some(layers)
     }
 
-    /// What a process serves it does for the engine that began it.
+    /// What a process serves it does for the engine that began it; a step's own program may claim to, and so may one that is
+    /// nothing of whose tree it names.
     fn mount_served(
         &mut self,
         key: ProcessKey,
@@ -210,6 +211,10 @@ impl Finder {
             return;
         };
         let upper = layers.upper.clone().unwrap_or_default();
+        let known = self.by_upper.get(&upper).map(|&overlay| self.overlays[overlay].maker);
+        if self.is_of_step(key) || known.is_some_and(|maker| maker != engine) {
+            return;
+        }
         self.mount_overlay(engine, now, mntns, target, layers);
         if let Some(&overlay) = self.by_upper.get(&upper)
             && self.overlays[overlay].servers.len() < SERVERS_MAX

@@ -336,7 +336,7 @@ impl Finder {
 
     /// Whether it is a step's own program, which may call chroot as it likes: that makes no helper of it, and no
     /// container. An engine that runs in a container has processes of its own below it.
-    fn is_of_step(&self, key: ProcessKey) -> bool {
+    pub(super) fn is_of_step(&self, key: ProcessKey) -> bool {
         let of_engine =
             |(ancestor, _)| self.inside.contains(&ancestor) && self.makers.contains_key(&ancestor);
         self.inside.contains(&key) && !self.tree.lineage(key).any(of_engine)

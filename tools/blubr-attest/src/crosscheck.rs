@@ -9,7 +9,7 @@ mod renames;
 mod trails;
 mod unjudged;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use blubr_attestation::build::{File, Unexplained, What};
 use blubr_attestation::path;
@@ -151,8 +151,9 @@ pub fn cross(
                 judge: judge.as_ref(),
                 known_step: of.is_some(),
                 compared_with: of.iter().flatten().any(compared).then_some(&below),
+                by_file: HashMap::new(),
             };
-            crossing.layer(&diff_id, &entries, &held);
+            crossing.layer(&diff_id, &entries, held);
             // A hard link is what its target is in this layer.
             let (hardlinks, files): (Vec<_>, Vec<_>) =
                 entries.iter().partition(|entry| entry.kind == Kind::Hardlink);
@@ -177,20 +178,25 @@ struct Held<'a> {
     /// What lies below, where the engine compared the step's whole tree with that to make the layer: a file that was changed
     /// by one of its names is in it by each.
     compared_with: Option<&'a Below>,
+    /// By such a file who changed it by one of its names.
+    by_file: HashMap<usize, Option<Hit>>,
 }
 
 impl Held<'_> {
-    fn explain(&self, path: &[u8], kind: Kind) -> Option<Option<Hit>> {
-        let by_peer = || {
-            let mut hits = self.peers(path).filter_map(|peer| self.trails.changed_by(peer));
-            hits.next().map(Some)
+    fn explain(&mut self, path: &[u8], kind: Kind) -> Option<Option<Hit>> {
+        let (trails, by_file) = (self.trails, &mut self.by_file);
+        let by_other_name = || {
+            let below = self.compared_with?;
+            let file = below.file(path)?;
+            let first = || below.names(file).find_map(|name| trails.changed_by(name));
+            by_file.entry(file).or_insert_with(first).map(Some)
         };
-        self.trails.explain(path, kind).or_else(by_peer)
+        trails.explain(path, kind).or_else(by_other_name)
     }
 
-    /// The other names that the file had below, through which it may have been changed.
-    fn peers(&self, path: &[u8]) -> impl Iterator<Item = &[u8]> {
-        self.compared_with.into_iter().flat_map(move |below| below.peers(path))
+    /// Whether the file had other names below, through which it may have been changed.
+    fn has_other_names(&self, path: &[u8]) -> bool {
+        self.compared_with.is_some_and(|below| below.file(path).is_some())
     }
 }
 
@@ -222,7 +228,7 @@ impl Crossing {
         format!("the new layers have more than {} entries{elsewhere}", self.entries_max())
     }
 
-    fn layer(&mut self, diff_id: &str, entries: &[Entry], held: &Held<'_>) {
+    fn layer(&mut self, diff_id: &str, entries: &[Entry], mut held: Held<'_>) {
         let mut present = BTreeSet::new();
         for entry in entries {
             let path = path_of(entry);
@@ -234,7 +240,7 @@ impl Crossing {
                 }
                 Some(hit) => {
                     let attributes = Attributes::of(entry);
-                    let judge = held.judge.filter(|_| held.peers(&path).next().is_none());
+                    let judge = held.judge.filter(|_| !held.has_other_names(&path));
                     let found = judge.map(|judge| judge.judge(&path, &attributes)).unwrap_or_default();
                     for one in found {
                         self.deviates(one, &path, diff_id, hit.and_then(|hit| hit.slot));

@@ -1,6 +1,6 @@
 //! What the layers below one hold: the attributes of each name, of which a copy-up keeps those that nothing changes.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use blubr_image::layer::{Entry, Kind};
 
@@ -48,24 +48,25 @@ pub(super) struct Below {
 #[derive(Default)]
 struct Peers {
     group: HashMap<Vec<u8>, usize>,
-    groups: Vec<Vec<Vec<u8>>>,
+    /// Sets: an image may have any number of names of one file, and lay each anew.
+    groups: Vec<BTreeSet<Vec<u8>>>,
 }
 
 impl Peers {
     fn link(&mut self, path: &[u8], target: &[u8]) {
         self.part(path);
         let group = *self.group.entry(target.to_vec()).or_insert_with(|| {
-            self.groups.push(vec![target.to_vec()]);
+            self.groups.push(BTreeSet::from([target.to_vec()]));
             self.groups.len() - 1
         });
         self.group.insert(path.to_vec(), group);
-        self.groups[group].push(path.to_vec());
+        self.groups[group].insert(path.to_vec());
     }
 
     /// The name is another file's from now on, or nobody's.
     fn part(&mut self, path: &[u8]) {
         if let Some(group) = self.group.remove(path) {
-            self.groups[group].retain(|name| name != path);
+            self.groups[group].remove(path);
         }
     }
 }
@@ -131,12 +132,14 @@ impl Below {
         }
     }
 
-    /// The other names of a name's file.
-    pub(super) fn peers(&self, path: &[u8]) -> impl Iterator<Item = &[u8]> {
-        let group = self.peers.group.get(path).map(|group| self.peers.groups[*group].as_slice());
-        let path = path.to_vec();
-        let names = group.unwrap_or_default().iter().map(Vec::as_slice);
-        names.filter(move |name| *name != path.as_slice())
+    /// The number of a file that has several names.
+    pub(super) fn file(&self, path: &[u8]) -> Option<usize> {
+        self.peers.group.get(path).copied().filter(|file| self.peers.groups[*file].len() > 1)
+    }
+
+    /// Its names.
+    pub(super) fn names(&self, file: usize) -> impl Iterator<Item = &[u8]> {
+        self.peers.groups.get(file).into_iter().flatten().map(Vec::as_slice)
     }
 
     /// What a name is; of a hard link the file that it was made of.
@@ -171,5 +174,43 @@ mod tests {
         assert!(below.get(b"/d").is_none());
         lay(&mut below, "/h", Kind::Hardlink, 0o600, Some("later"));
         assert!(below.get(b"/h").is_none(), "what it is a link of is not known");
+    }
+    #[test]
+    fn names_of_one_file_are_known_until_one_is_another_files() {
+        let mut below = Below::default();
+        for name in ["/a", "/z"] {
+            lay(&mut below, name, Kind::File, 0o644, None);
+        }
+        lay(&mut below, "/b", Kind::Hardlink, 0o644, Some("a"));
+        lay(&mut below, "/c", Kind::Hardlink, 0o644, Some("b"));
+        let names = |below: &Below, path: &str| {
+            let names = below.file(path.as_bytes()).into_iter().flat_map(|file| below.names(file));
+            names.map(|name| String::from_utf8_lossy(name).into_owned()).collect::<Vec<_>>()
+        };
+        assert_eq!(names(&below, "/b"), ["/a", "/b", "/c"]);
+        assert!(names(&below, "/z").is_empty());
+        lay(&mut below, "/a", Kind::File, 0o644, None);
+        assert_eq!(names(&below, "/b"), ["/b", "/c"]);
+        lay(&mut below, "/c", Kind::Whiteout, 0, None);
+        assert!(names(&below, "/b").is_empty(), "it is the only one");
+        below.link(b"/z", b"/b");
+        assert_eq!(names(&below, "/b"), ["/b", "/z"]);
+    }
+
+    #[test]
+    fn any_number_of_names_of_one_file_is_laid_anew_in_time() {
+        const NAMES: usize = 150_000;
+        let began = std::time::Instant::now();
+        let mut below = Below::default();
+        lay(&mut below, "/f", Kind::File, 0o644, None);
+        for n in 0..NAMES {
+            lay(&mut below, &format!("/{n}"), Kind::Hardlink, 0o644, Some("f"));
+        }
+        for n in (0..NAMES).rev() {
+            lay(&mut below, &format!("/{n}"), Kind::File, 0o644, None);
+        }
+        assert!(below.file(b"/f").is_none());
+        // Name by name it took minutes.
+        assert!(began.elapsed().as_secs() < 10, "{:?}", began.elapsed());
     }
 }

@@ -244,6 +244,62 @@ fn a_directory_that_only_looks_like_a_layer_is_no_build() {
 }
 
 #[test]
+fn what_others_make_or_open_by_such_names_takes_no_room_from_an_engines() {
+    let mut log = begin();
+    make(&mut log, "p");
+    write(&mut log, DAEMON.0, &format!("{}/f", dir("p")));
+    make(&mut log, "b");
+    for n in 0..3000 {
+        let own = format!("/home/vfs/dir/{n}");
+        log.add(STRANGER, "file.mkdir", &format!(r#""path":"{own}","mode":"0755","ret":0"#));
+    }
+    list(&mut log, DAEMON.0, &dir("p"));
+    log.add(DAEMON, "file.chown", &format!(r#""path":"{}","owner":0,"group":0,"ret":0"#, dir("b")));
+    for n in 0..3000 {
+        let own = format!("/home/vfs/dir/{n}");
+        log.add(STRANGER, "file.open", r#""path":"/home/vfs/dir","mode":"r","size":9,"ret":3"#);
+        log.add(STRANGER, "file.open", r#""path":"/home/vfs/dir/x","mode":"r","size":9,"ret":3"#);
+        log.add(STRANGER, "file.chmod", &format!(r#""path":"{own}","mode":"0755","ret":0"#));
+    }
+    let copying = write(&mut log, DAEMON.0, &format!("{}/f", dir("b")));
+    log.add(DAEMON, "file.utimes", &format!(r#""path":"{}","ret":0"#, dir("b")));
+    run(&mut log, "b", 500, true, &["/bin/sh", "-c", "make"]);
+    log.end(Who(20, 5, 1000, 1, 1));
+    let builds = log.builds();
+    let build = only(&builds);
+    let run = build.runs.iter().find(|run| run.kind == RunKind::Run).unwrap();
+    assert_eq!(run.lowers, [dir("p").into_bytes()]);
+    let mut membership = Membership::new(&builds, 1).unwrap();
+    log.each(|event| {
+        let place = membership.classify(event);
+        if event.head.seq == copying {
+            assert_eq!(place, Place::Engine { run: None });
+        }
+    });
+}
+
+#[test]
+fn whose_store_it_is_stays_known_whatever_others_open() {
+    let mut log = begin();
+    for n in 0..3000 {
+        let own = format!(r#""path":"/home/{n}/vfs-layers/x","mode":"r","size":2,"ret":3"#);
+        log.add(STRANGER, "file.open", &own);
+    }
+    let buildah = Who(40, 5, 0, 1, 1);
+    log.exec(buildah, &["buildah", "bud", "."]);
+    log.add(buildah, "file.open", r#""path":"/s/vfs-layers/layers.json","mode":"r","size":2,"ret":3"#);
+    log.add(buildah, "file.mkdir", &format!(r#""path":"{}","mode":"0755","ret":0"#, dir("b")));
+    let (runtime, init) = (Who(500, 40, 0, 1, 1), Who(501, 500, 0, 500, 500));
+    log.fork(buildah, runtime);
+    log.fork(runtime, init);
+    log.add(init, "mount.pivot_root", &format!(r#""path":"{}","put_old":".","ret":0"#, dir("b")));
+    log.exec(init, &["/bin/sh", "-c", "make"]);
+    log.end(init);
+    log.end(buildah);
+    assert_eq!(only(&log.builds()).engine, Engine::Buildah);
+}
+
+#[test]
 fn a_tree_that_a_process_serves_is_made_of_the_layers_among_its_arguments() {
     let served = |upper: &str| {
         let mut log = begin();

@@ -13,20 +13,24 @@ use crate::traces::{Overlay, Span, Store, Whole, is_whole, notes_of_whole, store
 
 use super::{Finder, NAME_BYTES};
 
-/// Directories that were made and not yet written to, and copies that go on; an engine has some at once.
+/// Directories that one process made and has not yet written to, and copies of its that go on; an engine has some at once.
 const OPEN_MAX: usize = 1 << 10;
 /// Layers that were listed since such a directory was made.
 const LISTED_MAX: usize = 16;
-/// Stores of containers/storage.
-const STORES_MAX: usize = 1 << 10;
 
 /// What is going on in stores of whole trees.
 #[derive(Default)]
 pub(super) struct Copies {
-    fresh: Vec<Fresh>,
-    going: Vec<Copy>,
+    /// By who makes them: what one makes takes no room from another's.
+    of: HashMap<ProcessKey, Open>,
     /// Folders that containers/storage has a store in.
     stores: HashSet<Vec<u8>>,
+}
+
+#[derive(Default)]
+struct Open {
+    fresh: Vec<Fresh>,
+    going: Vec<Copy>,
 }
 
 /// A directory in which nothing has been made yet.
@@ -39,7 +43,6 @@ struct Fresh {
 /// A copy that goes on.
 struct Copy {
     overlay: usize,
-    maker: ProcessKey,
     /// The layer that is copied; none where two were listed at once and either may be meant.
     from: Option<Vec<u8>>,
 }
@@ -57,9 +60,7 @@ impl Finder {
 
     /// containers/storage opens its notes on layers before it makes any.
     pub(super) fn noted(&mut self, key: ProcessKey, path: &[u8]) {
-        if let Some(store) = notes_of_whole(path)
-            && self.copies.stores.len() < STORES_MAX
-        {
+        if let Some(store) = notes_of_whole(path) {
             let store = self.tree.host_path(key, store);
             if !self.copies.stores.contains(&store) && self.keep(store.len()) {
                 self.copies.stores.insert(store);
@@ -85,10 +86,11 @@ impl Finder {
                 maker.provisional = true;
             }
         }
-        if self.copies.fresh.len() >= OPEN_MAX {
-            self.copies.fresh.remove(0);
+        let fresh = &mut self.copies.of.entry(key).or_default().fresh;
+        if fresh.len() >= OPEN_MAX {
+            fresh.remove(0);
         }
-        self.copies.fresh.push(Fresh { dir: self.dirs.len(), listed: Vec::new() });
+        fresh.push(Fresh { dir: self.dirs.len(), listed: Vec::new() });
         self.add_dir(key, path, now, true);
     }
 
@@ -108,13 +110,16 @@ impl Finder {
         if !is_whole(path) {
             return false;
         }
-        let mut may_copy = false;
-        for fresh in &mut self.copies.fresh {
-            let dir = &self.dirs[fresh.dir];
-            if dir.maker == maker && dir.path != path && fresh.listed.len() < LISTED_MAX {
+        let mut times = 0;
+        for fresh in self.copies.of.get_mut(&maker).into_iter().flat_map(|open| &mut open.fresh) {
+            if self.dirs[fresh.dir].path != path && fresh.listed.len() < LISTED_MAX {
                 fresh.listed.push((tid, path.to_vec()));
-                may_copy = true;
+                times += 1;
             }
+        }
+        let may_copy = times > 0;
+        if may_copy {
+            self.keep(times * (path.len() + NAME_BYTES));
         }
         if !self.is_copied_from(maker, path)
             && let Some(&overlay) = self.by_upper.get(path)
@@ -134,13 +139,14 @@ impl Finder {
         tid: u32,
         path: Option<&Name<'_>>,
     ) {
-        if self.copies.fresh.is_empty() || !self.makers.contains_key(&key) {
+        if self.copies.of.get(&key).is_none_or(|open| open.fresh.is_empty()) {
             return;
         }
         let Some(path) = self.host(key, path) else { return };
-        let of = |fresh: &Fresh| self.dirs[fresh.dir].path == path && self.dirs[fresh.dir].maker == key;
-        let Some(at) = self.copies.fresh.iter().position(of) else { return };
-        let fresh = self.copies.fresh.swap_remove(at);
+        let Some(open) = self.copies.of.get_mut(&key) else { return };
+        let of = |fresh: &Fresh| self.dirs[fresh.dir].path == path;
+        let Some(at) = open.fresh.iter().position(of) else { return };
+        let fresh = open.fresh.swap_remove(at);
         let by_thread = fresh.listed.iter().rev().find(|(of, _)| *of == tid).map(|(_, from)| from);
         let only = fresh.listed.first().map(|(_, from)| from);
         let only = only.filter(|only| fresh.listed.iter().all(|(_, other)| other == *only));
@@ -159,28 +165,39 @@ impl Finder {
         if from.is_none() {
             self.gaps.unclear(now.time);
         }
-        if self.copies.going.len() >= OPEN_MAX {
-            self.copies.going.remove(0);
+        let going = &mut self.copies.of.entry(key).or_default().going;
+        if going.len() >= OPEN_MAX {
+            going.remove(0);
         }
-        self.copies.going.push(Copy { overlay, maker: key, from });
+        going.push(Copy { overlay, from });
     }
 
     /// The times of a copied directory are set when all is in it.
     pub(super) fn copy_ends(&mut self, key: ProcessKey, now: Moment, path: Option<&Name<'_>>) {
-        if self.copies.going.is_empty() || !self.makers.contains_key(&key) {
+        if self.going(key).is_empty() {
             return;
         }
         let Some(path) = self.host(key, path) else { return };
         if let Some(&overlay) = self.by_upper.get(&path)
             && self.copied(key, now, overlay)
         {
-            self.copies.going.retain(|copy| copy.overlay != overlay);
+            self.copy_done(key, overlay);
+        }
+    }
+
+    fn going(&self, maker: ProcessKey) -> &[Copy] {
+        self.copies.of.get(&maker).map(|open| open.going.as_slice()).unwrap_or_default()
+    }
+
+    fn copy_done(&mut self, maker: ProcessKey, overlay: usize) {
+        if let Some(open) = self.copies.of.get_mut(&maker) {
+            open.going.retain(|copy| copy.overlay != overlay);
         }
     }
 
     /// Whether what the process does in a tree is still the copying; then that goes on to now.
     pub(super) fn copied(&mut self, key: ProcessKey, now: Moment, overlay: usize) -> bool {
-        let going = self.copies.going.iter().any(|copy| copy.overlay == overlay && copy.maker == key);
+        let going = self.going(key).iter().any(|copy| copy.overlay == overlay);
         if let Some(whole) = &mut self.overlays[overlay].whole
             && going
         {
@@ -191,9 +208,9 @@ impl Finder {
 
     /// Whether the engine copies what lies there.
     pub(super) fn is_copied_from(&self, maker: ProcessKey, path: &[u8]) -> bool {
-        self.copies.going.iter().any(|copy| {
+        self.going(maker).iter().any(|copy| {
             let rest = copy.from.as_ref().and_then(|from| path.strip_prefix(from.as_slice()));
-            copy.maker == maker && rest.is_some_and(|rest| rest.is_empty() || rest[0] == b'/')
+            rest.is_some_and(|rest| rest.is_empty() || rest[0] == b'/')
         })
     }
 
@@ -209,13 +226,15 @@ impl Finder {
             Some(&overlay) => overlay,
             None => self.whole(*self.by_dir.get(path)?, Vec::new())?,
         };
-        self.copies.going.retain(|copy| copy.overlay != overlay);
+        self.copy_done(self.overlays[overlay].maker, overlay);
         Some(overlay)
     }
 
     /// A file was made in a directory that was empty until then.
     pub(super) fn not_fresh(&mut self, dir: usize) {
-        self.copies.fresh.retain(|fresh| fresh.dir != dir);
+        if let Some(open) = self.copies.of.get_mut(&self.dirs[dir].maker) {
+            open.fresh.retain(|fresh| fresh.dir != dir);
+        }
     }
 
     /// From now on the directory is the tree of a step, or a layer.

@@ -24,6 +24,11 @@ fn child(n: u64) -> Who {
     Who(1_000_000 + n, 411, 0, 41, 41)
 }
 
+/// A layer of a store without mounts.
+fn whole(log: &mut Log, who: Who, n: u64) {
+    log.add(who, "file.mkdir", &format!(r#""path":"/v/vfs/dir/{n}","mode":"0755","ret":0"#));
+}
+
 fn opened(log: &mut Log, who: Who, path: &str, mode: &str) {
     let create = if mode == "r" { "" } else { r#""create":true,"# };
     log.add(
@@ -441,6 +446,34 @@ pub const KINDS: &[Kind] = &[
         log.add(helper, "fs.chroot", &format!(r#""path":"/s/overlay2/{}/diff","ret":0"#, 100 + n));
         opened(log, helper, &format!("/{n}"), "w");
         log.exit(helper);
+    }),
+    kind("whole-trees-of-strangers", |log, n| {
+        let one = if n % 2 == 0 { STRANGER } else { STEP };
+        whole(log, one, n);
+        log.add(one, "file.chmod", &format!(r#""path":"/v/vfs/dir/{n}","mode":"0755","ret":0"#));
+    }),
+    kind("whole-trees-listed", |log, n| match n {
+        0..1_000 => whole(log, DAEMON, n),
+        _ => opened(log, DAEMON, &format!("{}/vfs/dir/x", deep(n)), "r"),
+    }),
+    kind("whole-trees-copied", |log, n| {
+        whole(log, DAEMON, n);
+        opened(log, DAEMON, &format!("/v/vfs/dir/{}", n / 2), "r");
+        let own = format!(r#""path":"/v/vfs/dir/{n}","owner":0,"group":0,"ret":0"#);
+        log.add(DAEMON, "file.chown", &own);
+        opened(log, DAEMON, &format!("/v/vfs/dir/{n}/f"), "w");
+    }),
+    kind("whole-trees-registered", |log, n| {
+        whole(log, DAEMON, n);
+        let helper = Who(1_000_000 + n, 10, 0, 1, 1);
+        log.fork(DAEMON, helper);
+        log.add(helper, "fs.chroot", &format!(r#""path":"/v/vfs/dir/{n}","ret":0"#));
+        opened(log, helper, "/f", "w");
+        log.exit(helper);
+        opened(log, DAEMON, &format!("/v/vfs/dir/{n}"), "r");
+    }),
+    kind("notes-of-whole-trees", |log, n| {
+        opened(log, STRANGER, &format!("{}/vfs-layers/x", deep(n)), "r");
     }),
     kind("merged-layers", |log, n| {
         let own = format!(r#""path":"/s/overlay2/40/diff/{n}","to":"/s/overlay2/41/diff/{n}","ret":0"#);

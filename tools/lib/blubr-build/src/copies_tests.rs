@@ -56,6 +56,12 @@ fn copy(log: &mut Log, n: &str, from: &str, files: &[&str]) -> Vec<u64> {
 
 /// A container in a tree, which writes `/m`; by a runtime that binds the tree elsewhere, or upon itself.
 fn run(log: &mut Log, n: &str, pid: u32, bound: bool, argv: &[&str]) -> u64 {
+    let wrote = run_going_on(log, n, pid, bound, argv);
+    log.add(Who(pid + 1, pid, 0, u64::from(pid), pid), "process.exit", r#""code":0"#);
+    wrote
+}
+
+fn run_going_on(log: &mut Log, n: &str, pid: u32, bound: bool, argv: &[&str]) -> u64 {
     let root = if bound { format!("/x/{n}/rootfs") } else { dir(n) };
     let runtime = Who(pid, DAEMON.0, 0, 1, 1);
     let init = Who(pid + 1, pid, 0, u64::from(pid), pid);
@@ -73,9 +79,7 @@ fn run(log: &mut Log, n: &str, pid: u32, bound: bool, argv: &[&str]) -> u64 {
     log.add(init, "mount.mount", &proc);
     log.add(init, "mount.pivot_root", &format!(r#""path":"{root}","put_old":".","ret":0"#));
     log.exec(init, argv);
-    let wrote = log.add(init, "file.open", r#""path":"/m","mode":"w","create":true,"ret":3"#);
-    log.add(init, "process.exit", r#""code":0"#);
-    wrote
+    log.add(init, "file.open", r#""path":"/m","mode":"w","create":true,"ret":3"#)
 }
 
 fn only(builds: &Builds) -> &Build {
@@ -147,6 +151,30 @@ fn a_tree_that_is_copied_from_another_stands_upon_it_and_the_copying_is_no_step(
             assert_eq!(place, Place::Foreign { run: Some(two.id) });
             let spot = membership.spot(event, format!("{}/evil", dir("c")).as_bytes()).unwrap();
             assert_eq!((spot.area, spot.path.as_slice()), (Area::Upper, &b"/evil"[..]));
+        }
+    });
+}
+
+#[test]
+fn who_looks_into_a_tree_through_a_process_of_it_sees_what_is_mounted_there() {
+    let mut log = begin();
+    make(&mut log, "a");
+    write(&mut log, DAEMON.0, &format!("{}/note", dir("a")));
+    // As long as the name by which it is reached.
+    copy(&mut log, "bcd", "a", &["/note"]);
+    run_going_on(&mut log, "bcd", 500, false, &["/bin/sh", "-c", "make"]);
+    let path = "/proc/501/root/proc/x";
+    let reached = log.add(STRANGER, "file.open", &format!(r#""path":"{path}","mode":"w","ret":3"#));
+    log.end(Who(501, 500, 0, 500, 500));
+    log.end(Who(20, 5, 1000, 1, 1));
+    let builds = log.builds();
+    let mut membership = Membership::new(&builds, 1).unwrap();
+    log.each(|event| {
+        membership.classify(event);
+        if event.head.seq == reached {
+            let spot = membership.spot(event, path.as_bytes()).unwrap();
+            assert_eq!((spot.area, spot.path.as_slice()), (Area::Tree, &b"/proc/x"[..]));
+            assert!(spot.mounted.is_some());
         }
     });
 }

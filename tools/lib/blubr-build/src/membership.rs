@@ -207,7 +207,7 @@ impl Membership {
         }
         let (dir, mut owned) = self.owned(&host)?;
         // Who has its root in it sees the tree, with what is mounted there.
-        if owned.whole && host.len() != path.len() {
+        if owned.whole && host != path {
             owned.area = Area::Tree;
         }
         let rest = host.get(dir..)?;

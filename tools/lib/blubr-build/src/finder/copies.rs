@@ -5,6 +5,7 @@
 //! then is the store's work and no step's. A layer that began empty is told from a context only by what is done with it.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use blubr_log::Name;
 
@@ -37,14 +38,14 @@ struct Open {
 struct Fresh {
     dir: usize,
     /// Layers that its maker listed since, and the threads that did.
-    listed: Vec<(u32, Vec<u8>)>,
+    listed: Vec<(u32, Arc<[u8]>)>,
 }
 
 /// A copy that goes on.
 struct Copy {
     overlay: usize,
     /// The layer that is copied; none where two were listed at once and either may be meant.
-    from: Option<Vec<u8>>,
+    from: Option<Arc<[u8]>>,
 }
 
 impl Finder {
@@ -110,16 +111,16 @@ impl Finder {
         if !is_whole(path) {
             return false;
         }
-        let mut times = 0;
+        let mut shared: Option<Arc<[u8]>> = None;
         for fresh in self.copies.of.get_mut(&maker).into_iter().flat_map(|open| &mut open.fresh) {
             if self.dirs[fresh.dir].path != path && fresh.listed.len() < LISTED_MAX {
-                fresh.listed.push((tid, path.to_vec()));
-                times += 1;
+                let layer = shared.get_or_insert_with(|| Arc::from(path));
+                fresh.listed.push((tid, Arc::clone(layer)));
             }
         }
-        let may_copy = times > 0;
+        let may_copy = shared.is_some();
         if may_copy {
-            self.keep(times * (path.len() + NAME_BYTES));
+            self.keep(path.len());
         }
         if !self.is_copied_from(maker, path)
             && let Some(&overlay) = self.by_upper.get(path)
@@ -156,7 +157,7 @@ impl Finder {
         }
         let lowers = from.as_ref().map(|from| {
             let below = self.by_upper.get(from).map(|at| self.overlays[*at].lowers.as_slice());
-            std::iter::once(from.clone()).chain(below.unwrap_or_default().iter().cloned()).collect()
+            std::iter::once(from.to_vec()).chain(below.unwrap_or_default().iter().cloned()).collect()
         });
         let Some(overlay) = self.whole(fresh.dir, lowers.unwrap_or_default()) else { return };
         if let Some(whole) = &mut self.overlays[overlay].whole {
@@ -209,7 +210,7 @@ impl Finder {
     /// Whether the engine copies what lies there.
     pub(super) fn is_copied_from(&self, maker: ProcessKey, path: &[u8]) -> bool {
         self.going(maker).iter().any(|copy| {
-            let rest = copy.from.as_ref().and_then(|from| path.strip_prefix(from.as_slice()));
+            let rest = copy.from.as_ref().and_then(|from| path.strip_prefix(&**from));
             rest.is_some_and(|rest| rest.is_empty() || rest[0] == b'/')
         })
     }

@@ -31,27 +31,6 @@ pub enum Way {
     BuildahFuse,
 }
 
-/// All of them.
-pub const WAYS: [Way; 17] = [
-    Way::Docker(Builder::Classic),
-    Way::Docker(Builder::BuildKit),
-    Way::Newer(Builder::Classic),
-    Way::Newer(Builder::BuildKit),
-    Way::Containerd,
-    Way::Buildah(Isolation::Oci, true),
-    Way::Buildah(Isolation::Oci, false),
-    Way::Buildah(Isolation::Chroot, true),
-    Way::Buildah(Isolation::Chroot, false),
-    Way::DockerVfs(Builder::Classic),
-    Way::DockerVfs(Builder::BuildKit),
-    Way::NewerVfs(Builder::Classic),
-    Way::NewerVfs(Builder::BuildKit),
-    Way::BuildahVfs(Isolation::Oci, true),
-    Way::BuildahVfs(Isolation::Oci, false),
-    Way::BuildahVfs(Isolation::Chroot, true),
-    Way::BuildahFuse,
-];
-
 impl Way {
     /// Its name in reports.
     #[must_use]

@@ -120,7 +120,7 @@ pub struct Membership {
     engine: ProcessKey,
     /// By run the last of its mounts in each place.
     mounts: HashMap<u32, Dirs<usize>>,
-    /// Layers of whole trees that the build's own were copied from and that were there before it.
+    /// Layers that whole trees of the build were copied from: of those that it did not make itself nothing else is kept.
     bases: HashSet<Vec<u8>>,
     /// Processes that ended last: their last files are closed after that.
     ended: VecDeque<ProcessKey>,

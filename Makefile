@@ -47,8 +47,7 @@ test: ## unit and end-to-end tests; BLUBR_REQUIRE=root,docker,... makes a missin
 	  cargo test --release --workspace --no-fail-fast
 
 test-all: lint docs test ## what a reviewer runs before a release: also the whole corpus of builds, with newer engines
-	@tests/host/setup all
-	$(CORPUS)
+	$(MAKE) attribution-report
 	$(ORACLE)
 	$(MAKE) test-kernels
 
@@ -67,11 +66,21 @@ CORPUS = RUST_TEST_THREADS=1 BLUBR_BIN="$(BIN)" BLUBR_TOOLS="$(TARGET)/tools/bin
 ORACLE = RUST_TEST_THREADS=1 BLUBR_BIN="$(BIN)" BLUBR_TOOLS="$(TARGET)/tools/bin" $(if $(AS_ROOT),$(RUNNER)="$(AS_ROOT)") \
 	  cargo test --release -p blubr-tests --features all --test oracle long::
 
+# The report's last lines, one an engine: over its builds, and of a hundred events how many are tied.
+SUMS = awk -F '\t' -v OFS='\t' \
+	'!($$1 in builds) { names[++n] = $$1 } \
+	{ builds[$$1]++; for (i = 3; i <= 8; i++) sum[$$1, i] += $$i; ok[$$1] += $$9 == "ok" } \
+	END { for (j = 1; j <= n; j++) { e = names[j]; line = e OFS builds[e] " builds"; \
+	  for (i = 3; i <= 8; i++) line = line OFS sum[e, i]; \
+	  share = sum[e, 3] ? sprintf("%.4f %%", 100 * sum[e, 4] / sum[e, 3]) : "no events"; \
+	  print line, ok[e] == builds[e] ? "ok, " share : "NO, " share } }'
+
 attribution-report: build ## ties every event of the corpus to its line, engine by engine, and prints the table
 	@tests/host/setup all
 	@rm -f "$(TARGET)/attribution.tsv"
 	@BLUBR_REPORT="$(TARGET)/attribution.tsv" bash -c '$(CORPUS) >"$(TARGET)/attribution.log" 2>&1' && failed= || failed=yes; \
-	  { printf 'engine\tbuild\tevents\ttied\tcandidates\tunattributed\twrong\tunexplained\t\n'; cat "$(TARGET)/attribution.tsv"; } | column -t -s "$$(printf '\t')"; \
+	  { printf 'engine\tbuild\tevents\ttied\tcandidates\tunattributed\twrong\tunexplained\t\n'; cat "$(TARGET)/attribution.tsv"; $(SUMS) "$(TARGET)/attribution.tsv"; } | column -t -s "$$(printf '\t')"; \
+	  grep '^SKIPPED: ' "$(TARGET)/attribution.log" >&2 || true; \
 	  [ -z "$$failed" ] || { echo "what is not as it must be: $(TARGET)/attribution.log" >&2; exit 1; }
 
 bench: build ## what recording and attesting cost, against bare and strace; every run goes to target/bench

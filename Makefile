@@ -84,7 +84,7 @@ attribution-report: build ## ties every event of the corpus to its line, engine 
 	  [ -z "$$failed" ] || { echo "what is not as it must be: $(TARGET)/attribution.log" >&2; exit 1; }
 
 bench: build ## what recording and attesting cost, against bare and strace; every run goes to target/bench
-	@tests/host/setup test
+	@tests/host/setup all
 	@BLUBR_BIN="$(BIN)" BLUBR_TOOLS="$(TARGET)/tools/bin" BLUBR_BENCH="$(TARGET)/bench" tests/bench/run $(WORK)
 	@BLUBR_BIN="$(BIN)" BLUBR_TOOLS="$(TARGET)/tools/bin" BLUBR_BENCH="$(TARGET)/bench" tests/bench/attest $(EVENTS)
 

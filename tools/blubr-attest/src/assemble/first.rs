@@ -54,17 +54,16 @@ pub fn read(log: &mut Spooled) -> Result<First, Failure> {
     let header = reader.header().clone();
     let mut finder = Finder::new(&header);
     let (mut first, mut last) = (None, None);
-    while let Some(line) = reader.next_line().map_err(failed)? {
-        match &line.kind {
-            LineKind::Event(event) => {
-                first.get_or_insert(event.head.time);
-                last = Some(event.head.time);
-                finder.observe(event);
-            }
-            LineKind::Lost(lost) => finder.lost(lost),
-            LineKind::Checkpoint(_) | LineKind::Trailer(_) => {}
+    let read = reader.for_each(|line| match &line.kind {
+        LineKind::Event(event) => {
+            first.get_or_insert(event.head.time);
+            last = Some(event.head.time);
+            finder.observe(event);
         }
-    }
+        LineKind::Lost(lost) => finder.lost(lost),
+        LineKind::Checkpoint(_) | LineKind::Trailer(_) => {}
+    });
+    read.map_err(failed)?;
     let summary = reader.summary();
     let builds = finder.finish().map_err(|error| Failure::new(error).at(&name))?;
     Ok(First { header, builds, summary, first, last })

@@ -110,17 +110,16 @@ pub fn read(
     let membership =
         membership.ok_or_else(|| Failure::new("the build is not among the log's builds").at(&name))?;
     let mut pass = Pass::new(build, slots, wanted, membership);
-    while let Some(line) = reader.next_line().map_err(failed)? {
-        match &line.kind {
-            LineKind::Event(event) => {
-                pass.interval.event(event);
-                pass.event(event);
-            }
-            LineKind::Lost(lost) => pass.interval.lost(lost),
-            LineKind::Checkpoint(checkpoint) => pass.interval.checkpoint(checkpoint.events),
-            LineKind::Trailer(_) => {}
+    let read = reader.for_each(|line| match &line.kind {
+        LineKind::Event(event) => {
+            pass.interval.event(event);
+            pass.event(event);
         }
-    }
+        LineKind::Lost(lost) => pass.interval.lost(lost),
+        LineKind::Checkpoint(checkpoint) => pass.interval.checkpoint(checkpoint.events),
+        LineKind::Trailer(_) => {}
+    });
+    read.map_err(failed)?;
     if reader.summary().sha256 != first.summary.sha256 {
         return Err(Failure::new("was changed while it was read").at(&name).advise("try again"));
     }

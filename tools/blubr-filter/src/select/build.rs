@@ -15,12 +15,12 @@ use crate::plan::What;
 use crate::stream::{Rewind, unreadable};
 
 /// The builds of a log.
-pub(crate) fn find(log: impl Read, name: &str) -> Result<(Builds, Summary), Failure> {
+pub(crate) fn find(log: impl Read + Send, name: &str) -> Result<(Builds, Summary), Failure> {
     find_told(log, name, None)
 }
 
 fn find_told(
-    log: impl Read,
+    log: impl Read + Send,
     name: &str,
     told: Option<(ProcessKey, &Told)>,
 ) -> Result<(Builds, Summary), Failure> {
@@ -29,13 +29,12 @@ fn find_told(
     if let Some((client, told)) = told {
         finder.told(client, told.dockerfile.clone());
     }
-    while let Some(line) = reader.next_line().map_err(|e| unreadable(name, &e))? {
-        match &line.kind {
-            LineKind::Event(event) => finder.observe(event),
-            LineKind::Lost(lost) => finder.lost(lost),
-            LineKind::Checkpoint(_) | LineKind::Trailer(_) => {}
-        }
-    }
+    let read = reader.for_each(|line| match &line.kind {
+        LineKind::Event(event) => finder.observe(event),
+        LineKind::Lost(lost) => finder.lost(lost),
+        LineKind::Checkpoint(_) | LineKind::Trailer(_) => {}
+    });
+    read.map_err(|e| unreadable(name, &e))?;
     let builds = finder.finish().map_err(|e: FindError| Failure::new(e).at(name))?;
     Ok((builds, reader.summary()))
 }

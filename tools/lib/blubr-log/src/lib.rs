@@ -13,6 +13,7 @@
 //!
 //! This crate never opens a file, reads a clock, or knows what a build is.
 
+mod ahead;
 pub mod chain;
 pub mod event;
 mod frames;

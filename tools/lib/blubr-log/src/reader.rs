@@ -1,7 +1,9 @@
 //! Reads a log that may come from anyone, and says what it is worth.
 
 use std::io::{self, Read};
+use std::ops::Range;
 
+use crate::ahead;
 use crate::chain::Chain;
 use crate::frames::Plain;
 use crate::line::{Line, LineKind};
@@ -10,6 +12,8 @@ use crate::{LINE_MAX, SCHEMA};
 
 /// Bytes asked of the source at a time.
 const CHUNK: usize = 1 << 18;
+/// Bytes of a line of the shorter ones: room is made for as many lines as bytes may hold.
+const SHORT_LINE: usize = 256;
 
 /// Why a log can't be read on.
 #[derive(Debug, thiserror::Error)]
@@ -125,13 +129,184 @@ const LISTING: [&str; 2] = ["process.exists", "mount.exists"];
 /// The chain, the counts and the sequence are checked on the way; the first thing that does not hold
 /// ends the reading with an error. A log that merely stops is not an error: [`Summary::cut`] tells.
 pub struct Reader<R: Read> {
+    text: Text<R>,
+    check: Check,
+}
+
+impl<R: Read> Reader<R> {
+    /// Reads the header of a log, which may be compressed with zstd.
+    ///
+    /// # Errors
+    /// When the source is empty, is no log, or is of another version.
+    pub fn new(source: R) -> Result<Self, ReadError> {
+        let mut text = Text::new(source).map_err(|e| at(1, e.into()))?;
+        let mut check = Check::default();
+        match text.line().map_err(|e| at(1, e))? {
+            Some(range) => check.header(&text.buffer[range])?,
+            None if text.rest().is_empty() => return Err(at(1, ReadErrorKind::Empty)),
+            None => return Err(at(1, ReadErrorKind::NoHeader("it has no end".to_owned()))),
+        }
+        Ok(Reader { text, check })
+    }
+
+    /// The header; of parts, the first one's.
+    pub fn header(&self) -> &Header {
+        &self.check.header
+    }
+
+    /// The header's line as it was read, without the newline.
+    pub fn header_text(&self) -> &str {
+        &self.check.header_text
+    }
+
+    /// The next line after the header; `None` at the end.
+    ///
+    /// # Errors
+    /// The first thing that does not hold; the reader is of no use after it.
+    pub fn next_line(&mut self) -> Result<Option<Line<'_>>, ReadError> {
+        loop {
+            let next = self.check.number();
+            let Some(range) = self.text.line().map_err(|e| at(next, e))? else {
+                self.check.end(self.text.rest())?;
+                return Ok(None);
+            };
+            if !self.check.passes_over(&self.text.buffer[range.clone()])? {
+                return self.check.take(&self.text.buffer[range]).map(Some);
+            }
+        }
+    }
+
+    /// What the log was worth. Call it when [`Reader::next_line`] has returned `None`.
+    pub fn summary(&self) -> Summary {
+        self.check.summary()
+    }
+}
+
+impl<R: Read + Send> Reader<R> {
+    /// Gives each line that follows to `see`, while another thread reads, checks and parses those behind it.
+    ///
+    /// # Errors
+    /// The first thing that does not hold, once `see` has had the lines before it; the reader is of no use after it.
+    pub fn for_each(&mut self, mut see: impl FnMut(&Line<'_>)) -> Result<(), ReadError> {
+        let (text, check) = (&mut self.text, &mut self.check);
+        ahead::run(
+            |used: Option<Parsed>| {
+                let used = used.map(Parsed::into_owner).unwrap_or_default();
+                match text.whole_lines(used) {
+                    Ok(Some(bytes)) => Ok(Some(Parsed::new(bytes, |bytes| check.all(bytes)))),
+                    Ok(None) => check.end(text.rest()).map(|()| None),
+                    Err(kind) => Err(at(check.number(), kind)),
+                }
+            },
+            |parsed| {
+                parsed.borrow_dependent().lines.iter().for_each(&mut see);
+                parsed.with_dependent_mut(|_, lines| lines.failed.take()).map_or(Ok(()), Err)
+            },
+        )
+    }
+}
+
+/// The bytes of a log, by lines.
+struct Text<R: Read> {
     source: Plain<R>,
-    header: Header,
-    header_text: String,
-    chain: Chain,
     buffer: Vec<u8>,
     /// Start of what was not handed out yet.
     start: usize,
+    ended: bool,
+}
+
+impl<R: Read> Text<R> {
+    fn new(source: R) -> io::Result<Self> {
+        Ok(Text { source: Plain::new(source)?, buffer: Vec::new(), start: 0, ended: false })
+    }
+
+    /// What was not handed out.
+    fn rest(&self) -> &[u8] {
+        &self.buffer[self.start..]
+    }
+
+    /// Where in the buffer the next line is, with its newline; `None` at the end.
+    fn line(&mut self) -> Result<Option<Range<usize>>, ReadErrorKind> {
+        let mut scanned = self.start;
+        loop {
+            if let Some(newline) = memchr::memchr(b'\n', &self.buffer[scanned..]) {
+                let line = self.start..scanned + newline + 1;
+                self.start = line.end;
+                return Ok(Some(line));
+            }
+            scanned = self.buffer.len() - self.start;
+            if !self.more()? {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// The lines that are there, or come with the next bytes; `None` at the end. They are in a buffer that takes the place of
+    /// `used`.
+    fn whole_lines(&mut self, mut used: Vec<u8>) -> Result<Option<Vec<u8>>, ReadErrorKind> {
+        let mut scanned = self.start;
+        loop {
+            if let Some(newline) = memchr::memrchr(b'\n', &self.buffer[scanned..]) {
+                let end = scanned + newline + 1;
+                used.clear();
+                used.extend_from_slice(&self.buffer[end..]);
+                self.buffer.truncate(end);
+                self.buffer.drain(..self.start);
+                self.start = 0;
+                return Ok(Some(std::mem::replace(&mut self.buffer, used)));
+            }
+            scanned = self.buffer.len() - self.start;
+            if !self.more()? {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// Lets go of what was handed out, and gets more behind the rest; whether there is more.
+    fn more(&mut self) -> Result<bool, ReadErrorKind> {
+        if self.rest().len() > LINE_MAX {
+            return Err(ReadErrorKind::LongLine);
+        }
+        self.buffer.drain(..self.start);
+        self.start = 0;
+        while !self.ended {
+            let filled = self.buffer.len();
+            self.buffer.resize(filled + CHUNK, 0);
+            let got = self.source.read(&mut self.buffer[filled..]);
+            self.buffer.truncate(filled + *got.as_ref().unwrap_or(&0));
+            match got {
+                Ok(0) => self.ended = true,
+                Ok(_) => return Ok(true),
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(e.into()),
+            }
+        }
+        Ok(false)
+    }
+}
+
+/// Lines, parsed, that borrow from their bytes.
+#[derive(Debug)]
+struct Lines<'a> {
+    lines: Vec<Line<'a>>,
+    /// Why it goes no further.
+    failed: Option<ReadError>,
+}
+
+self_cell::self_cell! {
+    /// Whole lines and what they say.
+    struct Parsed {
+        owner: Vec<u8>,
+        #[covariant]
+        dependent: Lines,
+    }
+}
+
+/// What was checked so far: chain, sequence and counts.
+struct Check {
+    header: Header,
+    header_text: String,
+    chain: Chain,
     line: u64,
     /// Events of the recording so far.
     events: u64,
@@ -148,23 +323,15 @@ pub struct Reader<R: Read> {
     whole: Option<Chain>,
     /// This part's number.
     part: u64,
-    ended: bool,
     cut_in_line: bool,
 }
 
-impl<R: Read> Reader<R> {
-    /// Reads the header of a log, which may be compressed with zstd.
-    ///
-    /// # Errors
-    /// When the source is empty, is no log, or is of another version.
-    pub fn new(source: R) -> Result<Self, ReadError> {
-        let mut reader = Reader {
-            source: Plain::new(source).map_err(|e| at(1, e.into()))?,
+impl Default for Check {
+    fn default() -> Self {
+        Check {
             header: unread_header(),
             header_text: String::new(),
             chain: Chain::new(),
-            buffer: Vec::new(),
-            start: 0,
             line: 0,
             events: 0,
             events_before: 0,
@@ -175,57 +342,83 @@ impl<R: Read> Reader<R> {
             trailer: None,
             whole: None,
             part: 1,
-            ended: false,
             cut_in_line: false,
-        };
-        reader.read_header()?;
-        Ok(reader)
+        }
+    }
+}
+
+impl Check {
+    /// The number of the line that comes next.
+    fn number(&self) -> u64 {
+        self.line + 1
     }
 
-    /// The header; of parts, the first one's.
-    pub fn header(&self) -> &Header {
-        &self.header
+    /// Goes over the first line, with its newline.
+    fn header(&mut self, line: &[u8]) -> Result<(), ReadError> {
+        self.admit(line)?;
+        let bytes = &line[..line.len() - 1];
+        self.header = parse_header(bytes).map_err(|e| at(1, e))?;
+        let (number, before) =
+            self.header.part.as_ref().map_or((1, 0), |part| (part.number, part.events));
+        self.part = number;
+        (self.seq, self.events) = (before, before);
+        (self.events_before, self.events_before_part) = (before, before);
+        self.held = (0, before);
+        self.header_text = String::from_utf8_lossy(bytes).into_owned();
+        self.chain.update(line);
+        Ok(())
     }
 
-    /// The header's line as it was read, without the newline.
-    pub fn header_text(&self) -> &str {
-        &self.header_text
-    }
-
-    /// The next line after the header; `None` at the end.
-    ///
-    /// # Errors
-    /// The first thing that does not hold; the reader is of no use after it.
-    pub fn next_line(&mut self) -> Result<Option<Line<'_>>, ReadError> {
-        loop {
-            let Some(end) = self.fill_line()? else { return Ok(None) };
-            if self.trailer.is_some() {
-                self.begin_part(end)?;
-            } else if self.whole.is_some() && self.is_listing(end) {
-                self.take(end)?;
-            } else {
-                return self.take(end).map(Some);
+    /// Goes over whole lines, up to what does not hold.
+    fn all<'a>(&mut self, bytes: &'a [u8]) -> Lines<'a> {
+        let mut parsed = Lines { lines: Vec::with_capacity(bytes.len() / SHORT_LINE), failed: None };
+        let mut start = 0;
+        for newline in memchr::memchr_iter(b'\n', bytes) {
+            let line = &bytes[start..=newline];
+            start = newline + 1;
+            match self
+                .passes_over(line)
+                .and_then(|passes| if passes { Ok(None) } else { self.take(line).map(Some) })
+            {
+                Ok(line) => parsed.lines.extend(line),
+                Err(error) => {
+                    parsed.failed = Some(error);
+                    break;
+                }
             }
         }
+        parsed
     }
 
-    /// Whether the line up to `end` only says again what the parts before have said.
-    fn is_listing(&self, end: usize) -> bool {
-        let bytes = &self.buffer[self.start..end];
-        // Quick, and rarely wrong; what follows is exact.
-        if !LISTING.iter().any(|kind| memchr::memmem::find(bytes, kind.as_bytes()).is_some()) {
-            return false;
+    /// Counts a line that may be there.
+    fn admit(&mut self, line: &[u8]) -> Result<(), ReadError> {
+        if line.len() > LINE_MAX {
+            return Err(at(self.number(), ReadErrorKind::LongLine));
         }
-        let parsed =
-            std::str::from_utf8(bytes).ok().and_then(|text| LineKind::parse(text.trim_end()).ok());
-        let Some(LineKind::Event(event)) = parsed else { return false };
-        LISTING.iter().any(|kind| event.head.r#type.text() == Some(kind))
+        self.line += 1;
+        if self.is_whole() {
+            return Err(at(self.line, after_trailer(line)));
+        }
+        Ok(())
     }
 
-    /// Checks the line up to `end` and goes on behind it.
-    fn take(&mut self, end: usize) -> Result<Line<'_>, ReadError> {
+    /// Whether the next line, with its newline, is none to hand out: a later part's header, or what only says again what the parts
+    /// before have said. It is done with then.
+    fn passes_over(&mut self, line: &[u8]) -> Result<bool, ReadError> {
+        self.admit(line)?;
+        if self.trailer.is_some() {
+            self.begin_part(line)?;
+        } else if self.whole.is_some() && is_listing(line) {
+            self.take(line)?;
+        } else {
+            return Ok(false);
+        }
+        Ok(true)
+    }
+
+    /// Checks a line, with its newline, and goes on behind it.
+    fn take<'a>(&mut self, bytes: &'a [u8]) -> Result<Line<'a>, ReadError> {
         let number = self.line;
-        let bytes = &self.buffer[self.start..end];
         let text = std::str::from_utf8(&bytes[..bytes.len() - 1])
             .map_err(|e| at(number, ReadErrorKind::NotUtf8(e.valid_up_to() + 1)))?;
         let kind = LineKind::parse(text).map_err(|e| at(number, ReadErrorKind::Malformed(e)))?;
@@ -264,16 +457,15 @@ impl<R: Read> Reader<R> {
         if let Some(whole) = &mut self.whole {
             whole.update(bytes);
         }
-        self.start = end;
         Ok(Line { number, text, kind })
     }
 
-    /// The line up to `end` follows the trailer of a part: it is the next one's header, or nothing that may be there.
-    fn begin_part(&mut self, end: usize) -> Result<(), ReadError> {
+    /// A line, with its newline, follows the trailer of a part: it is the next one's header, or nothing that may be there.
+    fn begin_part(&mut self, line: &[u8]) -> Result<(), ReadError> {
         let number = self.part;
         let wrong = |what| at(self.line, ReadErrorKind::Part(number, what));
-        let header = parse_header(&self.buffer[self.start..end - 1])
-            .map_err(|_| wrong("its first line is no header"))?;
+        let header =
+            parse_header(&line[..line.len() - 1]).map_err(|_| wrong("its first line is no header"))?;
         let part = header.part.ok_or_else(|| wrong("it is a log of its own"))?;
         if part.previous.as_deref() != Some(self.chain.hex().as_str()) {
             return Err(wrong("its header names another digest"));
@@ -284,17 +476,14 @@ impl<R: Read> Reader<R> {
         self.part = part.number;
         self.events_before_part = self.events;
         self.trailer = None;
-        let bytes = &self.buffer[self.start..end];
         let whole = self.whole.get_or_insert_with(|| self.chain.clone());
-        whole.update(bytes);
+        whole.update(line);
         self.chain = Chain::new();
-        self.chain.update(bytes);
-        self.start = end;
+        self.chain.update(line);
         Ok(())
     }
 
-    /// What the log was worth. Call it when [`Reader::next_line`] has returned `None`.
-    pub fn summary(&self) -> Summary {
+    fn summary(&self) -> Summary {
         let continued = self.trailer.as_ref().is_some_and(|trailer| trailer.continued);
         let trailer = self.trailer.clone().filter(|_| !continued);
         let cut = trailer.is_none().then_some(Cut {
@@ -312,87 +501,18 @@ impl<R: Read> Reader<R> {
         }
     }
 
-    fn read_header(&mut self) -> Result<(), ReadError> {
-        let Some(end) = self.fill_line()? else {
-            return Err(if self.cut_in_line {
-                at(1, ReadErrorKind::NoHeader("it has no end".to_owned()))
-            } else {
-                at(1, ReadErrorKind::Empty)
-            });
-        };
-        let bytes = &self.buffer[self.start..end - 1];
-        self.header = parse_header(bytes).map_err(|e| at(1, e))?;
-        let (number, before) =
-            self.header.part.as_ref().map_or((1, 0), |part| (part.number, part.events));
-        self.part = number;
-        (self.seq, self.events) = (before, before);
-        (self.events_before, self.events_before_part) = (before, before);
-        self.held = (0, before);
-        self.header_text = String::from_utf8_lossy(bytes).into_owned();
-        self.chain.update(&self.buffer[self.start..end]);
-        self.start = end;
-        Ok(())
-    }
-
-    /// Makes the next line whole in the buffer, from `start` to the returned end (behind its newline).
-    fn fill_line(&mut self) -> Result<Option<usize>, ReadError> {
-        let mut scanned = self.start;
-        loop {
-            if let Some(at_newline) = memchr::memchr(b'\n', &self.buffer[scanned..]) {
-                let end = scanned + at_newline + 1;
-                if end - self.start > LINE_MAX {
-                    return Err(at(self.line + 1, ReadErrorKind::LongLine));
-                }
-                self.line += 1;
-                if self.is_whole() {
-                    return Err(at(self.line, self.after_trailer(end)));
-                }
-                return Ok(Some(end));
-            }
-            if self.buffer.len() - self.start > LINE_MAX {
-                return Err(at(self.line + 1, ReadErrorKind::LongLine));
-            }
-            if self.ended {
-                return self.at_end();
-            }
-            self.buffer.drain(..self.start);
-            self.start = 0;
-            scanned = self.buffer.len();
-            self.buffer.resize(scanned + CHUNK, 0);
-            let got = match self.source.read(&mut self.buffer[scanned..]) {
-                Ok(got) => got,
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {
-                    self.buffer.truncate(scanned);
-                    continue;
-                }
-                Err(e) => return Err(at(self.line + 1, e.into())),
-            };
-            self.buffer.truncate(scanned + got);
-            self.ended = got == 0;
-        }
-    }
-
-    /// What is wrong with the line up to `end`, where nothing may be.
-    fn after_trailer(&self, end: usize) -> ReadErrorKind {
-        match parse_header(&self.buffer[self.start..end - 1]) {
-            Ok(_) => ReadErrorKind::Another,
-            Err(_) => ReadErrorKind::AfterTrailer,
-        }
-    }
-
     /// The trailer has been read, and nothing may follow it.
     fn is_whole(&self) -> bool {
         self.trailer.as_ref().is_some_and(|trailer| !trailer.continued)
     }
 
     /// The source has ended: what is left is a line cut in its middle.
-    fn at_end(&mut self) -> Result<Option<usize>, ReadError> {
-        let rest = &self.buffer[self.start..];
-        if rest.is_empty() {
-            return Ok(None);
+    fn end(&mut self, rest: &[u8]) -> Result<(), ReadError> {
+        if rest.is_empty() || self.cut_in_line {
+            return Ok(());
         }
         if self.is_whole() {
-            return Err(at(self.line + 1, ReadErrorKind::AfterTrailer));
+            return Err(at(self.number(), ReadErrorKind::AfterTrailer));
         }
         if self.trailer.is_none() {
             self.chain.update(rest);
@@ -404,8 +524,26 @@ impl<R: Read> Reader<R> {
             whole.update(rest);
         }
         self.cut_in_line = true;
-        self.start = self.buffer.len();
-        Ok(None)
+        Ok(())
+    }
+}
+
+/// Whether a line only says again what the parts before have said.
+fn is_listing(line: &[u8]) -> bool {
+    // Quick, and rarely wrong; what follows is exact.
+    if !LISTING.iter().any(|kind| memchr::memmem::find(line, kind.as_bytes()).is_some()) {
+        return false;
+    }
+    let parsed = std::str::from_utf8(line).ok().and_then(|text| LineKind::parse(text.trim_end()).ok());
+    let Some(LineKind::Event(event)) = parsed else { return false };
+    LISTING.iter().any(|kind| event.head.r#type.text() == Some(kind))
+}
+
+/// What is wrong with a line, with its newline, where nothing may be.
+fn after_trailer(line: &[u8]) -> ReadErrorKind {
+    match parse_header(&line[..line.len() - 1]) {
+        Ok(_) => ReadErrorKind::Another,
+        Err(_) => ReadErrorKind::AfterTrailer,
     }
 }
 

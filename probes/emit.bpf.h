@@ -194,6 +194,9 @@ struct scratch {
 	u32 used;
 	/* enum call_layout */
 	u32 layout;
+	/* Whether the result is the kernel's is not known. */
+	u32 unsure;
+	u32 pad;
 	/* What goes out. */
 	struct wire_head head;
 	u8 body[WIRE_BODY];

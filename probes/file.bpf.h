@@ -57,6 +57,8 @@ enum call_form {
 	FORM_PTRACE,
 	FORM_MODULE,
 	FORM_RING_SETUP,
+	/* May give the thread a seccomp filter. */
+	FORM_FILTER,
 	FORM_NEW_SOCKET,
 };
 
@@ -91,22 +93,42 @@ static __always_inline void file_state(struct scratch *s, struct file *file)
 	}
 }
 
-/* A path argument, and where it begins if it is relative. */
-static __always_inline void put_user_path(u32 slot, u32 id, u32 base, u64 address, s32 dfd)
+/* Reads a path argument; whether it is relative, or could not be read. */
+static __always_inline bool put_path_string(u32 slot, u32 id, u64 address)
 {
 	struct scratch *s = scratch_at(slot);
 	u32 at;
 
 	if (!s)
-		return;
+		return false;
 	at = s->used;
 	asm volatile("" : "+r"(at));
 	put_user_string(slot, id, address);
 	if (at > TAIL_MAX - FIELD_ROOM)
+		return false;
+	return s->tail[at + 8] != '/' || s->used <= at + 8;
+}
+
+/* A path argument, and where it begins if it is relative. */
+static __always_inline void put_user_path(u32 slot, u32 id, u32 base, u64 address, s32 dfd)
+{
+	if (put_path_string(slot, id, address))
+		put_base(slot, base, current_task(), dfd);
+}
+
+/* The same, and by an address what it begins at: at the entry that alone. Of a call that moves what names mean the beginning
+ * is read then, and is another at the exit.
+ */
+static __always_inline void put_path_twice(u32 slot, u32 id, u32 base, u32 begins, u64 address, s32 dfd, bool only)
+{
+	struct scratch *s = scratch_at(slot);
+
+	if (!s || !put_path_string(slot, id, address))
 		return;
-	if (s->tail[at + 8] == '/' && s->used > at + 8)
-		return;
-	put_base(slot, base, current_task(), dfd);
+	if (!(s->call.flags & CALL_ENTRY_BASE))
+		put_word(s, begins, base_of(s, current_task(), dfd));
+	if (!only)
+		put_base(slot, base, current_task(), dfd);
 }
 
 static __always_inline u64 argument(struct scratch *s, u32 number)
@@ -128,7 +150,8 @@ static __always_inline void begin_call(struct scratch *s, u32 kind)
 	begin(s, kind, bpf_get_current_task_btf());
 	s->head.nr = s->nr;
 	s->head.ret = s->ret;
-	s->head.flags |= WIRE_HAS_RET;
+	if (!s->unsure)
+		s->head.flags |= WIRE_HAS_RET;
 }
 
 /* What only its thread and its call tell what it belongs to. */
@@ -340,6 +363,7 @@ __noinline int on_paths(u32 slot, u32 at_entry)
 	struct scratch *s = scratch_at(slot);
 	struct call *call;
 	struct file *file;
+	bool only;
 
 	if (!s)
 		return 0;
@@ -352,22 +376,25 @@ __noinline int on_paths(u32 slot, u32 at_entry)
 	}
 	if (call->fd) {
 		file = file_of(current_task(), argument(s, call->fd));
-		if (file)
+		put_word(s, WIRE_F_PATH_AT, bare(&s->walk.dentry, file));
+		if (file && !at_entry)
 			put_file_path(slot, WIRE_F_PATH, file);
 	}
+	only = at_entry && !(call->flags & CALL_ENTRY_BASE);
 	if (call->path && call->dfd && !argument(s, call->path)) {
 		/* utimensat(fd, NULL): the descriptor is the file. */
-		put_base(slot, WIRE_F_PATH, current_task(), directory(s, call->dfd));
+		put_word(s, WIRE_F_PATH_AT, base_of(s, current_task(), directory(s, call->dfd)));
+		if (!at_entry)
+			put_base(slot, WIRE_F_PATH, current_task(), directory(s, call->dfd));
 	} else if (call->path) {
-		put_user_string(slot, WIRE_F_PATH, argument(s, call->path));
-		if (!at_entry || (call->flags & CALL_ENTRY_BASE))
-			put_base(slot, WIRE_F_BASE, current_task(), directory(s, call->dfd));
+		put_path_twice(slot, WIRE_F_PATH, WIRE_F_BASE, WIRE_F_PATH_AT, argument(s, call->path),
+			       directory(s, call->dfd), only);
 	}
-	if (call->path2) {
+	if (call->path2 && (call->flags & CALL_TEXT))
 		put_user_string(slot, WIRE_F_TO, argument(s, call->path2));
-		if (!(call->flags & CALL_TEXT) && (!at_entry || (call->flags & CALL_ENTRY_BASE)))
-			put_base(slot, WIRE_F_TO_BASE, current_task(), directory(s, call->dfd2));
-	}
+	else if (call->path2)
+		put_path_twice(slot, WIRE_F_TO, WIRE_F_TO_BASE, WIRE_F_TO_AT, argument(s, call->path2),
+			       directory(s, call->dfd2), only);
 	if (!at_entry)
 		put_values(slot, s->nr);
 	finish(s);

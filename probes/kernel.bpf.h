@@ -229,12 +229,17 @@ struct mm_struct {
 
 struct signal_struct {
 	atomic_t live;
+	int nr_threads;
 	u32 flags;
 	int group_exit_code;
 } KERNEL_STRUCT;
 
 struct thread_info {
 	u32 status;
+} KERNEL_STRUCT;
+
+struct seccomp {
+	int mode;
 } KERNEL_STRUCT;
 
 struct task_struct {
@@ -254,6 +259,7 @@ struct task_struct {
 	struct nsproxy *nsproxy;
 	struct signal_struct *signal;
 	struct css_set *cgroups;
+	struct seccomp seccomp;
 } KERNEL_STRUCT;
 
 struct linux_binprm {

@@ -12,18 +12,24 @@
 #define FSCONFIG_SET_FD 5
 
 /* mount(source, target, fstype, flags, data) */
-__noinline int on_mount(u32 slot)
+__noinline int on_mount(u32 slot, u32 at_entry)
 {
 	struct scratch *s = scratch_at(slot);
 
 	if (!s)
 		return 0;
-	begin_call(s, WIRE_MOUNT_MOUNT);
-	copy_arguments(s);
+	if (at_entry) {
+		begin_entry(s);
+	} else {
+		begin_call(s, WIRE_MOUNT_MOUNT);
+		copy_arguments(s);
+	}
 	if (s->args[0])
 		put_user_string(slot, WIRE_F_SOURCE, s->args[0]);
-	put_user_string(slot, WIRE_F_PATH, s->args[1]);
-	put_cwd(slot, WIRE_F_CWD, current_task());
+	if (put_path_string(slot, WIRE_F_PATH, s->args[1]))
+		put_word(s, WIRE_F_PATH_AT, base_of(s, current_task(), -100));
+	if (!at_entry)
+		put_cwd(slot, WIRE_F_CWD, current_task());
 	if (s->args[2])
 		put_user_string(slot, WIRE_F_FSTYPE, s->args[2]);
 	if (s->args[4])
@@ -79,16 +85,19 @@ __noinline int on_fsconfig(u32 slot)
 #define MOUNT_ATTR_BYTES 32
 
 /* mount_setattr(dirfd, path, flags, attributes, size) */
-__noinline int on_mount_setattr(u32 slot)
+__noinline int on_mount_setattr(u32 slot, u32 at_entry)
 {
 	struct scratch *s = scratch_at(slot);
 
 	if (!s)
 		return 0;
-	begin_call(s, WIRE_MOUNT_SETATTR);
-	copy_arguments(s);
-	put_user_string(slot, WIRE_F_PATH, s->args[1]);
-	put_base(slot, WIRE_F_BASE, current_task(), s->args[0]);
+	if (at_entry) {
+		begin_entry(s);
+	} else {
+		begin_call(s, WIRE_MOUNT_SETATTR);
+		copy_arguments(s);
+	}
+	put_path_twice(slot, WIRE_F_PATH, WIRE_F_BASE, WIRE_F_PATH_AT, s->args[1], s->args[0], at_entry);
 	put_user_bytes(slot, WIRE_F_VALUE, s->args[3], MOUNT_ATTR_BYTES);
 	finish(s);
 	return 0;

@@ -269,6 +269,28 @@ static __always_inline bool is_socket(u32 fd)
 	return (FIELD(inode, i_mode) & S_IFMT) == S_IFSOCK;
 }
 
+/* Whether another thread, or another process, has the task's descriptors too and can change them. */
+static __always_inline bool are_shared(struct task_struct *t)
+{
+	struct files_struct *files = OF(t, files);
+
+	return files && OF(files, count.counter) > 1;
+}
+
+/* What a relative path begins at, or the file itself where the descriptor is one: the address of its dentry. */
+static __always_inline u64 base_of(struct scratch *s, struct task_struct *t, s32 dfd)
+{
+	struct fs_struct *fs;
+	struct file *file;
+
+	if (dfd == -100 /* AT_FDCWD */) {
+		fs = OF(t, fs);
+		return fs ? bare(&s->walk.dentry, OF(fs, pwd.dentry)) : 0;
+	}
+	file = file_of(t, dfd);
+	return file ? bare(&s->walk.dentry, FIELD(file, f_path.dentry)) : 0;
+}
+
 /* Where a relative path begins: the directory `dfd`, or the working directory. */
 static __always_inline void put_base(u32 slot, u32 id, struct task_struct *t, s32 dfd)
 {

@@ -21,6 +21,32 @@ struct {
 	__type(value, struct ids);
 } CHANGED_IDS SEC(".maps");
 
+/* Processes whose end was told a moment ago, and when each began: of the last threads several may find that none is left. */
+#define ENDED_MAX 4096
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, ENDED_MAX);
+	__type(key, u32);
+	__type(value, u64);
+} ENDED SEC(".maps");
+
+/* Whether the end of the process is to be told: by one of its threads. */
+static __always_inline bool ends_now(struct task_struct *t)
+{
+	u32 key = t->tgid;
+	u64 start = t->group_leader->start_boottime, *told;
+
+	if (!bpf_map_update_elem(&ENDED, &key, &start, BPF_NOEXIST))
+		return true;
+	/* There is one of that number: of this process, or of another that had it before. */
+	told = bpf_map_lookup_elem(&ENDED, &key);
+	if (told && *told == start)
+		return false;
+	bpf_map_update_elem(&ENDED, &key, &start, BPF_ANY);
+	return true;
+}
+
 /* The namespaces of `child` that are not those of `t`: what clone(2) was asked for, as the kernel did it. */
 static __always_inline u32 new_namespaces(struct task_struct *t, struct task_struct *child)
 {
@@ -144,10 +170,13 @@ static __always_inline void process_exit(u32 slot, struct task_struct *t)
 	struct wire_exit *body;
 	u32 status;
 
-	if (!s || signal->live.counter != 0)
+	if (!s || signal->live.counter != 0 || !ends_now(t))
 		return;
 	begin(s, WIRE_FILE_CLOSE, t);
-	if (t->files && t->files->count.counter == 1)
+	/* Its other threads may not have let go of them yet (exit_files), but are counted until after that (release_task):
+	 * more than there are threads means that another process has the same table.
+	 */
+	if (t->files && t->files->count.counter <= signal->nr_threads)
 		each_file_for_writing(slot, t, 0, ~0u, false);
 	begin(s, WIRE_PROCESS_EXIT, t);
 	/* As wait_task_zombie (kernel/exit.c) does. */

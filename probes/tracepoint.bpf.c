@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only */
 /* Where the events are hooked when only BTF tracepoints may be used. No event is defined here. */
 #include <asm/unistd_64.h>
+#include "answered.bpf.h"
 #include "process.bpf.h"
 #include "mount.bpf.h"
 #include "net.bpf.h"
@@ -13,6 +14,12 @@ char LICENSE[] SEC("license") = "Dual MIT/GPL";
 
 /* One more than the highest system call number that we know. */
 #define CALLS_MAX 512
+
+/* include/uapi/asm-generic/fcntl.h, include/uapi/linux/close_range.h */
+#define O_CLOEXEC 02000000u
+#define CLOSE_RANGE_UNSHARE 2u
+/* include/uapi/linux/prctl.h */
+#define PR_SET_SECCOMP 22u
 
 #define PATHS(nr, k, ...) [nr].call = { .kind = k, .form = FORM_PATHS, __VA_ARGS__ }
 #define ENTRY .flags = CALL_ENTRY
@@ -53,23 +60,23 @@ const volatile struct entry CALLS[CALLS_MAX] = {
 	PATHS(__NR_symlinkat, WIRE_FILE_SYMLINK, .dfd = 2, .path = 3, .path2 = 1, .flags = CALL_ENTRY | CALL_TEXT),
 
 	PATHS(__NR_chmod, WIRE_FILE_CHMOD, .path = 1, ENTRY),
-	PATHS(__NR_fchmod, WIRE_FILE_CHMOD, .fd = 1),
+	PATHS(__NR_fchmod, WIRE_FILE_CHMOD, .fd = 1, ENTRY),
 	PATHS(__NR_fchmodat, WIRE_FILE_CHMOD, .dfd = 1, .path = 2, ENTRY),
 	PATHS(__NR_fchmodat2, WIRE_FILE_CHMOD, .dfd = 1, .path = 2, ENTRY),
 	PATHS(__NR_chown, WIRE_FILE_CHOWN, .path = 1, ENTRY),
 	PATHS(__NR_lchown, WIRE_FILE_CHOWN, .path = 1, ENTRY),
-	PATHS(__NR_fchown, WIRE_FILE_CHOWN, .fd = 1),
+	PATHS(__NR_fchown, WIRE_FILE_CHOWN, .fd = 1, ENTRY),
 	PATHS(__NR_fchownat, WIRE_FILE_CHOWN, .dfd = 1, .path = 2, ENTRY),
 	PATHS(__NR_truncate, WIRE_FILE_TRUNCATE, .path = 1, ENTRY),
-	PATHS(__NR_ftruncate, WIRE_FILE_TRUNCATE, .fd = 1),
-	PATHS(__NR_fallocate, WIRE_FILE_TRUNCATE, .fd = 1),
+	PATHS(__NR_ftruncate, WIRE_FILE_TRUNCATE, .fd = 1, ENTRY),
+	PATHS(__NR_fallocate, WIRE_FILE_TRUNCATE, .fd = 1, ENTRY),
 	PATHS(__NR_setxattr, WIRE_FILE_SETXATTR, .path = 1, .path2 = 2, .flags = CALL_ENTRY | CALL_TEXT),
 	PATHS(__NR_lsetxattr, WIRE_FILE_SETXATTR, .path = 1, .path2 = 2, .flags = CALL_ENTRY | CALL_TEXT),
-	PATHS(__NR_fsetxattr, WIRE_FILE_SETXATTR, .fd = 1, .path2 = 2, .flags = CALL_TEXT),
+	PATHS(__NR_fsetxattr, WIRE_FILE_SETXATTR, .fd = 1, .path2 = 2, .flags = CALL_ENTRY | CALL_TEXT),
 	PATHS(__NR_setxattrat, WIRE_FILE_SETXATTR, .dfd = 1, .path = 2, .path2 = 4, .flags = CALL_ENTRY | CALL_TEXT),
 	PATHS(__NR_removexattr, WIRE_FILE_SETXATTR, .path = 1, .path2 = 2, .flags = CALL_ENTRY | CALL_TEXT),
 	PATHS(__NR_lremovexattr, WIRE_FILE_SETXATTR, .path = 1, .path2 = 2, .flags = CALL_ENTRY | CALL_TEXT),
-	PATHS(__NR_fremovexattr, WIRE_FILE_SETXATTR, .fd = 1, .path2 = 2, .flags = CALL_TEXT),
+	PATHS(__NR_fremovexattr, WIRE_FILE_SETXATTR, .fd = 1, .path2 = 2, .flags = CALL_ENTRY | CALL_TEXT),
 	PATHS(__NR_removexattrat, WIRE_FILE_SETXATTR, .dfd = 1, .path = 2, .path2 = 4, .flags = CALL_ENTRY | CALL_TEXT),
 	PATHS(__NR_utime, WIRE_FILE_UTIMES, .path = 1, ENTRY),
 	PATHS(__NR_utimes, WIRE_FILE_UTIMES, .path = 1, ENTRY),
@@ -80,7 +87,7 @@ const volatile struct entry CALLS[CALLS_MAX] = {
 	PATHS(__NR_execve, WIRE_EXEC_FAILED, .path = 1),
 	PATHS(__NR_execveat, WIRE_EXEC_FAILED, .dfd = 1, .path = 2),
 
-	[__NR_mount].call = { .form = FORM_MOUNT },
+	[__NR_mount].call = { .form = FORM_MOUNT, ENTRY },
 	PATHS(__NR_umount2, WIRE_MOUNT_UMOUNT, .path = 1, .flags = CALL_ENTRY | CALL_ENTRY_BASE),
 	/* Both move the process's root: what the names meant is known at the entry. */
 	PATHS(__NR_pivot_root, WIRE_MOUNT_PIVOT_ROOT, .path = 1, .path2 = 2, .flags = CALL_ENTRY | CALL_ENTRY_BASE),
@@ -91,8 +98,8 @@ const volatile struct entry CALLS[CALLS_MAX] = {
 	PATHS(__NR_open_tree, WIRE_OPEN_TREE, .dfd = 1, .path = 2),
 	PATHS(__NR_open_tree_attr, WIRE_OPEN_TREE, .dfd = 1, .path = 2),
 	PATHS(__NR_fspick, WIRE_FSPICK, .dfd = 1, .path = 2),
-	[__NR_mount_setattr].call = { .form = FORM_MOUNT_SETATTR },
-	PATHS(__NR_move_mount, WIRE_MOVE_MOUNT, .dfd = 1, .path = 2, .dfd2 = 3, .path2 = 4),
+	[__NR_mount_setattr].call = { .form = FORM_MOUNT_SETATTR, ENTRY },
+	PATHS(__NR_move_mount, WIRE_MOVE_MOUNT, .dfd = 1, .path = 2, .dfd2 = 3, .path2 = 4, ENTRY),
 	[__NR_unshare].call = { .kind = WIRE_NS_UNSHARE, .form = FORM_PLAIN },
 	[__NR_setns].call = { .form = FORM_SETNS },
 
@@ -120,6 +127,8 @@ const volatile struct entry CALLS[CALLS_MAX] = {
 	[__NR_init_module].call = { .form = FORM_MODULE },
 	[__NR_finit_module].call = { .form = FORM_MODULE },
 	[__NR_delete_module].call = { .form = FORM_MODULE },
+	[__NR_seccomp].call = { .form = FORM_FILTER, .flags = CALL_ENTER_ONLY },
+	[__NR_prctl].call = { .form = FORM_FILTER, .flags = CALL_ENTER_ONLY },
 	[__NR_io_uring_setup].call = { .form = FORM_RING_SETUP },
 
 	COMPAT_CALLS
@@ -159,11 +168,28 @@ static __noinline u64 foreign_call(struct abi_call *abi, u64 nr, u32 bx, u32 com
 	return entry.word;
 }
 
+static __always_inline bool is_wanted_at_exit(const struct call *call)
+{
+	return call->form && !(call->flags & CALL_ENTER_ONLY);
+}
+
+/* A call that is looked at only where its descriptor is a socket: most reads and writes are of files. */
+static __always_inline bool is_transfer(const struct call *call)
+{
+	return call->form >= FORM_SEND && call->form <= FORM_RECVV;
+}
+
+/* Whether it must be known that the call was entered. */
+static __always_inline bool may_be_answered(const struct call *call)
+{
+	return is_wanted_at_exit(call) && !is_transfer(call) && is_filtered(current_task());
+}
+
 static __always_inline bool is_wanted(const struct call *call, bool at_entry)
 {
-	if (at_entry)
-		return call->flags & (CALL_ENTRY | CALL_ENTER_ONLY);
-	return call->form && !(call->flags & CALL_ENTER_ONLY);
+	if (!at_entry)
+		return is_wanted_at_exit(call);
+	return call->flags & (CALL_ENTRY | CALL_ENTER_ONLY) || may_be_answered(call);
 }
 
 /* What the call is: a look at what its number may be to anybody ends most. Form 0 is a call that is not looked at. */
@@ -197,22 +223,27 @@ static __always_inline u32 first_descriptor(struct pt_regs *regs, const struct a
 	return abi->narrow ? regs->bx : regs->di;
 }
 
-/* A call that is looked at only where its descriptor is a socket: most reads and writes are of files. */
-static __always_inline bool is_transfer(const struct call *call)
-{
-	return call->form >= FORM_SEND && call->form <= FORM_RECVV;
-}
-
-/* Whether there can be anything to tell of at the entry: not of a close of what was not written, nor of a name that is not
- * given (utimensat of a descriptor).
+/* Whether there can be anything to tell of at the entry: not of a close of what was not written, nor of a descriptor that
+ * nobody else can change.
  */
 static __always_inline bool is_wanted_now(const struct call *call, struct pt_regs *regs, const struct abi_call *abi)
 {
 	if (call->form == FORM_CLOSE)
 		return is_for_writing(file_of(current_task(), first_descriptor(regs, abi)));
-	if (call->dfd == 1 && call->path == 2)
-		return abi->narrow ? (u32)regs->cx : regs->si;
+	if (call->form == FORM_FILTER)
+		return abi->nr == __NR_seccomp || first_descriptor(regs, abi) == PR_SET_SECCOMP;
+	/* utimensat of a descriptor has no name. */
+	if (call->fd || (call->dfd == 1 && call->path == 2 && !(abi->narrow ? (u32)regs->cx : regs->si)))
+		return are_shared(current_task());
 	return true;
+}
+
+/* Whether dup2 or dup3 puts another file in a descriptor's place: it is not refused, and what it copies is there. */
+static __always_inline bool will_replace(struct scratch *s)
+{
+	if ((u32)s->args[0] == (u32)s->args[1] || !file_of(current_task(), s->args[0]))
+		return false;
+	return s->nr != __NR_dup3 || !((u32)s->args[2] & ~O_CLOEXEC);
 }
 
 /* The call that is looked at, in the scratch area. */
@@ -227,6 +258,7 @@ static __always_inline struct scratch *take_call(u32 slot, struct pt_regs *regs,
 	s->ret = ret;
 	s->call = *call;
 	s->layout = abi->layout;
+	s->unsure = 0;
 	if (!abi->narrow) {
 		s->args[0] = regs->di;
 		s->args[1] = regs->si;
@@ -253,12 +285,17 @@ static __always_inline int at_exit(struct pt_regs *regs, long ret)
 	struct scratch *s;
 	struct call call;
 	u64 flags;
-	u32 slot;
+	u32 slot, answer = ANSWER_KERNEL;
 
 	call = look_up(&abi, regs, regs->orig_ax, false);
 	if (!is_wanted(&call, false))
 		return 0;
 	if (is_self())
+		return 0;
+	if (may_be_answered(&call))
+		answer = answer_of(regs->orig_ax);
+	/* What the filter refuses has failed. */
+	if (answer == ANSWER_FILTER && claims_work(ret))
 		return 0;
 	/* -EINPROGRESS is a connection on its way. */
 	if (NO_FAILED && ret < 0 && ret != -115)
@@ -272,6 +309,7 @@ static __always_inline int at_exit(struct pt_regs *regs, long ret)
 	s = take_call(slot, regs, &abi, &call, ret);
 	if (!s)
 		return 0;
+	s->unsure = answer == ANSWER_UNKNOWN && claims_work(ret);
 	switch (call.form) {
 	case FORM_OPEN:
 		on_open(slot, argument(s, s->call.path + 1));
@@ -288,7 +326,7 @@ static __always_inline int at_exit(struct pt_regs *regs, long ret)
 		on_paths(slot, 0);
 		break;
 	case FORM_MOUNT:
-		on_mount(slot);
+		on_mount(slot, 0);
 		break;
 	case FORM_FSOPEN:
 		on_fsopen(slot);
@@ -333,7 +371,7 @@ static __always_inline int at_exit(struct pt_regs *regs, long ret)
 			on_received(slot, ret, WIRE_BY_PIDFD_GETFD);
 		break;
 	case FORM_MOUNT_SETATTR:
-		on_mount_setattr(slot);
+		on_mount_setattr(slot, 0);
 		break;
 	case FORM_SETNS:
 		on_setns(slot);
@@ -380,9 +418,13 @@ static __always_inline int at_entry(struct pt_regs *regs, long id)
 	u32 slot;
 
 	call = look_up(&abi, regs, id, true);
-	if (!is_wanted(&call, true) || !is_wanted_now(&call, regs, &abi))
+	if (!is_wanted(&call, true))
 		return 0;
 	if (is_self())
+		return 0;
+	if (may_be_answered(&call))
+		note_call(id);
+	if (!(call.flags & (CALL_ENTRY | CALL_ENTER_ONLY)) || !is_wanted_now(&call, regs, &abi))
 		return 0;
 	slot = bpf_get_smp_processor_id();
 	s = take_call(slot, regs, &abi, &call, 0);
@@ -393,17 +435,26 @@ static __always_inline int at_entry(struct pt_regs *regs, long id)
 		on_close(slot, s->args[0]);
 		break;
 	case FORM_DUP2:
-		if ((u32)s->args[0] != (u32)s->args[1] &&
-		    is_for_writing(file_of(current_task(), s->args[1])))
+		if (will_replace(s) && is_for_writing(file_of(current_task(), s->args[1])))
 			on_close(slot, s->args[1]);
 		break;
 	case FORM_CLOSE_RANGE:
-		/* CLOSE_RANGE_CLOEXEC closes nothing yet. */
-		if (!(s->args[2] & 4))
+		/* CLOSE_RANGE_CLOEXEC closes nothing yet, and flags other than CLOSE_RANGE_UNSHARE are refused. */
+		if (!((u32)s->args[2] & ~CLOSE_RANGE_UNSHARE))
 			on_close_range(slot, s->args[0], s->args[1]);
+		break;
+	case FORM_FILTER:
+		/* The next call is the first with the filter. */
+		note_call(NOT_IN_CALL);
 		break;
 	case FORM_PATHS:
 		on_paths(slot, 1);
+		break;
+	case FORM_MOUNT:
+		on_mount(slot, 1);
+		break;
+	case FORM_MOUNT_SETATTR:
+		on_mount_setattr(slot, 1);
 		break;
 	}
 	return 0;
@@ -419,6 +470,7 @@ int BPF_PROG(blubr_sys_enter, struct pt_regs *regs, long id)
 SEC("tp_btf/sched_process_fork")
 int BPF_PROG(blubr_fork, struct task_struct *parent, struct task_struct *child)
 {
+	note_born(as_task(parent), as_task(child));
 	if (!is_self())
 		HELD(process_fork(bpf_get_smp_processor_id(), as_task(parent), as_task(child)));
 	return 0;
@@ -441,6 +493,7 @@ int BPF_PROG(blubr_prepare_exec, struct task_struct *t, struct linux_binprm *bpr
 SEC("tp_btf/sched_process_exit")
 int BPF_PROG(blubr_exit, struct task_struct *t)
 {
+	forget_calls(as_task(t));
 	if (!is_self())
 		HELD(process_exit(bpf_get_smp_processor_id(), as_task(t)));
 	return 0;

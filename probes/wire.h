@@ -178,7 +178,12 @@ enum wire_field_id {
 	WIRE_F_REQUEST = 18,
 	/* A struct wire_stream. */
 	WIRE_F_STREAM = 19,
-	WIRE_F_COUNT = 20,
+	/* What a relative WIRE_F_PATH or WIRE_F_TO began at, or the file of a call that names a descriptor: an address that only
+	 * tells whether it is the same at the call's entry and at its exit.
+	 */
+	WIRE_F_PATH_AT = 20,
+	WIRE_F_TO_AT = 21,
+	WIRE_F_COUNT = 22,
 };
 
 /* field.flags */

@@ -16,6 +16,8 @@ mod mount;
 mod names;
 #[path = "events/net.rs"]
 mod net;
+#[path = "events/odd.rs"]
+mod odd;
 #[path = "events/passing.rs"]
 mod passing;
 #[path = "events/path.rs"]

@@ -46,7 +46,7 @@ fn tree() -> Tree {
     for name in ["blubr-record", "events"] {
         tree.file(&static_program(name).unwrap(), &format!("/blubr/bin/{name}"));
     }
-    for name in ["calls", "flows", "ring", "i386"] {
+    for name in ["calls", "flows", "odd", "ring", "i386"] {
         let program = static_program(&format!("programs/{name}")).unwrap();
         tree.file(&program, &format!("/blubr/programs/{name}"));
     }

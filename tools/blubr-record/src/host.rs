@@ -56,7 +56,7 @@ pub fn uname() -> (String, String) {
 }
 
 /// What this recorder does not see on any host, and why.
-const NEVER: [(&str, &str); 17] = [
+const NEVER: [(&str, &str); 18] = [
     ("mmap", "writes through shared memory mappings leave no event but the file's open and close"),
     ("write", "single reads and writes are not recorded: open, close and their sizes are"),
     ("process.fork", "that failed: no process was made"),
@@ -97,6 +97,10 @@ const NEVER: [(&str, &str); 17] = [
     ),
     ("watch.bpf", "single elements of maps that a process holds already, and lists of what there is"),
     ("watch.kill", "signals that were refused: they reach nobody"),
+    (
+        "calls answered by seccomp",
+        "a call that a filter answers did not run, and is told only where it failed; sends and receives are told by the answer, whosever it is",
+    ),
     ("kernel", "what the kernel does on its own behalf (NFS server, loop devices)"),
 ];
 

@@ -152,7 +152,8 @@ impl Decoder {
         let text = r.text(WIRE_F_TO).map(|field| Name::from(field.bytes));
         let now = log.time(r.head.time_ns);
         let Some(body) = body(r, call, path, to, text, now) else { return Ok(()) };
-        let from = if by_fd { Origin::Kernel } else { Origin::User { raced: paths.raced } };
+        let from =
+            if by_fd && !paths.raced { Origin::Kernel } else { Origin::User { raced: paths.raced } };
         let tail = super::tail(r, from, &[told, paths.to], &cut);
         Ok(log.event(r.head, body, tail)?)
     }

@@ -13,7 +13,7 @@ use std::io::{self, Write};
 
 use blubr_log::{Name, Tail};
 use blubr_probes::wire::wire_kind::*;
-use blubr_probes::wire::{self, wire_cgroup, wire_field_id::*};
+use blubr_probes::wire::{self, wire_cgroup, wire_field_id, wire_field_id::*};
 
 use crate::log::{Cut, Log};
 use crate::path::{Told, absolute};
@@ -194,6 +194,17 @@ impl Decoder {
         Ok(())
     }
 
+    /// Whether what the call names was other when it began.
+    fn raced(&mut self, record: &Record<'_>) -> bool {
+        use zerocopy::IntoBytes as _;
+        let Some(kept) = self.entries.take(record.head.tid) else { return false };
+        let entry = Record::parse(kept.as_bytes()).ok();
+        let entry = entry.filter(|entry| entry.head.nr == record.head.nr);
+        let raced = entry.is_some_and(|entry| differ(record, &entry));
+        self.entries.give_back(kept);
+        raced
+    }
+
     /// Puts the two paths of a call into the buffers, as they were named when it began where the call moves
     /// what names mean, and says whether two readings of them differ.
     fn with_entry<W: Write>(
@@ -230,9 +241,13 @@ struct Paths {
     raced: bool,
 }
 
-/// Whether a string that could be read both times was not the same.
+/// What a call names its files by.
+const NAMING: [wire_field_id; 7] =
+    [WIRE_F_PATH, WIRE_F_TO, WIRE_F_PATH_AT, WIRE_F_TO_AT, WIRE_F_SOURCE, WIRE_F_FSTYPE, WIRE_F_OPTIONS];
+
+/// Whether what could be read both times was not the same.
 fn differ(record: &Record<'_>, entry: &Record<'_>) -> bool {
-    [WIRE_F_PATH, WIRE_F_TO].into_iter().any(|id| match (record.text(id), entry.text(id)) {
+    NAMING.into_iter().any(|id| match (record.text(id), entry.text(id)) {
         (Some(now), Some(then)) => now.bytes != then.bytes,
         _ => false,
     })

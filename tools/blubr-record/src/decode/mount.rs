@@ -218,6 +218,7 @@ impl Decoder {
         log: &mut Log<W>,
     ) -> Result<(), DecodeError> {
         let call: &wire_call = r.body()?;
+        let from = Origin::User { raced: self.raced(r) };
         let mut cut = Cut::none();
         let target = absolute(r.field(WIRE_F_PATH), r.field(WIRE_F_BASE), &mut self.path);
         cut.note("target", target.cut);
@@ -233,7 +234,7 @@ impl Decoder {
             upper: None,
             work: None,
         };
-        Ok(log.event(r.head, mount.into(), tail(r, USER, &[target], &cut))?)
+        Ok(log.event(r.head, mount.into(), tail(r, from, &[target], &cut))?)
     }
 
     /// A mount of the new interface that did not come about, or one that was changed.
@@ -348,6 +349,7 @@ impl Decoder {
         log: &mut Log<W>,
     ) -> Result<(), DecodeError> {
         let call: &wire_call = r.body()?;
+        let from = Origin::User { raced: self.raced(r) };
         let mut cut = Cut::none();
         let target = absolute(r.field(WIRE_F_PATH), r.field(WIRE_F_CWD), &mut self.path);
         let cwd = walked(r.field(WIRE_F_CWD), &mut self.to);
@@ -378,7 +380,7 @@ impl Decoder {
             upper: overlay.upper.as_deref().map(Name::from),
             work: overlay.work.as_deref().map(Name::from),
         };
-        Ok(log.event(r.head, mount.into(), tail(r, USER, &[target], &cut))?)
+        Ok(log.event(r.head, mount.into(), tail(r, from, &[target], &cut))?)
     }
 
     pub(super) fn move_mount<W: Write>(
@@ -387,12 +389,13 @@ impl Decoder {
         log: &mut Log<W>,
     ) -> Result<(), DecodeError> {
         let call: &wire_call = r.body()?;
+        let from = Origin::User { raced: self.raced(r) };
         let mut cut = Cut::none();
         let target = absolute(r.field(WIRE_F_TO), r.field(WIRE_F_TO_BASE), &mut self.to);
         cut.note("target", target.cut);
-        let from = i64::from(call.args[0] as i32);
+        let mount = i64::from(call.args[0] as i32);
         let detached = r.text(WIRE_F_PATH).is_some_and(|path| path.bytes.is_empty());
-        let context = if detached { self.mounts.contexts.remove(&(r.head.pid, from)) } else { None };
+        let context = if detached { self.mounts.contexts.remove(&(r.head.pid, mount)) } else { None };
         let context = match context {
             Some(context) => context,
             // An attached mount goes elsewhere, or one whose beginning we did not see.
@@ -420,7 +423,7 @@ impl Decoder {
             upper: overlay.upper.as_deref().map(Name::from),
             work: overlay.work.as_deref().map(Name::from),
         };
-        Ok(log.event(r.head, mount.into(), tail(r, USER, &[target], &cut))?)
+        Ok(log.event(r.head, mount.into(), tail(r, from, &[target], &cut))?)
     }
 
     pub(super) fn unshare<W: Write>(

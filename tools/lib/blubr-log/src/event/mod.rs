@@ -58,13 +58,13 @@ schema! {
     /// What any event may say after its own fields.
     #[derive(Default)]
     struct Tail<'a> {
-        /// Where the paths come from: no key when the kernel resolved them; `user` when it is the caller's string made absolute by cwd or dirfd (symlinks not followed); `user-raced` when two readings of that string differ; `outside` when the path does not begin at the process's root but at that of its file system (a descriptor from outside a container), or is a file that lies nowhere (memfd).
+        /// Where the paths come from: no key when the kernel resolved them; `user` when it is the caller's string made absolute by cwd or dirfd (symlinks not followed); `user-raced` when two readings differ, of that string, of what it begins at, or of the file that a descriptor is (then the path is one of the two at best); `outside` when the path does not begin at the process's root but at that of its file system (a descriptor from outside a container), or is a file that lies nowhere (memfd).
         path_from: Option<Name<'a>>,
         /// How it came about, when not by a system call of its name: `io_uring`: asked of a ring; `scm_rights`, `pidfd_getfd`: the descriptor (`ret`) of an open file or of a connected socket came from another process, over a socket or by that call.
         via: Option<Name<'a>>,
         /// The fields that were cut at a limit.
         truncated: Option<NameList<'a>>,
-        /// What the call returned: 0 or the new descriptor on success, -errno on failure. Of an operation of a ring it is missing where the ring was asked not to tell of success, or never told.
+        /// What the call returned: 0 or the new descriptor on success, -errno on failure. Of an operation of a ring it is missing where the ring was asked not to tell of success, or never told. Of a call that was under way when another thread gave the caller a seccomp filter it is missing too: the answer may be the filter's.
         ret: Option<i64>,
     }
 }

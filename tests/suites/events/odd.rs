@@ -1,0 +1,78 @@
+//! Calls that do not do what they seem to: a filter answers them, they are refused, what they name is moved meanwhile.
+
+use blubr_tests::require;
+use serde_json::{Value, json};
+
+use crate::programs::{compiled, results};
+use crate::recording::{Recording, script};
+
+/// What a part of the program did, and said that its calls returned.
+#[track_caller]
+fn odd(what: &str) -> (Recording, String) {
+    let program = compiled("odd");
+    let r = script(&format!("{} {what} >said", program.path.display()));
+    let said = std::fs::read_to_string(r.path("said")).unwrap();
+    (r, said)
+}
+
+fn of_odd<'r>(r: &'r Recording, kind: &str) -> Vec<&'r Value> {
+    r.of(kind).into_iter().filter(|event| event["comm"] == "odd").collect()
+}
+
+#[test]
+fn a_process_of_several_threads_ends_once_and_closes_its_files() {
+    require!(Root, Compiler);
+    let (r, _) = odd("threads");
+    let mut ended: Vec<_> = of_odd(&r, "process.exit").iter().map(|e| e["pid"].as_u64()).collect();
+    let all = ended.len();
+    ended.sort_unstable();
+    ended.dedup();
+    assert_eq!((all, ended.len()), (101, 101), "each tells its end once");
+    for n in 0..100 {
+        assert_eq!(r.all("file.close", &format!("f{n}")).len(), 1, "f{n}");
+    }
+}
+
+#[test]
+fn a_descriptor_stays_open_where_what_would_close_it_is_refused() {
+    require!(Root, Compiler);
+    let (r, said) = odd("refused");
+    let returned = results(&said);
+    assert_eq!((&returned["dup2"], &returned["dup3"]), (&vec![-9], &vec![-22]));
+    assert_eq!((&returned["close_range"], &returned["write"]), (&vec![-22], &vec![1]));
+    let close = r.one("file.close", "path", "kept");
+    assert_eq!(close["size"], 1, "at its end, when it was written: {close}");
+}
+
+#[test]
+fn what_a_filter_answers_in_the_kernels_place_is_no_event() {
+    require!(Root, Compiler);
+    let (r, said) = odd("answered");
+    let returned = results(&said);
+    let says = |word: &str| returned[word][0];
+    assert_eq!((says("mkdir"), says("fchmod"), says("connect")), (0, 0, -115));
+    assert_eq!((says("thread_mkdir"), says("child_mkdir"), says("rmdir")), (0, 0, -18));
+    assert!(says("unlink") > 0 && says("open") > 0, "{said}");
+    assert_eq!(r.all("file.mkdir", "never"), Vec::<&Value>::new());
+    assert_eq!(of_odd(&r, "net.connect"), Vec::<&Value>::new());
+    // A call that the filter fails has failed.
+    let removed = r.one("file.unlink", "path", "never");
+    assert_eq!(removed["ret"], -18);
+    assert_eq!(r.all("file.unlink", "real"), Vec::<&Value>::new());
+    // What it lets through is told, of each thread and of what is born with the filter.
+    let modes: Vec<_> =
+        r.all("file.chmod", "real").iter().map(|e| (e["mode"].clone(), e["ret"].clone())).collect();
+    assert_eq!(modes, [json!("0640"), json!("0641"), json!("0642")].map(|mode| (mode, json!(0))));
+    let opened: Vec<_> = r.all("file.open", "real").iter().map(|e| e["mode"].clone()).collect();
+    assert_eq!(opened, [json!("rw"), json!("r")]);
+}
+
+#[test]
+fn a_directory_that_moves_while_a_call_waits_makes_its_path_doubtful() {
+    require!(Root, Compiler);
+    let (r, said) = odd("moved");
+    assert_eq!((results(&said)["chdir"][0], results(&said)["truncate"][0]), (0, 0));
+    let truncate = of_odd(&r, "file.truncate");
+    assert_eq!(truncate.len(), 1, "{truncate:?}");
+    assert_eq!(truncate[0]["path_from"], "user-raced", "{truncate:?}");
+}

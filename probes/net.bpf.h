@@ -11,6 +11,8 @@
 #define SOCK_DGRAM 2
 #define SOCK_RAW 3
 #define IPPROTO_TCP 6
+#define IPPROTO_UDP 17
+#define IPPROTO_UDPLITE 136
 #define IPPROTO_MPTCP 262
 /* Connections whose owner is remembered until they close. One that finds no room is counted as a lost net.close. */
 #define OWNERS_MAX 65536

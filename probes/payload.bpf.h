@@ -67,8 +67,10 @@ static __always_inline long read_message(struct scratch *s, u64 address)
 	return failed;
 }
 
-/* Whether a destination of this socket has been told; a datagram that failed does not make it so. */
-static __always_inline bool told_before(struct message *m, u64 ino, bool remember)
+/* Whether a destination of this socket has been told; a datagram that failed does not make it so. Without a family it is
+ * of the socket's own.
+ */
+static __always_inline bool told_before(struct message *m, u64 ino, u16 family, bool remember)
 {
 	struct told *key = &m->told;
 	u32 len = m->address_len;
@@ -83,6 +85,8 @@ static __always_inline bool told_before(struct message *m, u64 ino, bool remembe
 		bpf_probe_read_kernel(key->address, len, (void *)m->address);
 	else
 		bpf_probe_read_user(key->address, len, (void *)m->address);
+	if (!*(u16 *)key->address)
+		*(u16 *)key->address = family;
 	if (bpf_map_lookup_elem(&TOLD, key))
 		return true;
 	if (remember)
@@ -90,16 +94,33 @@ static __always_inline bool told_before(struct message *m, u64 ino, bool remembe
 	return false;
 }
 
+/* Two bytes of the other end's address. */
+static __always_inline u16 in_address(struct message *m, u32 at)
+{
+	u16 value = 0;
+
+	if (m->kernel_address)
+		bpf_probe_read_kernel(&value, sizeof(value), (void *)(m->address + at));
+	else
+		bpf_probe_read_user(&value, sizeof(value), (void *)(m->address + at));
+	return value;
+}
+
 /* sin_port and sin6_port are at the same place. */
 static __always_inline u16 port_of(struct message *m)
 {
-	u16 port = 0;
+	return host_order(in_address(m, 2));
+}
 
-	if (m->kernel_address)
-		bpf_probe_read_kernel(&port, sizeof(port), (void *)(m->address + 2));
-	else
-		bpf_probe_read_user(&port, sizeof(port), (void *)(m->address + 2));
-	return host_order(port);
+/* UDP over IPv6 sends where the socket is connected to if the address has no family (udpv6_sendmsg). */
+static __always_inline bool is_passed_over(struct message *m, struct sock *sk, u16 family)
+{
+	u16 proto;
+
+	if (family != AF_INET6 || !m->sending || in_address(m, 0))
+		return false;
+	proto = BPF_CORE_READ(sk, sk_protocol);
+	return proto == IPPROTO_UDP || proto == IPPROTO_UDPLITE;
 }
 
 static __always_inline void put_address(u32 slot, struct message *m)
@@ -417,12 +438,12 @@ __noinline int on_one_message(u32 slot)
 	if (family != AF_INET && family != AF_INET6)
 		return 0;
 	socktype = BPF_CORE_READ(sk, sk_type);
-	named = m->address && m->address_len >= 4;
+	named = m->address && m->address_len >= 4 && !is_passed_over(m, sk, family);
 	port = named ? port_of(m) : 0;
 	if (m->address_len > SOCKADDR_MAX)
 		m->address_len = SOCKADDR_MAX;
 	kind = m->sending && named ? kind_of_send(m, sk, socktype) : WIRE_NONE;
-	if (kind != WIRE_NONE && !told_before(m, ino, s->ret >= 0)) {
+	if (kind != WIRE_NONE && !told_before(m, ino, family, s->ret >= 0)) {
 		begin_call(s, kind);
 		/* What a connection's first data returns is their number. */
 		if (kind == WIRE_CONNECT && s->ret > 0)

@@ -234,6 +234,47 @@ fn each_destination_of_one_sendmmsg_is_told_and_what_was_refused_is_told_again()
     assert_eq!((connect.len(), &connect[0]["ret"]), (1, &json!(-111)));
 }
 
+#[test]
+fn an_address_that_names_no_family_is_told_as_what_the_kernel_takes_it_for() {
+    require!(Root, Compiler);
+    let program = crate::programs::compiled("calls");
+    let port = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let script = format!("exec {} unspecified {port} > results", program.path.display());
+    let r = crate::recording::command(std::process::Command::new("sh").args(["-ec", &script]));
+    let text = std::fs::read_to_string(r.path("results")).unwrap();
+    let said = crate::programs::results(&text);
+    let told = |kind: &str, keys: &[&str]| -> Vec<Vec<Value>> {
+        let mine = r.of(kind).into_iter().filter(|e| e["comm"] == "calls");
+        mine.map(|e| keys.iter().map(|key| e[key].clone()).collect()).collect()
+    };
+    // To each destination once, however its family was named; what goes where the socket is connected to is none.
+    let sent = |word: &str| said[word][0];
+    let mut sends = vec![
+        vec![json!("udp"), json!("127.0.0.1"), json!(port), json!(sent("udp"))],
+        vec![json!("253"), json!("127.0.0.1"), json!(port), json!(sent("raw"))],
+        vec![json!("253"), json!("::1"), json!(0), json!(sent("raw6"))],
+        vec![json!("udp"), json!("127.83.1.2"), json!(53), json!(sent("dns"))],
+    ];
+    assert_eq!((sent("udp"), sent("raw")), (1, 1));
+    if sent("raw6") < 0 {
+        eprintln!("SKIPPED: of IPv6, which this host lacks");
+        sends.remove(2);
+    }
+    let mut found = told("net.send", &["proto", "daddr", "dport", "ret"]);
+    found.retain(|send| sent("raw6") >= 0 || send[1] != "::1");
+    assert_eq!(found, sends);
+    assert_eq!(told("net.dns", &["qname", "server"]), [[json!("none.example"), json!("127.83.1.2")]]);
+    assert_eq!(
+        told("net.bind", &["proto", "saddr", "sport", "ret"]),
+        [
+            [json!("tcp"), json!("0.0.0.0"), json!(0), json!(0)],
+            [json!("udp"), json!("127.0.0.1"), json!(0), json!(said["refused"][0])],
+            [json!("253"), json!("127.0.0.1"), json!(0), json!(0)],
+        ]
+    );
+    assert_eq!((said["refused"][0], said["bind"].as_slice()), (-97, &[0, 0][..]));
+}
+
 /// What a log says of the ends of a program's datagram and raw sockets.
 fn ends_of<'r>(r: &'r Recording, comm: &str) -> Vec<&'r Value> {
     r.of("net.close").into_iter().filter(|e| e["comm"] == comm && e["proto"] != "tcp").collect()

@@ -17,6 +17,7 @@ use crate::path::{Told, absolute, append, walked};
 use crate::payload::dns;
 use crate::record::{Field, Record};
 
+const AF_UNSPEC: u16 = libc::AF_UNSPEC as u16;
 const AF_UNIX: u16 = libc::AF_UNIX as u16;
 const AF_INET: u16 = libc::AF_INET as u16;
 const AF_INET6: u16 = libc::AF_INET6 as u16;
@@ -48,9 +49,14 @@ fn family_name(family: u16) -> Name<'static> {
 }
 
 /// A struct sockaddr_in or sockaddr_in6 of the caller's.
-pub(super) fn sockaddr(field: Option<Field<'_>>) -> Option<(IpAddr, u16)> {
+fn sockaddr(field: Option<Field<'_>>) -> Option<(IpAddr, u16)> {
+    sockaddr_by(|given| given, field)
+}
+
+/// The same, of the family that the kernel takes the given one for.
+fn sockaddr_by(taken_for: impl Fn(u16) -> u16, field: Option<Field<'_>>) -> Option<(IpAddr, u16)> {
     let bytes = field?.bytes;
-    let family = u16::from_ne_bytes(bytes.get(..2)?.try_into().ok()?);
+    let family = taken_for(u16::from_ne_bytes(bytes.get(..2)?.try_into().ok()?));
     let port = u16::from_be_bytes(bytes.get(2..4)?.try_into().ok()?);
     match family {
         AF_INET => {
@@ -64,6 +70,22 @@ pub(super) fn sockaddr(field: Option<Field<'_>>) -> Option<(IpAddr, u16)> {
         }
         _ => None,
     }
+}
+
+/// Where a message goes. Without a family the address is of the socket's own (udp_sendmsg, raw_sendmsg, rawv6_sendmsg);
+/// but UDP over IPv6 passes it over then (udpv6_sendmsg).
+fn destination(net: &wire_net, field: Option<Field<'_>>) -> Option<(IpAddr, u16)> {
+    let is_datagram = matches!(i32::from(net.socktype), libc::SOCK_DGRAM | libc::SOCK_RAW);
+    let is_udp = matches!(i32::from(net.proto), libc::IPPROTO_UDP | libc::IPPROTO_UDPLITE);
+    let knows = is_datagram && !(net.family == AF_INET6 && is_udp);
+    sockaddr_by(|given| if given == AF_UNSPEC && knows { net.family } else { given }, field)
+}
+
+/// What a socket is bound to: of IPv4 without a family too (__inet_bind), and a raw one whatever it is (raw_bind).
+fn bound_to(net: &wire_net, field: Option<Field<'_>>) -> Option<(IpAddr, u16)> {
+    let is_raw = i32::from(net.socktype) == libc::SOCK_RAW;
+    let is_inet = |given| net.family == AF_INET && (given == AF_UNSPEC || is_raw);
+    sockaddr_by(|given| if is_inet(given) { AF_INET } else { given }, field)
 }
 
 /// Own address and port where they are known: an unbound socket has neither.
@@ -168,7 +190,7 @@ impl Decoder {
         log: &mut Log<W>,
     ) -> Result<(), DecodeError> {
         let net: &wire_net = r.body()?;
-        let Some((saddr, sport)) = sockaddr(r.text(WIRE_F_ADDRESS)) else { return Ok(()) };
+        let Some((saddr, sport)) = bound_to(net, r.text(WIRE_F_ADDRESS)) else { return Ok(()) };
         let bind =
             NetBind { proto: Proto(net.proto), family: family_of(saddr), saddr: Addr(saddr), sport };
         Ok(log.event(r.head, bind.into(), plain(r, &Cut::none()))?)
@@ -232,7 +254,7 @@ impl Decoder {
         if stream {
             return Ok(());
         }
-        let Some((daddr, dport)) = sockaddr(r.text(WIRE_F_ADDRESS)) else { return Ok(()) };
+        let Some((daddr, dport)) = destination(net, r.text(WIRE_F_ADDRESS)) else { return Ok(()) };
         let (saddr, sport) = own(net);
         let send = NetSend {
             proto: Proto(net.proto),
@@ -276,7 +298,9 @@ impl Decoder {
     pub(super) fn dns<W: Write>(&mut self, r: &Record<'_>, log: &mut Log<W>) -> Result<(), DecodeError> {
         let net: &wire_net = r.body()?;
         let Some(payload) = r.text(WIRE_F_PAYLOAD) else { return Ok(()) };
-        let other = sockaddr(r.text(WIRE_F_ADDRESS)).or_else(|| peer(net));
+        let named = r.text(WIRE_F_ADDRESS);
+        let named = if net.sending != 0 { destination(net, named) } else { sockaddr(named) };
+        let other = named.or_else(|| peer(net));
         let server = match other {
             Some((server, DNS_PORT)) => Some(server),
             // It is the server itself that we see.

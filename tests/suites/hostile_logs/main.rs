@@ -10,6 +10,7 @@ mod image;
 mod kinds;
 mod log;
 mod loss;
+mod network;
 
 use std::path::Path;
 use std::process::Command;

@@ -180,6 +180,14 @@ fn network(build: &BlubrBuild, gathered: &Gathered) -> Check {
             count(here, "connection was", "connections were")
         ));
     }
+    if gathered.sent_somewhere_count > 0 {
+        open.push(format!(
+            "{} sent, or may have sent, to where {} net.close does not say: seq {}",
+            counted(gathered.sent_somewhere_count, "datagram or raw socket", "datagram or raw sockets"),
+            if gathered.sent_somewhere_count == 1 { "its" } else { "their" },
+            seqs(&gathered.sent_somewhere)
+        ));
+    }
     if open.is_empty() {
         let evidence = "every step was seen, nothing was lost, and no connection was recorded";
         return say(ID, Outcome::Pass, evidence);
@@ -221,11 +229,10 @@ fn other_side(one: &Network) -> String {
 fn foreign(build: &BlubrBuild, gathered: &Gathered) -> Check {
     const ID: &str = "no-foreign-access";
     if gathered.foreign_count > 0 {
-        let seqs: Vec<String> = gathered.foreign.iter().map(u64::to_string).collect();
         let detail = format!(
             "{} by processes that are no part of it, in its directories or containers: seq {}",
-            count(usize::try_from(gathered.foreign_count).unwrap_or(usize::MAX), "event", "events"),
-            seqs.join(", ")
+            counted(gathered.foreign_count, "event", "events"),
+            seqs(&gathered.foreign)
         );
         return say(ID, Outcome::Fail, detail);
     }
@@ -390,6 +397,15 @@ fn attributes(build: &BlubrBuild, unchecked: &Unchecked) -> Check {
 
 fn count(number: usize, one: &str, many: &str) -> String {
     format!("{number} {}", if number == 1 { one } else { many })
+}
+
+/// The same of a number of events.
+fn counted(number: u64, one: &str, many: &str) -> String {
+    count(usize::try_from(number).unwrap_or(usize::MAX), one, many)
+}
+
+fn seqs(events: &[u64]) -> String {
+    events.iter().map(u64::to_string).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]

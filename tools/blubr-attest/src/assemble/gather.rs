@@ -81,6 +81,10 @@ pub struct Gathered {
     pub has_rings: bool,
     /// Whether it made or got a socket whose traffic is not recorded.
     pub has_other_sockets: bool,
+    /// The first few ends of datagram and raw sockets that sent, or may have sent, to where they do not say.
+    pub sent_somewhere: Vec<u64>,
+    /// How many.
+    pub sent_somewhere_count: u64,
     /// What may be missing.
     pub recording: Recording,
     /// Events lost in the interval.
@@ -154,6 +158,8 @@ impl<'a> Pass<'a> {
             stored: Stored::default(),
             has_rings: false,
             has_other_sockets: false,
+            sent_somewhere: Vec::new(),
+            sent_somewhere_count: 0,
             recording: Recording::Cut,
             lost: Loss::default(),
             interval: (0, 0),
@@ -233,6 +239,19 @@ impl<'a> Pass<'a> {
                 self.out.has_rings |= event.tail.via.is_some() && ring;
             }
             _ => {}
+        }
+    }
+
+    /// A socket without one destination has ended. Where its bytes went the sends tell, if all were seen; where they are not
+    /// counted it may have sent any.
+    fn sent_somewhere(&mut self, event: &Event<'_>) {
+        let Body::NetClose(close) = &event.body else { return };
+        if close.daddr.is_some() || close.bytes_sent == Some(0) {
+            return;
+        }
+        self.out.sent_somewhere_count += 1;
+        if self.out.sent_somewhere.len() < EVIDENCE_MAX {
+            self.out.sent_somewhere.push(event.head.seq);
         }
     }
 
@@ -354,6 +373,7 @@ impl<'a> Pass<'a> {
     /// Puts an event into a slot: what its process did.
     fn add(&mut self, actor: Actor<'_>, event: &Event<'_>, slot: Slot, run: Option<u32>) {
         let since = run.and_then(|run| self.run(run)).map(|run| run.began.time);
+        self.sent_somewhere(event);
         let doing = self.out.doing.entry(slot).or_default();
         if event.failed() && !is_network(event) {
             doing.counts.failed += 1;

@@ -55,6 +55,13 @@ struct told {
 	u8 address[24];
 };
 
+/* The same of a unix socket: its name, and the directory where that begins. */
+struct told_name {
+	u64 socket_ino;
+	u64 directory;
+	u8 name[112];
+};
+
 /* What one message of a socket call carried, in one piece or in those of a vector, and its other end if the call names it. */
 struct message {
 	u64 base;
@@ -72,6 +79,7 @@ struct message {
 	u32 pad;
 	/* Its destination, as it is looked up. */
 	struct told told;
+	struct told_name told_name;
 	u64 address;
 	u32 address_len;
 	u32 sending;

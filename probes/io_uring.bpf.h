@@ -584,6 +584,11 @@ __noinline int on_ring_socket(u32 slot, u64 request, u32 op)
 	kind = kind_of_request(req, op);
 	if (sk && op == RING_BIND && BPF_CORE_READ(sk, __sk_common.skc_family) == AF_UNIX)
 		kind = WIRE_UNIX_BIND;
+	if (sk && kind == WIRE_NET_SEND && BPF_CORE_READ(sk, __sk_common.skc_family) == AF_UNIX) {
+		if (BPF_CORE_READ(sk, sk_type) != SOCK_DGRAM)
+			return 0;
+		kind = WIRE_CONNECT;
+	}
 	begin_request(s, req, kind, 0);
 	if (sk)
 		fill_net((struct wire_net *)s->body, sk);

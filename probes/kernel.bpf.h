@@ -305,8 +305,19 @@ struct tcp_sock {
 	u32 rcv_nxt;
 } KERNEL_STRUCT;
 
+struct sockaddr_un {
+	u16 sun_family;
+} KERNEL_STRUCT;
+
+struct unix_address {
+	int len;
+	struct sockaddr_un name[1];
+} KERNEL_STRUCT;
+
 struct unix_sock {
+	struct unix_address *addr;
 	struct path path;
+	struct sock *peer;
 } KERNEL_STRUCT;
 
 struct socket {

@@ -18,6 +18,8 @@
 #define OWNERS_MAX 65536
 /* Destinations of unconnected sockets that are remembered as told. */
 #define TOLD_MAX 65536
+/* The same of unix sockets, whose names are longer and whose destinations fewer. */
+#define TOLD_NAMES_MAX 8192
 
 struct owner {
 	struct wire_head head;
@@ -44,6 +46,13 @@ struct {
 	__type(key, struct told);
 	__type(value, u8);
 } TOLD SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, TOLD_NAMES_MAX);
+	__type(key, struct told_name);
+	__type(value, u8);
+} TOLD_NAMES SEC(".maps");
 
 /* Whose a connection is, until it closes. */
 static __always_inline void keep_owner(struct sock *sk, struct owner *owner)

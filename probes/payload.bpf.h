@@ -416,6 +416,57 @@ static __always_inline void on_dns(u32 slot, struct scratch *s, struct sock *sk,
 	finish(s);
 }
 
+/* Whether a name was told as where this socket's datagrams go. It stands behind its family. */
+static __always_inline bool name_told_before(struct scratch *s, u64 ino)
+{
+	struct told_name *key = &s->message.told_name;
+	struct fs_struct *fs = OF(current_task(), fs);
+	u32 len = s->message.address_len - 2;
+	u8 one = 1;
+
+	__builtin_memset(key, 0, sizeof(*key));
+	key->socket_ino = ino;
+	if (len > sizeof(key->name))
+		len = sizeof(key->name);
+	bpf_probe_read_user(key->name, len, (void *)(s->message.address + 2));
+	/* An abstract name begins nowhere. */
+	if (key->name[0] == '/')
+		key->directory = s->walk.root_dentry;
+	else if (key->name[0] && fs)
+		key->directory = (u64)OF(fs, pwd.dentry);
+	if (bpf_map_lookup_elem(&TOLD_NAMES, key))
+		return true;
+	if (s->ret >= 0)
+		bpf_map_update_elem(&TOLD_NAMES, key, &one, BPF_ANY);
+	return false;
+}
+
+/* A message over a unix socket: the first datagram to each name reaches whom a connect would. Sockets of other types
+ * pass the name over, or refuse it (unix_stream_sendmsg, unix_seqpacket_sendmsg).
+ */
+static __always_inline void on_unix_message(u32 slot, struct scratch *s, struct sock *sk, u64 ino)
+{
+	struct message *m = &s->message;
+
+	if (!m->sending || !m->address || m->address_len <= 2)
+		return;
+	if (BPF_CORE_READ(sk, sk_type) != SOCK_DGRAM || in_address(m, 0) != AF_UNIX)
+		return;
+	if (m->address_len > SOCKADDR_MAX)
+		m->address_len = SOCKADDR_MAX;
+	begin_call(s, WIRE_CONNECT);
+	if (name_told_before(s, ino))
+		return;
+	/* What it returns is bytes. */
+	if (s->ret > 0)
+		s->head.ret = 0;
+	fill_net((struct wire_net *)s->body, sk);
+	((struct wire_net *)s->body)->fd = s->args[0];
+	put_address(slot, m);
+	put_cwd(slot, WIRE_F_BASE, current_task());
+	finish(s);
+}
+
 /* The message that s->message describes. */
 __noinline int on_one_message(u32 slot)
 {
@@ -435,6 +486,8 @@ __noinline int on_one_message(u32 slot)
 	if (!sk)
 		return 0;
 	family = BPF_CORE_READ(sk, __sk_common.skc_family);
+	if (family == AF_UNIX)
+		on_unix_message(slot, s, sk, ino);
 	if (family != AF_INET && family != AF_INET6)
 		return 0;
 	socktype = BPF_CORE_READ(sk, sk_type);
@@ -525,6 +578,33 @@ __noinline int on_vector(u32 slot, u32 sending)
 	return on_one_message(slot);
 }
 
+/* A unix socket that came connected: told by the name that its other end has, if it has one. */
+static __always_inline void on_received_unix(u32 slot, struct sock *sk, u32 fd, u32 via)
+{
+	struct unix_sock *own = (struct unix_sock *)sk;
+	struct scratch *s = scratch_at(slot);
+	struct unix_address *address;
+	struct sock *other;
+	u64 len;
+
+	if (!s || !bpf_core_field_exists(own->peer) || !bpf_core_field_exists(((struct unix_address *)0)->name))
+		return;
+	other = BPF_CORE_READ(own, peer);
+	address = other ? BPF_CORE_READ((struct unix_sock *)other, addr) : 0;
+	if (!address)
+		return;
+	begin_call(s, WIRE_CONNECT);
+	s->head.via = via;
+	s->head.ret = fd;
+	fill_net((struct wire_net *)s->body, sk);
+	((struct wire_net *)s->body)->fd = fd;
+	put_unix_path(slot, other);
+	len = BPF_CORE_READ(address, len);
+	put_kernel_bytes(slot, WIRE_F_ADDRESS, (u64)address + bpf_core_field_offset(struct unix_address, name),
+			 len > SOCKADDR_MAX ? SOCKADDR_MAX : len);
+	finish(s);
+}
+
 /* A descriptor that another process passed on: told as what it gives its receiver, an open file or a connection. */
 __noinline int on_received(u32 slot, u32 fd, u32 via)
 {
@@ -555,6 +635,8 @@ __noinline int on_received(u32 slot, u32 fd, u32 via)
 			finish(s);
 			return 0;
 		}
+		if (family == AF_UNIX)
+			on_received_unix(slot, sk, fd, via);
 		if (family != AF_INET && family != AF_INET6)
 			return 0;
 		state = BPF_CORE_READ(sk, __sk_common.skc_state);

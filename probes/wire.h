@@ -67,7 +67,9 @@ enum wire_kind {
 	WIRE_MOVE_MOUNT = 27,
 	WIRE_NS_UNSHARE = 28,
 	WIRE_NS_SETNS = 29,
-	/* connect(2) of an inet or a unix socket. */
+	/* connect(2) of an inet or a unix socket, or what does the same: one that came connected, a first datagram over a
+	 * unix socket to a name.
+	 */
 	WIRE_CONNECT = 30,
 	WIRE_NET_ACCEPT = 31,
 	WIRE_NET_BIND = 32,

@@ -212,6 +212,33 @@ fn a_unix_socket_is_told_by_its_path() {
 }
 
 #[test]
+fn the_first_datagram_to_each_name_of_a_unix_socket_is_told_as_a_connection() {
+    require!(Root, Compiler);
+    let program = crate::programs::compiled("calls");
+    let script = format!("mkdir below; exec {} letters > results", program.path.display());
+    let r = crate::recording::command(std::process::Command::new("sh").args(["-ec", &script]));
+    let text = std::fs::read_to_string(r.path("results")).unwrap();
+    let said = crate::programs::results(&text);
+    assert_eq!((&said["sendto"][..], &said["sendmsg"][..]), (&[1, 1, 1][..], &[1, 1][..]));
+    let told: Vec<_> = r.of("unix.connect").into_iter().filter(|e| e["comm"] == "calls").collect();
+    let told: Vec<_> = told.iter().map(|e| (&e["path"], &e["path_from"], &e["ret"])).collect();
+    let [boxed, nobody, below] = ["box", "nobody", "below/box"].map(|name| json!(r.path(name)));
+    let (hidden, user, sent, absent) = (json!("@letters"), json!("user"), json!(0), json!(-2));
+    // Once by each socket, but each that failed; of a name that begins elsewhere anew.
+    assert_eq!(
+        told,
+        [
+            (&boxed, &user, &sent),
+            (&hidden, &user, &sent),
+            (&nobody, &user, &absent),
+            (&nobody, &user, &absent),
+            (&boxed, &user, &sent),
+            (&below, &user, &absent),
+        ]
+    );
+}
+
+#[test]
 fn each_destination_of_one_sendmmsg_is_told_and_what_was_refused_is_told_again() {
     require!(Root, Compiler);
     let program = crate::programs::compiled("calls");

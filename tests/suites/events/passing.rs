@@ -1,6 +1,8 @@
 //! Descriptors that come from another process: the receiver has an open file, or a connection, without a call for it.
 
 use std::net::TcpListener;
+use std::os::linux::net::SocketAddrExt as _;
+use std::os::unix::net::{SocketAddr, UnixDatagram, UnixListener};
 use std::process::Command;
 
 use blubr_tests::require;
@@ -38,6 +40,48 @@ fn what_a_received_descriptor_names_is_told() {
         r.all("file.open", "file").into_iter().filter(|e| e["via"] == "pidfd_getfd").collect();
     assert_eq!((taken.len(), &taken[0]["ret"]), (1, &json!(said["pidfd_getfd"][0])));
     assert_eq!((&taken[0]["ino"], &taken[0]["pid"]), (&received["ino"], &connects[0]["pid"]));
+}
+
+#[test]
+fn a_received_unix_socket_is_told_by_the_name_that_it_is_connected_to() {
+    require!(Root, Compiler);
+    let program = compiled("calls");
+    let monitored = crate::recording::folder();
+    let stream = monitored.path().join("stream");
+    let _listener = UnixListener::bind(&stream).unwrap();
+    let datagram = format!("@blubr-introduced-{}", std::process::id());
+    let hidden = SocketAddr::from_abstract_name(&datagram[1..]).unwrap();
+    let _box = UnixDatagram::bind_addr(&hidden).unwrap();
+    // The caller's way there is another: it is the kernel's that is told.
+    std::os::unix::fs::symlink(monitored.path(), monitored.path().join("linked")).unwrap();
+    let linked = monitored.path().join("linked/stream");
+    let r = script(&format!(
+        "{} introduced {} {datagram} > results",
+        program.path.display(),
+        linked.display()
+    ));
+    let text = std::fs::read_to_string(r.path("results")).unwrap();
+    let said = results(&text);
+    let connects: Vec<_> = r.of("unix.connect").into_iter().filter(|e| e["comm"] == "calls").collect();
+    let told: Vec<_> = connects
+        .iter()
+        .map(|e| (e["path"].as_str().unwrap(), e.get("via").and_then(|via| via.as_str()), &e["ret"]))
+        .collect();
+    let (stream, linked) = (stream.to_str().unwrap(), linked.to_str().unwrap());
+    let number = |word: &str| json!(said[word][0]);
+    assert_eq!(
+        told,
+        [
+            (linked, None, &json!(0)),
+            (&datagram[..], None, &json!(0)),
+            (stream, Some("scm_rights"), &number("stream")),
+            (&datagram[..], Some("scm_rights"), &number("datagram")),
+            (stream, Some("pidfd_getfd"), &number("pidfd_getfd")),
+        ]
+    );
+    assert_eq!((&connects[2]["pid"], connects[2].get("path_from")), (&connects[3]["pid"], None));
+    assert_ne!(connects[2]["pid"], connects[0]["pid"]);
+    assert_eq!(connects[4]["pid"], connects[0]["pid"]);
 }
 
 #[test]

@@ -165,10 +165,28 @@ impl Process {
         Some(told.into_iter().collect())
     }
 
+    /// A datagram over a unix socket to a name. strace does not say of what type that is: a stream refuses names
+    /// (EOPNOTSUPP, EISCONN).
+    fn send_by_name(&mut self, fd: &str, name: Vec<u8>, ret: i64) -> Option<Fact> {
+        if !tag(fd)?.starts_with("UNIX") || matches!(ret, -95 | -106) {
+            return None;
+        }
+        let path = match name.first() {
+            Some(b'@') => name,
+            _ => super::join(&self.cwd, &name),
+        };
+        let first = ret < 0 || self.told.insert((number(fd), path.escape_ascii().to_string()));
+        first.then(|| Fact::new("unix.connect").bytes("path", &path).with("ret", ret.min(0)))
+    }
+
     /// The first to each destination; TCP reads a name only where it is to connect by it.
     fn send(&mut self, fd: &str, name: &str, flags: i64, ret: i64) -> Option<Fact> {
         let end = crate::strace::split(name.get(1..).unwrap_or_default()).1;
-        let Given::Inet(address, port) = given(name.get(..end + 1)?) else { return None };
+        let (address, port) = match given(name.get(..end + 1)?) {
+            Given::Inet(address, port) => (address, port),
+            Given::Unix(name) => return self.send_by_name(fd, name?, ret),
+            Given::Other => return None,
+        };
         let proto = proto(fd)?;
         if proto == "tcp" {
             let fact = connect(proto, address, port).with("ret", ret.min(0));

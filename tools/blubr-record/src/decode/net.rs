@@ -8,7 +8,7 @@ use blubr_log::event::{
     Addr, FileMknod, NetAccept, NetBind, NetClose, NetConnect, NetListen, NetSend, Perm, Proto,
     UnixConnect,
 };
-use blubr_probes::wire::{wire_field_id::*, wire_net, wire_net_close};
+use blubr_probes::wire::{wire_field_id::*, wire_head, wire_net, wire_net_close};
 
 use super::file::PERM_BITS;
 use super::{Counted, DecodeError, Decoder, Origin, USER, plain, tail};
@@ -138,7 +138,12 @@ impl Decoder {
         let mut cut = Cut::none();
         let name = r.text(WIRE_F_ADDRESS).and_then(|field| field.bytes.get(2..)).unwrap_or_default();
         let mut told = Told { known: true, ..Told::default() };
+        let by_kernel = r.field(WIRE_F_PATH);
         match name {
+            _ if by_kernel.is_some() => {
+                told = walked(by_kernel, &mut self.path);
+                cut.note("path", told.cut);
+            }
             [] => told.known = false,
             [0, name @ ..] => {
                 self.path.clear();
@@ -156,8 +161,9 @@ impl Decoder {
                 append(&mut self.path, name);
             }
         }
+        let from = if by_kernel.is_some() { Origin::Kernel } else { USER };
         let connect = UnixConnect { path: seen(told.known, &self.path) };
-        Ok(log.event(r.head, connect.into(), tail(r, USER, &[told], &cut))?)
+        Ok(log.event(r.head, connect.into(), tail(r, from, &[told], &cut))?)
     }
 
     pub(super) fn accept<W: Write>(
@@ -248,11 +254,16 @@ impl Decoder {
         log: &mut Log<W>,
     ) -> Result<(), DecodeError> {
         let net: &wire_net = r.body()?;
-        // Found out only after a ring had taken it on: TCP passes a name over.
+        // Found out only after a ring had taken it on: TCP passes a name over, and a unix socket is no internet's.
         let stream = i32::from(net.socktype) == libc::SOCK_STREAM
             && matches!(i32::from(net.proto), libc::IPPROTO_TCP | libc::IPPROTO_MPTCP);
         if stream {
             return Ok(());
+        }
+        if net.family == AF_UNIX {
+            let is_datagram = i32::from(net.socktype) == libc::SOCK_DGRAM;
+            let head = wire_head { ret: r.head.ret.min(0), ..*r.head };
+            return if is_datagram { self.unix_connect(&r.completed(&head, None), log) } else { Ok(()) };
         }
         let Some((daddr, dport)) = destination(net, r.text(WIRE_F_ADDRESS)) else { return Ok(()) };
         let (saddr, sport) = own(net);

@@ -178,9 +178,9 @@ schema! {
 }
 
 schema! {
-    /// A socket was connected to a Unix-domain socket.
+    /// A socket was connected to a Unix-domain socket; or the first datagram of one that is not went to that; or one that came from another process (`via`) was connected to a name.
     struct UnixConnect<'a> {
-        /// Path of the socket as the caller gave it; an abstract name begins with `@`.
+        /// Path of the socket as the caller gave it, and of one that came from another process as the kernel has it; an abstract name begins with `@`.
         path: Seen<Name<'a>>,
     }
 }

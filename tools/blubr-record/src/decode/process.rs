@@ -21,6 +21,10 @@ const OPEN_BYTES_MAX: usize = 24_576;
 /// Processes whose files wait for the record of the process itself; it follows at once.
 const WAITING_MAX: usize = 64;
 
+const EXECVEAT: u32 = libc::SYS_execveat as u32;
+/// include/uapi/linux/fcntl.h, since 6.14.
+const AT_EXECVE_CHECK: u64 = 0x10000;
+
 /// Files open for writing of processes that were there before us.
 #[derive(Default)]
 pub(super) struct Existing {
@@ -39,6 +43,11 @@ impl Decoder {
         r: &Record<'_>,
         log: &mut Log<W>,
     ) -> Result<(), DecodeError> {
+        let body: &wire_call = r.body()?;
+        // Asked whether it may be executed: nobody tried to.
+        if r.head.nr == EXECVEAT && body.args[4] & AT_EXECVE_CHECK != 0 {
+            return Ok(());
+        }
         let mut cut = Cut::none();
         let exe = absolute(r.field(WIRE_F_PATH), r.field(WIRE_F_BASE), &mut self.path);
         let cwd = walked(r.field(WIRE_F_CWD), &mut self.to);
@@ -46,7 +55,6 @@ impl Decoder {
         cut.note("cwd", cwd.cut);
         let argv = r.text(WIRE_F_ARGV);
         cut.note("argv", argv.is_some_and(|argv| argv.has(wire::WIRE_CUT)));
-        let body: &wire_call = r.body()?;
         let exec = ProcessExec {
             exe: seen(exe.known, &self.path),
             argv: Seen(argv.map(|argv| NameList::from_block(argv.bytes))),

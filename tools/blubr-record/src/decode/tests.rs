@@ -165,6 +165,20 @@ fn a_name_is_made_absolute_by_its_directory() {
 }
 
 #[test]
+fn to_ask_whether_a_program_may_run_is_no_attempt() {
+    let failed = |nr, flags| {
+        record(WIRE_EXEC_FAILED, nr, Some(-13), &call([0, 0, 0, 0, flags, 7]))
+            .text(WIRE_F_PATH, b"/etc/passwd")
+            .text(WIRE_F_ARGV, b"x\0")
+    };
+    let told = r#","exe":"/etc/passwd","argv":["x"],"cwd":null,"gid":7,"path_from":"user","ret":-13}"#;
+    assert!(lines(&[failed(libc::SYS_execveat, 0x1_0000)]).is_empty());
+    assert_eq!(lines(&[failed(libc::SYS_execveat, 0x1000)]), [told]);
+    // execve(2) has no flags: what lies there means nothing.
+    assert_eq!(lines(&[failed(libc::SYS_execve, 0x1_0000)]), [told]);
+}
+
+#[test]
 fn two_readings_that_differ_are_told() {
     let rename = |kind| {
         record(kind, libc::SYS_rename, Some(0), &call([0; 6]))

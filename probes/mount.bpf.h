@@ -84,7 +84,7 @@ __noinline int on_fsconfig(u32 slot)
 /* struct mount_attr, include/uapi/linux/mount.h: four words. */
 #define MOUNT_ATTR_BYTES 32
 
-/* mount_setattr(dirfd, path, flags, attributes, size) */
+/* mount_setattr and open_tree_attr (dirfd, path, flags, attributes, size) */
 __noinline int on_mount_setattr(u32 slot, u32 at_entry)
 {
 	struct scratch *s = scratch_at(slot);
@@ -94,11 +94,13 @@ __noinline int on_mount_setattr(u32 slot, u32 at_entry)
 	if (at_entry) {
 		begin_entry(s);
 	} else {
-		begin_call(s, WIRE_MOUNT_SETATTR);
+		begin_call(s, s->call.kind);
 		copy_arguments(s);
 	}
 	put_path_twice(slot, WIRE_F_PATH, WIRE_F_BASE, WIRE_F_PATH_AT, s->args[1], s->args[0], at_entry);
-	put_user_bytes(slot, WIRE_F_VALUE, s->args[3], MOUNT_ATTR_BYTES);
+	/* To open_tree_attr they need not be given. */
+	if (!at_entry && s->args[3])
+		put_user_bytes(slot, WIRE_F_VALUE, s->args[3], MOUNT_ATTR_BYTES);
 	finish(s);
 	return 0;
 }

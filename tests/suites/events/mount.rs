@@ -4,7 +4,7 @@ use blubr_tests::program::text_of;
 use blubr_tests::require;
 use blubr_tests::require::left_out;
 use blubr_tests::workload::busybox_path;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::process::Command;
 
 use crate::programs::{compiled, results};
@@ -146,7 +146,7 @@ fn a_mount_that_is_changed_or_refused_by_the_new_calls_is_told() {
     let mine: Vec<_> = r.of("mount.mount").into_iter().filter(|e| e["comm"] == "calls").collect();
     let said = std::fs::read_to_string(r.path("results")).unwrap();
     let said = results(&said);
-    assert_eq!(mine.len(), 7, "{mine:#?}");
+    assert_eq!(mine.len(), 8, "{mine:#?}");
     assert_eq!(mine[0]["flags"], json!(["remount", "bind", "ro", "nosuid"]));
     assert_eq!(mine[1]["flags"], json!(["remount", "bind", "rw"]));
     assert_eq!((&mine[2]["flags"], &mine[2]["options"]), (&json!(["remount"]), &json!("size=2m")));
@@ -168,6 +168,13 @@ fn a_mount_that_is_changed_or_refused_by_the_new_calls_is_told() {
     assert_eq!(mine[3]["fstype"], "no-such-fs");
     assert_eq!((&mine[4]["fstype"], &mine[4]["source"]), (&json!("ext4"), &json!("/no/such/device")));
     assert_eq!((&mine[6]["source"], &mine[6]["flags"]), (&json!(r.path("not-there")), &json!(["bind"])));
+    // A copy has the attributes that it was made with, where the kernel has such a call and else where it was refused.
+    assert_eq!((&mine[7]["source"], &mine[7]["flags"]), (&json!(r.path("m")), &json!(["bind", "ro"])));
+    let copy = said["open_tree_attr"][0];
+    let placed = said.get("move_mount").map(|moved| (json!(r.path("m")), json!(moved[0])));
+    assert_eq!(placed.is_some(), copy >= 0);
+    let placed = placed.unwrap_or((Value::Null, json!(copy)));
+    assert_eq!((mine[7]["target"].clone(), mine[7]["ret"].clone()), placed);
 }
 
 #[test]

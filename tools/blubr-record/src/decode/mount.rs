@@ -193,11 +193,17 @@ fn attributes(r: &Record<'_>) -> Option<[u64; 4]> {
 
 /// As mount(8) would name what mount_setattr was asked for.
 fn setattr_flags(words: [u64; 4], at_flags: u64) -> Vec<&'static str> {
-    let [set, cleared, propagation, _] = words;
     let mut flags = vec!["remount", "bind"];
     if at_flags & AT_RECURSIVE != 0 {
         flags.push("rec");
     }
+    flags.extend(attribute_flags(words));
+    flags
+}
+
+/// The same of the attributes alone.
+fn attribute_flags([set, cleared, propagation, _]: [u64; 4]) -> Vec<&'static str> {
+    let mut flags = Vec::new();
     let given = |bits: u64, table: &[(u64, &'static str)]| {
         table.iter().filter(|(bit, _)| bits & bit != 0).map(|(_, name)| *name).collect::<Vec<_>>()
     };
@@ -325,8 +331,11 @@ impl Decoder {
         log: &mut Log<W>,
     ) -> Result<(), DecodeError> {
         let call: &wire_call = r.body()?;
+        // Of open_tree_attr. All 0 changes nothing.
+        let given = attributes(r).filter(|words| *words != [0; 4]);
         if call.args[2] & OPEN_TREE_CLONE == 0 {
-            return Ok(());
+            // It changes the mount that is there (do_mount_setattr).
+            return if given.is_some() { self.mount_setattr(r, log) } else { Ok(()) };
         }
         let mut source = Vec::new();
         let told = absolute(r.field(WIRE_F_PATH), r.field(WIRE_F_BASE), &mut source);
@@ -334,6 +343,7 @@ impl Decoder {
         if call.args[2] & AT_RECURSIVE != 0 {
             flags.push("rec");
         }
+        flags.extend(given.map(attribute_flags).unwrap_or_default());
         let source = told.known.then_some(source);
         let context = Context { source, flags, ..Context::default() };
         if r.head.ret < 0 {

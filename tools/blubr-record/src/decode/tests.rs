@@ -450,5 +450,32 @@ fn what_mount_setattr_sets_and_clears_is_named() {
     assert_eq!(attr(b"short", 0), r#""remount","bind""#);
 }
 
+#[test]
+fn a_mount_that_open_tree_attr_copies_has_the_attributes_that_it_is_given() {
+    let words =
+        |set: u64| [set, 0, 0, 0].iter().flat_map(|word| word.to_ne_bytes()).collect::<Vec<u8>>();
+    let open = |flags: u64, ret: i64, set: u64| {
+        record(WIRE_OPEN_TREE, 467, Some(ret), &call([0, 0, flags, 0, 32, 0]))
+            .text(WIRE_F_PATH, b"/m")
+            .text(WIRE_F_VALUE, &words(set))
+    };
+    let moved = record(WIRE_MOVE_MOUNT, libc::SYS_move_mount, Some(0), &call([6, 0, 0, 0, 4, 0]))
+        .text(WIRE_F_PATH, b"")
+        .text(WIRE_F_TO, b"/n");
+    // OPEN_TREE_CLONE | AT_RECURSIVE
+    assert_eq!(
+        lines(&[open(0x8001, 6, 1 | 2), moved]),
+        [concat!(
+            r#","source":"/m","target":"/n","flags":["bind","rec","ro","nosuid"],"#,
+            r#""path_from":"user","ret":0}"#
+        )]
+    );
+    // Without a copy the mount itself is changed, by attributes that say something.
+    assert_eq!(
+        lines(&[open(0, 6, 1), open(0, 6, 0)]),
+        [r#","source":null,"target":"/m","flags":["remount","bind","ro"],"path_from":"user","ret":6}"#]
+    );
+}
+
 #[path = "stream_tests.rs"]
 mod stream;

@@ -85,6 +85,30 @@ fn the_command_s_end_is_the_recorder_s() {
 }
 
 #[test]
+fn a_command_that_is_longer_than_a_line_of_the_log_is_recorded() {
+    require!(Root);
+    let folder = folder();
+    let log = folder.path().join("log");
+    let word = "\u{1}".repeat(100_000);
+    let mut recorder = bins::command("blubr-record");
+    recorder.arg("-o").arg(&log).args(["--", "sh", "-c", "exit $#", "sh"]);
+    // exit takes a byte: 15 of them make 1.5 million bytes, and six times as many once they are escaped.
+    let output = run(recorder.args(vec![&word[..]; 15]));
+    assert_eq!(output.status.code(), Some(15), "{}", String::from_utf8_lossy(&output.stderr));
+    let header: Value = serde_json::from_str(&jq("select(.type == \"header\")", &log)).unwrap();
+    assert_eq!(header["truncated"], json!(["command"]));
+    let command = header["command"].as_array().unwrap();
+    assert_eq!(command[..5], [json!("sh"), json!("-c"), json!("exit $#"), json!("sh"), json!(word)]);
+    assert_eq!(command.len(), 6);
+    assert!(word.starts_with(command[5].as_str().unwrap()));
+    let log = folder.path().join("short");
+    assert!(
+        run(bins::command("blubr-record").arg("-o").arg(&log).args(["--", "true"])).status.success()
+    );
+    assert_eq!(jq("select(.type == \"header\") | .truncated", &log), "null");
+}
+
+#[test]
 fn a_signal_goes_on_to_the_command_and_the_log_has_its_end() {
     require!(Root);
     let folder = folder();

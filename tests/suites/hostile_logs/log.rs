@@ -56,6 +56,7 @@ impl Log {
             not_covered: vec![],
             scope: "host".into(),
             command: None,
+            truncated: Vec::new(),
             command_pid: None,
             part: None,
             filters: vec![],

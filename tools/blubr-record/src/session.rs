@@ -2,6 +2,7 @@
 
 #![expect(unsafe_code, reason = "system calls that std does not have")]
 
+use std::ffi::OsString;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use blubr_cli::{Exit, Failure, say};
 use blubr_log::{Header, Hook, LineMark, Part, SCHEMA, Time, Tool, Writer};
+use blubr_probes::wire::WIRE_ARGV_MAX;
 
 use crate::backend::{self, Loaded};
 use crate::caps;
@@ -30,6 +32,8 @@ use crate::spill::Spill;
 
 /// How often the main thread looks whether the recording still goes on.
 const LOOK: Duration = Duration::from_millis(200);
+/// Bytes of the command that the header holds, as of a program's arguments: with every byte escaped to six they fit a line.
+const COMMAND_BYTES_MAX: usize = WIRE_ARGV_MAX as usize;
 /// Readings of both clocks, of which the closest pair counts.
 const CLOCK_READINGS: usize = 8;
 
@@ -165,6 +169,7 @@ fn begin(
 
 /// What is the same in the header of every part.
 fn header(plan: &Plan, command: Option<&Command>, loaded: &Loaded, layout: cgroup::Layout) -> Header {
+    let (words, is_cut) = words(&plan.command, COMMAND_BYTES_MAX);
     Header {
         r#type: LineMark::Header.name().to_owned(),
         schema: SCHEMA.to_owned(),
@@ -175,7 +180,8 @@ fn header(plan: &Plan, command: Option<&Command>, loaded: &Loaded, layout: cgrou
         hooks: hooks(loaded),
         not_covered: host::not_covered(layout, loaded.refused(), plan.no_failed),
         scope: "host".to_owned(),
-        command: command.map(|_| words(plan)),
+        command: command.map(|_| words),
+        truncated: if is_cut { vec!["command".to_owned()] } else { Vec::new() },
         command_pid: command.map(|command| command.pid),
         part: None,
         filters: Vec::new(),
@@ -235,8 +241,23 @@ fn hooks(loaded: &Loaded) -> Vec<Hook> {
     loaded.attached().iter().map(hook).collect()
 }
 
-fn words(plan: &Plan) -> Vec<String> {
-    plan.command.iter().map(|word| word.to_string_lossy().into_owned()).collect()
+/// The first words of a command that have room, each with one byte behind it, and whether any was cut or left out.
+fn words(command: &[OsString], bytes_max: usize) -> (Vec<String>, bool) {
+    let (mut kept, mut left) = (Vec::new(), bytes_max);
+    for word in command {
+        let mut word = word.to_string_lossy().into_owned();
+        if word.len() >= left {
+            let end = (0..left).rev().find(|at| word.is_char_boundary(*at)).unwrap_or(0);
+            word.truncate(end);
+            if end > 0 {
+                kept.push(word);
+            }
+            return (kept, true);
+        }
+        left -= word.len() + 1;
+        kept.push(word);
+    }
+    (kept, false)
 }
 
 /// Both clocks, as close together as they can be read.
@@ -401,5 +422,25 @@ impl Signals {
                 command.signal(signal);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_is_cut_between_letters() {
+        let cut = |command: &[&str], max| {
+            let command: Vec<OsString> = command.iter().map(OsString::from).collect();
+            words(&command, max)
+        };
+        let kept = |words: &[&str], cut| (words.iter().map(|word| (*word).to_owned()).collect(), cut);
+        assert_eq!(cut(&["ab", "", "c"], 6), kept(&["ab", "", "c"], false));
+        assert_eq!(cut(&["ab", "", "c"], 5), kept(&["ab", ""], true));
+        assert_eq!(cut(&["ab", "cde"], 6), kept(&["ab", "cd"], true));
+        // Two bytes each, of which one would have room.
+        assert_eq!(cut(&["ab", "éé"], 7), kept(&["ab", "é"], true));
+        assert_eq!(cut(&["ab", ""], 3), kept(&["ab"], true));
     }
 }

@@ -81,6 +81,7 @@ fn log() -> Log<Vec<u8>> {
         not_covered: Vec::new(),
         scope: String::new(),
         command: None,
+        truncated: Vec::new(),
         command_pid: None,
         part: None,
         filters: Vec::new(),

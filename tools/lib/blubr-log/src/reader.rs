@@ -593,6 +593,7 @@ fn unread_header() -> Header {
         not_covered: Vec::new(),
         scope: String::new(),
         command: None,
+        truncated: Vec::new(),
         command_pid: None,
         part: None,
         filters: Vec::new(),

@@ -94,6 +94,9 @@ pub struct Header {
     /// The command that was recorded; absent for a monitor.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub command: Option<Vec<String>>,
+    /// What is cut: `command`, where it is longer than what is kept of a program's arguments (128 KiB).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub truncated: Vec<String>,
     /// Process id of the command.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub command_pid: Option<u32>,

@@ -24,6 +24,7 @@ fn header() -> Header {
         not_covered: vec![],
         scope: "host".into(),
         command: Some(vec!["true".into()]),
+        truncated: Vec::new(),
         command_pid: Some(7),
         part: None,
         filters: vec![],

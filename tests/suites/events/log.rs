@@ -203,7 +203,20 @@ fn check_says_what_can_be_recorded() {
     let output = run(bins::command("blubr-record").arg("--check"));
     assert!(output.status.success());
     let told = String::from_utf8(output.stdout).unwrap();
-    for part in ["tp_btf/sys_exit: yes", "CAP_BPF", "io_uring", "this host can be recorded"] {
+    for part in [
+        "tp_btf/sys_exit: yes",
+        "CAP_BPF",
+        "io_uring",
+        "file_setattr",
+        "fs-verity",
+        "btrfs",
+        "fsmount",
+        "IP_HDRINCL",
+        "SECCOMP_IOCTL_NOTIF_ADDFD",
+        "message queues",
+        "core dumps",
+        "this host can be recorded",
+    ] {
         assert!(told.contains(part), "{part}: {told}");
     }
 }

@@ -56,9 +56,14 @@ pub fn uname() -> (String, String) {
 }
 
 /// What this recorder does not see on any host, and why.
-const NEVER: [(&str, &str); 18] = [
+const NEVER: [(&str, &str); 23] = [
     ("mmap", "writes through shared memory mappings leave no event but the file's open and close"),
     ("write", "single reads and writes are not recorded: open, close and their sizes are"),
+    (
+        "inode flags",
+        "and fsx attributes (FS_IOC_SETFLAGS, FS_IOC_FSSETXATTR, file_setattr), fs-verity, and subvolumes that ioctls of btrfs make, change or remove",
+    ),
+    ("mount.mount", "of a file system of fsopen and fsmount that is never attached"),
     ("process.fork", "that failed: no process was made"),
     (
         "net.connect by other sockets",
@@ -92,6 +97,15 @@ const NEVER: [(&str, &str); 18] = [
         "of a send (not sendmsg) that names where to, on kernels before 6.10: it is read when it is carried out",
     ),
     (
+        "net.send, daddr and dport",
+        "are what lay in the caller's memory after the call, where another thread may have changed it by then; of a raw socket with IP_HDRINCL the packet itself says where it goes",
+    ),
+    (
+        "fd-passing by seccomp",
+        "a descriptor that a supervisor puts into a process (SECCOMP_IOCTL_NOTIF_ADDFD) has no event",
+    ),
+    ("message queues", "of POSIX: what is made, removed, sent and received"),
+    (
         "watch.ptrace",
         "requests to a process that is traced already, and tracing that a process asks for itself",
     ),
@@ -101,7 +115,10 @@ const NEVER: [(&str, &str); 18] = [
         "calls answered by seccomp",
         "a call that a filter answers did not run, and is told only where it failed; sends and receives are told by the answer, whosever it is",
     ),
-    ("kernel", "what the kernel does on its own behalf (NFS server, loop devices)"),
+    (
+        "kernel",
+        "what the kernel does on its own behalf (NFS server, loop devices), and writes of processes (core dumps, process accounting)",
+    ),
 ];
 
 /// What is not covered here: always, by this host, and by the probes that were refused.

@@ -1,4 +1,4 @@
-//! Writes an image with many files, as `docker save` does, without an engine.
+//! Writes an image, as `docker save` does, without an engine.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -7,9 +7,19 @@ use sha2::{Digest as _, Sha256};
 
 /// Writes an image of a base layer and a layer with `count` empty files below `/w`, made while the logs of this suite go on.
 pub fn write(count: u64, to: &Path) {
-    let base = tar([("bin/sh".to_owned(), &b"x"[..])]);
     let files = (0..count).map(|n| (format!("w/{n}"), &b""[..]));
-    let top = tar(std::iter::once(("w/".to_owned(), &b""[..])).chain(files));
+    let top = std::iter::once(("w/".to_owned(), &b""[..])).chain(files);
+    write_layers([("bin/sh".to_owned(), &b"x"[..])], top, to);
+}
+
+/// Writes an image of a base layer and a layer that was made while the logs of this suite go on; what ends in a slash is a
+/// directory.
+pub fn write_layers<'c>(
+    base: impl IntoIterator<Item = (String, &'c [u8])>,
+    top: impl IntoIterator<Item = (String, &'c [u8])>,
+    to: &Path,
+) {
+    let (base, top) = (tar(base), tar(top));
     let made = "2026-11-24T12:00:00.000050Z";
     let config = serde_json::json!({
         "architecture": "amd64", "os": "linux", "created": made, "config": {},

@@ -11,6 +11,7 @@ mod kinds;
 mod log;
 mod loss;
 mod network;
+mod untrue;
 
 use std::path::Path;
 use std::process::Command;

@@ -158,6 +158,9 @@ pub fn cross(
             let (hardlinks, files): (Vec<_>, Vec<_>) =
                 entries.iter().partition(|entry| entry.kind == Kind::Hardlink);
             files.into_iter().chain(hardlinks).for_each(|entry| below.put(entry));
+            if of.is_some() {
+                crossing.left(&entries, &trails, &below);
+            }
             let ran = of.iter().flatten().flat_map(|slot| slots.runs(build, *slot));
             for run in ran.map(|(run, _)| run).filter(|run| run.compared) {
                 for (path, other) in gathered.given.linked(run.id) {
@@ -183,15 +186,15 @@ struct Held<'a> {
 }
 
 impl Held<'_> {
-    fn explain(&mut self, path: &[u8], kind: Kind) -> Option<Option<Hit>> {
+    fn explain(&mut self, path: &[u8], kind: Kind, size: u64) -> Option<Option<Hit>> {
         let (trails, by_file) = (self.trails, &mut self.by_file);
         let by_other_name = || {
-            let below = self.compared_with?;
+            let below = self.compared_with.filter(|_| !matches!(kind, Kind::Whiteout | Kind::Opaque))?;
             let file = below.file(path)?;
             let first = || below.names(file).find_map(|name| trails.changed_by(name));
             by_file.entry(file).or_insert_with(first).map(Some)
         };
-        trails.explain(path, kind).or_else(by_other_name)
+        trails.explain(path, kind, size).or_else(by_other_name)
     }
 
     /// Whether the file had other names below, through which it may have been changed.
@@ -232,7 +235,7 @@ impl Crossing {
         let mut present = BTreeSet::new();
         for entry in entries {
             let path = path_of(entry);
-            let hit = held.explain(&path, entry.kind);
+            let hit = held.explain(&path, entry.kind, entry.size);
             match hit {
                 None => self.odd(What::EntryWithoutEvent, &path, Some(diff_id), None),
                 Some(Some(hit)) if hit.foreign => {
@@ -260,6 +263,18 @@ impl Crossing {
         }
         for (path, slot) in held.trails.expected() {
             if !present.contains(path) {
+                self.odd(What::WriteNotInImage, path, None, Some(slot));
+            }
+        }
+    }
+
+    /// What a step took away and its layer, which lies on the others now, does not. Of a name that has an entry that says
+    /// enough.
+    fn left(&mut self, entries: &[Entry], trails: &Trails, below: &Below) {
+        for (path, slot) in trails.removed(below) {
+            let name = path.get(1..).unwrap_or_default();
+            let has_entry = entries.binary_search_by(|entry| entry.path.as_slice().cmp(name)).is_ok();
+            if !has_entry && below.get(path).is_some() {
                 self.odd(What::WriteNotInImage, path, None, Some(slot));
             }
         }

@@ -133,6 +133,16 @@ impl Trail {
         self.writes.contains(&Access::Create)
     }
 
+    /// Whether the name was given to something: to what was, or may have been, made, or to what had another name.
+    pub fn is_given(&self) -> bool {
+        self.writes.iter().any(|access| matches!(access, Access::Create | Access::RenameTo))
+    }
+
+    /// Whether the name was taken away at some time.
+    pub fn is_taken(&self) -> bool {
+        self.writes.iter().any(|access| matches!(access, Access::Delete | Access::RenameFrom))
+    }
+
     /// Who changed it last.
     pub fn writer(&self) -> Option<ProcessKey> {
         self.written_by.map(|mark| mark.process)

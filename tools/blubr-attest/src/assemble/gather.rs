@@ -53,6 +53,10 @@ pub struct Explained {
     pub seq: u64,
     /// The name was taken away.
     pub gone: bool,
+    /// It was given to something at some time.
+    pub given: bool,
+    /// It was taken away at some time.
+    pub taken: bool,
     /// It is a rename's new name: what lies below came with it.
     pub renamed: bool,
 }
@@ -361,11 +365,19 @@ impl<'a> Pass<'a> {
         }
         let gone = matches!(access, Access::Delete | Access::RenameFrom);
         let renamed = access == Access::RenameTo;
-        let now = Explained { foreign, by: actor.key, seq: actor.head.seq, gone, renamed };
+        let given = matches!(access, Access::Create | Access::RenameTo);
+        let now =
+            Explained { foreign, by: actor.key, seq: actor.head.seq, gone, given, taken: gone, renamed };
         match self.out.explaining.entry(key) {
             // What the engine does to a name afterwards does not make a stranger's file the build's.
             Entry::Occupied(known) if known.get().foreign && !foreign => {}
-            Entry::Occupied(mut known) => drop(known.insert(now)),
+            Entry::Occupied(mut known) => {
+                let before = *known.get();
+                // What a stranger's file replaced is no deed of his.
+                let same = before.foreign == foreign;
+                let (given, taken) = (same && before.given, same && before.taken);
+                known.insert(Explained { given: now.given || given, taken: now.taken || taken, ..now });
+            }
             Entry::Vacant(new) => drop(new.insert(now)),
         }
     }

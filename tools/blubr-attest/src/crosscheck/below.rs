@@ -88,6 +88,7 @@ impl Below {
             Kind::Hardlink => {
                 let target = [b"/".as_slice(), attributes.link.as_deref().unwrap_or_default()].concat();
                 let file = self.names.get(&target).cloned();
+                self.replace(&path);
                 self.remove(&path);
                 if let Some(file) = file
                     && self.names.len() < NAMES_MAX
@@ -96,7 +97,19 @@ impl Below {
                     self.names.insert(path, file);
                 }
             }
-            _ => self.keep(path, attributes),
+            kind => {
+                if kind != Kind::Dir {
+                    self.replace(&path);
+                }
+                self.keep(path, attributes);
+            }
+        }
+    }
+
+    /// Something else takes a directory's place, and with that all that is in it.
+    fn replace(&mut self, path: &[u8]) {
+        if self.names.get(path).is_some_and(|before| before.kind == Kind::Dir) {
+            self.clear(path);
         }
     }
 
@@ -135,6 +148,11 @@ impl Below {
     /// The number of a file that has several names.
     pub(super) fn file(&self, path: &[u8]) -> Option<usize> {
         self.peers.group.get(path).copied().filter(|file| self.peers.groups[*file].len() > 1)
+    }
+
+    /// Whether two names are of one file.
+    pub(super) fn are_one_file(&self, path: &[u8], other: &[u8]) -> bool {
+        self.file(path).is_some_and(|file| self.file(other) == Some(file))
     }
 
     /// Its names.
@@ -177,6 +195,21 @@ mod tests {
     }
 
     #[test]
+    fn what_takes_a_directorys_place_takes_all_that_is_in_it() {
+        for (kind, link) in [(Kind::File, None), (Kind::Symlink, Some("e")), (Kind::Hardlink, Some("f"))]
+        {
+            let mut below = Below::default();
+            for (path, kind) in [("/f", Kind::File), ("/d", Kind::Dir), ("/d/x", Kind::File)] {
+                lay(&mut below, path, kind, 0o755, None);
+            }
+            lay(&mut below, "/d", Kind::Dir, 0o700, None);
+            assert!(below.get(b"/d/x").is_some(), "a directory upon a directory");
+            lay(&mut below, "/d", kind, 0o755, link);
+            assert!(below.get(b"/d").is_some() && below.get(b"/d/x").is_none(), "{kind:?}");
+        }
+    }
+
+    #[test]
     fn names_of_one_file_are_known_until_one_is_another_files() {
         let mut below = Below::default();
         for name in ["/a", "/z"] {
@@ -189,6 +222,8 @@ mod tests {
             names.map(|name| String::from_utf8_lossy(name).into_owned()).collect::<Vec<_>>()
         };
         assert_eq!(names(&below, "/b"), ["/a", "/b", "/c"]);
+        assert!(below.are_one_file(b"/a", b"/c") && !below.are_one_file(b"/a", b"/z"));
+        assert!(!below.are_one_file(b"/z", b"/z"), "it has one name");
         assert!(names(&below, "/z").is_empty());
         lay(&mut below, "/a", Kind::File, 0o644, None);
         assert_eq!(names(&below, "/b"), ["/b", "/c"]);

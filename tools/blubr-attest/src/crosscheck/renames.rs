@@ -50,6 +50,11 @@ impl Renames {
         self.by_old.entry(from).or_default().insert(seq, to);
     }
 
+    /// The name that what was called `path` got by the event `seq`.
+    pub(super) fn at(&self, path: &[u8], seq: u64) -> Option<&[u8]> {
+        Some(self.by_old.get(path)?.get(&seq)?)
+    }
+
     /// The directories above that have been given other names at some time.
     fn renamed_above<'a>(
         &'a self,

@@ -7,6 +7,7 @@ use blubr_attestation::trace::Place;
 use blubr_build::{Build, ProcessKey, RunKind};
 use blubr_image::layer::{Entry, Kind};
 
+use super::below::Below;
 use super::lengths::Lengths;
 use super::renames::{Looks, Renames};
 use crate::assemble_parts::{Doing, Gathered, Slot, Slots, Trail};
@@ -131,7 +132,13 @@ pub(super) struct Hit {
     pub(super) by: ProcessKey,
     seq: u64,
     gone: bool,
+    /// The name was given to something at some time.
+    given: bool,
+    /// It was taken away at some time.
+    taken: bool,
     expected: bool,
+    /// Where the name is gone, nothing of a lower layer may be left of it.
+    removed: bool,
     engine: bool,
     /// By a process that is no part of the build: it says who, and explains nothing.
     pub(super) foreign: bool,
@@ -146,6 +153,13 @@ impl Hit {
             (false, true) => true,
             _ => self.seq >= other.seq,
         }
+    }
+
+    /// With what another change of the name, which says less of it, did to the name.
+    fn with(self, other: &Hit) -> Self {
+        let same = self.foreign == other.foreign;
+        let (given, taken) = (same && other.given, same && other.taken);
+        Self { given: self.given || given, taken: self.taken || taken, ..self }
     }
 }
 
@@ -190,6 +204,7 @@ impl Trails {
         let mut made = BTreeSet::new();
         for (slot, doing) in counted {
             let ended = ended(build, slots, *slot);
+            let in_containers = in_containers(build, slots, *slot);
             for ((place, path), trail) in &doing.paths {
                 if *place == Place::Container && trail.is_change() {
                     let now = links.resolve(path);
@@ -199,9 +214,9 @@ impl Trails {
                         made.extend(other.clone());
                     }
                     let sure = other.is_none() && trail.changed <= ended;
-                    trails.changed(*slot, now.clone(), trail, sure, links, &renames);
+                    trails.changed(*slot, now.clone(), trail, (sure, in_containers), links, &renames);
                     if let Some(other) = other {
-                        trails.changed(*slot, other, trail, false, links, &renames);
+                        trails.changed(*slot, other, trail, (false, in_containers), links, &renames);
                     }
                 }
             }
@@ -214,7 +229,10 @@ impl Trails {
                 by: one.by,
                 seq: one.seq,
                 gone: one.gone,
+                given: one.given,
+                taken: one.taken,
                 expected: false,
+                removed: false,
                 engine: !one.foreign,
                 foreign: one.foreign,
             };
@@ -259,7 +277,7 @@ impl Trails {
         slot: Slot,
         path: Vec<u8>,
         trail: &Trail,
-        sure: bool,
+        (sure, in_containers): (bool, bool),
         links: &Links,
         renames: &Renames,
     ) {
@@ -273,12 +291,16 @@ impl Trails {
             by,
             seq: trail.changed,
             gone: trail.gone,
+            given: trail.is_given(),
+            taken: trail.is_taken(),
             expected: certain && !may_be_missing,
+            removed: trail.gone && !trail.mounted && sure && in_containers,
             engine: false,
             foreign: false,
         };
         if let Some(target) = through.as_ref().filter(|_| trail.through) {
-            let hit = Hit { expected: false, gone: false, ..hit };
+            let hit =
+                Hit { expected: false, gone: false, given: false, taken: false, removed: false, ..hit };
             self.moved(target.clone(), hit, renames);
         }
         if through.is_none() || trail.of_name {
@@ -296,28 +318,55 @@ impl Trails {
 
     fn add(&mut self, path: Vec<u8>, hit: Hit) {
         match self.hits.get_mut(&path) {
-            Some(known) if known.outranks(&hit) => {}
-            Some(known) => *known = hit,
+            Some(known) => {
+                *known = if known.outranks(&hit) { known.with(&hit) } else { hit.with(known) }
+            }
             None => drop(self.hits.insert(path, hit)),
         }
     }
 
     /// Why an entry of a layer is there: `None` when nothing explains it, `Some(None)` when it is by being a directory above
     /// a change or a mount point.
-    pub(super) fn explain(&self, path: &[u8], kind: Kind) -> Option<Option<Hit>> {
+    pub(super) fn explain(&self, path: &[u8], kind: Kind, size: u64) -> Option<Option<Hit>> {
+        match kind {
+            // What hides a lower layer's names needs an event that took them away: of that very name, or of a directory above
+            // it, which is none of the lower layer's then.
+            Kind::Whiteout => {
+                let own = self.hits.get(path).filter(|hit| hit.taken);
+                return own.or_else(|| self.replaced_above(path)).map(|hit| Some(*hit));
+            }
+            Kind::Opaque => {
+                let own = self.hits.get(path).filter(|hit| hit.given || hit.taken);
+                return own.or_else(|| self.replaced_above(path)).map(|hit| Some(*hit));
+            }
+            _ => {}
+        }
+        let at_mount =
+            self.leads_to_mount(path) && (kind == Kind::Dir || self.is_stub(path, kind, size));
         if let Some(hit) = self.hits.get(path) {
+            // What the engine does to a mount point makes no more of it.
+            let fits = !hit.engine || at_mount || !self.leads_to_mount(path);
+            return fits.then_some(Some(*hit));
+        }
+        let came_along = upwards(path)
+            .skip(1)
+            .find_map(|dir| self.hits.get(dir).filter(|_| self.from_below.contains(dir)));
+        if let Some(hit) = came_along {
             return Some(Some(*hit));
         }
-        let came_along = upwards(path).skip(1).find_map(|dir| {
-            let hit = self.hits.get(dir)?;
-            let fits = if kind == Kind::Whiteout { hit.gone } else { self.from_below.contains(dir) };
-            fits.then_some(*hit)
-        });
-        if came_along.is_some() {
-            return Some(came_along);
-        }
         let is_above = || kind == Kind::Dir && is_above(path, |from| self.hits.range(from).next());
-        (path == b"/" || is_above() || self.leads_to_mount(path)).then_some(None)
+        let is_root = path == b"/" && kind == Kind::Dir;
+        (is_root || is_above() || at_mount).then_some(None)
+    }
+
+    /// A directory above whose name was given to something or taken away.
+    fn replaced_above(&self, path: &[u8]) -> Option<&Hit> {
+        upwards(path).skip(1).find_map(|dir| self.hits.get(dir).filter(|hit| hit.given || hit.taken))
+    }
+
+    /// Whether an entry is a mount point as runtimes make them for what is no directory: an empty file.
+    fn is_stub(&self, path: &[u8], kind: Kind, size: u64) -> bool {
+        kind == Kind::File && size == 0 && self.mounts.contains(path)
     }
 
     /// Who changed the file of this very name, if that is still there.
@@ -340,12 +389,34 @@ impl Trails {
             hit.slot.filter(|_| !gone_with && !at_mount).map(|slot| (path.as_slice(), slot))
         })
     }
+
+    /// The paths that a step's container took away, of which a layer must leave nothing that lies below it. Where a
+    /// directory went after what is in it, that one stands for all.
+    pub(super) fn removed(&self, below: &Below) -> impl Iterator<Item = (&[u8], Slot)> {
+        self.hits.iter().filter(|(_, hit)| hit.removed).filter_map(|(path, hit)| {
+            // rename(2) does nothing where both names are of one file.
+            let other = self.renames.at(path, hit.seq);
+            if other.is_some_and(|other| below.are_one_file(path, other)) {
+                return None;
+            }
+            let gone_with = upwards(path)
+                .skip(1)
+                .any(|dir| self.hits.get(dir).is_some_and(|above| above.taken && above.seq > hit.seq));
+            let at_mount = self.leads_to_mount(path);
+            hit.slot.filter(|_| !gone_with && !at_mount).map(|slot| (path.as_slice(), slot))
+        })
+    }
 }
 
 /// When the last container of a step ended: what goes on behind it (in buildah's chroot isolation) may find its layer made.
 fn ended(build: &Build, slots: &Slots, slot: Slot) -> u64 {
     let runs = slots.runs(build, slot).filter(|(run, _)| run.kind == RunKind::Run);
     runs.map(|(run, _)| run.ended.map_or(u64::MAX, |ended| ended.seq)).max().unwrap_or(u64::MAX)
+}
+
+/// Whether all that a step did was done in its containers: the engine takes away what it made itself, too.
+fn in_containers(build: &Build, slots: &Slots, slot: Slot) -> bool {
+    matches!(slot, Slot::Step(_)) && slots.runs(build, slot).all(|(run, _)| run.kind == RunKind::Run)
 }
 
 /// Whether something lies below a directory, by the first name that is not before the one given.
@@ -405,8 +476,18 @@ mod tests {
 
     fn hit(seq: u64, gone: bool) -> Hit {
         let by = ProcessKey { pid: 1, start: 1 };
-        let slot = Some(Slot::Step(0));
-        Hit { slot, by, seq, gone, expected: !gone, engine: false, foreign: false }
+        Hit {
+            slot: Some(Slot::Step(0)),
+            by,
+            seq,
+            gone,
+            given: !gone,
+            taken: gone,
+            expected: !gone,
+            removed: gone,
+            engine: false,
+            foreign: false,
+        }
     }
 
     #[test]
@@ -417,14 +498,85 @@ mod tests {
         trails.add(b"/old".to_vec(), hit(3, true));
         trails.mounts.extend([b"/proc".to_vec()]);
         trails.from_below.extend([b"/moved".to_vec()]);
-        assert!(trails.explain(b"/d/made", Kind::File).is_some());
-        assert!(trails.explain(b"/d", Kind::Dir).is_some());
-        assert!(trails.explain(b"/d", Kind::File).is_none());
-        assert!(trails.explain(b"/d/made/below", Kind::File).is_none());
-        assert!(trails.explain(b"/moved/below/x", Kind::File).is_some());
-        assert!(trails.explain(b"/old/x", Kind::Whiteout).is_some());
-        assert!(trails.explain(b"/proc", Kind::Dir).is_some());
-        assert!(trails.explain(b"/etc/passwd", Kind::File).is_none());
+        assert!(trails.explain(b"/d/made", Kind::File, 1).is_some());
+        assert!(trails.explain(b"/d", Kind::Dir, 1).is_some());
+        assert!(trails.explain(b"/d", Kind::File, 1).is_none());
+        assert!(trails.explain(b"/d/made/below", Kind::File, 1).is_none());
+        assert!(trails.explain(b"/moved/below/x", Kind::File, 1).is_some());
+        assert!(trails.explain(b"/old/x", Kind::Whiteout, 1).is_some());
+        assert!(trails.explain(b"/proc", Kind::Dir, 1).is_some());
+        assert!(trails.explain(b"/etc/passwd", Kind::File, 1).is_none());
+    }
+
+    #[test]
+    fn only_what_was_taken_away_is_hidden() {
+        let mut trails = Trails::default();
+        trails.add(b"/etc/shadow".to_vec(), Hit { given: false, ..hit(1, false) });
+        trails.add(b"/opt".to_vec(), Hit { given: false, ..hit(2, false) });
+        trails.add(b"/made".to_vec(), hit(3, false));
+        trails.add(b"/old".to_vec(), hit(4, true));
+        trails.add(b"/anew".to_vec(), hit(5, true));
+        trails.add(b"/anew".to_vec(), hit(6, false));
+        trails.mounts.extend([b"/proc/sys".to_vec()]);
+        for (path, kind) in [
+            ("/etc/shadow", Kind::Whiteout),
+            ("/opt", Kind::Opaque),
+            ("/opt/k", Kind::Whiteout),
+            ("/etc", Kind::Whiteout),
+            ("/etc", Kind::Opaque),
+            ("/made", Kind::Whiteout),
+            ("/proc", Kind::Whiteout),
+            ("/proc/sys", Kind::Opaque),
+        ] {
+            assert!(trails.explain(path.as_bytes(), kind, 0).is_none(), "{path} {kind:?}");
+        }
+        for (path, kind) in [
+            ("/old", Kind::Whiteout),
+            ("/old/x", Kind::Whiteout),
+            ("/made", Kind::Opaque),
+            ("/made/sub", Kind::Opaque),
+            ("/anew", Kind::Opaque),
+            ("/anew/x", Kind::Whiteout),
+        ] {
+            assert!(trails.explain(path.as_bytes(), kind, 0).is_some(), "{path} {kind:?}");
+        }
+    }
+
+    #[test]
+    fn a_mount_point_is_empty_and_lies_in_directories() {
+        let mut trails = Trails::default();
+        trails.mounts.extend([b"/etc/hosts".to_vec()]);
+        let stub = |trails: &Trails, path: &str, kind, size| {
+            trails.explain(path.as_bytes(), kind, size).is_some()
+        };
+        for _ in 0..2 {
+            assert!(stub(&trails, "/etc/hosts", Kind::File, 0));
+            assert!(stub(&trails, "/etc/hosts", Kind::Dir, 0));
+            assert!(!stub(&trails, "/etc/hosts", Kind::File, 7));
+            assert!(!stub(&trails, "/etc/hosts", Kind::Symlink, 0));
+            assert!(stub(&trails, "/etc", Kind::Dir, 0));
+            assert!(!stub(&trails, "/etc", Kind::File, 0) && !stub(&trails, "/etc", Kind::Symlink, 0));
+            // The runtime makes them; a second time with that seen.
+            for path in ["/etc", "/etc/hosts"] {
+                trails.add(path.into(), Hit { slot: None, engine: true, ..hit(1, false) });
+            }
+        }
+        trails.add(b"/etc/hosts".to_vec(), hit(2, false));
+        assert!(stub(&trails, "/etc/hosts", Kind::File, 7), "a step wrote it");
+    }
+
+    #[test]
+    fn a_removed_directory_stands_for_what_was_in_it() {
+        let mut trails = Trails::default();
+        trails.add(b"/d/x".to_vec(), hit(1, true));
+        trails.add(b"/d".to_vec(), hit(2, true));
+        trails.add(b"/f".to_vec(), hit(3, true));
+        trails.add(b"/anew".to_vec(), hit(4, true));
+        trails.add(b"/anew".to_vec(), hit(5, false));
+        trails.add(b"/at".to_vec(), hit(6, true));
+        trails.mounts.extend([b"/at".to_vec()]);
+        let removed: Vec<&[u8]> = trails.removed(&Below::default()).map(|(path, _)| path).collect();
+        assert_eq!(removed, [b"/d".as_slice(), b"/f"]);
     }
 
     #[test]

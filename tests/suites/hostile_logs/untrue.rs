@@ -1,0 +1,92 @@
+//! Images that hold more or less than the record of their build explains: each is told from the one that the build made.
+
+use std::path::Path;
+
+use blubr_tests::bins;
+use blubr_tests::program::{ends, jq};
+use blubr_tests::supervise::process_folder;
+
+use crate::image;
+use crate::log::{Log, STEP};
+
+/// What lies below the step's layer.
+const BASE: [&str; 6] = ["bin/", "bin/sh", "etc/", "etc/shadow", "opt/", "opt/k"];
+
+fn entries<'n>(names: &'n [&str]) -> impl Iterator<Item = (String, &'static [u8])> + use<'n> {
+    names
+        .iter()
+        .map(|name| ((*name).to_owned(), if name.ends_with('/') { &b""[..] } else { &b"abc"[..] }))
+}
+
+/// What is unexplained, as `WHAT PATH`, of a layer with these entries, made by a step that did something.
+fn unexplained(step: impl Fn(&mut Log), layer: &[&str]) -> Vec<String> {
+    let folder = tempfile::Builder::new().prefix("untrue.").tempdir_in(process_folder()).unwrap();
+    let file = |name: &str| folder.path().join(name);
+    let mut log = Log::new(&file("log"));
+    log.begin();
+    step(&mut log);
+    log.end();
+    image::write_layers(entries(&BASE), entries(layer), &file("image.tar"));
+    attest(folder.path())
+}
+
+fn attest(folder: &Path) -> Vec<String> {
+    let file = |name: &str| folder.join(name);
+    std::fs::write(file("Dockerfile"), "FROM base\nRUN make\n").unwrap();
+    let image = format!("archive:{}", file("image.tar").display());
+    let mut attest = bins::command("blubr-attest");
+    attest.args(["--build=1", "--image", &image, "--dockerfile"]).arg(file("Dockerfile"));
+    attest.arg("-o").arg(file("out.json")).arg(file("log"));
+    drop(ends(0, &mut attest));
+    let unexplained = ".predicate.blubr_build.unexplained | if . == null then error else .[] end";
+    let found = jq(&format!("{unexplained} | \"\\(.what) \\(.path)\""), &file("out.json"));
+    found.lines().map(str::to_owned).collect()
+}
+
+/// A file is made, with three bytes.
+fn make(log: &mut Log, path: &str) {
+    let own = format!(
+        r#""path":"{path}","mode":"w","create":true,"truncate":true,"dev":"0:45","ino":7,"size":0,"perm":"0644","ret":3"#
+    );
+    log.add(STEP, "file.open", &own);
+    log.add(STEP, "file.close", &format!(r#""path":"{path}","dev":"0:45","ino":7,"size":3,"ret":0"#));
+}
+
+fn chmod(log: &mut Log, path: &str, mode: &str) {
+    let own = format!(r#""path":"{path}","mode":"{mode}","ret":0,"path_from":"user""#);
+    log.add(STEP, "file.chmod", &own);
+}
+
+fn remove(log: &mut Log, path: &str) {
+    let own = format!(r#""path":"{path}","directory":false,"ret":0,"path_from":"user""#);
+    log.add(STEP, "file.unlink", &own);
+}
+
+#[test]
+fn what_was_only_changed_is_not_taken_away() {
+    let step = |log: &mut Log| {
+        chmod(log, "/etc/shadow", "0644");
+        chmod(log, "/opt", "0755");
+    };
+    assert!(unexplained(step, &["etc/", "etc/shadow", "opt/"]).is_empty());
+    assert_eq!(
+        unexplained(step, &["etc/", "etc/.wh.shadow", "opt/", "opt/.wh..wh..opq"]),
+        ["entry-without-event /etc/shadow", "entry-without-event /opt"]
+    );
+}
+
+#[test]
+fn what_was_taken_away_is_not_there() {
+    let step = |log: &mut Log| remove(log, "/etc/shadow");
+    assert!(unexplained(step, &["etc/", "etc/.wh.shadow"]).is_empty());
+    assert_eq!(unexplained(step, &[".wh.etc"]), ["entry-without-event /etc"]);
+    assert_eq!(unexplained(step, &["etc/"]), ["write-not-in-image /etc/shadow"]);
+    // What comes and goes within the step leaves nothing.
+    let step = |log: &mut Log| {
+        make(log, "/t");
+        remove(log, "/t");
+        remove(log, "/etc/shadow");
+        make(log, "/etc/shadow");
+    };
+    assert!(unexplained(step, &["etc/", "etc/shadow"]).is_empty());
+}

@@ -90,3 +90,30 @@ fn what_was_taken_away_is_not_there() {
     };
     assert!(unexplained(step, &["etc/", "etc/shadow"]).is_empty());
 }
+
+#[test]
+fn what_was_made_and_moved_holds_what_was_made_in_it() {
+    let step = |log: &mut Log| {
+        for dir in ["/a", "/a/b"] {
+            let own = format!(r#""path":"{dir}","mode":"0755","ret":0,"path_from":"user""#);
+            log.add(STEP, "file.mkdir", &own);
+        }
+        make(log, "/a/b/x");
+        for (from, to) in [("/a", "/c"), ("/c/b", "/d")] {
+            let own = format!(r#""path":"{from}","to":"{to}","ret":0,"path_from":"user""#);
+            log.add(STEP, "file.rename", &own);
+        }
+    };
+    assert!(unexplained(step, &["c/", "d/", "d/x"]).is_empty());
+    assert_eq!(unexplained(step, &["c/", "d/", "d/x", "d/evil"]), ["entry-without-event /d/evil"]);
+    // A lower layer's directory brings what it held, and no more.
+    let step = |log: &mut Log| {
+        let own = r#""path":"/opt","to":"/moved","ret":0,"path_from":"user""#;
+        log.add(STEP, "file.rename", own);
+    };
+    assert!(unexplained(step, &[".wh.opt", "moved/", "moved/k"]).is_empty());
+    assert_eq!(
+        unexplained(step, &[".wh.opt", "moved/", "moved/k", "moved/evil"]),
+        ["entry-without-event /moved/evil"]
+    );
+}

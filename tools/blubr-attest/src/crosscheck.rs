@@ -135,7 +135,6 @@ pub fn cross(
         }
         if !crossing.too_many {
             let trails = Trails::new(build, slots, gathered, of, &links, &looks);
-            crossing.lost_track |= trails.lost_track;
             let known = of.iter().flatten().any(|slot| slots.runs(build, *slot).next().is_some());
             let judged = known && crossing.unchecked.attributes.is_none();
             let judge = judged.then(|| Judge::new((build, slots), gathered, &below, &links, &trails));
@@ -150,10 +149,12 @@ pub fn cross(
                 trails: &trails,
                 judge: judge.as_ref(),
                 known_step: of.is_some(),
-                compared_with: of.iter().flatten().any(compared).then_some(&below),
+                below: &below,
+                compared: of.iter().flatten().any(compared),
                 by_file: HashMap::new(),
             };
             crossing.layer(&diff_id, &entries, held);
+            crossing.lost_track |= trails.lost_track();
             // A hard link is what its target is in this layer.
             let (hardlinks, files): (Vec<_>, Vec<_>) =
                 entries.iter().partition(|entry| entry.kind == Kind::Hardlink);
@@ -178,28 +179,33 @@ struct Held<'a> {
     judge: Option<&'a Judge<'a>>,
     /// Whose changes the layer holds is known.
     known_step: bool,
-    /// What lies below, where the engine compared the step's whole tree with that to make the layer: a file that was changed
-    /// by one of its names is in it by each.
-    compared_with: Option<&'a Below>,
+    /// What lies below.
+    below: &'a Below,
+    /// The engine compared the step's whole tree with that to make the layer: a file that was changed by one of its names is in it
+    /// by each.
+    compared: bool,
     /// By such a file who changed it by one of its names.
     by_file: HashMap<usize, Option<Hit>>,
 }
 
 impl Held<'_> {
     fn explain(&mut self, path: &[u8], kind: Kind, size: u64) -> Option<Option<Hit>> {
-        let (trails, by_file) = (self.trails, &mut self.by_file);
+        let (trails, below, compared) = (self.trails, self.below, self.compared);
+        let by_file = &mut self.by_file;
         let by_other_name = || {
-            let below = self.compared_with.filter(|_| !matches!(kind, Kind::Whiteout | Kind::Opaque))?;
+            if !compared || matches!(kind, Kind::Whiteout | Kind::Opaque) {
+                return None;
+            }
             let file = below.file(path)?;
             let first = || below.names(file).find_map(|name| trails.changed_by(name));
             by_file.entry(file).or_insert_with(first).map(Some)
         };
-        trails.explain(path, kind, size).or_else(by_other_name)
+        trails.explain(path, kind, size, below).or_else(by_other_name)
     }
 
     /// Whether the file had other names below, through which it may have been changed.
     fn has_other_names(&self, path: &[u8]) -> bool {
-        self.compared_with.is_some_and(|below| below.file(path).is_some())
+        self.compared && self.below.file(path).is_some()
     }
 }
 

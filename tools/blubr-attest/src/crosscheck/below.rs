@@ -160,6 +160,11 @@ impl Below {
         self.peers.groups.get(file).into_iter().flatten().map(Vec::as_slice)
     }
 
+    /// Whether there is such a name, or may be.
+    pub(super) fn may_have(&self, path: &[u8]) -> bool {
+        self.names.contains_key(path) || self.names.len() >= NAMES_MAX
+    }
+
     /// What a name is; of a hard link the file that it was made of.
     pub(super) fn get(&self, path: &[u8]) -> Option<&Attributes> {
         self.names.get(path)

@@ -13,6 +13,9 @@ const FOLLOWED_MAX: usize = 1_000;
 /// Bytes of directories' names that are looked up for all paths of an image together, and of each look-up something more:
 /// some seconds. Who moves deep trees about for long is not checked.
 const LOOKED_BYTES_MAX: u64 = 1 << 33;
+/// Names that are taken along with their directories, and their bytes; of what is beyond it is not known who made it.
+const CARRIED_MAX: usize = 200_000;
+const CARRIED_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// What a look-up takes besides, as bytes.
 const LOOK_BYTES: u64 = 32;
 
@@ -24,11 +27,15 @@ pub(super) fn looks() -> Looks {
     Rc::new(Cell::new(LOOKED_BYTES_MAX))
 }
 
-/// The renames of some steps, by the old name.
+/// The renames of some steps.
 pub(super) struct Renames {
     by_old: HashMap<Vec<u8>, BTreeMap<u64, Vec<u8>>>,
     /// Of the old names.
     lengths: Lengths,
+    /// By the new name; several where it is not known which of two names was meant.
+    by_new: HashMap<Vec<u8>, BTreeMap<u64, BTreeSet<Vec<u8>>>>,
+    /// Of the new names.
+    new_lengths: Lengths,
     looks: Looks,
 }
 
@@ -41,12 +48,20 @@ impl Default for Renames {
 impl Renames {
     /// None yet.
     pub(super) fn new(looks: Looks) -> Self {
-        Self { by_old: HashMap::new(), lengths: Lengths::default(), looks }
+        Self {
+            by_old: HashMap::new(),
+            lengths: Lengths::default(),
+            by_new: HashMap::new(),
+            new_lengths: Lengths::default(),
+            looks,
+        }
     }
 
     /// Something got the name `to`.
     pub(super) fn add(&mut self, from: Vec<u8>, to: Vec<u8>, seq: u64) {
         self.lengths.note(from.len());
+        self.new_lengths.note(to.len());
+        self.by_new.entry(to.clone()).or_default().entry(seq).or_default().insert(from.clone());
         self.by_old.entry(from).or_default().insert(seq, to);
     }
 
@@ -62,10 +77,39 @@ impl Renames {
     ) -> impl Iterator<Item = (&'a [u8], &'a BTreeMap<u64, Vec<u8>>)> {
         let known = |dir: &&[u8]| self.lengths.has(dir.len());
         upwards(path).skip(1).filter(known).filter_map(|dir| {
-            let cost = dir.len() as u64 + LOOK_BYTES;
-            self.looks.set(self.looks.get().saturating_sub(cost));
+            self.look(dir.len());
             Some((dir, self.by_old.get(dir)?))
         })
+    }
+
+    fn look(&self, bytes: usize) {
+        self.looks.set(self.looks.get().saturating_sub(bytes as u64 + LOOK_BYTES));
+    }
+
+    /// What `path`, as it is at the end, was called before all renames; several where one of them is not certain. `None` when
+    /// there are too many.
+    pub(super) fn origins(&self, path: &[u8]) -> Option<Vec<Vec<u8>>> {
+        let (mut found, mut waiting) = (Vec::new(), vec![(path.to_vec(), u64::MAX)]);
+        for _ in 0..FOLLOWED_MAX {
+            let Some((path, before)) = waiting.pop() else { return Some(found) };
+            if self.looks.get() == 0 {
+                return None;
+            }
+            let known = |dir: &&[u8]| self.new_lengths.has(dir.len());
+            let last = upwards(&path).filter(known).filter_map(|dir| {
+                self.look(dir.len());
+                let (when, from) = self.by_new.get(dir)?.range(..before).next_back()?;
+                Some((*when, dir.len(), from))
+            });
+            match last.max_by_key(|(when, cut, _)| (*when, *cut)) {
+                None => found.push(path.clone()),
+                Some((when, cut, from)) => {
+                    let rest = path.get(cut..).unwrap_or_default();
+                    waiting.extend(from.iter().map(|from| ([from.as_slice(), rest].concat(), when)));
+                }
+            }
+        }
+        waiting.is_empty().then_some(found)
     }
 
     /// What `path` is called at the end, that was changed at `seq`: by the renames of directories above it. `None` when
@@ -103,12 +147,26 @@ impl Renames {
         in_order.sort_unstable();
         let mut known = made.clone();
         let mut from_below = BTreeSet::new();
+        let (mut names, mut bytes) = (CARRIED_MAX, CARRIED_BYTES_MAX);
         for (_, from, to) in in_order {
             if known.contains(from) {
                 known.insert(to.to_vec());
             } else {
                 from_below.insert(to.to_vec());
             }
+            // What was made in it goes along.
+            let below = [from, b"/"].concat();
+            let mut along = Vec::new();
+            for name in known.range(below.clone()..).take_while(|name| name.starts_with(&below)) {
+                let name = [to, name.get(from.len()..).unwrap_or_default()].concat();
+                self.look(name.len());
+                if names == 0 || bytes < name.len() || self.looks.get() == 0 {
+                    break;
+                }
+                (names, bytes) = (names - 1, bytes - name.len());
+                along.push(name);
+            }
+            known.extend(along);
         }
         from_below
     }
@@ -167,6 +225,37 @@ mod tests {
         let deep = "/d".repeat(2_000);
         let followed = (0..1_000).take_while(|_| all.follow(deep.as_bytes(), 5).is_some()).count();
         assert_eq!(followed, 1, "a thousand names of half a thousand bytes are looked up for each");
+    }
+
+    #[test]
+    fn what_was_made_in_a_directory_goes_along_with_it() {
+        let all = renames(&[(10, "/x", "/w"), (20, "/w/y", "/z"), (30, "/w/old", "/v")]);
+        let from_below = all.carried(&[b"/x/y".to_vec()].into());
+        assert_eq!(from_below.into_iter().collect::<Vec<_>>(), [b"/v", b"/w"]);
+    }
+
+    #[test]
+    fn a_path_is_followed_back() {
+        let mut all = renames(&[(10, "/d", "/e"), (20, "/e/s", "/e/t"), (30, "/e", "/f")]);
+        let origins = |all: &Renames, path: &str| {
+            let found = all.origins(path.as_bytes()).unwrap().into_iter();
+            found.map(|path| String::from_utf8(path).unwrap()).collect::<BTreeSet<_>>()
+        };
+        let one = |path: &str| BTreeSet::from([path.to_owned()]);
+        assert_eq!(origins(&all, "/f/x"), one("/d/x"));
+        assert_eq!(origins(&all, "/f/t/x"), one("/d/s/x"));
+        assert_eq!(origins(&all, "/f"), one("/d"));
+        assert_eq!(origins(&all, "/ff/x"), one("/ff/x"));
+        all.add(b"/other".to_vec(), b"/f".to_vec(), 30);
+        assert_eq!(origins(&all, "/f/x"), ["/d/x", "/other/x"].map(str::to_owned).into());
+        let exchanged = renames(&[(10, "/l", "/r"), (10, "/r", "/l")]);
+        assert_eq!(origins(&exchanged, "/l/x"), one("/r/x"));
+        let mut restless = Renames::default();
+        for seq in 1..3_000 {
+            let (from, to) = if seq % 2 == 1 { ("/a", "/b") } else { ("/b", "/a") };
+            restless.add(from.into(), to.into(), seq);
+        }
+        assert_eq!(restless.origins(b"/b/x"), None);
     }
 
     #[test]

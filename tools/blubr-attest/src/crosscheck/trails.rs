@@ -1,5 +1,6 @@
 //! The recorded changes of some steps, by path, with symlinks in the paths' directories followed over the image's own tree.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
 
@@ -169,13 +170,15 @@ pub(super) struct Trails {
     hits: BTreeMap<Vec<u8>, Hit>,
     /// Mount points of containers.
     mounts: BTreeSet<Vec<u8>>,
-    /// New names of directories that came from a lower layer, with all that is in them.
+    /// New names of directories that came from a lower layer, with all that was in them.
     from_below: BTreeSet<Vec<u8>>,
+    /// New names that the engine gave around a container, of which the old ones are not kept.
+    put_there: BTreeSet<Vec<u8>>,
     renames: Renames,
     /// Whose changes these are; `None` for all.
     of: Option<Vec<Slot>>,
     /// Renames upon renames: what they led to is not known.
-    pub(super) lost_track: bool,
+    lost_track: Cell<bool>,
 }
 
 impl Trails {
@@ -241,7 +244,7 @@ impl Trails {
                 made.insert(path.clone());
             }
             if one.renamed {
-                trails.from_below.insert(path.clone());
+                trails.put_there.insert(path.clone());
             }
             trails.moved(path, hit, &renames);
         }
@@ -268,7 +271,21 @@ impl Trails {
 
     /// Whether a directory got this name and came from a lower layer.
     pub(super) fn came_from_below(&self, dir: &[u8]) -> bool {
-        self.from_below.contains(dir)
+        self.from_below.contains(dir) || self.put_there.contains(dir)
+    }
+
+    /// Whether there were more renames upon renames than are followed.
+    pub(super) fn lost_track(&self) -> bool {
+        self.lost_track.get()
+    }
+
+    /// Whether a lower layer has what is below a directory that came from there now.
+    fn has_below(&self, path: &[u8], below: &Below) -> bool {
+        let origins = self.renames.origins(path);
+        if origins.is_none() {
+            self.lost_track.set(true);
+        }
+        origins.into_iter().flatten().any(|origin| below.may_have(&origin))
     }
 
     /// Takes in what a step did to a path; its layer may not show it where that is not `sure`.
@@ -312,7 +329,7 @@ impl Trails {
     fn moved(&mut self, path: Vec<u8>, hit: Hit, renames: &Renames) {
         match renames.follow(&path, hit.seq) {
             Some(now) => self.add(now, hit),
-            None => self.lost_track = true,
+            None => self.lost_track.set(true),
         }
     }
 
@@ -327,7 +344,13 @@ impl Trails {
 
     /// Why an entry of a layer is there: `None` when nothing explains it, `Some(None)` when it is by being a directory above
     /// a change or a mount point.
-    pub(super) fn explain(&self, path: &[u8], kind: Kind, size: u64) -> Option<Option<Hit>> {
+    pub(super) fn explain(
+        &self,
+        path: &[u8],
+        kind: Kind,
+        size: u64,
+        below: &Below,
+    ) -> Option<Option<Hit>> {
         match kind {
             // What hides a lower layer's names needs an event that took them away: of that very name, or of a directory above
             // it, which is none of the lower layer's then.
@@ -348,9 +371,12 @@ impl Trails {
             let fits = !hit.engine || at_mount || !self.leads_to_mount(path);
             return fits.then_some(Some(*hit));
         }
-        let came_along = upwards(path)
-            .skip(1)
-            .find_map(|dir| self.hits.get(dir).filter(|_| self.from_below.contains(dir)));
+        let came_along = upwards(path).skip(1).find_map(|dir| {
+            let hit = self.hits.get(dir)?;
+            let fits = self.put_there.contains(dir)
+                || self.from_below.contains(dir) && self.has_below(path, below);
+            fits.then_some(hit)
+        });
         if let Some(hit) = came_along {
             return Some(Some(*hit));
         }
@@ -441,6 +467,7 @@ pub(super) fn upwards(path: &[u8]) -> impl Iterator<Item = &[u8]> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::below::Attributes;
     use super::*;
 
     #[test]
@@ -495,17 +522,30 @@ mod tests {
         let mut trails = Trails::default();
         trails.add(b"/d/made".to_vec(), hit(1, false));
         trails.add(b"/moved".to_vec(), hit(2, false));
+        trails.renames.add(b"/before".to_vec(), b"/moved".to_vec(), 2);
+        let mut below = Below::default();
+        let lower = Attributes {
+            kind: Kind::File,
+            mode: 0o644,
+            uid: 0,
+            gid: 0,
+            size: 0,
+            link: None,
+            xattrs: BTreeMap::new(),
+        };
+        below.lay(b"/before/below/x".to_vec(), lower);
         trails.add(b"/old".to_vec(), hit(3, true));
         trails.mounts.extend([b"/proc".to_vec()]);
         trails.from_below.extend([b"/moved".to_vec()]);
-        assert!(trails.explain(b"/d/made", Kind::File, 1).is_some());
-        assert!(trails.explain(b"/d", Kind::Dir, 1).is_some());
-        assert!(trails.explain(b"/d", Kind::File, 1).is_none());
-        assert!(trails.explain(b"/d/made/below", Kind::File, 1).is_none());
-        assert!(trails.explain(b"/moved/below/x", Kind::File, 1).is_some());
-        assert!(trails.explain(b"/old/x", Kind::Whiteout, 1).is_some());
-        assert!(trails.explain(b"/proc", Kind::Dir, 1).is_some());
-        assert!(trails.explain(b"/etc/passwd", Kind::File, 1).is_none());
+        assert!(trails.explain(b"/d/made", Kind::File, 1, &Below::default()).is_some());
+        assert!(trails.explain(b"/d", Kind::Dir, 1, &Below::default()).is_some());
+        assert!(trails.explain(b"/d", Kind::File, 1, &Below::default()).is_none());
+        assert!(trails.explain(b"/d/made/below", Kind::File, 1, &Below::default()).is_none());
+        assert!(trails.explain(b"/moved/below/x", Kind::File, 1, &below).is_some());
+        assert!(trails.explain(b"/moved/below/y", Kind::File, 1, &below).is_none());
+        assert!(trails.explain(b"/old/x", Kind::Whiteout, 1, &Below::default()).is_some());
+        assert!(trails.explain(b"/proc", Kind::Dir, 1, &Below::default()).is_some());
+        assert!(trails.explain(b"/etc/passwd", Kind::File, 1, &Below::default()).is_none());
     }
 
     #[test]
@@ -528,7 +568,10 @@ mod tests {
             ("/proc", Kind::Whiteout),
             ("/proc/sys", Kind::Opaque),
         ] {
-            assert!(trails.explain(path.as_bytes(), kind, 0).is_none(), "{path} {kind:?}");
+            assert!(
+                trails.explain(path.as_bytes(), kind, 0, &Below::default()).is_none(),
+                "{path} {kind:?}"
+            );
         }
         for (path, kind) in [
             ("/old", Kind::Whiteout),
@@ -538,7 +581,10 @@ mod tests {
             ("/anew", Kind::Opaque),
             ("/anew/x", Kind::Whiteout),
         ] {
-            assert!(trails.explain(path.as_bytes(), kind, 0).is_some(), "{path} {kind:?}");
+            assert!(
+                trails.explain(path.as_bytes(), kind, 0, &Below::default()).is_some(),
+                "{path} {kind:?}"
+            );
         }
     }
 
@@ -547,7 +593,7 @@ mod tests {
         let mut trails = Trails::default();
         trails.mounts.extend([b"/etc/hosts".to_vec()]);
         let stub = |trails: &Trails, path: &str, kind, size| {
-            trails.explain(path.as_bytes(), kind, size).is_some()
+            trails.explain(path.as_bytes(), kind, size, &Below::default()).is_some()
         };
         for _ in 0..2 {
             assert!(stub(&trails, "/etc/hosts", Kind::File, 0));

@@ -383,7 +383,7 @@ impl<'a> Judge<'a> {
         let target = [b"/".as_slice(), entry.link.as_deref().unwrap_or_default()].concat();
         let other = self.known(&target);
         // Two names of a lower layer may have been one file there.
-        let unsure = other.incomplete || !known.lower.is_empty() || !other.lower.is_empty();
+        let unsure = other.incomplete || !known.lower.is_empty() && !other.lower.is_empty();
         if unsure || !known.names.is_disjoint(&other.names) {
             return None;
         }
@@ -747,6 +747,14 @@ mod tests {
         };
         assert_eq!(scene.judge("/b", &hard("a")), "");
         assert_eq!(scene.judge("/b", &hard("c")), "target /c");
+        let scene = scene.lower("/old", file(0o600, 0)).lower("/older", file(0o600, 0));
+        assert_eq!(
+            scene.judge("/b", &hard("old")),
+            "target /old",
+            "a new file is none of a lower layer's"
+        );
+        assert_eq!(scene.judge("/older", &hard("c")), "target /c");
+        assert_eq!(scene.judge("/older", &hard("old")), "", "they may have been one file");
     }
 
     #[test]

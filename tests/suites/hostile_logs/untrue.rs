@@ -7,7 +7,7 @@ use blubr_tests::program::{ends, jq};
 use blubr_tests::supervise::process_folder;
 
 use crate::image;
-use crate::log::{Log, STEP};
+use crate::log::{Log, STEP, STRANGER};
 
 /// What lies below the step's layer.
 const BASE: [&str; 6] = ["bin/", "bin/sh", "etc/", "etc/shadow", "opt/", "opt/k"];
@@ -116,4 +116,21 @@ fn what_was_made_and_moved_holds_what_was_made_in_it() {
         unexplained(step, &[".wh.opt", "moved/", "moved/k", "moved/evil"]),
         ["entry-without-event /moved/evil"]
     );
+}
+
+#[test]
+fn what_a_stranger_wrote_is_his_though_a_step_touches_it_later() {
+    let with = |made_anew: bool| {
+        move |log: &mut Log| {
+            make(log, "/w");
+            let own = r#""path":"/s/overlay2/41/diff/w","mode":"w","create":false,"truncate":true,"dev":"8:1","ino":9,"size":0,"ret":3"#;
+            log.add(STRANGER, "file.open", own);
+            if made_anew {
+                make(log, "/w");
+            }
+            chmod(log, "/w", "0644");
+        }
+    };
+    assert!(unexplained(with(true), &["w"]).is_empty());
+    assert_eq!(unexplained(with(false), &["w"]), ["foreign-write /w"]);
 }

@@ -100,6 +100,10 @@ pub struct Trail {
     pub gone: bool,
     /// `seq` of the last change; 0 for none.
     pub changed: u64,
+    /// `seq` of the last one that left nothing of what the name held before; 0 for none.
+    pub anew: u64,
+    /// Who wrote to it, made it or gave it the name last.
+    filled_by: Option<ProcessKey>,
     /// It lies on something that is mounted there, not in the step's layer.
     pub mounted: bool,
     /// A change is certain to leave something in the layer, if the name is no symlink (an open with O_CREAT for reading
@@ -143,9 +147,10 @@ impl Trail {
         self.writes.iter().any(|access| matches!(access, Access::Delete | Access::RenameFrom))
     }
 
-    /// Who changed it last.
+    /// Who changed it last: its content, where that was changed and is still there.
     pub fn writer(&self) -> Option<ProcessKey> {
-        self.written_by.map(|mark| mark.process)
+        let last = self.written_by.map(|mark| mark.process);
+        self.filled_by.filter(|_| !self.gone).or(last)
     }
 }
 
@@ -156,6 +161,8 @@ pub struct Touch<'a> {
     pub access: Access,
     pub mounted: bool,
     pub certain: bool,
+    /// It leaves nothing of what the name held before.
+    pub anew: bool,
     pub follows: Follows,
     /// It is of the open file only: a close, which may come after the name was taken away.
     pub of_file: bool,
@@ -239,6 +246,12 @@ impl Doing {
                 let takes = matches!(touch.access, Access::Delete | Access::RenameFrom);
                 trail.gone = takes || touch.of_file && trail.gone;
                 trail.changed = seq;
+                if touch.anew {
+                    trail.anew = seq;
+                }
+                if matches!(touch.access, Access::Create | Access::Write | Access::RenameTo) {
+                    trail.filled_by = Some(actor.key);
+                }
                 (&mut trail.writes, &mut trail.written_by)
             }
         };
@@ -461,6 +474,7 @@ mod tests {
                 access,
                 mounted: false,
                 certain: true,
+                anew: false,
                 follows: Follows::No,
                 of_file,
                 socket: false,

@@ -305,6 +305,7 @@ impl<'a> Pass<'a> {
                     access,
                     mounted,
                     certain: is_certain(event, access, Some(of.began.time)),
+                    anew: is_anew(event, access),
                     follows: follows(event),
                     of_file: is_of_file(event),
                     socket: makes_socket(event),
@@ -429,7 +430,8 @@ impl<'a> Pass<'a> {
             let follows = follows(event);
             let of_file = is_of_file(event);
             let socket = makes_socket(event);
-            let touch = Touch { path, place, access, mounted, certain, follows, of_file, socket };
+            let anew = is_anew(event, access);
+            let touch = Touch { path, place, access, mounted, certain, anew, follows, of_file, socket };
             doing.touch(actor, &touch, &mut self.budget);
         }
         match (run, &event.body) {
@@ -597,6 +599,15 @@ fn is_certain(event: &Event<'_>, access: Access, since: Option<Time>) -> bool {
             close.mtime.zip(since).is_some_and(|(changed, since)| changed >= since)
         }
         _ => matches!(access, Access::Create | Access::RenameTo),
+    }
+}
+
+/// Whether a change leaves nothing of what its name held before. An open may find a file there, and keep it.
+fn is_anew(event: &Event<'_>, access: Access) -> bool {
+    match (&event.body, access) {
+        (Body::FileOpen(it), Access::Create | Access::Write) => it.truncate.0 || it.perm.is_some(),
+        (Body::FileTruncate(it), _) => it.size == 0,
+        _ => matches!(access, Access::Create | Access::RenameTo | Access::Delete),
     }
 }
 

@@ -86,6 +86,16 @@ impl Renames {
         self.looks.set(self.looks.get().saturating_sub(bytes as u64 + LOOK_BYTES));
     }
 
+    /// The next name that what is called `path` got after `seq`, and when.
+    pub(super) fn next(&self, path: &[u8], seq: u64) -> Option<(u64, &[u8])> {
+        if !self.lengths.has(path.len()) || self.looks.get() == 0 {
+            return None;
+        }
+        self.look(path.len());
+        let (when, to) = self.by_old.get(path)?.range(seq.checked_add(1)?..).next()?;
+        Some((*when, to))
+    }
+
     /// What `path`, as it is at the end, was called before all renames; several where one of them is not certain. `None` when
     /// there are too many.
     pub(super) fn origins(&self, path: &[u8]) -> Option<Vec<Vec<u8>>> {

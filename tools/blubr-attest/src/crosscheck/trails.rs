@@ -132,6 +132,8 @@ pub(super) struct Hit {
     /// The process.
     pub(super) by: ProcessKey,
     seq: u64,
+    /// When it last left nothing of what was there before.
+    anew: u64,
     gone: bool,
     /// The name was given to something at some time.
     given: bool,
@@ -147,20 +149,28 @@ pub(super) struct Hit {
 
 impl Hit {
     /// Whether this change says more of a path than `other`: a step's or a stranger's more than the engine's work around a
-    /// container, and of two such the later.
+    /// container, and of two such the later. But what a stranger wrote stays his until nothing is left of it.
     fn outranks(&self, other: &Hit) -> bool {
         match (self.engine, other.engine) {
             (true, false) => false,
             (false, true) => true,
+            _ if self.foreign && !other.foreign => self.seq >= other.replaced(),
+            _ if !self.foreign && other.foreign => self.replaced() > other.seq,
             _ => self.seq >= other.seq,
         }
+    }
+
+    /// When what was there before was last gone.
+    fn replaced(&self) -> u64 {
+        if self.gone { self.seq.max(self.anew) } else { self.anew }
     }
 
     /// With what another change of the name, which says less of it, did to the name.
     fn with(self, other: &Hit) -> Self {
         let same = self.foreign == other.foreign;
         let (given, taken) = (same && other.given, same && other.taken);
-        Self { given: self.given || given, taken: self.taken || taken, ..self }
+        let anew = if same { self.anew.max(other.anew) } else { self.anew };
+        Self { given: self.given || given, taken: self.taken || taken, anew, ..self }
     }
 }
 
@@ -231,6 +241,7 @@ impl Trails {
                 slot: None,
                 by: one.by,
                 seq: one.seq,
+                anew: 0,
                 gone: one.gone,
                 given: one.given,
                 taken: one.taken,
@@ -245,6 +256,9 @@ impl Trails {
             }
             if one.renamed {
                 trails.put_there.insert(path.clone());
+            }
+            if one.foreign && !one.gone {
+                trails.renamed(&path, hit, &renames);
             }
             trails.moved(path, hit, &renames);
         }
@@ -307,6 +321,7 @@ impl Trails {
             slot: Some(slot),
             by,
             seq: trail.changed,
+            anew: trail.anew,
             gone: trail.gone,
             given: trail.is_given(),
             taken: trail.is_taken(),
@@ -330,6 +345,19 @@ impl Trails {
         match renames.follow(&path, hit.seq) {
             Some(now) => self.add(now, hit),
             None => self.lost_track.set(true),
+        }
+    }
+
+    /// What a stranger wrote is his under the names too that a step then gave it.
+    fn renamed(&mut self, path: &[u8], hit: Hit, renames: &Renames) {
+        let (mut path, mut hit) = (path, hit);
+        while let Some((when, to)) = renames.next(path, hit.seq) {
+            let between = |own: &Hit| !own.foreign && (hit.seq..when).contains(&own.anew);
+            if self.hits.get(path).is_some_and(between) {
+                return;
+            }
+            (path, hit) = (to, Hit { seq: when, ..hit });
+            self.moved(to.to_vec(), hit, renames);
         }
     }
 
@@ -507,6 +535,7 @@ mod tests {
             slot: Some(Slot::Step(0)),
             by,
             seq,
+            anew: seq,
             gone,
             given: !gone,
             taken: gone,
@@ -609,6 +638,42 @@ mod tests {
         }
         trails.add(b"/etc/hosts".to_vec(), hit(2, false));
         assert!(stub(&trails, "/etc/hosts", Kind::File, 7), "a step wrote it");
+    }
+
+    #[test]
+    fn what_a_stranger_wrote_is_his_until_nothing_is_left_of_it() {
+        let stranger = |seq| Hit { slot: None, foreign: true, anew: 0, ..hit(seq, false) };
+        for (own, is_foreign) in [
+            (Hit { anew: 1, ..hit(9, false) }, true),
+            (Hit { anew: 6, ..hit(9, false) }, false),
+            (hit(3, false), true),
+            (hit(9, true), false),
+            (Hit { anew: 1, ..hit(9, true) }, false),
+        ] {
+            for turned in [false, true] {
+                let mut trails = Trails::default();
+                let mut both = [own, stranger(5)];
+                if turned {
+                    both.reverse();
+                }
+                both.into_iter().for_each(|hit| trails.add(b"/w".to_vec(), hit));
+                assert_eq!(trails.hits[b"/w".as_slice()].foreign, is_foreign, "{own:?} {turned}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_a_stranger_wrote_goes_along_with_its_name() {
+        let mut renames = Renames::default();
+        renames.add(b"/t".to_vec(), b"/w".to_vec(), 7);
+        let stranger = Hit { slot: None, foreign: true, anew: 0, ..hit(5, false) };
+        for (made, is_foreign) in [(1, true), (6, false)] {
+            let mut trails = Trails::default();
+            trails.add(b"/t".to_vec(), Hit { anew: made, ..hit(7, true) });
+            trails.add(b"/w".to_vec(), hit(7, false));
+            trails.renamed(b"/t", stranger, &renames);
+            assert_eq!(trails.hits[b"/w".as_slice()].foreign, is_foreign, "{made}");
+        }
     }
 
     #[test]

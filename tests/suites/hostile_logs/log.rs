@@ -129,6 +129,11 @@ impl Log {
 
     /// A RUN as BuildKit does it, up to its first program.
     pub fn step(&mut self, n: u64, runtime: Who, step: Who, lowers: &[u64]) {
+        self.step_with("make", n, runtime, step, lowers);
+    }
+
+    /// The same of another command.
+    pub fn step_with(&mut self, command: &str, n: u64, runtime: Who, step: Who, lowers: &[u64]) {
         self.overlay(n, lowers);
         self.add(
             DAEMON,
@@ -142,7 +147,7 @@ impl Log {
         self.fork(runtime, step);
         let own = format!(r#""path":"/x/{n}/rootfs","put_old":".","ret":0"#);
         self.add(step, "mount.pivot_root", &own);
-        self.exec(step, r#""/bin/sh","-c","make""#);
+        self.exec(step, &format!(r#""/bin/sh","-c","{command}""#));
     }
 
     /// The end of a step.

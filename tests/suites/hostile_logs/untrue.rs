@@ -7,7 +7,7 @@ use blubr_tests::program::{ends, jq};
 use blubr_tests::supervise::process_folder;
 
 use crate::image;
-use crate::log::{Log, STEP, STRANGER};
+use crate::log::{Log, STEP, STRANGER, Who};
 
 /// What lies below the step's layer.
 const BASE: [&str; 6] = ["bin/", "bin/sh", "etc/", "etc/shadow", "opt/", "opt/k"];
@@ -134,3 +134,19 @@ fn what_a_stranger_wrote_is_his_though_a_step_touches_it_later() {
     assert!(unexplained(with(true), &["w"]).is_empty());
     assert_eq!(unexplained(with(false), &["w"]), ["foreign-write /w"]);
 }
+
+#[test]
+fn a_run_that_fits_no_instruction_explains_no_other_steps_layer() {
+    let step = |log: &mut Log| {
+        make(log, "/w");
+        log.step_with("other", 42, Who(420, 10, 0, 1, 1), OTHER, &[40]);
+        let own = r#""path":"/bad","mode":"w","create":true,"truncate":true,"dev":"0:46","ino":8,"size":0,"perm":"0644","ret":3"#;
+        log.add(OTHER, "file.open", own);
+        log.step_ends(42, OTHER);
+    };
+    assert!(unexplained(step, &["w"]).is_empty());
+    assert_eq!(unexplained(step, &["w", "bad"]), ["entry-without-event /bad"]);
+}
+
+/// The first process of another step.
+const OTHER: Who = Who(421, 420, 0, 42, 42);

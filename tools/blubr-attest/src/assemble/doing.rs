@@ -115,6 +115,8 @@ pub struct Trail {
     pub of_name: bool,
     /// A change went, or may have gone, through the name if that is a symlink.
     pub through: bool,
+    /// The run whose container changed it last.
+    pub run: Option<u32>,
     /// What got the name last is a socket: no layer holds one, whatever is done to it.
     pub socket: bool,
 }
@@ -158,6 +160,7 @@ impl Trail {
 pub struct Touch<'a> {
     pub path: &'a [u8],
     pub place: Place,
+    pub run: Option<u32>,
     pub access: Access,
     pub mounted: bool,
     pub certain: bool,
@@ -191,6 +194,8 @@ pub struct Renamed {
     pub to: Vec<u8>,
     /// When.
     pub seq: u64,
+    /// In which run's container.
+    pub run: u32,
 }
 
 /// Who did something, and when.
@@ -246,6 +251,7 @@ impl Doing {
                 let takes = matches!(touch.access, Access::Delete | Access::RenameFrom);
                 trail.gone = takes || touch.of_file && trail.gone;
                 trail.changed = seq;
+                trail.run = touch.run;
                 if touch.anew {
                     trail.anew = seq;
                 }
@@ -471,6 +477,7 @@ mod tests {
             let touch = Touch {
                 path: b"/t",
                 place: Place::Container,
+                run: None,
                 access,
                 mounted: false,
                 certain: true,

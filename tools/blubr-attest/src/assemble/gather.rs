@@ -302,6 +302,7 @@ impl<'a> Pass<'a> {
                 let touch = Touch {
                     path: &spot.path,
                     place,
+                    run: Some(run),
                     access,
                     mounted,
                     certain: is_certain(event, access, Some(of.began.time)),
@@ -431,7 +432,8 @@ impl<'a> Pass<'a> {
             let of_file = is_of_file(event);
             let socket = makes_socket(event);
             let anew = is_anew(event, access);
-            let touch = Touch { path, place, access, mounted, certain, anew, follows, of_file, socket };
+            let touch =
+                Touch { path, place, run, access, mounted, certain, anew, follows, of_file, socket };
             doing.touch(actor, &touch, &mut self.budget);
         }
         match (run, &event.body) {
@@ -470,9 +472,9 @@ impl<'a> Pass<'a> {
         let seq = event.head.seq;
         doing.named_anew(&from, &to, rename.exchange.0);
         if rename.exchange.0 {
-            doing.rename(Renamed { from: to.clone(), to: from.clone(), seq }, &mut self.budget);
+            doing.rename(Renamed { from: to.clone(), to: from.clone(), seq, run }, &mut self.budget);
         }
-        doing.rename(Renamed { from, to, seq }, &mut self.budget);
+        doing.rename(Renamed { from, to, seq, run }, &mut self.budget);
     }
 
     /// Whether the build read the Dockerfile as it is now.

@@ -84,7 +84,7 @@ impl<'a> Judge<'a> {
         links: &'a Links,
         trails: &'a Trails,
     ) -> Self {
-        let counted: Vec<_> = build.runs.iter().filter(|run| trails.counts(slots.of(run.id))).collect();
+        let counted: Vec<_> = build.runs.iter().filter(|run| trails.counts(run, slots)).collect();
         // buildah without --layers: one tree for several steps.
         let same = |one: &StepRun| counted.iter().any(|run| run.upper == one.upper);
         let runs: BTreeSet<u32> = build.runs.iter().filter(|run| same(run)).map(|run| run.id).collect();

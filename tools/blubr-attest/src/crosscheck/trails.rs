@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
 
 use blubr_attestation::trace::Place;
-use blubr_build::{Build, ProcessKey, RunKind};
+use blubr_build::{Build, ProcessKey, RunKind, StepRun};
 use blubr_image::layer::{Entry, Kind};
 
 use super::below::Below;
@@ -187,6 +187,8 @@ pub(super) struct Trails {
     renames: Renames,
     /// Whose changes these are; `None` for all.
     of: Option<Vec<Slot>>,
+    /// The runs among those that are tied to no instruction.
+    untied: BTreeSet<u32>,
     /// Renames upon renames: what they led to is not known.
     lost_track: Cell<bool>,
 }
@@ -201,11 +203,15 @@ impl Trails {
         links: &Links,
         looks: &Looks,
     ) -> Self {
-        let mut trails = Self { of: of.clone(), ..Self::default() };
-        let counted: Vec<_> = gathered.doing.iter().filter(|(slot, _)| trails.counts(**slot)).collect();
+        let untied = untied(build, slots, of.as_deref());
+        let mut trails = Self { of: of.clone(), untied, ..Self::default() };
+        let counted: Vec<_> = gathered.doing.iter().filter(|(slot, _)| trails.has(**slot)).collect();
         let then = links.then(&counted.iter().map(|(_, doing)| *doing).collect::<Vec<_>>());
         let mut renames = Renames::new(Rc::clone(looks));
-        for renamed in counted.iter().flat_map(|(_, doing)| &doing.renames) {
+        let renamed = counted.iter().flat_map(|(slot, doing)| {
+            doing.renames.iter().filter(|renamed| trails.is_of(**slot, Some(renamed.run)))
+        });
+        for renamed in renamed {
             let (from, to) = (links.resolve(&renamed.from), links.resolve(&renamed.to));
             let others = (then.other(&renamed.from, &from), then.other(&renamed.to, &to));
             if others.0.is_some() || others.1.is_some() {
@@ -219,7 +225,7 @@ impl Trails {
             let ended = ended(build, slots, *slot);
             let in_containers = in_containers(build, slots, *slot);
             for ((place, path), trail) in &doing.paths {
-                if *place == Place::Container && trail.is_change() {
+                if *place == Place::Container && trail.is_change() && trails.is_of(*slot, trail.run) {
                     let now = links.resolve(path);
                     let other = then.other(path, &now);
                     if trail.is_made() {
@@ -235,7 +241,7 @@ impl Trails {
             }
         }
         let runs: BTreeSet<u32> =
-            build.runs.iter().filter(|run| trails.counts(slots.of(run.id))).map(|run| run.id).collect();
+            build.runs.iter().filter(|run| trails.counts(run, slots)).map(|run| run.id).collect();
         for ((_, path), one) in gathered.explaining.iter().filter(|((run, _), _)| runs.contains(run)) {
             let hit = Hit {
                 slot: None,
@@ -272,10 +278,25 @@ impl Trails {
         trails
     }
 
-    /// Whether the changes of a slot are among these. What may be another build's explains nothing here.
-    pub(super) fn counts(&self, slot: Slot) -> bool {
-        slot == Slot::None
-            || slot != Slot::Shared && self.of.as_ref().is_none_or(|of| of.contains(&slot))
+    /// Whether the changes of a run are among these.
+    pub(super) fn counts(&self, run: &StepRun, slots: &Slots) -> bool {
+        let slot = slots.of(run.id);
+        self.has(slot) && self.is_of(slot, Some(run.id))
+    }
+
+    /// Whether some of a slot's changes are among these. What may be another build's explains nothing here.
+    fn has(&self, slot: Slot) -> bool {
+        match slot {
+            Slot::None => !self.untied.is_empty(),
+            Slot::Shared => false,
+            slot => self.of.as_ref().is_none_or(|of| of.contains(&slot)),
+        }
+    }
+
+    /// Whether a change of such a slot by this run is. In one place lies what was done by all runs that fit no instruction, in trees
+    /// of their own.
+    fn is_of(&self, slot: Slot, run: Option<u32>) -> bool {
+        slot != Slot::None || run.is_some_and(|run| self.untied.contains(&run))
     }
 
     /// What a path is called at the end, of which something was said at `seq`; `None` if that can't be followed.
@@ -460,6 +481,21 @@ impl Trails {
             hit.slot.filter(|_| !gone_with && !at_mount).map(|slot| (path.as_slice(), slot))
         })
     }
+}
+
+/// The runs that are tied to no instruction and may have changed a layer: those in a tree that its steps changed; and of a layer
+/// of which no step is known, or none was seen to run, any.
+fn untied(build: &Build, slots: &Slots, of: Option<&[Slot]>) -> BTreeSet<u32> {
+    let trees: BTreeSet<&[u8]> = of
+        .unwrap_or_default()
+        .iter()
+        .flat_map(|slot| slots.runs(build, *slot))
+        .map(|(run, _)| run.upper.as_slice())
+        .collect();
+    let fits = |run: &&StepRun| {
+        slots.of(run.id) == Slot::None && (trees.is_empty() || trees.contains(run.upper.as_slice()))
+    };
+    build.runs.iter().filter(fits).map(|run| run.id).collect()
 }
 
 /// When the last container of a step ended: what goes on behind it (in buildah's chroot isolation) may find its layer made.

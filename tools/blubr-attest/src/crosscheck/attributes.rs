@@ -9,7 +9,7 @@ use blubr_build::{Build, StepRun};
 use blubr_image::layer::Kind;
 use sha2::{Digest as _, Sha256};
 
-use super::below::{Attributes, Below};
+use super::below::{Attributes, Below, DEFAULT_LIST};
 use super::trails::{Links, Trails, upwards};
 use crate::assemble_parts::{Fact, Gathered, Given, Made, Said, Slots, Xattr};
 
@@ -48,6 +48,8 @@ pub(super) struct Judge<'a> {
     anywhere: Vec<&'a Fact>,
     /// Last names that were given or taken by way of a symlink which the steps changed: they may be of other directories.
     doubtful: HashSet<Vec<u8>>,
+    /// A directory has an access list that it hands on.
+    hands_on: bool,
     /// Of directories whether they or one above changed.
     changed: RefCell<HashMap<Vec<u8>, bool>>,
 }
@@ -133,9 +135,14 @@ impl<'a> Judge<'a> {
             loose: HashMap::new(),
             anywhere: Vec::new(),
             doubtful,
+            hands_on: below.hands_on(),
             changed: RefCell::default(),
         };
         judge.loosen(runs, &unsteady);
+        let hands_on = |fact: &Fact| matches!(fact, Fact::Xattr(xattr) if xattr.name == DEFAULT_LIST);
+        let loose = runs.iter().filter_map(|run| given.loose.get(run)).flatten();
+        judge.hands_on |= judge.said.values().flatten().any(|by| by.said.facts.iter().any(hands_on))
+            || loose.into_iter().any(|one| hands_on(&one.fact));
         judge
     }
 
@@ -177,7 +184,7 @@ impl<'a> Judge<'a> {
         let untold = !self.given.tells_perm
             && known.facts.iter().any(|fact| matches!(fact, Fact::Made(_) | Fact::Gone));
         if known.incomplete || !exists || untold {
-            return Vec::new();
+            return notes_of_kernel(entry);
         }
         let mut found = Vec::new();
         found.extend(self.kind(&known, entry));
@@ -411,9 +418,16 @@ impl<'a> Judge<'a> {
             values.chain(below.map(Vec::as_slice)).map(text).collect()
         };
         let all = entry.xattrs.iter();
-        all.filter(|(name, value)| !given_by_kernel(name) && !fits(name, value))
+        all.filter(|(name, value)| !self.given_by_kernel(name) && !fits(name, value))
             .map(|(name, value)| deviation(&format!("xattr {}", text(name)), text(value), of_name(name)))
             .collect()
+    }
+
+    /// Whether the kernel gives a file such an attribute by itself: labels of security modules, access lists that a directory hands
+    /// on. A capability is none.
+    fn given_by_kernel(&self, name: &[u8]) -> bool {
+        self.hands_on && name.starts_with(b"system.posix_acl_")
+            || name.starts_with(b"security.") && name != CAPABILITY
     }
 
     fn is_value(&self, xattr: &Xattr, name: &[u8], value: &[u8]) -> bool {
@@ -444,13 +458,13 @@ fn unsteady<'a>(
     said.filter(|((_, path), said)| changed(path, said)).map(|((_, path), _)| path.as_slice()).collect()
 }
 
-/// Whether the kernel gives a file such an attribute by itself: labels of security modules, access lists that a directory
-/// hands on, overlayfs's own notes. A capability is none.
-fn given_by_kernel(name: &[u8]) -> bool {
-    [b"system.posix_acl_".as_slice(), b"trusted.overlay.", b"user.overlay."]
-        .iter()
-        .any(|own| name.starts_with(own))
-        || name.starts_with(b"security.") && name != CAPABILITY
+/// What overlayfs notes on a directory or file in its upper directory. No engine puts it into a layer, and no step can set it: where
+/// such a layer is unpacked into another's lower directory it hides what lies below, or shows other files.
+fn notes_of_kernel(entry: &Attributes) -> Vec<Deviation> {
+    let notes = entry.xattrs.iter().filter(|(name, _)| name.starts_with(b"trusted.overlay."));
+    notes
+        .map(|(name, value)| deviation(&format!("xattr {}", text(name)), text(value), Vec::new()))
+        .collect()
 }
 
 fn target(known: &Known<'_>, entry: &Attributes) -> Option<Deviation> {
@@ -771,6 +785,18 @@ mod tests {
         assert_eq!(scene.judge("/f", &with("user.x", "2")), "xattr user.x 2");
         assert_eq!(scene.judge("/f", &with("security.capability", "c")), "xattr security.capability c");
         assert_eq!(scene.judge("/f", &with("security.selinux", "c")), "", "the kernel labels by itself");
+        let list = with("system.posix_acl_access", "l");
+        assert_eq!(scene.judge("/f", &list), "xattr system.posix_acl_access l");
+        assert_eq!(scene.judge("/f", &with("user.overlay.opaque", "y")), "xattr user.overlay.opaque y");
+        let handed = Xattr { name: DEFAULT_LIST.to_vec(), value: Some(b"l".to_vec()) };
+        let scene = scene.said("/d", &[Fact::Xattr(Box::new(handed))]);
+        assert_eq!(scene.judge("/f", &list), "", "a directory hands its list on");
+        let note = with("trusted.overlay.redirect", "/x");
+        assert_eq!(
+            Scene::default().judge("/f", &note),
+            "xattr trusted.overlay.redirect /x",
+            "nothing is known of it"
+        );
         let scene = Scene::default().said("/f", &[&made(0o600)[..], &[set(None)]].concat());
         assert_eq!(scene.judge("/f", &with("user.x", "2")), "", "what it was set to is not known");
     }

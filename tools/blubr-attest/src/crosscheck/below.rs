@@ -42,7 +42,12 @@ impl Attributes {
 pub(super) struct Below {
     names: BTreeMap<Vec<u8>, Attributes>,
     peers: Peers,
+    /// A directory has, or had, an access list that it hands on to what is made in it.
+    hands_on: bool,
 }
+
+/// The access list that a directory hands on (acl(5)).
+pub(super) const DEFAULT_LIST: &[u8] = b"system.posix_acl_default";
 
 /// Names of one file.
 #[derive(Default)]
@@ -113,7 +118,13 @@ impl Below {
         }
     }
 
+    /// Whether a directory's access list may be on what was made in it.
+    pub(super) fn hands_on(&self) -> bool {
+        self.hands_on
+    }
+
     fn keep(&mut self, path: Vec<u8>, attributes: Attributes) {
+        self.hands_on |= attributes.xattrs.contains_key(DEFAULT_LIST);
         self.peers.part(&path);
         if self.names.len() < NAMES_MAX || self.names.contains_key(&path) {
             self.names.insert(path, attributes);

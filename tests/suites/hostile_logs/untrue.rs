@@ -89,6 +89,7 @@ fn what_was_taken_away_is_not_there() {
         make(log, "/etc/shadow");
     };
     assert!(unexplained(step, &["etc/", "etc/shadow"]).is_empty());
+    assert_eq!(unexplained(step, &["etc/", "etc/shadow", "t"]), ["entry-without-event /t"]);
 }
 
 #[test]

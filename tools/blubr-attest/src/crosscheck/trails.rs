@@ -170,7 +170,8 @@ impl Hit {
         let same = self.foreign == other.foreign;
         let (given, taken) = (same && other.given, same && other.taken);
         let anew = if same { self.anew.max(other.anew) } else { self.anew };
-        Self { given: self.given || given, taken: self.taken || taken, anew, ..self }
+        let removed = self.removed && (other.gone || other.seq < self.seq);
+        Self { given: self.given || given, taken: self.taken || taken, anew, removed, ..self }
     }
 }
 
@@ -415,7 +416,9 @@ impl Trails {
         }
         let at_mount =
             self.leads_to_mount(path) && (kind == Kind::Dir || self.is_stub(path, kind, size));
-        if let Some(hit) = self.hits.get(path) {
+        // What was taken away last explains nothing that is there, but for what a directory brought that got its name later.
+        let is_gone = |hit: &&Hit| hit.removed && self.given_above(path).is_none();
+        if let Some(hit) = self.hits.get(path).filter(|hit| !is_gone(hit)) {
             // What the engine does to a mount point makes no more of it.
             let fits = !hit.engine || at_mount || !self.leads_to_mount(path);
             return fits.then_some(Some(*hit));
@@ -432,6 +435,11 @@ impl Trails {
         let is_above = || kind == Kind::Dir && is_above(path, |from| self.hits.range(from).next());
         let is_root = path == b"/" && kind == Kind::Dir;
         (is_root || is_above() || at_mount).then_some(None)
+    }
+
+    /// A directory above whose name was given to something.
+    fn given_above(&self, path: &[u8]) -> Option<&Hit> {
+        upwards(path).skip(1).find_map(|dir| self.hits.get(dir).filter(|hit| hit.given))
     }
 
     /// A directory above whose name was given to something or taken away.
@@ -651,6 +659,23 @@ mod tests {
                 "{path} {kind:?}"
             );
         }
+    }
+
+    #[test]
+    fn what_was_taken_away_last_explains_nothing_that_is_there() {
+        let mut trails = Trails::default();
+        for path in ["/w", "/d/w", "/m"] {
+            trails.add(path.into(), hit(1, false));
+            trails.add(path.into(), hit(2, true));
+        }
+        trails.add(b"/d".to_vec(), hit(3, false));
+        let engine = Hit { slot: None, engine: true, ..hit(4, false) };
+        trails.add(b"/m".to_vec(), engine);
+        let explains =
+            |path: &str| trails.explain(path.as_bytes(), Kind::File, 7, &Below::default()).is_some();
+        assert!(!explains("/w"));
+        assert!(explains("/d/w"), "its directory got that name later");
+        assert!(explains("/m"), "the engine made it again");
     }
 
     #[test]

@@ -551,7 +551,7 @@ pub enum What {
     /// A new layer has it, and no recorded event explains it.
     #[default]
     EntryWithoutEvent,
-    /// A step wrote it, and the image should show it and doesn't.
+    /// A step wrote it, and the image should show it and doesn't; or took it away, and the image still has it.
     WriteNotInImage,
     /// A new layer has it, and the last to write it was a process that is no part of the build.
     ForeignWrite,

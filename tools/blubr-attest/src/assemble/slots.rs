@@ -21,6 +21,8 @@ pub enum Slot {
 /// Which run goes where.
 pub struct Slots {
     of_run: BTreeMap<u32, Slot>,
+    /// The places of each slot's runs among the build's.
+    by_slot: BTreeMap<Slot, Vec<usize>>,
     /// The ties, in the order of the build's runs.
     pub ties: Vec<Tie>,
     /// For each candidate the instructions that it may be.
@@ -51,7 +53,12 @@ impl Slots {
             };
             of_run.insert(tie.run, slot);
         }
-        Self { of_run, ties, candidates }
+        let mut by_slot: BTreeMap<Slot, Vec<usize>> = BTreeMap::new();
+        for (at, tie) in ties.iter().enumerate() {
+            let slot = of_run.get(&tie.run).copied().unwrap_or(Slot::None);
+            by_slot.entry(slot).or_default().push(at);
+        }
+        Self { of_run, by_slot, ties, candidates }
     }
 
     /// Where a run goes.
@@ -65,8 +72,9 @@ impl Slots {
         build: &'a Build,
         slot: Slot,
     ) -> impl Iterator<Item = (&'a StepRun, &'a Tie)> {
-        let ties = self.ties.iter().filter(move |tie| self.of(tie.run) == slot);
-        ties.filter_map(|tie| build.runs.iter().find(|run| run.id == tie.run).map(|run| (run, tie)))
+        // The ties are in the order of the build's runs.
+        let all = self.by_slot.get(&slot).into_iter().flatten();
+        all.filter_map(|at| Some((build.runs.get(*at)?, self.ties.get(*at)?)))
     }
 }
 

@@ -4,7 +4,7 @@
 //! a gap, because an engine that could not use its cache for one step can't for the next. An instruction that a step
 //! has in every such layout is its instruction; where layouts differ the step has candidates.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use blubr_dockerfile::{Dockerfile, Instruction, Origin, default_shell};
 
@@ -118,55 +118,119 @@ fn chains(build: &Build) -> Vec<Vec<usize>> {
 /// How well an instruction fits a run.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Fit {
-    No,
     Yes,
     /// Only behind another shell.
     OtherShell,
 }
 
-fn fit_text(
-    dockerfile: &Dockerfile,
-    engine: Engine,
-    run: &StepRun,
-    at: usize,
-    instruction: &Instruction,
-) -> Fit {
-    use blubr_dockerfile::Engine as Of;
-    // A container whose program was not seen to start may be any RUN.
-    let Some(exec) = &run.first_exec else { return Fit::Yes };
-    let shell = dockerfile.shell_at(at).map_or_else(default_shell, <[String]>::to_vec);
-    let mine = |of: &Of| match engine {
-        Engine::Classic => *of == Of::Classic,
-        Engine::BuildKit => *of == Of::BuildKit,
-        Engine::Buildah => matches!(of, Of::BuildahOci | Of::BuildahDocker),
-    };
-    let mut fit = Fit::No;
-    for command in instruction.shell_commands(&shell) {
-        if !command.engines.iter().any(mine) {
-            continue;
+/// What an engine makes of each RUN of a Dockerfile: with thousands of steps it is made once, and found by the arguments.
+struct Texts {
+    /// All that are RUNs.
+    runs: Vec<usize>,
+    /// Arguments of the first program, and of which instruction.
+    commands: Vec<(Vec<String>, usize)>,
+    by_argv: HashMap<Vec<Vec<u8>>, Vec<usize>>,
+    /// By the last argument where the Dockerfile names no shell.
+    by_text: HashMap<Vec<u8>, Vec<usize>>,
+}
+
+impl Texts {
+    fn new(dockerfile: &Dockerfile, engine: Engine) -> Self {
+        use blubr_dockerfile::Engine as Of;
+        let mine = |of: &Of| match engine {
+            Engine::Classic => *of == Of::Classic,
+            Engine::BuildKit => *of == Of::BuildKit,
+            Engine::Buildah => matches!(of, Of::BuildahOci | Of::BuildahDocker),
+        };
+        let mut texts = Texts {
+            runs: Vec::new(),
+            commands: Vec::new(),
+            by_argv: HashMap::new(),
+            by_text: HashMap::new(),
+        };
+        let default = default_shell();
+        let shells = shells(dockerfile);
+        for ((at, instruction), shell) in dockerfile.instructions.iter().enumerate().zip(shells) {
+            if instruction.keyword != "run" || instruction.stage.is_none() {
+                continue;
+            }
+            texts.runs.push(at);
+            for command in instruction.shell_commands(shell.unwrap_or(&default)) {
+                if !command.engines.iter().any(mine) {
+                    continue;
+                }
+                let argv: Vec<Vec<u8>> =
+                    command.argv.iter().map(|word| word.as_bytes().to_vec()).collect();
+                let text = argv.last().filter(|_| !instruction.json_form && shell.is_none());
+                if let Some(text) = text {
+                    texts.by_text.entry(text.clone()).or_default().push(at);
+                }
+                texts.by_argv.entry(argv).or_default().push(at);
+                texts.commands.push((command.argv, at));
+            }
         }
-        if same_argv(&exec.argv, &command.argv, exec.truncated) {
-            return Fit::Yes;
+        texts
+    }
+
+    /// The RUNs that give this container's first program its arguments.
+    fn fits(&self, run: &StepRun) -> BTreeMap<usize, Fit> {
+        // A container whose program was not seen to start may be any RUN.
+        let Some(exec) = &run.first_exec else {
+            return self.runs.iter().map(|at| (*at, Fit::Yes)).collect();
+        };
+        let of_text = exec.argv.last().and_then(|text| self.by_text.get(text)).into_iter().flatten();
+        let mut fits: BTreeMap<usize, Fit> = of_text.map(|at| (*at, Fit::OtherShell)).collect();
+        if exec.truncated {
+            let same = |argv: &[String]| begins_as(&exec.argv, argv);
+            fits.extend(
+                self.commands.iter().filter(|(argv, _)| same(argv)).map(|(_, at)| (*at, Fit::Yes)),
+            );
+        } else {
+            let same = self.by_argv.get(&exec.argv).into_iter().flatten();
+            fits.extend(same.map(|at| (*at, Fit::Yes)));
         }
-        let texts = (exec.argv.last(), command.argv.last());
-        if let (Some(ran), Some(text)) = texts
-            && !instruction.json_form
-            && dockerfile.shell_at(at).is_none()
-            && ran == text.as_bytes()
-        {
-            fit = Fit::OtherShell;
+        fits
+    }
+}
+
+/// The SHELL in force at each instruction, as [`Dockerfile::shell_at`] has it.
+fn shells(dockerfile: &Dockerfile) -> Vec<Option<&[String]>> {
+    let mut all = vec![None; dockerfile.instructions.len()];
+    let mut last: Vec<Option<&[String]>> = Vec::new();
+    for (stage, base) in dockerfile.stages.iter().zip(bases(dockerfile)) {
+        let mut shell = base.and_then(|base| last.get(base).copied().flatten());
+        let (first, count) = stage.instructions;
+        for at in first..first.saturating_add(count) {
+            let (Some(here), Some(instruction)) = (all.get_mut(at), dockerfile.instructions.get(at))
+            else {
+                break;
+            };
+            *here = shell;
+            if instruction.keyword == "shell" {
+                shell = Some(&instruction.args);
+            }
+        }
+        last.push(shell);
+    }
+    all
+}
+
+/// The stage that each stage begins from.
+fn bases(dockerfile: &Dockerfile) -> Vec<Option<usize>> {
+    let mut by_name: HashMap<&str, usize> = HashMap::new();
+    let mut bases = Vec::new();
+    for (at, stage) in dockerfile.stages.iter().enumerate() {
+        bases.push(by_name.get(stage.base.to_lowercase().as_str()).copied());
+        if let Some(name) = &stage.name {
+            by_name.insert(name, at);
         }
     }
-    fit
+    bases
 }
 
 /// Whether some RUN of the Dockerfile gives this container's first program its arguments.
 pub(crate) fn can_give(dockerfile: &Dockerfile, engine: Engine, run: &StepRun) -> bool {
-    dockerfile.instructions.iter().enumerate().any(|(at, instruction)| {
-        instruction.keyword == "run"
-            && instruction.stage.is_some()
-            && fit_text(dockerfile, engine, run, at, instruction) != Fit::No
-    })
+    !Texts::new(dockerfile, engine).fits(run).is_empty()
 }
 
 /// The steps of the build whose instruction, and no other, is at this line (from 1) of the Dockerfile; `Err` with those
@@ -190,6 +254,8 @@ pub fn steps_at(build: &Build, dockerfile: &Dockerfile, line: usize) -> Result<V
 struct Table<'d> {
     dockerfile: &'d Dockerfile,
     engine: Engine,
+    /// The stage that each stage begins from.
+    bases: Vec<Option<usize>>,
     fits: BTreeMap<u32, BTreeMap<usize, Fit>>,
     succeeded: bool,
     /// When the first step began: a base is there before it.
@@ -204,6 +270,7 @@ impl<'d> Table<'d> {
         let mut table = Table {
             dockerfile,
             engine: build.engine,
+            bases: bases(dockerfile),
             fits: BTreeMap::new(),
             succeeded: build.exit.is_some_and(|exit| exit.code == Some(0)),
             first_step: build
@@ -215,36 +282,19 @@ impl<'d> Table<'d> {
                 .unwrap_or(u64::MAX),
             spans: uppers.len() < build.runs.len(),
         };
+        let texts = Texts::new(dockerfile, build.engine);
         for run in &build.runs {
-            let all = dockerfile.instructions.iter().enumerate();
-            let fits = all
-                .map(|(at, instruction)| (at, table.fit(run, at, instruction)))
-                .filter(|(_, fit)| *fit != Fit::No)
-                .collect();
+            let fits = match run.kind {
+                RunKind::Run => texts.fits(run),
+                RunKind::Daemon => {
+                    let all = dockerfile.instructions.iter().enumerate();
+                    let fits = all.filter(|(_, instruction)| fits_engines_work(run, instruction));
+                    fits.map(|(at, _)| (at, Fit::Yes)).collect()
+                }
+            };
             table.fits.insert(run.id, fits);
         }
         table
-    }
-
-    fn fit(&self, run: &StepRun, at: usize, instruction: &Instruction) -> Fit {
-        if instruction.stage.is_none() {
-            return Fit::No;
-        }
-        let fits = match (run.kind, instruction.keyword.as_str()) {
-            (RunKind::Run, "run") => return self.fit_text(run, at, instruction),
-            (RunKind::Daemon, "copy" | "add") => {
-                let from = instruction.flag("from").is_some();
-                // A copy that was seen to read from the context is no COPY --from, and the other way round.
-                (run.reads_context.is_empty() || !from) && (run.reads_runs.is_empty() || from)
-            }
-            (RunKind::Daemon, "workdir") => run.reads_context.is_empty() && run.reads_runs.is_empty(),
-            _ => false,
-        };
-        if fits { Fit::Yes } else { Fit::No }
-    }
-
-    fn fit_text(&self, run: &StepRun, at: usize, instruction: &Instruction) -> Fit {
-        fit_text(self.dockerfile, self.engine, run, at, instruction)
     }
 
     /// What each run of a chain can be, by the layouts of the chain.
@@ -277,7 +327,8 @@ impl<'d> Table<'d> {
         let mut all: Vec<BTreeSet<usize>> = vec![BTreeSet::new(); runs.len()];
         let mut outside = 0;
         let mut any = false;
-        for stage in 0..self.dockerfile.stages.len() {
+        let can_end = self.stages_of(runs);
+        for stage in (0..self.dockerfile.stages.len()).filter(|stage| can_end[*stage]) {
             let line = self.steps_of(stage);
             let own = self.layouts(runs, &line, rule);
             let ours = own.is_some();
@@ -301,6 +352,22 @@ impl<'d> Table<'d> {
         }
         all[..outside].iter_mut().for_each(BTreeSet::clear);
         any.then_some(all)
+    }
+
+    /// Which stages, those below them included, have an instruction that the last run can be: no other has a layout.
+    fn stages_of(&self, runs: &[&StepRun]) -> Vec<bool> {
+        let mut all = vec![false; self.dockerfile.stages.len()];
+        let fits = runs.last().into_iter().flat_map(|last| self.fits[&last.id].keys());
+        for stage in fits.filter_map(|at| self.dockerfile.instructions.get(*at)?.stage) {
+            if let Some(here) = all.get_mut(stage) {
+                *here = true;
+            }
+        }
+        // A stage begins from an earlier one.
+        for stage in 0..all.len() {
+            all[stage] |= self.bases[stage].is_some_and(|base| all[base]);
+        }
+        all
     }
 
     /// Whether a stage begins from an image of whose ONBUILD triggers nothing is known. An engine runs them before the
@@ -330,10 +397,7 @@ impl<'d> Table<'d> {
     /// A stage and those that it begins from, the lowest last.
     fn bases_of(&self, stage: usize) -> Vec<usize> {
         let mut order = vec![stage];
-        while let Some(base) = order
-            .last()
-            .and_then(|last| self.dockerfile.stage_named(&self.dockerfile.stages[*last].base, *last))
-        {
+        while let Some(base) = order.last().and_then(|last| self.bases.get(*last).copied().flatten()) {
             order.push(base);
         }
         order
@@ -369,9 +433,11 @@ impl<'d> Table<'d> {
         // What may stand between two runs, or behind the last.
         let skips =
             |between: &[Step]| between.iter().all(|step| step.optional || self.spans_over(step.at));
+        let skipped_before = line.iter().take_while(|step| skips(&[**step])).count();
+        let skipped_behind = line.iter().rev().take_while(|step| skips(&[**step])).count();
         let can = |run: usize, at: usize| self.fits[&runs[run].id].contains_key(&line[at].at);
         let mut forward = vec![vec![false; line.len()]; runs.len()];
-        let begins = |at: usize| !from_start || skips(&line[..at]);
+        let begins = |at: usize| !from_start || at <= skipped_before;
         forward[0] = (0..line.len()).map(|at| can(0, at) && begins(at)).collect();
         for run in 1..runs.len() {
             let mut reach = false;
@@ -391,7 +457,7 @@ impl<'d> Table<'d> {
             let mut reach = false;
             for at in (0..line.len()).rev() {
                 if run + 1 == runs.len() {
-                    reach = !rule.to_end || skips(&line[at + 1..]);
+                    reach = !rule.to_end || line.len() - at - 1 <= skipped_behind;
                 } else if at + 1 < line.len() {
                     let keeps = rule.gaps || skips(&line[at + 1..at + 2]);
                     reach = (reach && keeps) || above[at + 1];
@@ -482,13 +548,44 @@ struct Rule {
     to_end: bool,
 }
 
-fn same_argv(ran: &[Vec<u8>], made: &[String], truncated: bool) -> bool {
-    let made: Vec<&[u8]> = made.iter().map(String::as_bytes).collect();
-    if !truncated {
-        return ran.len() == made.len() && ran.iter().zip(made).all(|(a, b)| a == b);
-    }
+/// Whether an instruction can be what the engine itself did.
+fn fits_engines_work(run: &StepRun, instruction: &Instruction) -> bool {
+    instruction.stage.is_some()
+        && match instruction.keyword.as_str() {
+            "copy" | "add" => {
+                let from = instruction.flag("from").is_some();
+                // A copy that was seen to read from the context is no COPY --from, and the other way round.
+                (run.reads_context.is_empty() || !from) && (run.reads_runs.is_empty() || from)
+            }
+            "workdir" => run.reads_context.is_empty() && run.reads_runs.is_empty(),
+            _ => false,
+        }
+}
+
+/// Whether arguments that were cut at the recorder's limit begin as these do.
+fn begins_as(ran: &[Vec<u8>], made: &[String]) -> bool {
     let Some((last, whole)) = ran.split_last() else { return false };
     whole.len() < made.len()
-        && whole.iter().zip(&made).all(|(a, b)| a == b)
-        && made[whole.len()].starts_with(last.as_slice())
+        && whole.iter().zip(made).all(|(a, b)| a == b.as_bytes())
+        && made[whole.len()].as_bytes().starts_with(last)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shells_and_bases_of_all_are_those_of_each() {
+        let file = Dockerfile::parse(
+            b"ARG A\nFROM base AS one\nRUN a\nSHELL [\"/bin/bash\", \"-c\"]\nRUN b\nFROM One AS two\nRUN c\n\
+              SHELL [\"/bin/zsh\"]\nFROM two\nRUN d\nFROM three AS one\nRUN e\nFROM one\nRUN f\n",
+        )
+        .unwrap();
+        let each: Vec<_> = (0..file.instructions.len()).map(|at| file.shell_at(at)).collect();
+        assert!(each.iter().flatten().count() > 3);
+        assert_eq!(shells(&file), each);
+        let named = |(at, stage): (usize, &blubr_dockerfile::Stage)| file.stage_named(&stage.base, at);
+        let each: Vec<_> = file.stages.iter().enumerate().map(named).collect();
+        assert_eq!(bases(&file), each);
+    }
 }

@@ -756,6 +756,38 @@ fn a_root_that_is_put_deeper_and_deeper_is_not_known_any_more() {
     assert_eq!(spots, [(true, false), (false, true)]);
 }
 
+#[test]
+fn copies_that_link_stand_upon_nothing_and_may_each_be_any() {
+    let mut log = Log::new();
+    log.add(DAEMON, "process.exists", r#""exe":"/usr/sbin/anything","argv":["anything"],"cwd":"/""#);
+    log.client();
+    for n in [41, 42] {
+        log.overlay(DAEMON, n, &[]);
+        let own = format!(r#""path":"/s/overlay2/{n}/merged/{n}","mode":"w","create":true,"ret":3"#);
+        log.add(DAEMON, "file.open", &own);
+        log.add(
+            DAEMON,
+            "mount.umount",
+            &format!(r#""target":"/s/overlay2/{n}/merged","flags":[],"ret":0"#),
+        );
+    }
+    // It is this that shows the engine to be BuildKit.
+    log.run(DAEMON, 43, &[40], &["/bin/sh", "-c", "make"]);
+    log.end(CLIENT);
+    let builds = log.builds();
+    let tied = |text: &str| -> Vec<Tied> {
+        let file = Dockerfile::parse(text.as_bytes()).unwrap();
+        tie(&builds.builds[0], &file).into_iter().map(|tie| tie.instruction).collect()
+    };
+    let either = Tied::Candidates(vec![4, 5]);
+    let two = "FROM base AS one\nRUN make\nFROM base\nLABEL a=b\n";
+    let linked = format!("{two}COPY --link a /a\nCOPY --link b /b\n");
+    assert_eq!(tied(&linked), [either.clone(), either, Tied::One(1)]);
+    // Without --link what is upon nothing is of a stage from scratch, and the last is the last.
+    let unlinked = format!("{two}COPY --link=false a /a\nCOPY b /b\n");
+    assert_eq!(tied(&unlinked), [Tied::One(5), Tied::One(5), Tied::One(1)]);
+}
+
 /// Why a log's builds can't be found.
 fn refused(log: &Log) -> String {
     let mut finder = Finder::new(Reader::new(log.text.as_bytes()).unwrap().header());

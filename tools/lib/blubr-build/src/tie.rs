@@ -304,7 +304,7 @@ impl<'d> Table<'d> {
         let base = runs.iter().take_while(|run| self.is_base(run)).count();
         let steps = &runs[base..];
         for rule in [
-            Rule { to_end: self.succeeded, ..Rule::default() },
+            Rule { to_end: self.succeeded && !self.may_be_linked(steps), ..Rule::default() },
             Rule::default(),
             Rule { gaps: true, ..Rule::default() },
         ] {
@@ -480,6 +480,17 @@ impl<'d> Table<'d> {
             && run.target.is_some()
     }
 
+    /// Whether these may be of a COPY --link, which BuildKit makes upon nothing: then others come behind it in other chains.
+    fn may_be_linked(&self, runs: &[&StepRun]) -> bool {
+        let links = |of: &Instruction| {
+            matches!(of.keyword.as_str(), "copy" | "add")
+                && of.flag("link").is_some_and(|value| !value.eq_ignore_ascii_case("false"))
+        };
+        self.engine == Engine::BuildKit
+            && runs.first().is_some_and(|run| run.kind == RunKind::Daemon && run.lowers.is_empty())
+            && self.dockerfile.instructions.iter().any(links)
+    }
+
     /// Whether several instructions of this kind may have left one run.
     fn spans_over(&self, at: usize) -> bool {
         self.spans && self.dockerfile.instructions[at].keyword != "run"
@@ -537,17 +548,6 @@ struct Step {
     optional: bool,
 }
 
-/// What a layout must keep to.
-#[derive(Clone, Copy, Default)]
-struct Rule {
-    /// The first run is the stage's first step.
-    from_start: bool,
-    /// Instructions may be left out between two runs.
-    gaps: bool,
-    /// The last run is the stage's last step.
-    to_end: bool,
-}
-
 /// Whether an instruction can be what the engine itself did.
 fn fits_engines_work(run: &StepRun, instruction: &Instruction) -> bool {
     instruction.stage.is_some()
@@ -560,6 +560,17 @@ fn fits_engines_work(run: &StepRun, instruction: &Instruction) -> bool {
             "workdir" => run.reads_context.is_empty() && run.reads_runs.is_empty(),
             _ => false,
         }
+}
+
+/// What a layout must keep to.
+#[derive(Clone, Copy, Default)]
+struct Rule {
+    /// The first run is the stage's first step.
+    from_start: bool,
+    /// Instructions may be left out between two runs.
+    gaps: bool,
+    /// The last run is the stage's last step.
+    to_end: bool,
 }
 
 /// Whether arguments that were cut at the recorder's limit begin as these do.

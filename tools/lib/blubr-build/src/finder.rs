@@ -17,6 +17,7 @@ use blubr_log::{Body, Event, Header, Lost, Name};
 use crate::build::{Builds, Ended, Moment, ProcessKey};
 use crate::context::Clients;
 use crate::gaps::Gaps;
+use crate::membership::names_outside;
 use crate::mounts::Mounts;
 use crate::nearest::Dirs;
 use crate::process::{Tree, key_of, moment_of};
@@ -193,6 +194,7 @@ impl Finder {
                 self.set_aside(key, pivot.put_old.get());
                 self.enter(key, now, event.head.tid, pivot.path.get(), true);
             }
+            Body::FsChroot(chroot) if names_outside(event) => self.leave(key, chroot.path.get()),
             Body::FsChroot(chroot) => self.enter(key, now, event.head.tid, chroot.path.get(), false),
             Body::UnixConnect(connect) => self.connect(key, now, connect.path.get()),
             Body::FileSymlink(link) => {

@@ -533,8 +533,11 @@ impl Membership {
             _ => return,
         };
         let Some(path) = path else { return };
-        let root = self.resolved(event, path.bytes());
-        let known = self.tree.set_root(key, Arc::from(root.as_slice()), whole_namespace);
+        let root = match names_outside(event) && !whole_namespace {
+            true => self.tree.root_outside(key, path.bytes()),
+            false => Arc::from(self.resolved(event, path.bytes())),
+        };
+        let known = self.tree.set_root(key, root, whole_namespace);
         self.lost_roots |= !known && self.roles.contains_key(&key);
     }
 }

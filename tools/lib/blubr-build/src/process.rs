@@ -80,6 +80,8 @@ impl Process {
 /// The root of a mount namespace that was given one of its own.
 struct Namespace {
     root: Option<Arc<[u8]>>,
+    /// What was put at its top by pivot_root(2), in it or in the one that it is a copy of.
+    top: Option<Arc<[u8]>>,
     living: u32,
 }
 
@@ -199,6 +201,15 @@ impl Tree {
         known
     }
 
+    /// The event's process put its root to a name outside of the one that it had, as who leaves a chroot does (rpm --root).
+    /// Such names begin at the top of its namespace; what is below that may also be of a mount that is in none.
+    pub(crate) fn root_outside(&self, key: ProcessKey, path: &[u8]) -> Arc<[u8]> {
+        let process = self.all.get(&key).filter(|_| path == b"/");
+        let mntns = process.map(|of| of.away.as_ref().map_or(of.mntns, |(mntns, _)| *mntns));
+        let top = mntns.and_then(|mntns| self.namespaces.get(&mntns)?.top.clone());
+        top.unwrap_or_else(|| Arc::from(NOWHERE))
+    }
+
     fn move_root(&mut self, key: ProcessKey, root: Arc<[u8]>, whole_namespace: bool) {
         let Some(process) = self.all.get_mut(&key) else { return };
         let (mntns, here) = match &mut process.away {
@@ -216,7 +227,8 @@ impl Tree {
             }
         }
         if let Some(namespace) = self.namespaces.get_mut(&mntns) {
-            namespace.root = Some(root);
+            namespace.root = Some(Arc::clone(&root));
+            namespace.top = Some(root);
         }
     }
 
@@ -266,11 +278,13 @@ impl Tree {
         let Some(process) = self.all.get_mut(&key) else { return };
         let left = std::mem::replace(&mut process.mntns, mntns);
         let inherited = process.root.clone();
+        let top = self.namespaces.get(&left).and_then(|of| of.top.clone());
         self.leave(left);
-        let namespace = self
-            .namespaces
-            .entry(mntns)
-            .or_insert_with(|| Namespace { root: inherited.clone(), living: 0 });
+        let namespace = self.namespaces.entry(mntns).or_insert_with(|| Namespace {
+            root: inherited.clone(),
+            top,
+            living: 0,
+        });
         namespace.living += 1;
         // Into a namespace that others live in, its root is theirs; a new one begins as a copy.
         let root = namespace.root.clone();
@@ -286,11 +300,13 @@ impl Tree {
             return;
         }
         let Some(process) = self.all.get_mut(&key) else { return };
+        let top = self.namespaces.get(&process.mntns).and_then(|of| of.top.clone());
         // The thread's end is not told: its namespace counts until the number comes again.
-        let namespace = self
-            .namespaces
-            .entry(mntns)
-            .or_insert_with(|| Namespace { root: process.root.clone(), living: 1 });
+        let namespace = self.namespaces.entry(mntns).or_insert_with(|| Namespace {
+            root: process.root.clone(),
+            top,
+            living: 1,
+        });
         process.away = Some((mntns, namespace.root.clone()));
     }
 

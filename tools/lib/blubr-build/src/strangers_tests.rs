@@ -198,6 +198,39 @@ fn who_puts_its_root_into_a_step_s_tree_is_no_container_of_it() {
 }
 
 #[test]
+fn who_leaves_a_chroot_by_one_outside_is_where_its_namespace_begins() {
+    const OUT: &str = r#""path":"/","path_from":"outside","ret":0"#;
+    let leaves = |unshares: bool, out: &str| {
+        let mut log = at_work();
+        log.add(INIT, "fs.chroot", r#""path":"/sub","path_from":"user","ret":0"#);
+        let child = Who(412, 411, 0, 41, if unshares { 77 } else { 41 });
+        log.fork(INIT, Who(412, 411, 0, 41, 41));
+        let inside = open(&mut log, child, "/x", "");
+        log.add(child, "fs.chroot", out);
+        let outside = open(&mut log, child, "/x", "");
+        log.add(child, "fs.chroot", r#""path":"/sub","path_from":"user","ret":0"#);
+        let again = open(&mut log, child, "/x", "");
+        (ended(log), [inside, outside, again])
+    };
+    // As rpm --root and dnf --installroot do.
+    for unshares in [false, true] {
+        let (log, seqs) = leaves(unshares, OUT);
+        let found = places(&log, &seqs);
+        assert_eq!(found, ["/sub/x", "/x", "/sub/x"].map(|path| (OWN, in_tree(path))), "{unshares}");
+    }
+    // Below the top it may as well be of a mount that is in no namespace.
+    let (log, seqs) = leaves(false, r#""path":"/a","path_from":"outside","ret":0"#);
+    let found = places(&log, &seqs);
+    assert_eq!(found[1..], [(OWN, None), (OWN, None)]);
+    let builds = log.builds();
+    let mut membership = Membership::new(&builds, 1).unwrap();
+    log.each(|event| {
+        membership.classify(event);
+    });
+    assert!(membership.lost_roots());
+}
+
+#[test]
 fn what_the_engine_changes_in_a_tree_while_its_container_runs_is_somebody_elses() {
     let mut log = begun();
     log.run_going_on(DAEMON, 41, &[40], &["/bin/sh", "-c", "make"]);

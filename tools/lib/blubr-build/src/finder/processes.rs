@@ -353,6 +353,13 @@ impl Finder {
         let process = self.tree.get(key).filter(|_| whole_namespace)?;
         let parent = process.parent?;
         let of_same_program = process.exe.is_some() && self.tree.get(parent)?.exe == process.exe;
+    /// The process left its root directory by one outside.
+    pub(super) fn leave(&mut self, key: ProcessKey, path: Option<&Name<'_>>) {
+        let Some(path) = path else { return };
+        let root = self.tree.root_outside(key, path.bytes());
+        self.tree.set_root(key, root, false);
+    }
+
         if !of_same_program {
             return None;
         }

@@ -198,6 +198,50 @@ fn who_puts_its_root_into_a_step_s_tree_is_no_container_of_it() {
 }
 
 #[test]
+fn who_comes_before_the_runtime_in_a_namespace_of_its_own_is_no_container() {
+    for is_classic in [false, true] {
+        let mut log = begun();
+        log.overlay(DAEMON, 41, &[40]);
+        let visitor = Who(30, 5, 0, 1, 77);
+        log.add(visitor, "fs.chroot", &format!(r#""path":"{TREE}","path_from":"user","ret":0"#));
+        let ran = log.exec(visitor, &["/bin/sh", "-c", "make"]);
+        let wrote = open(&mut log, visitor, "/planted", "");
+        let child = Who(31, 30, 0, 1, 77);
+        log.fork(visitor, child);
+        let inherited = open(&mut log, child, "/planted", "");
+        log.end(visitor);
+        log.run_going_on(DAEMON, 41, &[40], &["/bin/sh", "-c", "make"]);
+        let own = open(&mut log, INIT, "/own", "");
+        let mut log = ended(log);
+        if is_classic {
+            log.rename("overlay2/40/diff", "overlay2/40-init/diff");
+        }
+        for (place, spot) in places(&log, &[wrote, inherited]) {
+            assert_eq!((place, spot), (FOREIGN, in_tree("/planted")), "{is_classic}");
+        }
+        assert_eq!(place(&log, ran), FOREIGN);
+        assert_eq!(places(&log, &[own]), [(OWN, in_tree("/own"))]);
+        let builds = log.builds();
+        assert_eq!(builds.builds[0].runs[0].init.map(|init| init.pid), Some(INIT.0));
+    }
+}
+
+#[test]
+fn who_enters_what_the_engine_copies_into_makes_no_container_of_it() {
+    let mut log = begun();
+    log.overlay(DAEMON, 41, &[40]);
+    open(&mut log, DAEMON, &format!("{TREE}/copied"), "");
+    let visitor = Who(30, 5, 0, 1, 77);
+    log.add(visitor, "fs.chroot", &format!(r#""path":"{TREE}","path_from":"user","ret":0"#));
+    log.exec(visitor, &["/bin/sh", "-c", "make"]);
+    let wrote = open(&mut log, visitor, "/planted", "");
+    log.add(DAEMON, "mount.umount", &format!(r#""target":"{TREE}","flags":[],"ret":0"#));
+    log.end(CLIENT);
+    assert_eq!(log.builds().builds[0].runs[0].kind, crate::RunKind::Daemon);
+    assert_eq!(places(&log, &[wrote]), [(FOREIGN, in_tree("/planted"))]);
+}
+
+#[test]
 fn who_leaves_a_chroot_by_one_outside_is_where_its_namespace_begins() {
     const OUT: &str = r#""path":"/","path_from":"outside","ret":0"#;
     let leaves = |unshares: bool, out: &str| {

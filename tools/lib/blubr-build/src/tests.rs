@@ -116,7 +116,7 @@ impl Log {
         self.run_as(daemon, n, lowers, argv, &Run { unshares: true, ..Run::default() });
     }
 
-    fn overlay(&mut self, daemon: Who, n: u32, lowers: &[u32]) {
+    pub(crate) fn overlay(&mut self, daemon: Who, n: u32, lowers: &[u32]) {
         let dir = |n: u32| format!("/s/overlay2/{n}/diff");
         let lowers: Vec<String> = lowers.iter().map(|n| format!("\"{}\"", dir(*n))).collect();
         self.add(

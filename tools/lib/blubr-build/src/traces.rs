@@ -163,6 +163,8 @@ pub(crate) struct Container {
     pub(crate) setup: Vec<ProcessKey>,
     pub(crate) setup_began: Moment,
     pub(crate) by_maker: bool,
+    /// It descends from an engine.
+    pub(crate) by_engine: bool,
     pub(crate) mntns: u32,
     /// That and those that its runtime made on the way.
     pub(crate) namespaces: Vec<u32>,

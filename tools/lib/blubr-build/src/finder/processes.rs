@@ -7,7 +7,7 @@ use blubr_log::{Body, Event, Name};
 use crate::build::{Ended, FirstExec, Moment, ProcessKey};
 use crate::export::Export;
 use crate::path::base;
-use crate::traces::{Container, Entered, Maker, Source, Store};
+use crate::traces::{Container, Entered, Maker, Source, Store, is_init_layer};
 
 use super::{Finder, NAME_BYTES, TRACES_MAX};
 
@@ -30,13 +30,17 @@ impl Finder {
             return;
         }
         let (overlay, root, at) = (entered.overlay, entered.root.clone(), entered.at);
+        let by_engine = entered.by_engine;
         if !self.room() {
             return;
+        }
+        if by_engine {
+            self.unmask(overlay);
         }
         self.entered.remove(&key);
         self.helpers.remove(&key);
         self.overlays[overlay].helpers.retain(|helper| *helper != key);
-        let container = self.contained(key, event, overlay, root, at);
+        let container = self.contained(key, event, overlay, root, at, by_engine);
         let argv = container.first_exec.iter().flat_map(|exec| &exec.argv);
         if !self.keep(argv.map(|one| one.len() + NAME_BYTES).sum::<usize>() + container.root.len()) {
             return;
@@ -62,13 +66,36 @@ impl Finder {
         (process.forked?.seq > of_parent.at.seq).then_some(of_parent)
     }
 
-    /// Whether who entered a tree is no runtime of the engine's (which need not descend from the engine: containerd starts
-    /// its own), but somebody who looks into it, or works in it. Only containers/storage, whose engine starts the runtime
-    /// itself, lets several containers have one tree; and a container has a mount namespace of its own.
+    /// Whether who entered a tree is no runtime of the engine's, but somebody who looks into it, or works in it. Those of the
+    /// classic builder need not descend from the engine: containerd starts them. Only containers/storage, whose engine starts
+    /// the runtime itself, lets several containers have one tree; and a container has a mount namespace of its own.
     fn is_strangers(&self, entered: &Entered, mntns: u32) -> bool {
         let overlay = &self.overlays[entered.overlay];
         let engine = self.tree.get(overlay.maker).map(|engine| engine.mntns());
-        !entered.by_engine && (!overlay.containers.is_empty() || engine == Some(mntns))
+        let by_others = || {
+            let is_classic = overlay.lowers.first().is_some_and(|lower| is_init_layer(lower));
+            let is_daemons = self.makers.get(&overlay.maker).is_some_and(|of| of.store == Store::Daemon);
+            // What is missing may be the fork that would tell.
+            is_classic || !is_daemons || self.gaps.within(overlay.began.time, entered.at.time)
+        };
+        !entered.by_engine && (!overlay.containers.is_empty() || engine == Some(mntns) || !by_others())
+    }
+
+    /// The engine's own runtime has come into a tree. Who was taken for it there, and does not descend from the engine, had only
+    /// a mount namespace of its own: a stranger's.
+    fn unmask(&mut self, overlay: usize) {
+        if !self.makers.get(&self.overlays[overlay].maker).is_some_and(|of| of.store == Store::Daemon) {
+            return;
+        }
+        let all = std::mem::take(&mut self.overlays[overlay].containers);
+        let (own, strange): (Vec<usize>, Vec<usize>) =
+            all.into_iter().partition(|at| self.containers[*at].by_engine);
+        self.overlays[overlay].containers = own;
+        for at in strange {
+            let init = self.containers[at].init;
+            self.by_init.remove(&init);
+            self.inside.retain(|key| !self.tree.lineage(*key).any(|(ancestor, _)| ancestor == init));
+        }
     }
 
     /// The container that the process begins with the first program in its tree.
@@ -79,6 +106,7 @@ impl Finder {
         of: usize,
         root: Vec<u8>,
         at: Moment,
+        by_engine: bool,
     ) -> Container {
         let overlay = &self.overlays[of];
         let mut setup = Vec::new();
@@ -125,6 +153,7 @@ impl Finder {
             setup,
             setup_began,
             by_maker,
+            by_engine,
             mntns: event.head.mntns,
             namespaces,
             cgroup,
@@ -324,6 +353,13 @@ impl Finder {
         }
     }
 
+    /// The process left its root directory by one outside.
+    pub(super) fn leave(&mut self, key: ProcessKey, path: Option<&Name<'_>>) {
+        let Some(path) = path else { return };
+        let root = self.tree.root_outside(key, path.bytes());
+        self.tree.set_root(key, root, false);
+    }
+
     /// What was made for pivot_root(2) to put the old root at is no content of the directory.
     pub(super) fn set_aside(&mut self, key: ProcessKey, put_old: Option<&Name<'_>>) {
         let Some(put_old) = self.host(key, put_old) else { return };
@@ -353,13 +389,6 @@ impl Finder {
         let process = self.tree.get(key).filter(|_| whole_namespace)?;
         let parent = process.parent?;
         let of_same_program = process.exe.is_some() && self.tree.get(parent)?.exe == process.exe;
-    /// The process left its root directory by one outside.
-    pub(super) fn leave(&mut self, key: ProcessKey, path: Option<&Name<'_>>) {
-        let Some(path) = path else { return };
-        let root = self.tree.root_outside(key, path.bytes());
-        self.tree.set_root(key, root, false);
-    }
-
         if !of_same_program {
             return None;
         }

@@ -125,7 +125,7 @@ pub struct Assemble {
     pub allow_failed: bool,
 }
 
-/// What may be required of a build.
+/// What may be required of a build; none of it holds of a log that was filtered by more than its build.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Require {
     /// The recording is whole: nothing was lost while the build ran, and the log was not cut off

@@ -6,7 +6,7 @@ use blubr_attestation::build::{
 use blubr_attestation::trace::Network;
 
 use super::gather::Gathered;
-use crate::crosscheck::Unchecked;
+use crate::crosscheck::{Unchecked, keeps_a_build};
 
 /// The answers, in a fixed order.
 pub fn checks(build: &BlubrBuild, gathered: &Gathered, unchecked: &Unchecked) -> Vec<Check> {
@@ -35,7 +35,31 @@ pub fn checks(build: &BlubrBuild, gathered: &Gathered, unchecked: &Unchecked) ->
         all.push(explained(build, unchecked));
         all.push(attributes(build, unchecked));
     }
+    if is_filtered(build) {
+        all.iter_mut().for_each(doubt);
+    }
     all
+}
+
+/// Whether the log went through a filter that may have taken events of the build, or of who touched it, away.
+pub fn is_filtered(build: &BlubrBuild) -> bool {
+    !build.log.filters.iter().all(|one| keeps_a_build(&one.tool, &one.args))
+}
+
+/// Why nothing that is missing from such a log says anything.
+pub const FILTERED: &str = "the log was filtered by more than its build";
+
+/// Of a log that may lack any event only what is there can be held against a build: a loss, a connection, another Dockerfile.
+/// Whose an event is, who stood beside whom and what was never done need those that are not there.
+fn doubt(check: &mut Check) {
+    const BY_WHAT_IS_THERE: [&str; 3] =
+        ["recording-complete", "no-outside-network", "dockerfile-unchanged"];
+    match check.result {
+        Outcome::Pass => check.evidence = vec![FILTERED.to_owned()],
+        Outcome::Fail if BY_WHAT_IS_THERE.contains(&check.id.as_str()) => return,
+        Outcome::Fail | Outcome::Unknown => check.evidence.insert(0, FILTERED.to_owned()),
+    }
+    check.result = Outcome::Unknown;
 }
 
 fn say(id: &str, result: Outcome, evidence: impl Into<String>) -> Check {

@@ -159,6 +159,14 @@ fn required(plan: &Plan, build: &BlubrBuild) -> Exit {
     for require in &plan.require {
         let completeness = &build.completeness;
         let missing = match require {
+            _ if checks::is_filtered(build) => {
+                let what = match require {
+                    Require::Complete => "complete",
+                    Require::Explained => "explained",
+                    Require::Observed => "observed",
+                };
+                Some(format!("{what}: {}", checks::FILTERED))
+            }
             Require::Complete if completeness.recording == Recording::Complete => None,
             Require::Complete => {
                 Some("complete: events were lost, or the log ends before the build".to_owned())

@@ -1,10 +1,12 @@
 //! Why attributes of entries can't be held against the record, where something may be missing from it.
 
 use blubr_attestation::build::Recording;
-use blubr_log::{Filter, NotCovered};
+use blubr_log::NotCovered;
 
 use crate::assemble_parts::{First, Gathered};
 
+/// The filter whose arguments are known.
+const FILTER: &str = "blubr-filter";
 /// What a filter keeps that picks a build, and nothing else.
 const OF_A_BUILD: [&str; 4] = ["--build", "--dockerfile", "--dockerfile-sha256", "--shared"];
 
@@ -19,7 +21,9 @@ pub(super) fn why(first: &First, gathered: &Gathered) -> Option<String> {
         Recording::Complete if gathered.has_rings => {
             "the build had a ring, which opens and closes files otherwise"
         }
-        Recording::Complete if !first.header.filters.iter().all(keeps_a_build) => {
+        Recording::Complete
+            if !first.header.filters.iter().all(|one| keeps_a_build(&one.tool, &one.args)) =>
+        {
             "the log was filtered by more than its build"
         }
         Recording::Complete => {
@@ -30,10 +34,10 @@ pub(super) fn why(first: &First, gathered: &Gathered) -> Option<String> {
     Some(said.to_owned())
 }
 
-/// Whether all events of a build's files pass a filter.
-fn keeps_a_build(filter: &Filter) -> bool {
-    let flags = filter.args.iter().filter(|arg| arg.starts_with('-'));
-    flags.map(|flag| flag.split('=').next().unwrap_or(flag)).all(|flag| OF_A_BUILD.contains(&flag))
+/// Whether all events of a build, and of who touched it, pass a filter with these arguments.
+pub fn keeps_a_build(tool: &str, args: &[String]) -> bool {
+    let mut flags = args.iter().filter(|arg| arg.starts_with('-'));
+    tool == FILTER && flags.all(|flag| OF_A_BUILD.contains(&flag.split('=').next().unwrap_or(flag)))
 }
 
 /// Whether something that a recorder could not see may have changed a file's attributes. What a ring alone can hide
@@ -57,19 +61,21 @@ mod tests {
 
     #[test]
     fn a_filter_by_type_may_have_taken_a_change_away() {
-        let filter = |args: &[&str]| Filter {
-            tool: "blubr-filter".to_owned(),
-            args: args.iter().map(|arg| (*arg).to_owned()).collect(),
+        let keeps = |tool: &str, args: &[&str]| {
+            let args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
+            keeps_a_build(tool, &args)
         };
         for kept in [
             &["--build"][..],
             &["--build", "2", "--dockerfile=f", "--dockerfile-sha256=ab", "--shared=1,2"],
         ] {
-            assert!(keeps_a_build(&filter(kept)), "{kept:?}");
+            assert!(keeps(FILTER, kept), "{kept:?}");
         }
         for cut in [&["--build", "--type=net.*"][..], &["--build", "--step=3"], &["--cgroup=/x"]] {
-            assert!(!keeps_a_build(&filter(cut)), "{cut:?}");
+            assert!(!keeps(FILTER, cut), "{cut:?}");
         }
+        // Of another tool nothing is known.
+        assert!(!keeps("grep", &["--build"]));
     }
 
     #[test]

@@ -1,0 +1,127 @@
+//! What the checks of an attestation answer to logs in which somebody hides something, and to the like without anything to hide.
+
+use std::path::PathBuf;
+
+use blubr_tests::bins;
+use blubr_tests::program::{jq, run, stdout_of};
+use blubr_tests::supervise::process_folder;
+
+use super::image;
+use super::log::{Log, STEP, STRANGER};
+
+/// A log, and what is asked of it.
+struct Case {
+    folder: tempfile::TempDir,
+}
+
+impl Case {
+    fn of(write: impl FnOnce(Log)) -> Self {
+        let folder = tempfile::Builder::new().prefix("answers.").tempdir_in(process_folder()).unwrap();
+        let case = Self { folder };
+        write(Log::new(&case.file("log")));
+        case
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Puts the log through a filter.
+    fn filter(&self, args: &[&str]) {
+        let (whole, part) = (self.file("log"), self.file("part"));
+        drop(stdout_of(bins::command("blubr-filter").args(args).arg("-o").arg(&part).arg(&whole)));
+        std::fs::rename(part, whole).unwrap();
+    }
+
+    /// Attests it with an image whose one new layer is `/w/`.
+    fn attest(&self, dockerfile: &str) -> Answers {
+        std::fs::write(self.file("Dockerfile"), dockerfile).unwrap();
+        image::write(0, &self.file("image.tar"));
+        let (image, out) = (self.file("image.tar"), self.file("out.json"));
+        let mut attest = bins::command("blubr-attest");
+        attest.arg("--dockerfile").arg(self.file("Dockerfile")).arg("-o").arg(&out);
+        drop(stdout_of(
+            attest.arg("--image").arg(format!("archive:{}", image.display())).arg(self.file("log")),
+        ));
+        Answers { out }
+    }
+}
+
+struct Answers {
+    out: PathBuf,
+}
+
+impl Answers {
+    /// The answer to a check, with its reasons.
+    fn to(&self, id: &str) -> String {
+        let check = format!(".predicate.blubr_build.checks[] | select(.id == \"{id}\")");
+        jq(&format!("{check} | \"\\(.result): \\(.evidence | join(\"; \"))\""), &self.out)
+    }
+
+    /// All answers in short.
+    fn all(&self) -> String {
+        jq("[.predicate.blubr_build.checks[] | \"\\(.id) \\(.result)\"] | join(\"\\n\")", &self.out)
+    }
+}
+
+/// The step does what the image shows.
+fn work(log: &mut Log) {
+    log.add(STEP, "file.mkdir", r#""path":"/w","mode":"0755","ret":0"#);
+}
+
+const DOCKERFILE: &str = "FROM base\nRUN make\n";
+const CONNECTS: &str = r#""proto":"tcp","family":"inet","saddr":"10.0.0.2","sport":4000,"daddr":"93.184.216.34","dport":443,"ret":0"#;
+const TOUCHES: &str = r#""path":"/s/overlay2/41/diff/w/x","mode":"w","create":false,"truncate":true,"dev":"8:1","ino":9,"size":0,"ret":3"#;
+
+#[test]
+fn nothing_passes_of_a_log_that_a_filter_may_have_taken_something_from() {
+    let write = |mut log: Log| {
+        log.begin();
+        work(&mut log);
+        log.add(STEP, "net.connect", CONNECTS);
+        log.add(STRANGER, "file.open", TOUCHES);
+        log.end();
+    };
+    let case = Case::of(write);
+    let whole = case.attest(DOCKERFILE);
+    assert!(whole.to("no-outside-network").starts_with("fail: 1 other side"));
+    assert!(whole.to("no-foreign-access").starts_with("fail: 1 event "));
+    for filter in [
+        &["--build", "--type=file.*", "--type=process.*", "--type=mount.*", "--type=unix.*"][..],
+        &["--type=process.*", "--type=mount.*", "--type=unix.*", "--type=net.*"],
+        &["--cgroup=/g1", "--cgroup=/g41"],
+    ] {
+        let case = Case::of(write);
+        case.filter(filter);
+        let answers = case.attest(DOCKERFILE);
+        let all = answers.all();
+        assert!(!all.contains(" pass"), "{filter:?}: {all}");
+        // What is there still counts; what may be missing does not.
+        for line in all.lines().filter(|line| line.ends_with(" fail")) {
+            assert_eq!(line, "no-outside-network fail", "{filter:?}: {all}");
+        }
+        let explained = answers.to("image-explained");
+        assert!(explained.starts_with("unknown: the log was filtered by more"), "{explained}");
+        for what in ["complete", "observed"] {
+            let mut attest = bins::command("blubr-attest");
+            attest.args(["--require", what, "--dockerfile"]).arg(case.file("Dockerfile"));
+            assert_eq!(run(attest.arg(case.file("log"))).status.code(), Some(1), "{filter:?}: {what}");
+        }
+    }
+}
+
+#[test]
+fn a_filter_by_build_takes_no_answer_away() {
+    let write = |mut log: Log| {
+        log.begin();
+        work(&mut log);
+        log.end();
+    };
+    let case = Case::of(write);
+    let whole = case.attest(DOCKERFILE).all();
+    for id in ["recording-complete", "steps-observed", "no-outside-network", "image-explained"] {
+        assert!(whole.contains(&format!("{id} pass")), "{whole}");
+    }
+    case.filter(&["--build"]);
+    assert_eq!(case.attest(DOCKERFILE).all(), whole);
+}

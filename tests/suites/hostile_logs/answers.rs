@@ -7,7 +7,7 @@ use blubr_tests::program::{jq, run, stdout_of};
 use blubr_tests::supervise::process_folder;
 
 use super::image;
-use super::log::{Log, STEP, STRANGER};
+use super::log::{DAEMON, Log, RUNTIME, STEP, STRANGER};
 
 /// A log, and what is asked of it.
 struct Case {
@@ -124,4 +124,78 @@ fn a_filter_by_build_takes_no_answer_away() {
     }
     case.filter(&["--build"]);
     assert_eq!(case.attest(DOCKERFILE).all(), whole);
+}
+
+#[test]
+fn what_goes_out_by_a_socket_that_the_step_did_not_make_may_have_been_passed_on() {
+    const ID: &str = "no-outside-network";
+    for connects in [
+        r#""path":"@proxy","ret":0"#,
+        r#""path":"/run/proxy.sock","ret":0"#,
+        r#""path":"proxy.sock","ret":0"#,
+        r#""path":"/run/proxy.sock","ret":-4"#,
+    ] {
+        let case = Case::of(|mut log| {
+            log.begin();
+            work(&mut log);
+            log.add(STEP, "unix.connect", connects);
+            // Somebody makes one of that name later, and elsewhere.
+            log.add(STRANGER, "file.mknod", &socket("/run/proxy.sock"));
+            log.add(STEP, "file.mknod", &socket("/run/proxy.sock"));
+            log.end();
+        });
+        let answer = case.attest(DOCKERFILE).to(ID);
+        assert!(answer.starts_with("unknown: 1 connection was to a socket"), "{connects}: {answer}");
+    }
+    // What a step talks to itself by, and what reached nobody.
+    let case = Case::of(|mut log| {
+        log.begin();
+        work(&mut log);
+        log.add(STEP, "file.mknod", &socket("/tmp/own"));
+        log.add(STEP, "unix.connect", r#""path":"/tmp/own","ret":0"#);
+        log.add(STEP, "file.rename", r#""path":"/tmp/own","to":"/tmp/moved","ret":0"#);
+        log.add(STEP, "unix.connect", r#""path":"/tmp/moved","ret":0"#);
+        log.add(STEP, "unix.connect", r#""path":"/var/run/nscd/socket","ret":-2"#);
+        log.add(STEP, "unix.connect", r#""path":"@nobody","ret":-111"#);
+        log.end();
+    });
+    let answer = case.attest(DOCKERFILE).to(ID);
+    assert!(answer.starts_with("pass: "), "{answer}");
+}
+
+fn socket(path: &str) -> String {
+    format!(r#""path":"{path}","kind":"socket","mode":"0755","ret":0"#)
+}
+
+/// A log of a RUN upon what the engine itself wrote.
+fn copies_and_makes(mut log: Log) {
+    log.begin_client();
+    log.overlay(40, &[39]);
+    let own = r#""path":"/s/overlay2/40/merged/x","mode":"w","create":true,"dev":"0:44","ino":7,"size":0,"perm":"0644","ret":3"#;
+    log.add(DAEMON, "file.open", own);
+    log.add(DAEMON, "mount.umount", r#""target":"/s/overlay2/40/merged","flags":[],"ret":0"#);
+    log.step(41, RUNTIME, STEP, &[40, 39]);
+    work(&mut log);
+    log.end();
+}
+
+#[test]
+fn what_the_engine_may_have_fetched_is_open() {
+    let case = Case::of(copies_and_makes);
+    let answer =
+        |line: &str| case.attest(&format!("FROM base\n{line}\nRUN make\n")).to("no-outside-network");
+    for line in [
+        "ADD https://a/b /x",
+        "ARG URL=https://a/b\nADD $URL /x",
+        "ADD git@github.com:moby/buildkit.git#v0.14.1 /x",
+    ] {
+        let answer = answer(line);
+        assert!(answer.starts_with("unknown: 1 ADD fetches, or may fetch, by the engine"), "{answer}");
+    }
+    let from_image = answer("COPY --from=docker.io/library/alpine:3 /x /x");
+    assert!(from_image.starts_with("unknown: 1 step takes files from an image"), "{from_image}");
+    for line in ["COPY x /x", "ADD x.tar /", "ARG V=1\nADD x-$V.tar /"] {
+        let answer = answer(line);
+        assert!(answer.starts_with("pass: "), "{line}: {answer}");
+    }
 }

@@ -119,12 +119,17 @@ impl Log {
 
     /// Up to the first program of the step.
     pub fn begin(&mut self) {
+        self.begin_client();
+        self.step(41, RUNTIME, STEP, &[40]);
+    }
+
+    /// Up to what the engine does first.
+    pub fn begin_client(&mut self) {
         let daemon = r#""exe":"/usr/sbin/anything","argv":["anything"],"cwd":"/""#;
         self.add(DAEMON, "process.exists", daemon);
         self.add(RUNTIME_PARENT, "process.exists", daemon);
         self.exec(CLIENT, r#""docker","build",".""#);
         self.add(CLIENT, "unix.connect", r#""path":"/run/docker.sock","ret":0"#);
-        self.step(41, RUNTIME, STEP, &[40]);
     }
 
     /// A RUN as BuildKit does it, up to its first program.

@@ -5,13 +5,26 @@ use blubr_attestation::build::{
 };
 use blubr_attestation::trace::Network;
 
+use super::fetches::Fetches;
 use super::gather::Gathered;
 use crate::crosscheck::{Unchecked, keeps_a_build};
 
+/// What the answers rest on besides the statement.
+pub struct Seen<'a> {
+    pub gathered: &'a Gathered,
+    pub unchecked: &'a Unchecked,
+    pub fetches: &'a Fetches,
+}
+
 /// The answers, in a fixed order.
-pub fn checks(build: &BlubrBuild, gathered: &Gathered, unchecked: &Unchecked) -> Vec<Check> {
-    let mut all =
-        vec![recording(build), steps(build), network(build, gathered), foreign(build, gathered)];
+pub fn checks(build: &BlubrBuild, seen: &Seen<'_>) -> Vec<Check> {
+    let (gathered, unchecked) = (seen.gathered, seen.unchecked);
+    let mut all = vec![
+        recording(build),
+        steps(build),
+        network(build, gathered, seen.fetches),
+        foreign(build, gathered),
+    ];
     if let Some(dockerfile) = &build.dockerfile {
         all.push(match dockerfile.taken {
             Taken::UnchangedSinceOpen => say(
@@ -106,9 +119,13 @@ pub fn of_outside(completeness: &Completeness) -> String {
 }
 
 /// Whether a step that wasn't seen should have been.
-pub fn is_unseen(step: &blubr_attestation::build::Step) -> bool {
-    let unneeded = step.evidence.iter().any(|one| one.kind == "stage");
-    step.status == Status::Candidates || step.status == Status::NotObserved && !unneeded
+pub fn is_unseen(step: &Step) -> bool {
+    step.status == Status::Candidates || step.status == Status::NotObserved && !is_unneeded(step)
+}
+
+/// Whether what is built doesn't need the step's stage.
+fn is_unneeded(step: &Step) -> bool {
+    step.evidence.iter().any(|one| one.kind == "stage")
 }
 
 /// How many steps with work of their own weren't seen.
@@ -134,7 +151,7 @@ fn steps(build: &BlubrBuild) -> Check {
     say("steps-observed", Outcome::Fail, format!("not seen, or not told apart: {}", unseen.join(", ")))
 }
 
-fn network(build: &BlubrBuild, gathered: &Gathered) -> Check {
+fn network(build: &BlubrBuild, gathered: &Gathered, fetches: &Fetches) -> Check {
     const ID: &str = "no-outside-network";
     let all: Vec<&Network> = build
         .steps
@@ -178,12 +195,20 @@ fn network(build: &BlubrBuild, gathered: &Gathered) -> Check {
             count(cached, "step is", "steps are")
         ));
     }
-    let fetched =
-        build.steps.iter().filter(|step| step.instruction == "ADD" && step.text.contains("://")).count();
+    // The steps are in the order of the instructions.
+    let needed = |at: &&usize| build.steps.get(**at).is_some_and(|step| !is_unneeded(step));
+    let fetched = fetches.adds.iter().filter(needed).count();
     if fetched > 0 {
         open.push(format!(
             "{} by the engine, whose connections are not told apart by build",
-            count(fetched, "ADD fetches", "ADDs fetch")
+            count(fetched, "ADD fetches, or may fetch,", "ADDs fetch, or may fetch,")
+        ));
+    }
+    let taken = fetches.froms.iter().filter(needed).count();
+    if taken > 0 {
+        open.push(format!(
+            "{} files from an image, which the engine may have fetched",
+            count(taken, "step takes", "steps take")
         ));
     }
     let blind: Vec<&str> = build
@@ -212,6 +237,16 @@ fn network(build: &BlubrBuild, gathered: &Gathered) -> Check {
             seqs(&gathered.sent_somewhere)
         ));
     }
+    if let Some((first, sockets)) = &gathered.sockets {
+        open.push(format!(
+            "{} that the step didn't make, whose owner may have passed it on (the first {first})",
+            count(
+                *sockets,
+                "connection was to a socket of this host",
+                "connections were to sockets of this host"
+            )
+        ));
+    }
     if open.is_empty() {
         let evidence = "every step was seen, nothing was lost, and no connection was recorded";
         return say(ID, Outcome::Pass, evidence);
@@ -221,7 +256,7 @@ fn network(build: &BlubrBuild, gathered: &Gathered) -> Check {
 
 /// Whether a call with this result may have reached the other side: a connection goes on after EINPROGRESS, and after a
 /// signal (EINTR, and the kernel's own ERESTARTSYS to ERESTART_RESTARTBLOCK, include/linux/errno.h). Another failure has not.
-fn may_have_reached(ret: i64) -> bool {
+pub fn may_have_reached(ret: i64) -> bool {
     ret >= 0 || matches!(ret, -115 | -4 | -516..=-512)
 }
 

@@ -1,7 +1,7 @@
 //! The second time over the log: what each step did, and whether the record of it is whole.
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, HashSet};
 
 use blubr_attestation::build::{Recording, Taken};
 use blubr_attestation::trace::{Access, Direction, HostnameFrom, Part, Place as Tree};
@@ -10,6 +10,7 @@ use blubr_cli::{Failure, Spooled};
 use blubr_log::event::{Addr, FileClose, FileRename};
 use blubr_log::{Body, Event, LineKind, Name, Reader, Time};
 
+use super::checks::may_have_reached;
 use super::connections::{Bytes, Claim, Reached, host_without_port};
 use super::doing::{Actor, Budget, Doing, Follows, Renamed, Touch};
 use super::facts::Dockerfile;
@@ -26,6 +27,9 @@ use crate::picture::Picture;
 const EXPLAINING_MAX: usize = 200_000;
 /// Bytes of those paths.
 const EXPLAINING_BYTES_MAX: usize = 48 * 1024 * 1024;
+
+/// Sockets of containers that are remembered.
+const SOCKETS_MAX: usize = 10_000;
 
 /// What to look for on the way.
 pub struct Wanted<'a> {
@@ -89,6 +93,8 @@ pub struct Gathered {
     pub sent_somewhere: Vec<u64>,
     /// How many.
     pub sent_somewhere_count: u64,
+    /// Connections of containers to unix sockets that they did not make themselves: the name of the first, and how many.
+    pub sockets: Option<(String, usize)>,
     /// What may be missing.
     pub recording: Recording,
     /// Events lost in the interval.
@@ -143,6 +149,8 @@ struct Pass<'a> {
     runs: Runs<'a>,
     names: Names,
     explaining_bytes: usize,
+    /// Sockets that containers made, by run and as the container sees them, with what is mounted there.
+    bound: HashSet<(u32, Vec<u8>, Option<usize>)>,
     interval: Interval,
     out: Gathered,
 }
@@ -164,6 +172,7 @@ impl<'a> Pass<'a> {
             has_other_sockets: false,
             sent_somewhere: Vec::new(),
             sent_somewhere_count: 0,
+            sockets: None,
             recording: Recording::Cut,
             lost: Loss::default(),
             interval: (0, 0),
@@ -178,6 +187,7 @@ impl<'a> Pass<'a> {
             runs: Runs::new(build),
             names: Names::default(),
             explaining_bytes: 0,
+            bound: HashSet::new(),
             interval,
             out,
         };
@@ -218,6 +228,7 @@ impl<'a> Pass<'a> {
                 let slot = self.slots.of(run);
                 self.out.doing.entry(slot).or_default().counts.events += 1;
                 self.given(run, false, event);
+                self.socket(run, event);
                 self.add(actor(Part::Container), event, slot, Some(run));
             }
             Place::Engine { run } => {
@@ -317,6 +328,41 @@ impl<'a> Pass<'a> {
             if !matches!(access, Access::Read | Access::Execute) {
                 self.explain(run, spot.path, actor, access, false);
             }
+        }
+    }
+
+    /// Which unix sockets a container made, and which others it connected to. Of those without a file nothing tells who made
+    /// them.
+    fn socket(&mut self, run: u32, event: &Event<'_>) {
+        let place = |path: &[u8]| {
+            let spot = self.membership.spot(event, path)?;
+            Some((run, spot.path, spot.mounted))
+        };
+        match &event.body {
+            Body::FileMknod(it) if makes_socket(event) && !event.failed() => {
+                let made = it.path.get().and_then(|path| place(path.bytes()));
+                if self.bound.len() < SOCKETS_MAX {
+                    self.bound.extend(made);
+                }
+            }
+            Body::FileRename(it) if !self.bound.is_empty() && !event.failed() => {
+                let from = it.path.get().and_then(|path| place(path.bytes()));
+                if from.is_some_and(|from| self.bound.contains(&from)) && self.bound.len() < SOCKETS_MAX
+                {
+                    let to = it.to.get().and_then(|path| place(path.bytes()));
+                    self.bound.extend(to);
+                }
+            }
+            Body::UnixConnect(it) if may_have_reached(event.tail.ret.unwrap_or(0)) => {
+                let path = it.path.get().map(Name::bytes);
+                let own = path.filter(|path| path.starts_with(b"/")).and_then(place);
+                if own.is_none_or(|own| !self.bound.contains(&own)) {
+                    let name = path.map_or_else(|| "without a name".into(), String::from_utf8_lossy);
+                    let first = || (name.into_owned(), 0);
+                    self.out.sockets.get_or_insert_with(first).1 += 1;
+                }
+            }
+            _ => {}
         }
     }
 

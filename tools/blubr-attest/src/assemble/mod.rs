@@ -7,6 +7,7 @@ mod checks;
 mod connections;
 mod doing;
 mod facts;
+mod fetches;
 mod first;
 mod gather;
 mod given;

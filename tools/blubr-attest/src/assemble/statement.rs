@@ -19,6 +19,7 @@ use blubr_log::Source;
 
 use super::checks;
 use super::facts::Dockerfile;
+use super::fetches::Fetches;
 use super::first::First;
 use super::gather::Gathered;
 use super::history::Alignment;
@@ -172,7 +173,13 @@ fn blubr_build(mut parts: Parts<'_>, ids: &BTreeMap<usize, String>) -> (BlubrBui
         checks: Vec::new(),
         redactions: says::Redactions::default(),
     };
-    made.checks = checks::checks(&made, &parts.gathered, &unchecked);
+    let fetches = parts.dockerfile.map(|file| Fetches::of(&file.parsed, &parts.build.argv));
+    let seen = checks::Seen {
+        gathered: &parts.gathered,
+        unchecked: &unchecked,
+        fetches: &fetches.unwrap_or_default(),
+    };
+    made.checks = checks::checks(&made, &seen);
     (made, log)
 }
 

@@ -1,0 +1,185 @@
+//! What the engine may have to fetch for a step, by the Dockerfile and by what was asked of the client.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use blubr_dockerfile::{BuildOptions, Dockerfile, Instruction, Platform, evaluate};
+
+/// Indices of instructions.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Fetches {
+    /// ADDs with a source that is, or may be, on another host.
+    pub adds: BTreeSet<usize>,
+    /// Instructions that take files from what is neither a stage nor a local context: an image.
+    pub froms: BTreeSet<usize>,
+}
+
+impl Fetches {
+    /// Of a Dockerfile, and the client's arguments.
+    pub fn of(dockerfile: &Dockerfile, argv: &[Vec<u8>]) -> Self {
+        let asked = Asked::of(argv);
+        let evaluated = asked.build_args.as_ref().and_then(|build_args| {
+            let options = BuildOptions {
+                build_args: build_args.clone(),
+                target: None,
+                platform: None,
+                host: Platform::linux_on(std::env::consts::ARCH),
+            };
+            evaluate(dockerfile, &options).ok()
+        });
+        let mut found = Self::default();
+        for (at, instruction) in dockerfile.instructions.iter().enumerate() {
+            let known = evaluated.as_ref().and_then(|all| all.get(at)?.as_ref());
+            let known = known.filter(|known| known.assumed.is_empty()).map(|known| &known.args[..]);
+            if instruction.keyword == "add" && adds_remote(instruction, known) {
+                found.adds.insert(at);
+            }
+            let below = instruction.stage.unwrap_or(0);
+            let is_image = |name: &str| {
+                let is_stage = dockerfile.stage_named(name, below).is_some()
+                    || name.parse::<usize>().is_ok_and(|number| number < below);
+                !is_stage && !asked.contexts.iter().any(|context| context == name)
+            };
+            if instruction.stage.is_some() && froms(instruction).any(is_image) {
+                found.froms.insert(at);
+            }
+        }
+        found
+    }
+}
+
+/// What was asked of the client.
+struct Asked {
+    /// Its --build-arg; `None` where there may be such as its arguments don't tell.
+    build_args: Option<BTreeMap<String, String>>,
+    /// Names of contexts on this host.
+    contexts: Vec<String>,
+}
+
+impl Asked {
+    fn of(argv: &[Vec<u8>]) -> Self {
+        let words: Vec<&str> =
+            argv.iter().map(|word| std::str::from_utf8(word).unwrap_or_default()).collect();
+        let words = words.as_slice();
+        let values = |flag: &'static str| {
+            let value = move |(at, word): (usize, &&'_ str)| match word.strip_prefix(flag)? {
+                "" => Some((*words.get(at + 1)?).to_owned()),
+                rest => rest.strip_prefix('=').map(str::to_owned),
+            };
+            words.iter().enumerate().filter_map(value)
+        };
+        let builds = |word: &&str| matches!(*word, "build" | "bud" | "b");
+        // A file may tell more, or the environment.
+        let elsewhere =
+            |word: &&str| matches!(*word, "compose" | "bake") || word.starts_with("--build-arg-file");
+        let told = words.iter().any(builds) && !words.iter().any(elsewhere);
+        let pair =
+            |text: String| text.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let contexts = values("--build-context")
+            .filter_map(pair)
+            .filter(|(_, of)| of.starts_with("oci-layout://") || !is_remote(of))
+            .map(|(name, _)| name)
+            .collect();
+        let build_args = if told { values("--build-arg").map(pair).collect() } else { None };
+        Self { build_args, contexts }
+    }
+}
+
+fn adds_remote(instruction: &Instruction, known: Option<&[String]>) -> bool {
+    let sources = |words: &[String]| words.split_last().map_or_else(Vec::new, |(_, of)| of.to_vec());
+    match known {
+        Some(words) => sources(words).iter().any(|word| is_remote(word)),
+        None => sources(&instruction.args).iter().any(|word| is_remote(word) || word.contains('$')),
+    }
+}
+
+/// A URL, or a repository as ssh names it: `user@host:path`.
+fn is_remote(source: &str) -> bool {
+    let by_ssh = |source: &str| {
+        let (user, rest) = source.split_once('@')?;
+        (!user.is_empty() && !user.contains('/') && rest.contains(':')).then_some(())
+    };
+    source.contains("://") || by_ssh(source).is_some()
+}
+
+/// What an instruction takes files from.
+fn froms(instruction: &Instruction) -> impl Iterator<Item = &str> {
+    let of_copy = instruction.flag("from").filter(|_| instruction.keyword != "run");
+    let mounts = instruction.flags.iter().filter_map(|flag| flag.strip_prefix("--mount="));
+    let of_mounts = mounts.flat_map(|mount| mount.split(',')).filter_map(|field| {
+        let (key, value) = field.split_once('=')?;
+        key.trim().eq_ignore_ascii_case("from").then_some(value.trim())
+    });
+    of_copy.into_iter().chain(of_mounts).filter(|from| !from.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(text: &str, argv: &[&str]) -> (usize, usize) {
+        let file = Dockerfile::parse(text.as_bytes()).unwrap();
+        let argv: Vec<Vec<u8>> = argv.iter().map(|word| word.as_bytes().to_vec()).collect();
+        let found = Fetches::of(&file, &argv);
+        (found.adds.len(), found.froms.len())
+    }
+
+    #[test]
+    fn an_add_fetches_what_is_or_may_be_remote() {
+        let build = ["docker", "build", "."];
+        for remote in [
+            "ADD https://a/b /x",
+            "ARG URL=https://a/b\nADD $URL /x",
+            "ENV URL=https://a/b\nADD a ${URL} /x/",
+            "ADD git@github.com:moby/buildkit.git#v0.14.1 /x",
+            "ADD [\"ssh://git@a/b\", \"/x\"]",
+        ] {
+            assert_eq!(of(&format!("FROM base\n{remote}\n"), &build), (1, 0), "{remote}");
+        }
+        for local in [
+            "ADD a.tar /",
+            "ARG VERSION=1\nADD app-$VERSION.tar /",
+            "ADD a@b /x",
+            "ADD ./user@host:x /x",
+            "COPY https://a /x",
+        ] {
+            assert_eq!(of(&format!("FROM base\n{local}\n"), &build), (0, 0), "{local}");
+        }
+        let add = "FROM base\nARG A=x\nADD $A /x\n";
+        assert_eq!(of(add, &["docker", "build", "--build-arg", "A=https://a/b", "."]), (1, 0));
+        assert_eq!(of(add, &["docker", "build", "--build-arg=A=y", "."]), (0, 0));
+        // Of these the arguments don't tell what A is.
+        for argv in [
+            &["docker", "build", "--build-arg", "A", "."][..],
+            &["docker", "compose", "build"],
+            &["docker", "buildx", "bake"],
+            &[],
+        ] {
+            assert_eq!(of(add, argv), (1, 0), "{argv:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_stage_and_no_local_context_is_an_image() {
+        let text = |from: &str| format!("FROM base AS One\nRUN x\nFROM base\n{from}\n");
+        let build =
+            ["docker", "build", "--build-context", "ctx=../c", "--build-context=far=https://a/b", "."];
+        for image in [
+            "COPY --from=docker.io/library/alpine:3 /x /x",
+            "RUN --mount=type=bind,from=alpine,target=/a x",
+            "COPY --from=1 /x /x",
+            "COPY --from=$ONE /x /x",
+            "COPY --from=far /x /x",
+        ] {
+            assert_eq!(of(&text(image), &build), (0, 1), "{image}");
+        }
+        for here in [
+            "COPY --from=one /x /x",
+            "COPY --from=0 /x /x",
+            "COPY --from=ctx /x /x",
+            "RUN --mount=type=bind,from=one,target=/a --mount=type=cache,target=/c x",
+            "COPY x /x",
+        ] {
+            assert_eq!(of(&text(here), &build), (0, 0), "{here}");
+        }
+    }
+}

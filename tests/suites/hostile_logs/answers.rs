@@ -7,7 +7,7 @@ use blubr_tests::program::{jq, run, stdout_of};
 use blubr_tests::supervise::process_folder;
 
 use super::image;
-use super::log::{DAEMON, Log, RUNTIME, STEP, STRANGER};
+use super::log::{CLIENT, DAEMON, Log, RUNTIME, STEP, STRANGER, Who};
 
 /// A log, and what is asked of it.
 struct Case {
@@ -198,4 +198,22 @@ fn what_the_engine_may_have_fetched_is_open() {
         let answer = answer(line);
         assert!(answer.starts_with("pass: "), "{line}: {answer}");
     }
+}
+
+#[test]
+fn a_container_of_no_instruction_leaves_open_whether_all_steps_are_known() {
+    let case = Case::of(|mut log| {
+        log.begin();
+        work(&mut log);
+        log.step_ends(41, STEP);
+        let (runtime, step) = (Who(420, 10, 0, 1, 1), Who(421, 420, 0, 42, 42));
+        log.step(42, runtime, step, &[41, 40]);
+        log.step_ends(42, step);
+        log.exit(CLIENT);
+        log.finish();
+    });
+    let answer = case.attest(DOCKERFILE).to("steps-observed");
+    assert!(answer.starts_with("unknown: 1 container of the build is of no instruction"), "{answer}");
+    let answer = case.attest("FROM base\nRUN make\nRUN make\n").to("steps-observed");
+    assert!(answer.starts_with("pass: 2 observed"), "{answer}");
 }

@@ -14,6 +14,8 @@ pub struct Seen<'a> {
     pub gathered: &'a Gathered,
     pub unchecked: &'a Unchecked,
     pub fetches: &'a Fetches,
+    /// First events of containers that are of no instruction.
+    pub untied: Vec<u64>,
 }
 
 /// The answers, in a fixed order.
@@ -21,7 +23,7 @@ pub fn checks(build: &BlubrBuild, seen: &Seen<'_>) -> Vec<Check> {
     let (gathered, unchecked) = (seen.gathered, seen.unchecked);
     let mut all = vec![
         recording(build),
-        steps(build),
+        steps(build, &seen.untied),
         network(build, gathered, seen.fetches),
         foreign(build, gathered),
     ];
@@ -134,21 +136,29 @@ fn steps_unseen(build: &BlubrBuild) -> usize {
     build.steps.iter().filter(works).filter(|step| is_unseen(step)).count()
 }
 
-fn steps(build: &BlubrBuild) -> Check {
+fn steps(build: &BlubrBuild, untied: &[u64]) -> Check {
+    const ID: &str = "steps-observed";
     if build.steps.is_empty() {
-        return say("steps-observed", Outcome::Unknown, "no Dockerfile was given");
+        return say(ID, Outcome::Unknown, "no Dockerfile was given");
     }
     let unseen: Vec<&str> =
         build.steps.iter().filter(|step| is_unseen(step)).map(|step| step.id.as_str()).collect();
+    if let Some(first) = untied.first().filter(|_| unseen.is_empty()) {
+        let detail = format!(
+            "{} of no instruction of this Dockerfile (the first from seq {first} on)",
+            count(untied.len(), "container of the build is", "containers of the build are")
+        );
+        return say(ID, Outcome::Unknown, detail);
+    }
     if unseen.is_empty() {
         let counts = &build.completeness.steps;
         let detail = format!(
             "{} observed, {} by the engine, {} from the cache",
             counts.observed, counts.daemon, counts.cached
         );
-        return say("steps-observed", Outcome::Pass, detail);
+        return say(ID, Outcome::Pass, detail);
     }
-    say("steps-observed", Outcome::Fail, format!("not seen, or not told apart: {}", unseen.join(", ")))
+    say(ID, Outcome::Fail, format!("not seen, or not told apart: {}", unseen.join(", ")))
 }
 
 fn network(build: &BlubrBuild, gathered: &Gathered, fetches: &Fetches) -> Check {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use blubr_build::{Build, Engine, StepRun, Tie, Tied, tie};
+use blubr_build::{Build, Engine, RunKind, StepRun, Tie, Tied, tie};
 use blubr_dockerfile::Dockerfile;
 
 /// A place in the statement.
@@ -64,6 +64,12 @@ impl Slots {
     /// Where a run goes.
     pub fn of(&self, run: u32) -> Slot {
         self.of_run.get(&run).copied().unwrap_or(Slot::None)
+    }
+
+    /// Containers of this build alone that are of no instruction.
+    pub fn untied<'a>(&'a self, build: &'a Build) -> impl Iterator<Item = &'a StepRun> {
+        let none = self.runs(build, Slot::None).map(|(run, _)| run);
+        none.filter(|run| run.kind == RunKind::Run && !run.shared)
     }
 
     /// The runs of one slot, with their ties.

@@ -178,6 +178,7 @@ fn blubr_build(mut parts: Parts<'_>, ids: &BTreeMap<usize, String>) -> (BlubrBui
         gathered: &parts.gathered,
         unchecked: &unchecked,
         fetches: &fetches.unwrap_or_default(),
+        untied: parts.slots.untied(parts.build).map(|run| run.first_seq).collect(),
     };
     made.checks = checks::checks(&made, &seen);
     (made, log)

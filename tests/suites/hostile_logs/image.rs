@@ -5,45 +5,81 @@ use std::path::Path;
 
 use sha2::{Digest as _, Sha256};
 
+/// When the layers of this suite's images are made, while its logs go on.
+pub const MADE: &str = "2026-11-24T12:00:00.000050Z";
+/// Long before.
+pub const OLD: &str = "2026-01-01T00:00:00Z";
+
+/// A layer and its line in the history.
+pub struct Layer<'c> {
+    /// Its files; what ends in a slash is a directory.
+    pub files: Vec<(String, &'c [u8])>,
+    /// When it was made.
+    pub created: Option<&'c str>,
+    /// How.
+    pub created_by: &'c str,
+}
+
+/// What an image is called, in hexadecimal.
+pub struct Digests {
+    /// The sum of its configuration.
+    pub config: String,
+    /// The sums of its layers.
+    pub layers: Vec<String>,
+}
+
 /// Writes an image of a base layer and a layer with `count` empty files below `/w`, made while the logs of this suite go on.
 pub fn write(count: u64, to: &Path) {
     let files = (0..count).map(|n| (format!("w/{n}"), &b""[..]));
-    let top = std::iter::once(("w/".to_owned(), &b""[..])).chain(files);
-    write_layers([("bin/sh".to_owned(), &b"x"[..])], top, to);
+    let files = std::iter::once(("w/".to_owned(), &b""[..])).chain(files).collect();
+    let base =
+        Layer { files: vec![("bin/sh".to_owned(), b"x")], created: Some(OLD), created_by: "ADD base" };
+    let top = Layer { files, created: Some(MADE), created_by: "RUN /bin/sh -c make # buildkit" };
+    drop(write_layers(&[base, top], to));
 }
 
-/// Writes an image of a base layer and a layer that was made while the logs of this suite go on; what ends in a slash is a
-/// directory.
-pub fn write_layers<'c>(
+/// Writes an image of a base layer and a layer that was made while the logs of this suite go on.
+pub fn write_upon<'c>(
     base: impl IntoIterator<Item = (String, &'c [u8])>,
     top: impl IntoIterator<Item = (String, &'c [u8])>,
     to: &Path,
 ) {
-    let (base, top) = (tar(base), tar(top));
-    let made = "2026-11-24T12:00:00.000050Z";
-    let config = serde_json::json!({
-        "architecture": "amd64", "os": "linux", "created": made, "config": {},
-        "rootfs": {"type": "layers", "diff_ids": [sum(&base), sum(&top)]},
-        "history": [
-            {"created": "2026-01-01T00:00:00Z", "created_by": "ADD base"},
-            {"created": made, "created_by": "RUN /bin/sh -c make # buildkit"},
-        ],
-    });
-    let config = config.to_string();
-    let name = format!("{}.json", sum(config.as_bytes()).trim_start_matches("sha256:"));
-    let manifest =
-        serde_json::json!([{"Config": name, "RepoTags": ["x:1"], "Layers": ["1.tar", "2.tar"]}]);
-    let manifest = manifest.to_string();
-    let all = tar([
-        ("1.tar".to_owned(), base.as_slice()),
-        ("2.tar".to_owned(), top.as_slice()),
-        (name, config.as_bytes()),
-        ("manifest.json".to_owned(), manifest.as_bytes()),
-    ]);
-    std::fs::write(to, all).unwrap();
+    let base =
+        Layer { files: base.into_iter().collect(), created: Some(OLD), created_by: "ADD base" };
+    let files = top.into_iter().collect();
+    let top = Layer { files, created: Some(MADE), created_by: "RUN /bin/sh -c make # buildkit" };
+    drop(write_layers(&[base, top], to));
 }
 
-fn sum(bytes: &[u8]) -> String {
+/// Writes an image of these layers.
+pub fn write_layers(layers: &[Layer<'_>], to: &Path) -> Digests {
+    let blobs: Vec<Vec<u8>> = layers.iter().map(|layer| tar(layer.files.iter().cloned())).collect();
+    let sums: Vec<String> = blobs.iter().map(|blob| sum(blob)).collect();
+    let line = |layer: &Layer<'_>| match layer.created {
+        Some(created) => serde_json::json!({"created": created, "created_by": layer.created_by}),
+        None => serde_json::json!({"created_by": layer.created_by}),
+    };
+    let config = serde_json::json!({
+        "architecture": "amd64", "os": "linux", "created": MADE, "config": {},
+        "rootfs": {"type": "layers", "diff_ids": sums},
+        "history": layers.iter().map(line).collect::<Vec<_>>(),
+    });
+    let config = config.to_string();
+    let bare = |sum: &str| sum.trim_start_matches("sha256:").to_owned();
+    let digest = bare(&sum(config.as_bytes()));
+    let names: Vec<String> = (1..=blobs.len()).map(|n| format!("{n}.tar")).collect();
+    let name = format!("{digest}.json");
+    let manifest = serde_json::json!([{"Config": name, "RepoTags": ["x:1"], "Layers": names}]);
+    let manifest = manifest.to_string();
+    let files = names.into_iter().zip(blobs.iter().map(Vec::as_slice));
+    let all =
+        tar(files.chain([(name, config.as_bytes()), ("manifest.json".to_owned(), manifest.as_bytes())]));
+    std::fs::write(to, all).unwrap();
+    Digests { config: digest, layers: sums.iter().map(|sum| bare(sum)).collect() }
+}
+
+/// The sum of some bytes.
+pub fn sum(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().fold("sha256:".to_owned(), |mut text, byte| {
         write!(text, "{byte:02x}").unwrap();
         text

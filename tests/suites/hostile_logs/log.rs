@@ -158,6 +158,11 @@ impl Log {
     /// The end of a step.
     pub fn step_ends(&mut self, n: u64, step: Who) {
         self.exit(step);
+        self.umount(n);
+    }
+
+    /// The overlay of step `n` is unmounted.
+    pub fn umount(&mut self, n: u64) {
         let own = format!(r#""target":"/s/overlay2/{n}/merged","flags":[],"ret":0"#);
         self.add(DAEMON, "mount.umount", &own);
     }

@@ -13,6 +13,7 @@ mod log;
 mod loss;
 mod network;
 mod untrue;
+mod made;
 
 use std::path::Path;
 use std::process::Command;

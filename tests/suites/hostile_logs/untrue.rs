@@ -26,7 +26,7 @@ fn unexplained(step: impl Fn(&mut Log), layer: &[&str]) -> Vec<String> {
     log.begin();
     step(&mut log);
     log.end();
-    image::write_layers(entries(&BASE), entries(layer), &file("image.tar"));
+    image::write_upon(entries(&BASE), entries(layer), &file("image.tar"));
     attest(folder.path())
 }
 

@@ -20,7 +20,7 @@ use super::interval::{Interval, Loss};
 use super::names::Names;
 use super::runs::Runs;
 use super::slots::{Slot, Slots};
-use super::stored::Stored;
+use super::stored::{self, Stored};
 use crate::picture::Picture;
 
 /// Paths that only explain entries of layers (the engine's work around a container, strangers); a count.
@@ -41,8 +41,13 @@ pub struct Wanted<'a> {
 impl<'a> Wanted<'a> {
     /// The Dockerfile's opening, and the image's digests in names that the engine gives. `has_detail`: the lists go into a
     /// file of their own, and may be longer.
-    pub fn new(dockerfile: Option<&'a Dockerfile>, picture: Option<&Picture>, has_detail: bool) -> Self {
-        Self { dockerfile, stored: Stored::new(picture), has_detail }
+    pub fn new(
+        dockerfile: Option<&'a Dockerfile>,
+        picture: Option<&Picture>,
+        build: &Build,
+        has_detail: bool,
+    ) -> Self {
+        Self { dockerfile, stored: Stored::new(picture, build), has_detail }
     }
 }
 
@@ -207,7 +212,7 @@ impl<'a> Pass<'a> {
             _ => false,
         };
         if by_engine && event.head.seq >= self.build.began.seq {
-            self.wanted.stored.look(event);
+            self.stored(event);
         }
         if !matches!(place, Place::Outside) {
             self.blinding(event);
@@ -236,6 +241,20 @@ impl<'a> Pass<'a> {
                 self.engine(actor(Part::Engine), event, run);
             }
             Place::Foreign { run } => self.foreign(actor(Part::Foreign), event, run),
+        }
+    }
+
+    /// Looks whether the engine stored something. What lies in a step's tree, or came with the context, is named by others.
+    fn stored(&mut self, event: &Event<'_>) {
+        let Some(given) = stored::given(event) else { return };
+        if names_outside(event) {
+            return;
+        }
+        let theirs = self.membership.spot(event, given.path).is_some_and(|spot| {
+            matches!(spot.area, Area::Tree | Area::Upper | Area::Context) && spot.path != b"/"
+        });
+        if !theirs && let Some(host) = self.membership.host_path(event, given.path) {
+            self.wanted.stored.look(&given, &host, event.head.seq);
         }
     }
 

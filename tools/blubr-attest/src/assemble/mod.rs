@@ -73,8 +73,8 @@ pub fn run(plan: &Plan, common: &Common) -> Result<Exit, Failure> {
         file.lay(&triggers);
     }
     let slots = slots::Slots::new(&build, dockerfile.as_ref().map(|file| &file.parsed));
-    let wanted =
-        gather::Wanted::new(dockerfile.as_ref(), picture.as_ref(), plan.outputs.detail.is_some());
+    let has_detail = plan.outputs.detail.is_some();
+    let wanted = gather::Wanted::new(dockerfile.as_ref(), picture.as_ref(), &build, has_detail);
     let gathered = gather::read(&mut log, &first, &build, &slots, wanted)?;
     if let Some(picture) = &picture {
         judge::made_by(picture, &build, &gathered)?;
@@ -85,7 +85,6 @@ pub fn run(plan: &Plan, common: &Common) -> Result<Exit, Failure> {
     };
     let crossed = match &mut picture {
         Some(picture) => {
-            let has_detail = plan.outputs.detail.is_some();
             Some(crosscheck::cross(picture, &build, &slots, &gathered, &alignment, &first, has_detail)?)
         }
         None => None,

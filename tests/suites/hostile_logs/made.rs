@@ -1,0 +1,142 @@
+//! What an attestation says of an image that the build didn't make, or not so: names that look as if the engine had stored it, layers
+//! that pass for the base's, and lines of the history that are not the Dockerfile's.
+
+use std::fs::File;
+use std::path::PathBuf;
+use std::time::{Duration, UNIX_EPOCH};
+
+use blubr_tests::bins;
+use blubr_tests::program::{jq, stdout_of};
+use blubr_tests::supervise::process_folder;
+
+use super::image::{Digests, Layer, MADE, OLD, sum, write_layers};
+use super::log::{CLIENT, DAEMON, Log, RUNTIME, STEP, Who};
+
+/// A Dockerfile, an image and a log, and what blubr-attest makes of them.
+struct Case {
+    folder: tempfile::TempDir,
+}
+
+impl Case {
+    fn new(dockerfile: &str) -> Self {
+        let folder = tempfile::Builder::new().prefix("made.").tempdir_in(process_folder()).unwrap();
+        let case = Self { folder };
+        std::fs::write(case.file("Dockerfile"), dockerfile).unwrap();
+        case
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn image(&self, layers: &[Layer<'_>]) -> Digests {
+        write_layers(layers, &self.file("image.tar"))
+    }
+
+    fn attest(&self, write: impl FnOnce(Log)) {
+        write(Log::new(&self.file("log.ndjson")));
+        let mut attest = bins::command("blubr-attest");
+        attest.arg("-o").arg(self.file("statement.json"));
+        attest.arg("--dockerfile").arg(self.file("Dockerfile"));
+        attest.arg("--image").arg(format!("archive:{}", self.file("image.tar").display()));
+        drop(stdout_of(attest.arg(self.file("log.ndjson"))));
+    }
+
+    fn said(&self, filter: &str) -> String {
+        jq(&format!(".predicate.blubr_build | {filter}"), &self.file("statement.json"))
+    }
+
+    fn check(&self, id: &str) -> String {
+        self.said(&format!(".checks[] | select(.id == \"{id}\") | .result"))
+    }
+}
+
+fn layer<'c>(file: &str, created: Option<&'c str>, created_by: &'c str) -> Layer<'c> {
+    Layer { files: vec![(file.to_owned(), b"")], created, created_by }
+}
+
+const RUN: &str = "RUN /bin/sh -c make # buildkit";
+
+/// A file is made.
+fn creat(log: &mut Log, who: Who, path: &str) {
+    let same = format!(r#""path":"{path}","dev":"0:45","ino":{},"size":0"#, log.events());
+    let own = format!(
+        r#""path":"{path}","mode":"w","create":true,"truncate":true,"dev":"0:45","ino":{},"size":0,"ret":3"#,
+        log.events()
+    );
+    log.add(who, "file.open", &own);
+    log.add(who, "file.close", &format!("{same},\"ret\":0"));
+}
+
+/// A directory is made.
+fn mkdir(log: &mut Log, who: Who, path: &str) {
+    log.add(who, "file.mkdir", &format!(r#""path":"{path}","mode":"0755","ret":0"#));
+}
+
+/// What gives the engine's name to something in the middle of a build.
+#[derive(Clone, Copy)]
+enum By {
+    /// The runtime, which makes control groups.
+    Runtime,
+    /// The engine, in a tree that it mounted for WORKDIR.
+    Workdir,
+    /// The engine, where it finds room.
+    Mkdir,
+    /// The engine, at last.
+    Rename,
+}
+
+#[test]
+fn an_image_is_stored_where_a_store_keeps_it_and_not_where_its_digest_is_a_name() {
+    use By::{Mkdir, Rename, Runtime, Workdir};
+    let image = "/s/image/overlay2/imagedb/content/sha256/H";
+    let layers = "/s/image/overlay2/layerdb/sha256/C";
+    for (by, paths, wanted) in [
+        (Rename, [image, layers], "pass"),
+        // docker build --cgroup-parent H/C
+        (Runtime, ["/sys/fs/cgroup/H", "/sys/fs/cgroup/H/C"], "unknown"),
+        // WORKDIR /H/C
+        (Workdir, ["/s/overlay2/42/merged/H", "/s/overlay2/42/merged/H/C"], "unknown"),
+        (Mkdir, [image, layers], "unknown"),
+        (Runtime, [image, layers], "unknown"),
+        (Rename, ["/s/containers/H/x", "/s/containers/C/x"], "unknown"),
+        (
+            Rename,
+            [
+                "/elsewhere/image/overlay2/imagedb/content/sha256/H",
+                "/elsewhere/image/overlay2/layerdb/sha256/C",
+            ],
+            "unknown",
+        ),
+    ] {
+        let case = Case::new("FROM base AS other\nWORKDIR /x\nFROM base\nRUN make\n");
+        let of = case.image(&[layer("bin/sh", Some(OLD), "ADD base"), layer("w", Some(MADE), RUN)]);
+        let chain = sum(format!("sha256:{} sha256:{}", of.layers[0], of.layers[1]).as_bytes());
+        let chain = chain.trim_start_matches("sha256:");
+        let paths = paths.map(|path| path.replace('H', &of.config).replace('C', chain));
+        case.attest(|mut log| {
+            log.begin_client();
+            log.overlay(42, &[40]);
+            if let Workdir = by {
+                paths.iter().for_each(|path| mkdir(&mut log, DAEMON, path));
+            }
+            log.umount(42);
+            log.step(41, RUNTIME, STEP, &[40]);
+            creat(&mut log, STEP, "/w");
+            for path in &paths {
+                match by {
+                    Runtime => mkdir(&mut log, RUNTIME, path),
+                    Mkdir => mkdir(&mut log, DAEMON, path),
+                    Rename => {
+                        let own = format!(r#""path":"/s/tmp/1","to":"{path}","ret":0"#);
+                        log.add(DAEMON, "file.rename", &own);
+                    }
+                    Workdir => {}
+                }
+            }
+            log.end();
+        });
+        assert_eq!(case.check("image-of-this-build"), wanted, "{paths:?}");
+        assert_eq!(case.check("layers-recorded"), wanted, "{paths:?}");
+    }
+}

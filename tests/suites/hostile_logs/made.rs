@@ -140,3 +140,33 @@ fn an_image_is_stored_where_a_store_keeps_it_and_not_where_its_digest_is_a_name(
         assert_eq!(case.check("layers-recorded"), wanted, "{paths:?}");
     }
 }
+
+#[test]
+fn only_layers_below_those_of_the_instructions_are_the_base_s() {
+    let base = || layer("bin/sh", Some(OLD), "ADD base");
+    let made = || layer("w", Some(MADE), RUN);
+    let odd = |created| layer("odd", created, "LABEL a=b");
+    for (dockerfile, layers, inherited, explained) in [
+        ("FROM base\nRUN make\n", vec![base(), made()], "1", "pass"),
+        // Laid on top, with a line that looks as if the client had asked for a label.
+        ("FROM base\nRUN make\n", vec![base(), made(), odd(None)], "1", "fail"),
+        ("FROM base\nRUN make\n", vec![base(), made(), odd(Some(OLD))], "1", "fail"),
+        // The Dockerfile's own label has no layer.
+        ("FROM base\nRUN make\nLABEL a=b\n", vec![base(), made(), odd(Some(OLD))], "1", "fail"),
+        // The step stands on one directory.
+        ("FROM base\nRUN make\n", vec![base(), odd(Some(OLD)), made()], "1", "fail"),
+        // Nothing is below nothing.
+        ("FROM scratch\nRUN make\n", vec![base(), made()], "0", "fail"),
+    ] {
+        let case = Case::new(dockerfile);
+        drop(case.image(&layers));
+        case.attest(|mut log| {
+            log.begin();
+            creat(&mut log, STEP, "/w");
+            log.end();
+        });
+        let lines: Vec<&str> = layers.iter().map(|layer| layer.created_by).collect();
+        assert_eq!(case.said(".inherited | length"), inherited, "{dockerfile:?} {lines:?}");
+        assert_eq!(case.check("image-explained"), explained, "{dockerfile:?} {lines:?}");
+    }
+}

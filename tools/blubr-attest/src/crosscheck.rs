@@ -97,7 +97,7 @@ pub fn cross(
     first: &First,
     has_detail: bool,
 ) -> Result<Crossed, Failure> {
-    let made = layers::made(picture, build, slots, alignment, first);
+    let made = layers::made(picture, build, slots, alignment, first)?;
     let mut crossing = Crossing { has_detail, ..Crossing::default() };
     let entries_max = crossing.entries_max();
     let mut links = Links::default();

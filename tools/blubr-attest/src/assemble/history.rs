@@ -18,6 +18,10 @@ pub struct Alignment {
     pub stages: Vec<usize>,
     /// Stages that the target needs at all.
     pub needed: Vec<usize>,
+    /// The lowest of them begins with nothing.
+    pub from_nothing: bool,
+    /// The first of its instructions in the Dockerfile, and how many it has.
+    pub lowest: Option<(usize, usize)>,
     /// The lines above those of the instructions.
     above: usize,
 }
@@ -29,6 +33,8 @@ pub struct Line {
     pub layer: Option<usize>,
     /// When it was made, as written.
     pub created: Option<String>,
+    /// The instruction may change files, and not the configuration alone.
+    pub works: bool,
 }
 
 /// Lays the history against the stages that the build's target is made of.
@@ -36,8 +42,10 @@ pub fn align(dockerfile: &Dockerfile, build: &Build, config: &Config) -> Alignme
     let target = target(dockerfile, build);
     let stages = target.map(|stage| chain(dockerfile, stage)).unwrap_or_default();
     let needed = target.map(|stage| needed(dockerfile, stage)).unwrap_or_default();
-    let lines = BTreeMap::new();
-    let mut alignment = Alignment { lines, whole: false, stages, needed, above: 0 };
+    let lowest = stages.first().and_then(|stage| dockerfile.stages.get(*stage));
+    let from_nothing = lowest.is_some_and(|stage| stage.base.eq_ignore_ascii_case("scratch"));
+    let lowest = lowest.map(|stage| stage.instructions);
+    let mut alignment = Alignment { stages, needed, from_nothing, lowest, ..Alignment::default() };
     let Ok(layers) = config.layers_of_history() else { return alignment };
     let wanted: Vec<usize> = alignment
         .stages
@@ -54,7 +62,8 @@ pub fn align(dockerfile: &Dockerfile, build: &Build, config: &Config) -> Alignme
             Some(line) => {
                 let created = config.history.get(line).and_then(|line| line.created.clone());
                 let layer = layers.get(line).copied().flatten();
-                alignment.lines.insert(at, Line { layer, created });
+                let works = matches!(instruction.keyword.as_str(), "run" | "copy" | "add" | "workdir");
+                alignment.lines.insert(at, Line { layer, created, works });
                 next = line;
             }
             // Not every engine writes a line for what changes nothing.
@@ -129,7 +138,8 @@ fn shell_form(created_by: &str) -> Option<String> {
     Some(format!("RUN {}", text.get(at..)?.strip_prefix(SHELL)?))
 }
 
-/// The line below `below` that is the instruction's: the next one, or one behind labels that the client added.
+/// The line below `below` that is the instruction's: the next one, or one behind labels that the client added. (What holds a
+/// layer behind such a line no instruction made.)
 fn find(instruction: &Instruction, config: &Config, below: usize) -> Option<usize> {
     for line in (0..below).rev() {
         let text = &config.history.get(line)?.created_by;

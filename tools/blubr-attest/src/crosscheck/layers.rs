@@ -1,6 +1,7 @@
 //! Which layers this build made, and which were there before.
 
 use blubr_build::{Build, Engine, StepRun};
+use blubr_cli::Failure;
 
 use crate::assemble_parts::{Alignment, First, Slot, Slots, is_made_in, when};
 use crate::picture::Picture;
@@ -18,12 +19,12 @@ pub(super) enum Made {
 
 /// One answer for each layer of the image, lowest first.
 pub(super) fn made(
-    picture: &Picture,
+    picture: &mut Picture,
     build: &Build,
     slots: &Slots,
     alignment: &Alignment,
     first: &First,
-) -> Vec<Made> {
+) -> Result<Vec<Made>, Failure> {
     let mut of_layer: Vec<Option<Vec<usize>>> = vec![None; picture.image.layers.len()];
     let mut waiting = Vec::new();
     for (&at, line) in &alignment.lines {
@@ -42,18 +43,104 @@ pub(super) fn made(
         let made = created.get(index).copied().flatten();
         made.is_some_and(|made| is_made_in(build, made))
     };
-    let one = |(index, instructions): (usize, Option<Vec<usize>>)| match instructions {
-        Some(instructions) => {
-            let of: Vec<Slot> = slots_of(&instructions, slots);
-            let ran =
-                of.iter().flat_map(|slot| slots.runs(build, *slot)).any(|(run, _)| kept(build, run));
-            if older(index) && !ran { Made::Before } else { Made::New { slots: Some(of) } }
-        }
-        // Of a base: but what its triggers made is new.
-        None if older(index) || alignment.whole && !meanwhile(index) => Made::Before,
-        None => Made::New { slots: None },
+    let base = Base::new(build, slots, alignment, &of_layer);
+    let mut found = Vec::with_capacity(of_layer.len());
+    let mut is_new_below = false;
+    for (index, instructions) in of_layer.into_iter().enumerate() {
+        let one = match instructions {
+            Some(instructions) => {
+                let of: Vec<Slot> = slots_of(&instructions, slots);
+                let mut runs = of.iter().flat_map(|slot| slots.runs(build, *slot));
+                let ran = runs.any(|(run, _)| kept(build, run));
+                let works = |at: &usize| alignment.lines.get(at).is_some_and(|line| line.works);
+                // What only sets the configuration has no layer, or an empty one.
+                match older(index) && !ran {
+                    true if instructions.iter().any(works) || is_hollow(picture, index)? => Made::Before,
+                    true => Made::New { slots: Some(Vec::new()) },
+                    false => Made::New { slots: Some(of) },
+                }
+            }
+            // Of a base: but what its triggers made is new.
+            None if (older(index) || alignment.whole && !meanwhile(index))
+                && !is_new_below
+                && base.has(index) =>
+            {
+                Made::Before
+            }
+            // Every instruction has its line, and this is none's: nobody made it.
+            None if alignment.whole && base.is_above(index) => Made::New { slots: Some(Vec::new()) },
+            None => Made::New { slots: None },
+        };
+        is_new_below |= matches!(one, Made::New { .. });
+        found.push(one);
+    }
+    Ok(found)
+}
+
+/// Whether a layer holds nothing; the root stands in some engines' layers whether or not it changed.
+fn is_hollow(picture: &mut Picture, index: usize) -> Result<bool, Failure> {
+    let mut hollow = true;
+    picture.layer(index, &mut |entry| hollow &= entry.path.is_empty())?;
+    Ok(hollow)
+}
+
+/// How far up the layers of the image go that the build begins from.
+struct Base {
+    /// It begins with nothing.
+    is_nothing: bool,
+    /// The lowest layer of an instruction.
+    lowest: Option<usize>,
+    /// How many directories the steps stand on that none of them made, where one was seen.
+    directories: Option<usize>,
+}
+
+impl Base {
+    fn new(
+        build: &Build,
+        slots: &Slots,
+        alignment: &Alignment,
+        of_layer: &[Option<Vec<usize>>],
+    ) -> Self {
+        let lowest = of_layer.iter().position(Option::is_some);
+        let is_nothing = alignment.from_nothing;
+        Self { is_nothing, lowest, directories: directories(build, slots, alignment) }
+    }
+
+    fn has(&self, index: usize) -> bool {
+        !self.is_nothing && !self.is_above(index) && self.directories.is_none_or(|count| index < count)
+    }
+
+    fn is_above(&self, index: usize) -> bool {
+        self.lowest.is_some_and(|lowest| index > lowest)
+    }
+}
+
+/// How many directories the steps of the lowest stage stand on that none of them made. Of a step that stands on nothing (COPY
+/// --link), or has a whole tree, nothing is known.
+fn directories(build: &Build, slots: &Slots, alignment: &Alignment) -> Option<usize> {
+    let (begin, count) = alignment.lowest?;
+    let is_own = |run: &&StepRun| match slots.of(run.id) {
+        Slot::Step(at) => alignment.lines.get(&at).is_some_and(|line| line.works),
+        _ => false,
     };
-    of_layer.into_iter().enumerate().map(one).collect()
+    let is_lowest = |run: &&StepRun| match slots.of(run.id) {
+        Slot::Step(at) => (begin..begin + count).contains(&at),
+        _ => false,
+    };
+    let own: Vec<&StepRun> = build.runs.iter().filter(is_own).collect();
+    let made = |dir: &[u8]| {
+        own.iter().any(|run| run.upper == dir)
+            || build.layers.iter().any(|layer| {
+                layer.dir == dir && layer.of.is_some_and(|of| own.iter().any(|run| run.id == of))
+            })
+    };
+    let older = |run: &&StepRun| {
+        // Docker puts a directory with the runtime's mount points below each container's own.
+        let is_init = |dir: &[u8]| dir.strip_suffix(b"/diff").is_some_and(|dir| dir.ends_with(b"-init"));
+        run.lowers.iter().filter(|dir| !made(dir) && !is_init(dir)).count()
+    };
+    let counts = own.iter().copied().filter(is_lowest).filter(|run| !run.whole);
+    counts.map(|run| older(&run)).max().filter(|count| *count > 0)
 }
 
 /// Whether what a run left was kept: buildah copies anew what it then finds in its cache, and throws it away.

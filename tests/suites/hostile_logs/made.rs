@@ -170,3 +170,39 @@ fn only_layers_below_those_of_the_instructions_are_the_base_s() {
         assert_eq!(case.check("image-explained"), explained, "{dockerfile:?} {lines:?}");
     }
 }
+
+#[test]
+fn a_dockerfile_whose_lines_are_not_the_history_s_is_not_unchanged() {
+    for (dockerfile, unchanged, statuses) in [
+        ("FROM base\nCOPY a /a\nCOPY b /b\n", "pass", r#"["daemon","daemon"]"#),
+        ("FROM base\nCOPY b /b\nCOPY a /a\n", "unknown", r#"["candidates","candidates"]"#),
+    ] {
+        let case = Case::new(dockerfile);
+        let path = case.file("Dockerfile");
+        let at = UNIX_EPOCH + Duration::from_secs(1_795_521_600);
+        File::options().write(true).open(&path).unwrap().set_modified(at).unwrap();
+        drop(case.image(&[
+            layer("bin/sh", Some(OLD), "ADD base"),
+            layer("a", Some(MADE), "COPY a /a # buildkit"),
+            layer("b", Some(MADE), "COPY b /b # buildkit"),
+        ]));
+        case.attest(|mut log| {
+            log.begin_client();
+            let read = format!(
+                r#""path":"{}","mode":"r","create":false,"truncate":false,"dev":"8:1","ino":5,"size":{},"mtime":"2026-11-24T12:00:00.000000000Z","ret":3"#,
+                path.display(),
+                dockerfile.len()
+            );
+            log.add(CLIENT, "file.open", &read);
+            for (n, lowers, name) in [(41, &[40][..], "a"), (42, &[41, 40], "b")] {
+                log.overlay(n, lowers);
+                creat(&mut log, DAEMON, &format!("/s/overlay2/{n}/merged/{name}"));
+                log.umount(n);
+            }
+            log.exit(CLIENT);
+            log.finish();
+        });
+        assert_eq!(case.check("dockerfile-unchanged"), unchanged, "{dockerfile:?}");
+        assert_eq!(case.said("[.steps[1:][].status] | tojson"), statuses, "{dockerfile:?}");
+    }
+}

@@ -22,6 +22,8 @@ pub struct Alignment {
     pub from_nothing: bool,
     /// The first of its instructions in the Dockerfile, and how many it has.
     pub lowest: Option<(usize, usize)>,
+    /// Instructions whose line says something else than they do, and what it says.
+    pub contradicted: BTreeMap<usize, String>,
     /// The lines above those of the instructions.
     above: usize,
 }
@@ -64,6 +66,12 @@ pub fn align(dockerfile: &Dockerfile, build: &Build, config: &Config) -> Alignme
                 let layer = layers.get(line).copied().flatten();
                 let works = matches!(instruction.keyword.as_str(), "run" | "copy" | "add" | "workdir");
                 alignment.lines.insert(at, Line { layer, created, works });
+                let text = config.history.get(line).map(|line| line.created_by.as_str());
+                if let Some(text) =
+                    text.filter(|text| super::contradicted::contradicts(instruction, text))
+                {
+                    alignment.contradicted.insert(at, without_marks(text).to_owned());
+                }
                 next = line;
             }
             // Not every engine writes a line for what changes nothing.
@@ -121,7 +129,7 @@ pub fn is_made_in(build: &Build, made: u64) -> bool {
 }
 
 /// A line without what engines write around an instruction.
-fn without_marks(created_by: &str) -> &str {
+pub(super) fn without_marks(created_by: &str) -> &str {
     let text = created_by.trim_end().trim_end_matches("# buildkit");
     let nop = text.find("#(nop)").and_then(|at| text.get(at + 6..));
     nop.unwrap_or(text).trim()

@@ -5,6 +5,7 @@
 
 mod checks;
 mod connections;
+mod contradicted;
 mod doing;
 mod facts;
 mod fetches;
@@ -72,17 +73,18 @@ pub fn run(plan: &Plan, common: &Common) -> Result<Exit, Failure> {
     {
         file.lay(&triggers);
     }
-    let slots = slots::Slots::new(&build, dockerfile.as_ref().map(|file| &file.parsed));
+    let alignment = match (&dockerfile, &picture) {
+        (Some(file), Some(picture)) => history::align(&file.parsed, &build, &picture.image.config),
+        _ => history::Alignment::default(),
+    };
+    let parsed = dockerfile.as_ref().map(|file| &file.parsed);
+    let slots = slots::Slots::new(&build, parsed, &alignment.contradicted);
     let has_detail = plan.outputs.detail.is_some();
     let wanted = gather::Wanted::new(dockerfile.as_ref(), picture.as_ref(), &build, has_detail);
     let gathered = gather::read(&mut log, &first, &build, &slots, wanted)?;
     if let Some(picture) = &picture {
         judge::made_by(picture, &build, &gathered)?;
     }
-    let alignment = match (&dockerfile, &picture) {
-        (Some(file), Some(picture)) => history::align(&file.parsed, &build, &picture.image.config),
-        _ => history::Alignment::default(),
-    };
     let crossed = match &mut picture {
         Some(picture) => {
             Some(crosscheck::cross(picture, &build, &slots, &gathered, &alignment, &first, has_detail)?)

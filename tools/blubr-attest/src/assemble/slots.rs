@@ -30,8 +30,13 @@ pub struct Slots {
 }
 
 impl Slots {
-    /// Ties the runs of the build to the Dockerfile's instructions, where there is one.
-    pub fn new(build: &Build, dockerfile: Option<&Dockerfile>) -> Self {
+    /// Ties the runs of the build to the Dockerfile's instructions, where there is one. What is tied to an instruction that
+    /// the image's history contradicts (`contradicted`) may be any of those, or none.
+    pub fn new(
+        build: &Build,
+        dockerfile: Option<&Dockerfile>,
+        contradicted: &BTreeMap<usize, String>,
+    ) -> Self {
         let ties = dockerfile.map(|file| tie(build, file)).unwrap_or_default();
         let (mut of_run, mut candidates) = (BTreeMap::new(), Vec::new());
         for run in build.runs.iter().filter(|run| run.shared) {
@@ -42,6 +47,10 @@ impl Slots {
             let slot = match &tie.instruction {
                 Tied::One(at) if either.contains(&tie.run) => {
                     candidates.push(vec![*at]);
+                    Slot::Candidate(candidates.len() - 1)
+                }
+                Tied::One(at) if contradicted.contains_key(at) => {
+                    candidates.push(contradicted.keys().copied().collect());
                     Slot::Candidate(candidates.len() - 1)
                 }
                 Tied::One(at) => Slot::Step(*at),

@@ -18,6 +18,7 @@ use blubr_build::Build;
 use blubr_log::Source;
 
 use super::checks;
+use super::contradicted;
 use super::facts::Dockerfile;
 use super::fetches::Fetches;
 use super::first::First;
@@ -181,6 +182,8 @@ fn blubr_build(mut parts: Parts<'_>, ids: &BTreeMap<usize, String>) -> (BlubrBui
         untied: parts.slots.untied(parts.build).map(|run| run.first_seq).collect(),
     };
     made.checks = checks::checks(&made, &seen);
+    let id = |at| ids.get(&at).cloned().unwrap_or_default();
+    contradicted::doubt(&mut made.checks, &parts.alignment.contradicted, id);
     (made, log)
 }
 

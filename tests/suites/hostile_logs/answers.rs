@@ -35,14 +35,17 @@ impl Case {
 
     /// Attests it with an image whose one new layer is `/w/`.
     fn attest(&self, dockerfile: &str) -> Answers {
-        std::fs::write(self.file("Dockerfile"), dockerfile).unwrap();
         image::write(0, &self.file("image.tar"));
-        let (image, out) = (self.file("image.tar"), self.file("out.json"));
+        self.attest_with(&[format!("--image=archive:{}", self.file("image.tar").display())], dockerfile)
+    }
+
+    /// Attests it with these flags.
+    fn attest_with(&self, flags: &[String], dockerfile: &str) -> Answers {
+        std::fs::write(self.file("Dockerfile"), dockerfile).unwrap();
+        let out = self.file("out.json");
         let mut attest = bins::command("blubr-attest");
-        attest.arg("--dockerfile").arg(self.file("Dockerfile")).arg("-o").arg(&out);
-        drop(stdout_of(
-            attest.arg("--image").arg(format!("archive:{}", image.display())).arg(self.file("log")),
-        ));
+        attest.args(flags).arg("--dockerfile").arg(self.file("Dockerfile")).arg("-o").arg(&out);
+        drop(stdout_of(attest.arg(self.file("log"))));
         Answers { out }
     }
 }
@@ -182,8 +185,9 @@ fn copies_and_makes(mut log: Log) {
 #[test]
 fn what_the_engine_may_have_fetched_is_open() {
     let case = Case::of(copies_and_makes);
-    let answer =
-        |line: &str| case.attest(&format!("FROM base\n{line}\nRUN make\n")).to("no-outside-network");
+    let answer = |line: &str| {
+        case.attest_with(&[], &format!("FROM base\n{line}\nRUN make\n")).to("no-outside-network")
+    };
     for line in [
         "ADD https://a/b /x",
         "ARG URL=https://a/b\nADD $URL /x",

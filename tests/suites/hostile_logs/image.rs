@@ -44,8 +44,7 @@ pub fn write_upon<'c>(
     top: impl IntoIterator<Item = (String, &'c [u8])>,
     to: &Path,
 ) {
-    let base =
-        Layer { files: base.into_iter().collect(), created: Some(OLD), created_by: "ADD base" };
+    let base = Layer { files: base.into_iter().collect(), created: Some(OLD), created_by: "ADD base" };
     let files = top.into_iter().collect();
     let top = Layer { files, created: Some(MADE), created_by: "RUN /bin/sh -c make # buildkit" };
     drop(write_layers(&[base, top], to));

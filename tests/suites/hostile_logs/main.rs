@@ -11,9 +11,9 @@ mod image;
 mod kinds;
 mod log;
 mod loss;
+mod made;
 mod network;
 mod untrue;
-mod made;
 
 use std::path::Path;
 use std::process::Command;

@@ -31,10 +31,10 @@ const ENTRIES_MAX: usize = 100_000;
 const DETAIL_ENTRIES_MAX: usize = 300_000;
 
 /// Unexplained entries that are listed at most, in the statement itself; the rest is counted.
-const UNEXPLAINED_MAX: usize = 50_000;
+pub const UNEXPLAINED_MAX: usize = 50_000;
 
 /// Attributes without an event that are listed at most; the rest is counted.
-const DEVIATIONS_MAX: usize = 10_000;
+pub const DEVIATIONS_MAX: usize = 10_000;
 
 /// What came of it.
 pub struct Crossed {

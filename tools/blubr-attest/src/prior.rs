@@ -4,7 +4,9 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use blubr_attestation::build::{BlubrBuild, Cited, Evidence, Outcome, Recording, Status, Step};
+use blubr_attestation::build::{
+    BlubrBuild, Cited, Evidence, Outcome, Recording, Status, Step, Unexplained, What,
+};
 use blubr_attestation::{Lists, Statement};
 use blubr_cli::{Failure, Input};
 use blubr_envelope::{Cert, OpenError, Opened, SecretKey, verify_envelope};
@@ -13,6 +15,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::assemble::when;
 use crate::context::hex;
+use crate::crosscheck::{DEVIATIONS_MAX, UNEXPLAINED_MAX};
 use crate::opened;
 use crate::plan::Plan;
 use crate::write::{Keys, now};
@@ -33,8 +36,9 @@ pub struct Prior {
     /// The image that it is of.
     config_digest: String,
     diff_ids: Vec<String>,
-    /// Layers of which it says itself that something in them is unexplained.
-    unexplained: BTreeSet<String>,
+    /// Layers of which it says itself that something in them is unexplained; none where it doesn't know of each layer whether
+    /// there is.
+    unexplained: Option<BTreeSet<String>>,
     /// It shows that the engine stored that image.
     is_of_build: bool,
     recording: Recording,
@@ -93,7 +97,7 @@ fn read_one(
         return Err(failed(&what).advise("leave it away, or attest that build with --image"));
     };
     let is_of_build = build.checks.iter().any(|one| one.id == OF_BUILD && one.result == Outcome::Pass);
-    let unexplained = build.unexplained.iter().flatten().filter_map(|one| one.layer.clone()).collect();
+    let unexplained = build.unexplained.as_deref().and_then(layers_unexplained);
     let steps = build.steps.into_iter().map(kept).collect();
     Ok(Prior {
         unexplained,
@@ -130,6 +134,14 @@ const RECORDED: &str = "layers-recorded";
 fn refuted(build: &BlubrBuild) -> Option<&'static str> {
     let fails = |id: &str| build.checks.iter().any(|one| one.id == id && one.result == Outcome::Fail);
     [OF_BUILD, RECORDED].into_iter().find(|id| fails(id))
+}
+
+/// The layers of which something is in the list, where that holds all there was.
+fn layers_unexplained(list: &[Unexplained]) -> Option<BTreeSet<String>> {
+    let attributes = list.iter().filter(|one| one.what == What::AttributeWithoutEvent).count();
+    let entries = list.len() - attributes;
+    let is_whole = attributes < DEVIATIONS_MAX && entries < UNEXPLAINED_MAX;
+    is_whole.then(|| list.iter().filter_map(|one| one.layer.clone()).collect())
 }
 
 /// A step without its lists.
@@ -199,7 +211,8 @@ pub fn cite<'p>(priors: impl Iterator<Item = &'p Prior>, layer: &str, text: &str
     }
     let (mut seen, mut passed_on) = (Vec::new(), Vec::new());
     // Where it doesn't know how something came into a layer it doesn't show how the layer was made.
-    for prior in priors.filter(|prior| !prior.unexplained.contains(layer)) {
+    let explains = |prior: &&Prior| prior.unexplained.as_ref().is_some_and(|odd| !odd.contains(layer));
+    for prior in priors.filter(explains) {
         let has = |step: &&Step| step.diff_id.as_deref() == Some(layer);
         for step in prior.steps.iter().filter(has).take(CITED_MAX) {
             match step.status {
@@ -290,7 +303,7 @@ mod tests {
             signed_by: "f".into(),
             config_digest: "c".into(),
             diff_ids: vec!["sha256:aa".into()],
-            unexplained: BTreeSet::new(),
+            unexplained: Some(BTreeSet::new()),
             is_of_build: true,
             recording: Recording::Complete,
             ended: Some(1),
@@ -316,8 +329,32 @@ mod tests {
     #[test]
     fn a_layer_that_the_prior_does_not_explain_is_not_cited() {
         let mut odd = prior(Status::Observed, None);
-        odd.unexplained.insert("sha256:aa".into());
+        odd.unexplained = Some(["sha256:aa".to_owned()].into());
         assert!(cited(&odd).is_empty());
+    }
+
+    #[test]
+    fn a_prior_that_did_not_check_its_layers_is_not_cited_for_them() {
+        let began = Some("2026-01-01T00:00:00Z");
+        let unchecked = Prior { unexplained: None, ..prior(Status::Observed, began) };
+        assert!(cited(&unchecked).is_empty());
+        assert!(!cited(&prior(Status::Observed, began)).is_empty());
+    }
+
+    #[test]
+    fn a_list_as_long_as_lists_get_may_have_been_cut() {
+        let list = |what, count| {
+            let layer = Some("sha256:aa".to_owned());
+            vec![Unexplained { what, layer, ..Unexplained::default() }; count]
+        };
+        for (what, most) in
+            [(What::EntryWithoutEvent, UNEXPLAINED_MAX), (What::AttributeWithoutEvent, DEVIATIONS_MAX)]
+        {
+            assert_eq!(layers_unexplained(&list(what, most)), None);
+            let whole = layers_unexplained(&list(what, most - 1));
+            assert_eq!(whole, Some(["sha256:aa".to_owned()].into()));
+        }
+        assert_eq!(layers_unexplained(&[]), Some(BTreeSet::new()));
     }
 
     #[test]

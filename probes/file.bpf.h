@@ -116,6 +116,14 @@ static __always_inline void put_user_path(u32 slot, u32 id, u32 base, u64 addres
 		put_base(slot, base, current_task(), dfd);
 }
 
+/* Whether what the call's names begin at is looked at twice: not where nobody else can change it, or the call itself
+ * does.
+ */
+static __always_inline bool is_compared(struct scratch *s)
+{
+	return (s->call.flags & (CALL_ENTRY | CALL_ENTRY_BASE)) == CALL_ENTRY && are_shared(current_task());
+}
+
 /* The same, and by an address what it begins at: at the entry that alone. Of a call that moves what names mean the beginning
  * is read then, and is another at the exit.
  */
@@ -125,7 +133,7 @@ static __always_inline void put_path_twice(u32 slot, u32 id, u32 base, u32 begin
 
 	if (!s || !put_path_string(slot, id, address))
 		return;
-	if (!(s->call.flags & CALL_ENTRY_BASE))
+	if (is_compared(s))
 		put_word(s, begins, base_of(s, current_task(), dfd));
 	if (!only)
 		put_base(slot, base, current_task(), dfd);
@@ -376,14 +384,16 @@ __noinline int on_paths(u32 slot, u32 at_entry)
 	}
 	if (call->fd) {
 		file = file_of(current_task(), argument(s, call->fd));
-		put_word(s, WIRE_F_PATH_AT, bare(&s->walk.dentry, file));
+		if (is_compared(s))
+			put_word(s, WIRE_F_PATH_AT, bare(&s->walk.dentry, file));
 		if (file && !at_entry)
 			put_file_path(slot, WIRE_F_PATH, file);
 	}
 	only = at_entry && !(call->flags & CALL_ENTRY_BASE);
 	if (call->path && call->dfd && !argument(s, call->path)) {
 		/* utimensat(fd, NULL): the descriptor is the file. */
-		put_word(s, WIRE_F_PATH_AT, base_of(s, current_task(), directory(s, call->dfd)));
+		if (is_compared(s))
+			put_word(s, WIRE_F_PATH_AT, base_of(s, current_task(), directory(s, call->dfd)));
 		if (!at_entry)
 			put_base(slot, WIRE_F_PATH, current_task(), directory(s, call->dfd));
 	} else if (call->path) {

@@ -94,6 +94,7 @@ struct path {
 } KERNEL_STRUCT;
 
 struct fs_struct {
+	int users;
 	struct path root, pwd;
 } KERNEL_STRUCT;
 

@@ -26,7 +26,7 @@ __noinline int on_mount(u32 slot, u32 at_entry)
 	}
 	if (s->args[0])
 		put_user_string(slot, WIRE_F_SOURCE, s->args[0]);
-	if (put_path_string(slot, WIRE_F_PATH, s->args[1]))
+	if (put_path_string(slot, WIRE_F_PATH, s->args[1]) && is_compared(s))
 		put_word(s, WIRE_F_PATH_AT, base_of(s, current_task(), -100));
 	if (!at_entry)
 		put_cwd(slot, WIRE_F_CWD, current_task());

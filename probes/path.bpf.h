@@ -269,12 +269,13 @@ static __always_inline bool is_socket(u32 fd)
 	return (FIELD(inode, i_mode) & S_IFMT) == S_IFSOCK;
 }
 
-/* Whether another thread, or another process, has the task's descriptors too and can change them. */
+/* Whether another thread, or another process, has the task's descriptors or its directories too and can change them. */
 static __always_inline bool are_shared(struct task_struct *t)
 {
 	struct files_struct *files = OF(t, files);
+	struct fs_struct *fs = OF(t, fs);
 
-	return files && OF(files, count.counter) > 1;
+	return (files && OF(files, count.counter) > 1) || (fs && OF(fs, users) > 1);
 }
 
 /* What a relative path begins at, or the file itself where the descriptor is one: the address of its dentry. */

@@ -241,16 +241,24 @@ struct Paths {
     raced: bool,
 }
 
-/// What a call names its files by.
-const NAMING: [wire_field_id; 7] =
-    [WIRE_F_PATH, WIRE_F_TO, WIRE_F_PATH_AT, WIRE_F_TO_AT, WIRE_F_SOURCE, WIRE_F_FSTYPE, WIRE_F_OPTIONS];
+/// What a call names its files by, in the caller's memory.
+const NAMING: [wire_field_id; 5] =
+    [WIRE_F_PATH, WIRE_F_TO, WIRE_F_SOURCE, WIRE_F_FSTYPE, WIRE_F_OPTIONS];
+/// What those names begin at, or the file itself: told where somebody else can change it.
+const BEGINNING: [wire_field_id; 2] = [WIRE_F_PATH_AT, WIRE_F_TO_AT];
 
-/// Whether what could be read both times was not the same.
+/// Whether what could be read both times was not the same. Who could change a beginning may have gone before the call came
+/// back: then it was read once, and may have been another.
 fn differ(record: &Record<'_>, entry: &Record<'_>) -> bool {
-    NAMING.into_iter().any(|id| match (record.text(id), entry.text(id)) {
+    let named = NAMING.into_iter().any(|id| match (record.text(id), entry.text(id)) {
         (Some(now), Some(then)) => now.bytes != then.bytes,
         _ => false,
-    })
+    });
+    let began = BEGINNING.into_iter().any(|id| {
+        let then = entry.field(id);
+        then.is_some_and(|then| record.field(id).is_none_or(|now| now.bytes != then.bytes))
+    });
+    named || began
 }
 
 /// How an event's paths came to be known.

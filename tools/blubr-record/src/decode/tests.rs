@@ -202,6 +202,41 @@ fn two_readings_that_differ_are_told() {
 }
 
 #[test]
+fn a_descriptor_that_was_another_file_s_makes_the_path_doubtful() {
+    let truncate = |kind, ret, file: u64| {
+        record(kind, libc::SYS_ftruncate, ret, &call([5, 0, 0, 0, 0, 0]))
+            .walked(WIRE_F_PATH, b"a\0")
+            .field(WIRE_F_PATH_AT, 0, &file.to_ne_bytes())
+    };
+    let entry = |file| truncate(WIRE_ENTRY, None, file);
+    let exit = |file| truncate(WIRE_FILE_TRUNCATE, Some(0), file);
+    let sure = r#","path":"/a","size":0,"ret":0}"#;
+    let doubtful = r#","path":"/a","size":0,"path_from":"user-raced","ret":0}"#;
+    assert_eq!(lines(&[entry(7), exit(7), entry(7), exit(8), exit(8)]), [sure, doubtful, sure]);
+    // Who could have changed it is gone by then.
+    let alone = record(WIRE_FILE_TRUNCATE, libc::SYS_ftruncate, Some(0), &call([5, 0, 0, 0, 0, 0]))
+        .walked(WIRE_F_PATH, b"a\0");
+    assert_eq!(lines(&[entry(7), alone]), [doubtful]);
+}
+
+#[test]
+fn a_mount_s_names_are_read_twice() {
+    let mount = |kind, ret, target: &[u8], source: &[u8]| {
+        record(kind, libc::SYS_mount, ret, &call([0; 6]))
+            .text(WIRE_F_PATH, target)
+            .text(WIRE_F_SOURCE, source)
+    };
+    let exit = || mount(WIRE_MOUNT_MOUNT, Some(0), b"/m", b"s");
+    let from = |entry| {
+        let line = lines(&[entry, exit()]).remove(0);
+        line.split_once("\"path_from\":").unwrap().1.to_owned()
+    };
+    assert_eq!(from(mount(WIRE_ENTRY, None, b"/m", b"s")), r#""user","ret":0}"#);
+    assert_eq!(from(mount(WIRE_ENTRY, None, b"/n", b"s")), r#""user-raced","ret":0}"#);
+    assert_eq!(from(mount(WIRE_ENTRY, None, b"/m", b"t")), r#""user-raced","ret":0}"#);
+}
+
+#[test]
 fn a_root_is_named_as_it_was_before() {
     let entry = record(WIRE_ENTRY, libc::SYS_pivot_root, None, &call([0; 6]))
         .text(WIRE_F_PATH, b".")

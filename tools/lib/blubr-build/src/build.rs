@@ -240,6 +240,10 @@ pub struct FirstExec {
 /// Something mounted into a container: what is written below it is not in the step's layer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MountPoint {
+    /// When (`seq`).
+    pub seq: u64,
+    /// In which mount namespace; a number may come again when the namespace is gone.
+    pub mntns: u32,
     /// Where, as the container sees it.
     pub path: Vec<u8>,
     /// Type of file system, where a new one was mounted.

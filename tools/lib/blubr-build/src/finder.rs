@@ -14,7 +14,7 @@ use blubr_dockerfile::Dockerfile;
 use blubr_log::event::OpenMode;
 use blubr_log::{Body, Event, Header, Lost, Name};
 
-use crate::build::{Builds, Ended, Moment, ProcessKey};
+use crate::build::{Builds, Ended, Moment, MountPoint, ProcessKey};
 use crate::context::Clients;
 use crate::gaps::Gaps;
 use crate::membership::names_outside;
@@ -280,7 +280,7 @@ impl Finder {
     fn mounted(&self) -> usize {
         let of_overlay = |overlay: &Overlay| {
             let mut in_namespace: HashMap<u32, usize> = HashMap::new();
-            for (mntns, _) in &overlay.mounts {
+            for MountPoint { mntns, .. } in &overlay.mounts {
                 *in_namespace.entry(*mntns).or_default() += 1;
             }
             let of_container = |at: &usize| {

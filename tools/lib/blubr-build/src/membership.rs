@@ -119,7 +119,7 @@ pub struct Membership {
     trees: Trees,
     engine: ProcessKey,
     /// By run the last of its mounts in each place.
-    mounts: HashMap<u32, Dirs<usize>>,
+    mounts: HashMap<u32, Dirs<Upon>>,
     /// Layers that whole trees of the build were copied from: of those that it did not make itself nothing else is kept.
     bases: HashSet<Vec<u8>>,
     /// Processes that ended last: their last files are closed after that.
@@ -220,7 +220,9 @@ impl Membership {
         let run =
             own.filter(|run| owned.run.is_some_and(|of| self.trees.is_same(*run, of))).or(owned.run);
         let points = run.and_then(|run| self.mounts.get(&run)).filter(|_| owned.area == Area::Tree);
-        let mounted = points.and_then(|points| points.nearest(&path, |at| Some(*at))).map(|(_, at)| at);
+        // Before it was mounted it is not there.
+        let take = |upon: &Upon| (upon.since <= event.head.seq).then_some(upon.at);
+        let mounted = points.and_then(|points| points.nearest(&path, take)).map(|(_, at)| at);
         Some(Spot { run: owned.run, area: owned.area, path, mounted })
     }
 
@@ -657,11 +659,20 @@ fn marks(build: &Build) -> HashMap<ProcessKey, Role> {
     marks
 }
 
-/// What is mounted where: the last of several in one place covers the others.
-fn mounts(points: &[MountPoint]) -> Dirs<usize> {
-    let mut mounts = Dirs::default();
+/// Something mounted in a place.
+struct Upon {
+    /// Its index in the run's `mounts`: of several the last, which covers the others.
+    at: usize,
+    /// When (`seq`) the first was.
+    since: u64,
+}
+
+/// What is mounted where.
+fn mounts(points: &[MountPoint]) -> Dirs<Upon> {
+    let mut mounts: Dirs<Upon> = Dirs::default();
     for (at, point) in points.iter().enumerate() {
-        mounts.insert(point.path.clone(), at);
+        let since = mounts.get(&point.path).map_or(point.seq, |before| before.since);
+        mounts.insert(point.path.clone(), Upon { at, since });
     }
     mounts
 }

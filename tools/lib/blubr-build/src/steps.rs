@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use crate::build::{Engine, Layer, Moment, ProcessKey, RunKind, StepRun};
+use crate::build::{Engine, Layer, Moment, MountPoint, ProcessKey, RunKind, StepRun};
 use crate::finder::Finder;
 use crate::traces::{Dir, Overlay, Source, Span, Store, Whole, is_init_layer, is_whole};
 
@@ -291,12 +291,11 @@ fn run_piece(
     }
     run.first_exec.clone_from(&container.first_exec);
     run.exit = container.ended.map(|(_, ended)| ended);
-    run.mounts = overlay
-        .mounts
-        .iter()
-        .filter(|(mntns, _)| container.namespaces.contains(mntns))
-        .map(|(_, point)| point.clone())
-        .collect();
+    // One that comes later in the same tree may have a namespace of the same number. What is mounted before it begins may
+    // be its runtime's work.
+    let until = container.ended.map_or(u64::MAX, |(at, _)| at.seq);
+    let of_it = |point: &&MountPoint| container.namespaces.contains(&point.mntns) && point.seq < until;
+    run.mounts = overlay.mounts.iter().filter(of_it).cloned().collect();
     run.setup.clone_from(&container.setup);
     if shape == Some(Engine::Buildah) {
         // Directories that are made just before belong to it; a copy does not.

@@ -30,7 +30,7 @@ pub(crate) struct Overlay {
     /// Writes into it by the engine and its helpers: first and last, by the gaps between containers.
     pub(crate) writes: Vec<Span>,
     pub(crate) containers: Vec<usize>,
-    pub(crate) mounts: Vec<(u32, MountPoint)>,
+    pub(crate) mounts: Vec<MountPoint>,
     pub(crate) sources: HashSet<Source>,
     pub(crate) exported: Vec<u64>,
     /// As of [`Dir`].

@@ -108,6 +108,8 @@ impl Finder {
         {
             let (overlay, path) = (within.overlay, within.rest.to_vec());
             let point = MountPoint {
+                seq: now.seq,
+                mntns,
                 path,
                 fstype: mount.fstype.as_ref().map(|fstype| fstype.bytes().to_vec()),
                 source: mount.source.get().map(|source| source.bytes().to_vec()),
@@ -120,7 +122,7 @@ impl Finder {
             let of = &mut self.overlays[overlay];
             self.mounts_full |= of.mounts.len() >= MOUNT_POINTS_MAX;
             if !self.mounts_full {
-                of.mounts.push((mntns, point));
+                of.mounts.push(point);
             }
             return;
         }

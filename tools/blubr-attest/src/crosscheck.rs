@@ -23,7 +23,7 @@ use attributes::{Deviation, Judge};
 use below::{Attributes, Below};
 use layers::Made;
 use trails::{Hit, Links, Trails};
-pub use unjudged::keeps_a_build;
+pub use unjudged::{FILTERED, keeps_a_build};
 
 /// Entries of new layers that are listed at most; with more the list and the check are left out and said to be.
 const ENTRIES_MAX: usize = 100_000;

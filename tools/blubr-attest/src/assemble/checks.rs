@@ -7,7 +7,7 @@ use blubr_attestation::trace::Network;
 
 use super::fetches::Fetches;
 use super::gather::Gathered;
-use crate::crosscheck::{Unchecked, keeps_a_build};
+use crate::crosscheck::{FILTERED, Unchecked, keeps_a_build};
 
 /// What the answers rest on besides the statement.
 pub struct Seen<'a> {
@@ -60,9 +60,6 @@ pub fn checks(build: &BlubrBuild, seen: &Seen<'_>) -> Vec<Check> {
 pub fn is_filtered(build: &BlubrBuild) -> bool {
     !build.log.filters.iter().all(|one| keeps_a_build(&one.tool, &one.args))
 }
-
-/// Why nothing that is missing from such a log says anything.
-pub const FILTERED: &str = "the log was filtered by more than its build";
 
 /// Of a log that may lack any event only what is there can be held against a build: a loss, a connection, another Dockerfile.
 /// Whose an event is, who stood beside whom and what was never done need those that are not there.

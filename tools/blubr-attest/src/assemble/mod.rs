@@ -167,7 +167,7 @@ fn required(plan: &Plan, build: &BlubrBuild) -> Exit {
                     Require::Explained => "explained",
                     Require::Observed => "observed",
                 };
-                Some(format!("{what}: {}", checks::FILTERED))
+                Some(format!("{what}: {}", crosscheck::FILTERED))
             }
             Require::Complete if completeness.recording == Recording::Complete => None,
             Require::Complete => {

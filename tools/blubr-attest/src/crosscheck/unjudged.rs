@@ -7,6 +7,8 @@ use crate::assemble_parts::{First, Gathered};
 
 /// The filter whose arguments are known.
 const FILTER: &str = "blubr-filter";
+/// Why nothing that is missing from a log says anything, where a filter does not keep all of a build.
+pub const FILTERED: &str = "the log was filtered by more than its build";
 /// What a filter keeps that picks a build, and nothing else.
 const OF_A_BUILD: [&str; 4] = ["--build", "--dockerfile", "--dockerfile-sha256", "--shared"];
 
@@ -24,7 +26,7 @@ pub(super) fn why(first: &First, gathered: &Gathered) -> Option<String> {
         Recording::Complete
             if !first.header.filters.iter().all(|one| keeps_a_build(&one.tool, &one.args)) =>
         {
-            "the log was filtered by more than its build"
+            FILTERED
         }
         Recording::Complete => {
             let missing = first.header.not_covered.iter().find(|one| hides_changes(one))?;

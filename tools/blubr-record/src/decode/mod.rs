@@ -194,13 +194,17 @@ impl Decoder {
         Ok(())
     }
 
+    /// What was kept of the call's entry; `Entries::give_back` takes it again.
+    fn kept(&mut self, record: &Record<'_>) -> Option<Vec<u64>> {
+        // A ring's names are copies of the kernel's: they can't have changed.
+        let by_call = record.head.via == wire::WIRE_BY_CALL;
+        if by_call { self.entries.take(record.head.tid) } else { None }
+    }
+
     /// Whether what the call names was other when it began.
     fn raced(&mut self, record: &Record<'_>) -> bool {
-        use zerocopy::IntoBytes as _;
-        let Some(kept) = self.entries.take(record.head.tid) else { return false };
-        let entry = Record::parse(kept.as_bytes()).ok();
-        let entry = entry.filter(|entry| entry.head.nr == record.head.nr);
-        let raced = entry.is_some_and(|entry| differ(record, &entry));
+        let Some(kept) = self.kept(record) else { return false };
+        let raced = entry(record, &kept).is_some_and(|entry| differ(record, &entry));
         self.entries.give_back(kept);
         raced
     }
@@ -212,15 +216,8 @@ impl Decoder {
         record: &Record<'_>,
         log: &mut Log<W>,
     ) -> Result<(), DecodeError> {
-        use zerocopy::IntoBytes as _;
-        // A ring's names are copies of the kernel's: they can't have changed.
-        let by_call = record.head.via == wire::WIRE_BY_CALL;
-        let kept = if by_call { self.entries.take(record.head.tid) } else { None };
-        let entry = match &kept {
-            Some(words) => Record::parse(words.as_bytes()).ok(),
-            None => None,
-        };
-        let entry = entry.filter(|entry| entry.head.nr == record.head.nr);
+        let kept = self.kept(record);
+        let entry = kept.as_ref().and_then(|kept| entry(record, kept));
         let raced = entry.as_ref().is_some_and(|entry| differ(record, entry));
         let based = |id| entry.as_ref().and_then(|entry| entry.field(id)).or(record.field(id));
         let path = absolute(record.field(WIRE_F_PATH), based(WIRE_F_BASE), &mut self.path);
@@ -239,6 +236,12 @@ struct Paths {
     path: Told,
     to: Told,
     raced: bool,
+}
+
+/// The record of a call's entry, where it is of the same call.
+fn entry<'k>(record: &Record<'_>, kept: &'k [u64]) -> Option<Record<'k>> {
+    use zerocopy::IntoBytes as _;
+    Record::parse(kept.as_bytes()).ok().filter(|entry| entry.head.nr == record.head.nr)
 }
 
 /// What a call names its files by, in the caller's memory.

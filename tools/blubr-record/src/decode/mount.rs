@@ -403,9 +403,9 @@ impl Decoder {
         let mut cut = Cut::none();
         let target = absolute(r.field(WIRE_F_TO), r.field(WIRE_F_TO_BASE), &mut self.to);
         cut.note("target", target.cut);
-        let mount = i64::from(call.args[0] as i32);
+        let fd = i64::from(call.args[0] as i32);
         let detached = r.text(WIRE_F_PATH).is_some_and(|path| path.bytes.is_empty());
-        let context = if detached { self.mounts.contexts.remove(&(r.head.pid, mount)) } else { None };
+        let context = if detached { self.mounts.contexts.remove(&(r.head.pid, fd)) } else { None };
         let context = match context {
             Some(context) => context,
             // An attached mount goes elsewhere, or one whose beginning we did not see.

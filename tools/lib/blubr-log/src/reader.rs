@@ -183,7 +183,8 @@ impl<R: Read> Reader<R> {
 }
 
 impl<R: Read + Send> Reader<R> {
-    /// Gives each line that follows to `see`, while another thread reads, checks and parses those behind it.
+    /// Gives each line that follows to `see`, while another thread reads, checks and parses those behind it: a few pieces of
+    /// 256 KiB, or of a line that is longer, are in memory at a time.
     ///
     /// # Errors
     /// The first thing that does not hold, once `see` has had the lines before it; the reader is of no use after it.

@@ -123,6 +123,12 @@ impl Log {
         self.step(41, RUNTIME, STEP, &[40]);
     }
 
+    /// The same of a step for which the runtime mounts a new file system at these places.
+    pub fn begin_mounting(&mut self, points: &[&str]) {
+        self.begin_client();
+        self.step_mounting("make", 41, (RUNTIME, STEP), &[40], points);
+    }
+
     /// Up to what the engine does first.
     pub fn begin_client(&mut self) {
         let daemon = r#""exe":"/usr/sbin/anything","argv":["anything"],"cwd":"/""#;
@@ -139,6 +145,17 @@ impl Log {
 
     /// The same of another command.
     pub fn step_with(&mut self, command: &str, n: u64, runtime: Who, step: Who, lowers: &[u64]) {
+        self.step_mounting(command, n, (runtime, step), lowers, &[]);
+    }
+
+    fn step_mounting(
+        &mut self,
+        command: &str,
+        n: u64,
+        (runtime, step): (Who, Who),
+        lowers: &[u64],
+        points: &[&str],
+    ) {
         self.overlay(n, lowers);
         self.add(
             DAEMON,
@@ -150,6 +167,12 @@ impl Log {
         self.fork(DAEMON, runtime);
         self.exec(runtime, r#""runc","run""#);
         self.fork(runtime, step);
+        for point in points {
+            let own = format!(
+                r#""source":"tmpfs","target":"/x/{n}/rootfs{point}","fstype":"tmpfs","flags":[],"ret":0"#
+            );
+            self.add(step, "mount.mount", &own);
+        }
         let own = format!(r#""path":"/x/{n}/rootfs","put_old":".","ret":0"#);
         self.add(step, "mount.pivot_root", &own);
         self.exec(step, &format!(r#""/bin/sh","-c","{command}""#));

@@ -20,10 +20,14 @@ fn entries<'n>(names: &'n [&str]) -> impl Iterator<Item = (String, &'static [u8]
 
 /// What is unexplained, as `WHAT PATH`, of a layer with these entries, made by a step that did something.
 fn unexplained(step: impl Fn(&mut Log), layer: &[&str]) -> Vec<String> {
+    unexplained_of(Log::begin, step, layer)
+}
+
+fn unexplained_of(begin: impl Fn(&mut Log), step: impl Fn(&mut Log), layer: &[&str]) -> Vec<String> {
     let folder = tempfile::Builder::new().prefix("untrue.").tempdir_in(process_folder()).unwrap();
     let file = |name: &str| folder.path().join(name);
     let mut log = Log::new(&file("log"));
-    log.begin();
+    begin(&mut log);
     step(&mut log);
     log.end();
     image::write_upon(entries(&BASE), entries(layer), &file("image.tar"));
@@ -90,6 +94,33 @@ fn what_was_taken_away_is_not_there() {
     };
     assert!(unexplained(step, &["etc/", "etc/shadow"]).is_empty());
     assert_eq!(unexplained(step, &["etc/", "etc/shadow", "t"]), ["entry-without-event /t"]);
+}
+
+#[test]
+fn what_was_written_upon_a_mount_explains_no_entry() {
+    let begin = |log: &mut Log| log.begin_mounting(&["/cache"]);
+    let step = |log: &mut Log| {
+        make(log, "/cache/x");
+        make(log, "/y");
+    };
+    assert!(unexplained_of(begin, step, &["cache/", "y"]).is_empty());
+    assert_eq!(
+        unexplained_of(begin, step, &["cache/", "cache/x", "y"]),
+        ["entry-without-event /cache/x"]
+    );
+    // A step that may do that may have written below.
+    let step = |log: &mut Log| {
+        make(log, "/cache/x");
+        log.add(STEP, "mount.umount", r#""target":"/cache","flags":[],"ret":0"#);
+        make(log, "/cache/y");
+    };
+    assert!(unexplained_of(begin, step, &["cache/", "cache/y"]).is_empty());
+    // What the step mounts itself may be a name for what is in its layer.
+    let step = |log: &mut Log| {
+        log.add(STEP, "mount.mount", r#""source":"/opt","target":"/opt","flags":["bind"],"ret":0"#);
+        make(log, "/opt/x");
+    };
+    assert!(unexplained_of(begin, step, &["opt/", "opt/x"]).is_empty());
 }
 
 #[test]

@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use blubr_attestation::build::{File, Unexplained, What};
 use blubr_attestation::path;
-use blubr_build::Build;
+use blubr_build::{Build, StepRun};
 use blubr_cli::Failure;
 use blubr_image::layer::{Entry, Kind};
 
@@ -22,6 +22,7 @@ use crate::picture::Picture;
 use attributes::{Deviation, Judge};
 use below::{Attributes, Below};
 use layers::Made;
+use renames::Looks;
 use trails::{Hit, Links, Trails};
 pub use unjudged::{FILTERED, keeps_a_build};
 
@@ -99,79 +100,39 @@ pub fn cross(
 ) -> Result<Crossed, Failure> {
     let made = layers::made(picture, build, slots, alignment, first)?;
     let mut crossing = Crossing { has_detail, ..Crossing::default() };
-    let entries_max = crossing.entries_max();
-    let mut links = Links::default();
-    let mut below = Below::default();
-    let looks = renames::looks();
     crossing.unchecked.attributes = unjudged::why(first, gathered);
     crossing.unchecked.owners = gathered.given.own_numbers;
+    let record = Record { build, slots, gathered, looks: renames::looks() };
+    let mut ground = Ground::default();
     for (index, made) in made.iter().enumerate() {
         let diff_id =
             picture.image.layers.get(index).map(|layer| layer.diff_id.to_string()).unwrap_or_default();
         let Made::New { slots: of } = made else {
-            let mut hollow = true;
-            picture.layer(index, &mut |entry| {
-                hollow &= entry.path.is_empty();
-                links.learn(&entry);
-                below.put(&entry);
-            })?;
-            crossing.hollow.extend(hollow.then(|| diff_id.clone()));
-            crossing.inherited.push(diff_id);
+            crossing.inherited(picture, index, diff_id, &mut ground)?;
             continue;
         };
-        let mut entries = Vec::new();
-        let mut too_many = false;
-        picture.layer(index, &mut |entry| {
-            links.learn(&entry);
-            if entries.len() < entries_max {
-                entries.push(entry);
-            } else {
-                too_many = true;
-            }
-        })?;
-        crossing.too_many |= too_many || crossing.files.len() + entries.len() > entries_max;
-        // The root stands in some engines' layers whether or not it changed.
-        if !too_many && entries.iter().all(|entry| entry.path.is_empty()) {
-            crossing.empty.push(diff_id.clone());
-        }
+        let entries = crossing.entries(picture, index, &diff_id, &mut ground.links)?;
         if !crossing.too_many {
-            let trails = Trails::new(build, slots, gathered, of, &links, &looks);
-            let known = of.iter().flatten().any(|slot| slots.runs(build, *slot).next().is_some());
-            let judged = known && crossing.unchecked.attributes.is_none();
-            let judge = judged.then(|| Judge::new((build, slots), gathered, &below, &links, &trails));
-            let judge = judge.filter(|judge| {
-                crossing.unchecked.attributes = judge.too_loose();
-                crossing.unchecked.attributes.is_none()
-            });
-            crossing.unchecked.layers += usize::from(!known && !entries.is_empty());
-            entries.sort_by(|one, other| one.path.cmp(&other.path));
-            let compared = |slot: &Slot| slots.runs(build, *slot).any(|(run, _)| run.compared);
-            let held = Held {
-                trails: &trails,
-                judge: judge.as_ref(),
-                known_step: of.is_some(),
-                below: &below,
-                compared: of.iter().flatten().any(compared),
-                by_file: HashMap::new(),
-            };
-            crossing.layer(&diff_id, &entries, held);
-            crossing.lost_track |= trails.lost_track();
-            // A hard link is what its target is in this layer.
-            let (hardlinks, files): (Vec<_>, Vec<_>) =
-                entries.iter().partition(|entry| entry.kind == Kind::Hardlink);
-            files.into_iter().chain(hardlinks).for_each(|entry| below.put(entry));
-            if of.is_some() {
-                crossing.left(&entries, &trails, &below);
-            }
-            let ran = of.iter().flatten().flat_map(|slot| slots.runs(build, *slot));
-            for run in ran.map(|(run, _)| run).filter(|run| run.compared) {
-                for (path, other) in gathered.given.linked(run.id) {
-                    below.link(&links.resolve(path), &links.resolve(other));
-                }
-            }
+            crossing.new_layer(&diff_id, &entries, of, &record, &mut ground);
         }
     }
     Ok(crossing.end(gathered))
+}
+
+/// What layers are held against.
+struct Record<'a> {
+    build: &'a Build,
+    slots: &'a Slots,
+    gathered: &'a Gathered,
+    looks: Looks,
+}
+
+/// The layers that have been read.
+#[derive(Default)]
+struct Ground {
+    links: Links,
+    /// But for the links of a new layer, which are learned before it is judged.
+    below: Below,
 }
 
 /// What a new layer is held against.
@@ -236,6 +197,99 @@ impl Crossing {
     fn too_many(&self) -> String {
         let elsewhere = if self.has_detail { "" } else { " (--detail-to makes room for more)" };
         format!("the new layers have more than {} entries{elsewhere}", self.entries_max())
+    }
+
+    /// A layer that was there before.
+    fn inherited(
+        &mut self,
+        picture: &mut Picture,
+        index: usize,
+        diff_id: String,
+        ground: &mut Ground,
+    ) -> Result<(), Failure> {
+        let mut hollow = true;
+        picture.layer(index, &mut |entry| {
+            hollow &= entry.path.is_empty();
+            ground.links.learn(&entry);
+            ground.below.put(&entry);
+        })?;
+        self.hollow.extend(hollow.then(|| diff_id.clone()));
+        self.inherited.push(diff_id);
+        Ok(())
+    }
+
+    /// The entries of a new layer, in the order of their paths; with too many of them in all that is kept in mind, and there are
+    /// fewer.
+    fn entries(
+        &mut self,
+        picture: &mut Picture,
+        index: usize,
+        diff_id: &str,
+        links: &mut Links,
+    ) -> Result<Vec<Entry>, Failure> {
+        let entries_max = self.entries_max();
+        let mut entries = Vec::new();
+        let mut too_many = false;
+        picture.layer(index, &mut |entry| {
+            links.learn(&entry);
+            if entries.len() < entries_max {
+                entries.push(entry);
+            } else {
+                too_many = true;
+            }
+        })?;
+        self.too_many |= too_many || self.files.len() + entries.len() > entries_max;
+        // The root stands in some engines' layers whether or not it changed.
+        if !too_many && entries.iter().all(|entry| entry.path.is_empty()) {
+            self.empty.push(diff_id.to_owned());
+        }
+        entries.sort_by(|one, other| one.path.cmp(&other.path));
+        Ok(entries)
+    }
+
+    /// Judges a new layer that holds the changes of these slots, or of some that are not known, and lays it upon the others.
+    fn new_layer(
+        &mut self,
+        diff_id: &str,
+        entries: &[Entry],
+        of: &Option<Vec<Slot>>,
+        record: &Record<'_>,
+        ground: &mut Ground,
+    ) {
+        let Record { build, slots, gathered, .. } = *record;
+        let Ground { links, below } = ground;
+        let runs: Vec<&StepRun> =
+            of.iter().flatten().flat_map(|slot| slots.runs(build, *slot)).map(|(run, _)| run).collect();
+        let trails = Trails::new(build, slots, gathered, of, links, &record.looks);
+        let judged = !runs.is_empty() && self.unchecked.attributes.is_none();
+        let judge = judged.then(|| Judge::new((build, slots), gathered, below, links, &trails));
+        let judge = judge.filter(|judge| {
+            self.unchecked.attributes = judge.too_loose();
+            self.unchecked.attributes.is_none()
+        });
+        self.unchecked.layers += usize::from(runs.is_empty() && !entries.is_empty());
+        let held = Held {
+            trails: &trails,
+            judge: judge.as_ref(),
+            known_step: of.is_some(),
+            below,
+            compared: runs.iter().any(|run| run.compared),
+            by_file: HashMap::new(),
+        };
+        self.layer(diff_id, entries, held);
+        self.lost_track |= trails.lost_track();
+        // A hard link is what its target is in this layer.
+        let (hardlinks, files): (Vec<_>, Vec<_>) =
+            entries.iter().partition(|entry| entry.kind == Kind::Hardlink);
+        files.into_iter().chain(hardlinks).for_each(|entry| below.put(entry));
+        if of.is_some() {
+            self.left(entries, &trails, below);
+        }
+        for run in runs.iter().filter(|run| run.compared) {
+            for (path, other) in gathered.given.linked(run.id) {
+                below.link(&links.resolve(path), &links.resolve(other));
+            }
+        }
     }
 
     fn layer(&mut self, diff_id: &str, entries: &[Entry], mut held: Held<'_>) {

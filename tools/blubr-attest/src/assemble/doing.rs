@@ -106,6 +106,8 @@ pub struct Trail {
     filled_by: Option<ProcessKey>,
     /// It lies on something that is mounted there, not in the step's layer.
     pub mounted: bool,
+    /// A change of it may be in the step's layer: not all were upon what the runtime mounts for the step's time only.
+    pub laid: bool,
     /// A change is certain to leave something in the layer, if the name is no symlink (an open with O_CREAT for reading
     /// may find the file there).
     pub certain: bool,
@@ -163,6 +165,8 @@ pub struct Touch<'a> {
     pub run: Option<u32>,
     pub access: Access,
     pub mounted: bool,
+    /// It may be of the step's layer.
+    pub laid: bool,
     pub certain: bool,
     /// It leaves nothing of what the name held before.
     pub anew: bool,
@@ -237,6 +241,7 @@ impl Doing {
         let trail = self.paths.entry(key).or_default();
         trail.mounted = touch.mounted;
         let is_change = !matches!(touch.access, Access::Read | Access::Execute);
+        trail.laid |= is_change && touch.laid;
         trail.certain |= touch.certain;
         trail.certain_of_name |= touch.certain && touch.follows == Follows::No;
         trail.of_name |= is_change && touch.follows != Follows::Yes;
@@ -480,6 +485,7 @@ mod tests {
                 run: None,
                 access,
                 mounted: false,
+                laid: true,
                 certain: true,
                 anew: false,
                 follows: Follows::No,

@@ -335,6 +335,7 @@ impl<'a> Pass<'a> {
                     run: Some(run),
                     access,
                     mounted,
+                    laid: true,
                     certain: is_certain(event, access, Some(of.began.time)),
                     anew: is_anew(event, access),
                     follows: follows(event),
@@ -451,7 +452,8 @@ impl<'a> Pass<'a> {
 
     /// Puts an event into a slot: what its process did.
     fn add(&mut self, actor: Actor<'_>, event: &Event<'_>, slot: Slot, run: Option<u32>) {
-        let since = run.and_then(|run| self.run(run)).map(|run| run.began.time);
+        let ran = run.and_then(|run| self.run(run));
+        let since = ran.map(|run| run.began.time);
         self.sent_somewhere(event);
         let doing = self.out.doing.entry(slot).or_default();
         if event.failed() && !is_network(event) {
@@ -492,13 +494,26 @@ impl<'a> Pass<'a> {
                 _ if !names_outside(event) => (path, Tree::Container, true),
                 _ => (path, Tree::Host, true),
             };
+            let upon = spot.as_ref().and_then(|spot| spot.mounted);
+            let laid = !upon.is_some_and(|at| ran.is_some_and(|ran| is_of_runtime(ran, at)));
             let certain = is_certain(event, access, since);
             let follows = follows(event);
             let of_file = is_of_file(event);
             let socket = makes_socket(event);
             let anew = is_anew(event, access);
-            let touch =
-                Touch { path, place, run, access, mounted, certain, anew, follows, of_file, socket };
+            let touch = Touch {
+                path,
+                place,
+                run,
+                access,
+                mounted,
+                laid,
+                certain,
+                anew,
+                follows,
+                of_file,
+                socket,
+            };
             doing.touch(actor, &touch, &mut self.budget);
         }
         match (run, &event.body) {
@@ -765,4 +780,10 @@ fn touches<'e>(event: &'e Event<'_>) -> Vec<(&'e [u8], Access)> {
         _ => {}
     }
     found
+}
+
+/// Whether what is mounted in a run's tree (by its place in `mounts`) was so before the run's first program began.
+fn is_of_runtime(run: &StepRun, at: usize) -> bool {
+    let first = run.first_exec.as_ref();
+    run.mounts.get(at).zip(first).is_some_and(|(mount, first)| mount.seq < first.seq)
 }

@@ -174,7 +174,7 @@ pub struct Given {
     pub own_numbers: bool,
     /// Recorders before `perm` did not tell how files are made.
     pub tells_perm: bool,
-    /// A step mounted something itself: one file may have names that are not followed.
+    /// A step mounted or unmounted something itself: one file may have names that are not followed.
     pub mounts: bool,
     /// Bytes of memory that are left for what is said.
     room: usize,
@@ -216,7 +216,7 @@ impl Given {
             return;
         }
         let is_mount = matches!(event.body, Body::MountMount(_));
-        self.mounts |= !by_engine && is_mount;
+        self.mounts |= !by_engine && (is_mount || matches!(event.body, Body::MountUmount(_)));
         self.own_numbers |= by_engine && is_mount && event.head.uid != 0;
         let Some((name, facts)) = facts(event) else { return };
         if facts.is_empty() && !matches!(event.body, Body::FileRename(_) | Body::FileLink(_)) {

@@ -222,11 +222,14 @@ impl Trails {
             renames.add(from, to, renamed.seq);
         }
         let mut made = BTreeSet::new();
+        // What was written upon what the runtime mounts for the step's time only is in no layer; but a step that mounts may have
+        // taken that away, or have other names for it.
+        let counts = |trail: &Trail| trail.is_change() && (trail.laid || gathered.given.mounts);
         for (slot, doing) in counted {
             let ended = ended(build, slots, *slot);
             let in_containers = in_containers(build, slots, *slot);
             for ((place, path), trail) in &doing.paths {
-                if *place == Place::Container && trail.is_change() && trails.is_of(*slot, trail.run) {
+                if *place == Place::Container && counts(trail) && trails.is_of(*slot, trail.run) {
                     let now = links.resolve(path);
                     let other = then.other(path, &now);
                     if trail.is_made() {

@@ -19,7 +19,7 @@ pub(super) fn why(first: &First, gathered: &Gathered) -> Option<String> {
         Recording::Lossy => "events were lost",
         Recording::Cut => "the log ends before the build does",
         Recording::Complete if given.left_out => "the build changed more names than are kept",
-        Recording::Complete if given.mounts => "a step mounted something itself",
+        Recording::Complete if given.mounts => "a step mounted or unmounted something itself",
         Recording::Complete if gathered.has_rings => {
             "the build had a ring, which opens and closes files otherwise"
         }

@@ -295,17 +295,12 @@ impl Membership {
 
     fn place(&self, key: ProcessKey, event: &Event<'_>) -> Place {
         let role = self.roles.get(&key).copied();
-        if let Some(Role::Container(run)) = role {
-            return Place::Container { run };
-        }
-        if let Some(Role::Entered(run)) = role {
-            return Place::Foreign { run: Some(run) };
-        }
-        if role == Some(Role::Server) {
-            return Place::Engine { run: None };
-        }
-        if let Some(Role::Work(run)) = role {
-            return Place::Engine { run };
+        match role {
+            Some(Role::Container(run)) => return Place::Container { run },
+            Some(Role::Entered(run)) => return Place::Foreign { run: Some(run) },
+            Some(Role::Server) => return Place::Engine { run: None },
+            Some(Role::Work(run)) => return Place::Engine { run },
+            Some(Role::Client | Role::Engine) | None => {}
         }
         let in_time = event.head.seq <= self.until;
         let hit = if in_time { self.hit(key, event) } else { None };
@@ -316,27 +311,14 @@ impl Membership {
                 _ => Place::Client,
             };
         }
-        let by_engine = role == Some(Role::Engine)
-            || self
-                .tree
-                .lineage(key)
-                .any(|(ancestor, _)| self.roles.get(&ancestor) == Some(&Role::Engine));
         // In a container's control group or below its root directory without descending from it: entered.
         if let Some(&run) = self.cgroups.get(&event.head.cgroup_id) {
             return Place::Foreign { run: Some(run) };
         }
-        if let Some(process) = self.tree.get(key)
-            && let Some(root) = process.root()
-            && in_time
-            && let Some((_, owned)) = self.owned(root)
-        {
-            return if by_engine {
-                owned.by_engine(event.head.seq)
-            } else {
-                Place::Foreign { run: owned.run }
-            };
-        }
-        if let Some(owned) = hit {
+        let by_engine = role == Some(Role::Engine) || self.is_below_engine(key);
+        let root = self.tree.get(key).and_then(|process| process.root()).filter(|_| in_time);
+        let of_root = root.and_then(|root| self.owned(root)).map(|(_, owned)| owned);
+        if let Some(owned) = of_root.or(hit) {
             return if by_engine {
                 owned.by_engine(event.head.seq)
             } else {
@@ -347,42 +329,47 @@ impl Membership {
             return if by_engine { Place::Engine { run } } else { Place::Foreign { run } };
         }
         if let Body::ProcessFork(fork) = &event.body {
-            let child = ProcessKey { pid: fork.child_pid, start: fork.child_start };
-            return match self.marks.get(&child) {
-                Some(Role::Client) => Place::Client,
-                Some(Role::Work(run)) => Place::Engine { run: *run },
-                Some(Role::Container(run)) => Place::Engine { run: Some(*run) },
-                Some(Role::Engine | Role::Server) => Place::Engine { run: None },
-                Some(Role::Entered(run)) => Place::Foreign { run: Some(*run) },
-                None => Place::Outside,
-            };
+            return self.place_of_fork(ProcessKey { pid: fork.child_pid, start: fork.child_start });
         }
-        match (role, &event.body) {
-            (
-                Some(Role::Engine),
-                Body::ProcessExists(_) | Body::ProcessExec(_) | Body::ProcessExit(_),
-            ) => Place::Engine { run: None },
+        if role == Some(Role::Engine) && self.is_engines_own(event) {
+            return Place::Engine { run: None };
+        }
+        Place::Outside
+    }
+
+    fn is_below_engine(&self, key: ProcessKey) -> bool {
+        let mut lineage = self.tree.lineage(key);
+        lineage.any(|(ancestor, _)| self.roles.get(&ancestor) == Some(&Role::Engine))
+    }
+
+    /// Whose it is to make this process.
+    fn place_of_fork(&self, child: ProcessKey) -> Place {
+        match self.marks.get(&child) {
+            Some(Role::Client) => Place::Client,
+            Some(Role::Work(run)) => Place::Engine { run: *run },
+            Some(Role::Container(run)) => Place::Engine { run: Some(*run) },
+            Some(Role::Engine | Role::Server) => Place::Engine { run: None },
+            Some(Role::Entered(run)) => Place::Foreign { run: Some(*run) },
+            None => Place::Outside,
+        }
+    }
+
+    /// Whether it is the build's what an engine, which works for others too, does there in no step's tree.
+    fn is_engines_own(&self, event: &Event<'_>) -> bool {
+        let in_time = (self.from..=self.until).contains(&event.head.seq);
+        match &event.body {
+            Body::ProcessExists(_) | Body::ProcessExec(_) | Body::ProcessExit(_) => true,
             // Without it, what its threads name after a pivot_root of theirs can't be told from another thread's.
-            (Some(Role::Engine), Body::NsUnshare(_)) if in_time && event.head.seq >= self.from => {
-                Place::Engine { run: None }
-            }
+            Body::NsUnshare(_) => in_time,
             // It is this that tells from what a layer was copied.
-            (Some(Role::Engine), Body::FileOpen(open))
-                if in_time
-                    && event.head.seq >= self.from
-                    && open.path.get().is_some_and(|path| self.bases.contains(path.bytes())) =>
-            {
-                Place::Engine { run: None }
+            Body::FileOpen(open) => {
+                in_time && open.path.get().is_some_and(|path| self.bases.contains(path.bytes()))
             }
             // How an engine stores what it made: an image, a layer, a blob.
-            (Some(Role::Engine), Body::FileRename(rename))
-                if in_time
-                    && event.head.seq >= self.from
-                    && rename.to.get().is_some_and(|to| is_digest(base(to.bytes()))) =>
-            {
-                Place::Engine { run: None }
+            Body::FileRename(rename) => {
+                in_time && rename.to.get().is_some_and(|to| is_digest(base(to.bytes())))
             }
-            _ => Place::Outside,
+            _ => false,
         }
     }
 

@@ -64,26 +64,14 @@ impl Finder {
             return;
         }
         // Below what, the recorder was too late to see; the log's own links may not say it all.
-        let overlay = mount.fstype.as_ref().is_some_and(|fstype| fstype.bytes() == b"overlay");
-        if overlay && mount.lower.is_none() {
+        if is_overlay(mount) && mount.lower.is_none() {
             self.gaps.unclear(now.time);
         }
         if let Some(layers) = self.served(key, mount, &target) {
             self.mount_served(key, now, mntns, target, layers);
             return;
         }
-        // In a container's tree one that lies in no store is a volume (of buildah).
-        let of_store =
-            self.host(key, mount.upper.as_ref()).is_none_or(|upper| store_of(&upper).is_some());
-        let inside = self.mounts.within(&target).is_some_and(|within| !within.rest.is_empty());
-        if (of_store || !inside)
-            && let Some(lowers) = self.lowers(key, mount)
-        {
-            let layers = Layers {
-                lowers,
-                upper: self.host(key, mount.upper.as_ref()),
-                work: self.host(key, mount.work.as_ref()),
-            };
+        if let Some(layers) = self.layers(key, mount, &target) {
             self.mount_overlay(key, now, mntns, target, layers);
             return;
         }
@@ -93,13 +81,13 @@ impl Finder {
         if !bind && (changes_propagation || mount.fstype.is_none()) && !has(b"move") {
             return;
         }
-        let source = self.host(key, mount.source.get());
+        let source = self.host(key, mount.source.get()).filter(|_| bind);
         if target.starts_with(b"/proc/self/fd/") {
             // runc names by descriptor where it mounts; it stands in the container's tree then.
             if let Some(cwd) = self.host(key, mount.cwd.as_ref())
                 && let Some(within) = self.mounts.within(&cwd)
             {
-                self.mounted_into(within.overlay, source.filter(|_| bind).as_deref());
+                self.mounted_into(within.overlay, source.as_deref());
             }
             return;
         }
@@ -107,40 +95,66 @@ impl Finder {
             && !within.rest.is_empty()
         {
             let (overlay, path) = (within.overlay, within.rest.to_vec());
-            let point = MountPoint {
-                seq: now.seq,
-                mntns,
-                path,
-                fstype: mount.fstype.as_ref().map(|fstype| fstype.bytes().to_vec()),
-                source: mount.source.get().map(|source| source.bytes().to_vec()),
-            };
-            self.mounted_into(overlay, source.filter(|_| bind).as_deref());
-            let names = [point.source.as_ref(), point.fstype.as_ref()].into_iter().flatten();
-            if !self.keep(names.map(Vec::len).sum::<usize>() + point.path.len() + 2 * NAME_BYTES) {
-                return;
-            }
-            let of = &mut self.overlays[overlay];
-            self.mounts_full |= of.mounts.len() >= MOUNT_POINTS_MAX;
-            if !self.mounts_full {
-                of.mounts.push(point);
-            }
+            self.mount_into_tree(overlay, path, now, mntns, mount, source.as_deref());
+        } else if let Some(source) = source {
+            self.bind(key, now, mntns, source, target, has(b"ro"));
+        }
+    }
+
+    /// Something is mounted into a step's tree, a directory of the host's or what has a source of its own.
+    fn mount_into_tree(
+        &mut self,
+        overlay: usize,
+        path: Vec<u8>,
+        now: Moment,
+        mntns: u32,
+        mount: &MountMount<'_>,
+        source: Option<&[u8]>,
+    ) {
+        let point = MountPoint {
+            seq: now.seq,
+            mntns,
+            path,
+            fstype: mount.fstype.as_ref().map(|fstype| fstype.bytes().to_vec()),
+            source: mount.source.get().map(|source| source.bytes().to_vec()),
+        };
+        self.mounted_into(overlay, source);
+        let names = [point.source.as_ref(), point.fstype.as_ref()].into_iter().flatten();
+        if !self.keep(names.map(Vec::len).sum::<usize>() + point.path.len() + 2 * NAME_BYTES) {
             return;
         }
-        let Some(source) = source.filter(|_| bind) else { return };
+        let of = &mut self.overlays[overlay];
+        self.mounts_full |= of.mounts.len() >= MOUNT_POINTS_MAX;
+        if !self.mounts_full {
+            of.mounts.push(point);
+        }
+    }
+
+    /// A directory of the host's gets a further name there: a tree, a store's directory, or a context.
+    fn bind(
+        &mut self,
+        key: ProcessKey,
+        now: Moment,
+        mntns: u32,
+        source: Vec<u8>,
+        target: Vec<u8>,
+        read_only: bool,
+    ) {
         // What is mounted read-only is copied from: it may be a context.
         self.confirm(&source, now);
-        if source != target && !has(b"ro") {
+        let is_other = source != target;
+        if is_other && !read_only {
             self.used_as_tree(now, &source);
         }
         if let Some(within) = self.mounts.within(&source)
             && within.rest.is_empty()
-            && source != target
+            && is_other
         {
             let overlay = within.overlay;
             add_bind(&mut self.overlays[overlay].binds, &target);
             self.overlays[overlay].last = now;
         }
-        if source != target
+        if is_other
             && let Some(store) = store_of(&source)
             && self.tree.get(key).is_some_and(|process| process.root().is_none())
         {
@@ -152,12 +166,24 @@ impl Finder {
             }
         }
         if let Some(&dir) = self.by_dir.get(&source)
-            && source != target
+            && is_other
         {
             add_bind(&mut self.dirs[dir].binds, &target);
             self.serves(dir, key);
         }
         self.mounts.bind(source, target, mntns);
+    }
+
+    /// What an overlay is made of that is a step's tree. In a container's tree one that lies in no store is a volume (of buildah).
+    fn layers(&self, key: ProcessKey, mount: &MountMount<'_>, target: &[u8]) -> Option<Layers> {
+        let upper = self.host(key, mount.upper.as_ref());
+        let of_store = upper.as_ref().is_none_or(|upper| store_of(upper).is_some());
+        let inside = self.mounts.within(target).is_some_and(|within| !within.rest.is_empty());
+        if !of_store && inside {
+            return None;
+        }
+        let work = self.host(key, mount.work.as_ref());
+        Some(Layers { lowers: self.lowers(key, mount)?, upper, work })
     }
 
     /// The directories below an overlay: as the recorder found them, or, where the engine had removed the short names
@@ -166,8 +192,7 @@ impl Finder {
         if let Some(lowers) = &mount.lower {
             return Some(lowers.iter().map(|lower| self.tree.host_path(key, lower)).collect());
         }
-        let is_overlay = mount.fstype.as_ref().is_some_and(|fstype| fstype.bytes() == b"overlay");
-        let options = mount.options.as_ref().filter(|_| is_overlay)?.bytes();
+        let options = mount.options.as_ref().filter(|_| is_overlay(mount))?.bytes();
         let given =
             options.split(|byte| *byte == b',').find_map(|one| one.strip_prefix(b"lowerdir="))?;
         let cwd = mount.cwd.as_ref().map(Name::bytes).unwrap_or_default();
@@ -319,6 +344,10 @@ impl Finder {
             overlay.unmounted = Some(now.seq);
         }
     }
+}
+
+fn is_overlay(mount: &MountMount<'_>) -> bool {
+    mount.fstype.as_ref().is_some_and(|fstype| fstype.bytes() == b"overlay")
 }
 
 /// What a mount option has among a program's arguments: in a list, behind `-o`.

@@ -142,7 +142,9 @@ fn a_mount_that_is_changed_or_refused_by_the_new_calls_is_told() {
     require!(Root, Compiler);
     let program = compiled("calls");
     let calls = program.path.display();
-    let r = script(&format!("mkdir m; mount -t tmpfs none m; {calls} mounts m > results; umount m; rmdir m"));
+    let r = script(&format!(
+        "mkdir m; mount -t tmpfs none m; {calls} mounts m > results; umount m; rmdir m"
+    ));
     let mine: Vec<_> = r.of("mount.mount").into_iter().filter(|e| e["comm"] == "calls").collect();
     let said = std::fs::read_to_string(r.path("results")).unwrap();
     let said = results(&said);

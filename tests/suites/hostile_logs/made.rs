@@ -171,6 +171,84 @@ fn only_layers_below_those_of_the_instructions_are_the_base_s() {
     }
 }
 
+/// Statuses of the steps behind FROM, number of layers that were there before, and the answer, of an image whose step of `RUN make`
+/// stands on these directories.
+fn judged(dockerfile: &str, layers: &[Layer<'_>], lowers: &[u64]) -> (String, String, String) {
+    let case = Case::new(dockerfile);
+    drop(case.image(layers));
+    case.attest(|mut log| {
+        log.begin_client();
+        log.step(41, RUNTIME, STEP, lowers);
+        creat(&mut log, STEP, "/w");
+        log.end();
+    });
+    let statuses = case.said("[.steps[1:][].status] | join(\" \")");
+    (statuses, case.said(".inherited | length"), case.check("image-explained"))
+}
+
+#[test]
+fn nothing_comes_from_a_cache_upon_what_this_build_made() {
+    let base = || layer("bin/sh", Some(OLD), "ADD base");
+    let made = || layer("w", Some(MADE), RUN);
+    let odd = |line| layer("odd", Some(OLD), line);
+    let copy = "COPY a /a # buildkit";
+    for (dockerfile, layers, lowers, wanted) in [
+        // Upon the step's layer.
+        (
+            "FROM base\nRUN make\nWORKDIR /opt\n",
+            vec![base(), made(), odd("WORKDIR /opt")],
+            &[40][..],
+            ("observed not-observed", "1", "fail"),
+        ),
+        (
+            "FROM base\nRUN make\nCOPY a /a\n",
+            vec![base(), made(), odd(copy)],
+            &[40],
+            ("observed not-observed", "1", "fail"),
+        ),
+        // The step stands on one directory.
+        (
+            "FROM base\nWORKDIR /opt\nRUN make\n",
+            vec![base(), odd("WORKDIR /opt"), made()],
+            &[40],
+            ("not-observed observed", "1", "fail"),
+        ),
+        (
+            "FROM base\nCOPY a /a\nRUN make\n",
+            vec![base(), odd(copy), made()],
+            &[42, 40],
+            ("cached observed", "2", "pass"),
+        ),
+        // BuildKit lays such a layer upon whatever there is.
+        (
+            "FROM base\nRUN make\nCOPY --link a /a\n",
+            vec![base(), made(), odd(copy)],
+            &[40],
+            ("observed cached", "2", "pass"),
+        ),
+    ] {
+        let (statuses, inherited, explained) = judged(dockerfile, &layers, lowers);
+        assert_eq!((&*statuses, &*inherited, &*explained), wanted, "{dockerfile:?} {lowers:?}");
+    }
+}
+
+#[test]
+fn a_layer_of_no_instruction_that_is_known_is_not_explained_by_any_step() {
+    let case = Case::new("FROM base\nRUN make\n");
+    drop(case.image(&[
+        layer("bin/sh", Some(OLD), "ADD base"),
+        layer("w", Some(MADE), RUN),
+        Layer { files: vec![("w".to_owned(), b"other")], created: Some(MADE), created_by: "RUN other" },
+    ]));
+    case.attest(|mut log| {
+        log.begin();
+        creat(&mut log, STEP, "/w");
+        log.end();
+    });
+    assert_eq!(case.said(".unexplained | tojson"), "[]");
+    assert_eq!(case.check("image-explained"), "unknown");
+}
+
 #[test]
 fn a_dockerfile_whose_lines_are_not_the_history_s_is_not_unchanged() {
     for (dockerfile, unchanged, statuses) in [

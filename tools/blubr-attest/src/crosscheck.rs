@@ -17,7 +17,7 @@ use blubr_build::{Build, StepRun};
 use blubr_cli::Failure;
 use blubr_image::layer::{Entry, Kind};
 
-use crate::assemble_parts::{Alignment, First, Gathered, Slot, Slots};
+use crate::assemble_parts::{Alignment, First, Gathered, Reuse, Slot, Slots};
 use crate::picture::Picture;
 use attributes::{Deviation, Judge};
 use below::{Attributes, Below};
@@ -64,6 +64,8 @@ pub struct Unchecked {
     pub owners: bool,
     /// New layers of whose attributes nothing is known, for their steps were not seen.
     pub layers: usize,
+    /// New layers with entries of which it is not known whose changes they hold: any step's explain them.
+    pub unplaced: usize,
     /// Deviations beyond those that are listed.
     pub more: usize,
     /// Unexplained entries beyond those that are listed.
@@ -91,18 +93,15 @@ pub struct Odd {
 /// Holds the image against what was gathered.
 pub fn cross(
     picture: &mut Picture,
-    build: &Build,
-    slots: &Slots,
-    gathered: &Gathered,
-    alignment: &Alignment,
+    record: &Record<'_>,
     first: &First,
     has_detail: bool,
 ) -> Result<Crossed, Failure> {
-    let made = layers::made(picture, build, slots, alignment, first)?;
+    let gathered = record.gathered;
+    let made = layers::made(picture, record, first)?;
     let mut crossing = Crossing { has_detail, ..Crossing::default() };
     crossing.unchecked.attributes = unjudged::why(first, gathered);
     crossing.unchecked.owners = gathered.given.own_numbers;
-    let record = Record { build, slots, gathered, looks: renames::looks() };
     let mut ground = Ground::default();
     for (index, made) in made.iter().enumerate() {
         let diff_id =
@@ -113,18 +112,33 @@ pub fn cross(
         };
         let entries = crossing.entries(picture, index, &diff_id, &mut ground.links)?;
         if !crossing.too_many {
-            crossing.new_layer(&diff_id, &entries, of, &record, &mut ground);
+            crossing.new_layer(&diff_id, &entries, of, record, &mut ground);
         }
     }
     Ok(crossing.end(gathered))
 }
 
 /// What layers are held against.
-struct Record<'a> {
+pub struct Record<'a> {
     build: &'a Build,
     slots: &'a Slots,
     gathered: &'a Gathered,
+    alignment: &'a Alignment,
+    reuse: &'a Reuse,
     looks: Looks,
+}
+
+impl<'a> Record<'a> {
+    /// Of a build.
+    pub fn new(
+        build: &'a Build,
+        slots: &'a Slots,
+        gathered: &'a Gathered,
+        alignment: &'a Alignment,
+        reuse: &'a Reuse,
+    ) -> Self {
+        Self { build, slots, gathered, alignment, reuse, looks: renames::looks() }
+    }
 }
 
 /// The layers that have been read.
@@ -268,6 +282,7 @@ impl Crossing {
             self.unchecked.attributes.is_none()
         });
         self.unchecked.layers += usize::from(runs.is_empty() && !entries.is_empty());
+        self.unchecked.unplaced += usize::from(of.is_none() && !entries.is_empty());
         let held = Held {
             trails: &trails,
             judge: judge.as_ref(),

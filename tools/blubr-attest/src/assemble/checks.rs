@@ -399,14 +399,28 @@ fn layers(build: &BlubrBuild, gathered: &Gathered) -> Option<Check> {
     Some(say(ID, result, detail))
 }
 
+const EXPLAINED: &str = "image-explained";
+
+/// Why a list of what is unexplained that is empty doesn't say that all is explained.
+pub fn why_not_explained(build: &BlubrBuild) -> Option<String> {
+    let open = |check: &&Check| check.id == EXPLAINED && check.result == Outcome::Unknown;
+    build.checks.iter().find(open).map(|check| format!("explained: {}", check.evidence.join("; ")))
+}
+
 fn explained(build: &BlubrBuild, unchecked: &Unchecked) -> Check {
-    const ID: &str = "image-explained";
+    const ID: &str = EXPLAINED;
     let (Some(list), Some(files)) = (&build.unexplained, &build.files) else {
         let why = unchecked.entries.as_deref().unwrap_or("it was not checked");
         return say(ID, Outcome::Unknown, why);
     };
     let of_attribute = |one: &&Unexplained| one.what == What::AttributeWithoutEvent;
     let odd = list.iter().filter(|one| !of_attribute(one)).count();
+    if odd == 0 && unchecked.unplaced > 0 {
+        let layers = count(unchecked.unplaced, "new layer", "new layers");
+        let detail =
+            format!("whose changes {layers} hold is not known, and the events of any step explain them");
+        return say(ID, Outcome::Unknown, detail);
+    }
     if odd == 0 {
         let entries = count(files.len(), "entry", "entries");
         return say(

@@ -16,6 +16,7 @@ mod history;
 mod interval;
 mod judge;
 mod names;
+mod reuse;
 mod runs;
 mod slots;
 mod statement;
@@ -46,6 +47,7 @@ pub mod parts {
     pub use super::given::Loose;
     pub use super::given::{Fact, Given, Made, Said, Xattr};
     pub use super::history::{Alignment, is_made_in, when};
+    pub use super::reuse::{Reuse, is_kept};
     pub use super::slots::{Slot, Slots};
 }
 
@@ -85,9 +87,11 @@ pub fn run(plan: &Plan, common: &Common) -> Result<Exit, Failure> {
     if let Some(picture) = &picture {
         judge::made_by(picture, &build, &gathered)?;
     }
+    let reuse = reuse::Reuse::new(&build, &slots, &alignment, parsed);
     let crossed = match &mut picture {
         Some(picture) => {
-            Some(crosscheck::cross(picture, &build, &slots, &gathered, &alignment, &first, has_detail)?)
+            let record = crosscheck::Record::new(&build, &slots, &gathered, &alignment, &reuse);
+            Some(crosscheck::cross(picture, &record, &first, has_detail)?)
         }
         None => None,
     };
@@ -100,6 +104,7 @@ pub fn run(plan: &Plan, common: &Common) -> Result<Exit, Failure> {
         slots: &slots,
         gathered,
         alignment,
+        reuse: &reuse,
         crossed,
         priors: &priors,
     };
@@ -175,7 +180,7 @@ fn required(plan: &Plan, build: &BlubrBuild) -> Exit {
             }
             Require::Explained => match &build.unexplained {
                 None => Some("explained: it could not be checked".to_owned()),
-                Some(list) if list.is_empty() => None,
+                Some(list) if list.is_empty() => checks::why_not_explained(build),
                 Some(list) => Some(format!("explained: {} entries are not", list.len())),
             },
             Require::Observed => {

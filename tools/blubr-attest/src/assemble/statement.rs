@@ -24,6 +24,7 @@ use super::fetches::Fetches;
 use super::first::First;
 use super::gather::Gathered;
 use super::history::Alignment;
+use super::reuse::Reuse;
 use super::slots::{Slot, Slots};
 use super::steps::{self, Listed, Makings};
 use crate::crosscheck::{Crossed, Unchecked};
@@ -40,6 +41,7 @@ pub struct Parts<'a> {
     pub slots: &'a Slots,
     pub gathered: Gathered,
     pub alignment: Alignment,
+    pub reuse: &'a Reuse,
     pub crossed: Option<Crossed>,
     pub priors: &'a [Prior],
 }
@@ -117,6 +119,8 @@ fn blubr_build(mut parts: Parts<'_>, ids: &BTreeMap<usize, String>) -> (BlubrBui
             picture: parts.picture,
             slots: parts.slots,
             alignment: &parts.alignment,
+            reuse: parts.reuse,
+            inherited: &inherited,
             empty: &empty,
             hollow: &hollow,
             priors: parts.priors,

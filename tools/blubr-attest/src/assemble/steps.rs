@@ -9,6 +9,7 @@ use super::doing::Doing;
 use super::facts::Dockerfile;
 use super::first::First;
 use super::history::{Alignment, when};
+use super::reuse::Reuse;
 use super::slots::{Slot, Slots};
 use crate::picture::Picture;
 use crate::prior::{self, Prior};
@@ -21,6 +22,9 @@ pub struct Makings<'a> {
     pub picture: Option<&'a Picture>,
     pub slots: &'a Slots,
     pub alignment: &'a Alignment,
+    pub reuse: &'a Reuse,
+    /// Layers that were there before, by diff_id.
+    pub inherited: &'a [String],
     /// New layers that hold nothing, by diff_id.
     pub empty: &'a [String],
     /// Layers that were there before and hold nothing, by diff_id.
@@ -236,13 +240,21 @@ impl Makings<'_> {
         }
     }
 
-    /// An instruction that no run is tied to: from the cache, if its layer is older than the log.
+    /// An instruction that no run is tied to: from the cache, if its layer is older than the log and can be.
     fn cached(&self, at: usize) -> Judged {
         let line = self.alignment.lines.get(&at);
         let created = line.and_then(|line| line.created.as_deref());
         if let (Some(text), Some(made)) = (created, created.and_then(when))
             && made < self.first.header.started.0
         {
+            let was_there = self.diff_id(at).is_none_or(|layer| self.inherited.contains(&layer));
+            if !self.reuse.allows(at) || !was_there {
+                let detail = format!(
+                    "no event of the log belongs to it, and it stands, or its layer does, where nothing can come from the cache, \
+                     though the image's history says that it was made at {text}"
+                );
+                return say(Status::NotObserved, "none", detail);
+            }
             let detail = format!(
                 "the image's history says that it was made at {text}, and the recording began at {}",
                 self.first.header.started

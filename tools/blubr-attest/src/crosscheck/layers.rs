@@ -1,9 +1,10 @@
 //! Which layers this build made, and which were there before.
 
-use blubr_build::{Build, Engine, StepRun};
+use blubr_build::{Build, StepRun};
 use blubr_cli::Failure;
 
-use crate::assemble_parts::{Alignment, First, Slot, Slots, is_made_in, when};
+use super::Record;
+use crate::assemble_parts::{Alignment, First, Slot, Slots, is_kept, is_made_in, when};
 use crate::picture::Picture;
 
 /// How a layer came to be.
@@ -20,11 +21,10 @@ pub(super) enum Made {
 /// One answer for each layer of the image, lowest first.
 pub(super) fn made(
     picture: &mut Picture,
-    build: &Build,
-    slots: &Slots,
-    alignment: &Alignment,
+    record: &Record<'_>,
     first: &First,
 ) -> Result<Vec<Made>, Failure> {
+    let Record { build, slots, alignment, reuse, .. } = *record;
     let mut of_layer: Vec<Option<Vec<usize>>> = vec![None; picture.image.layers.len()];
     let mut waiting = Vec::new();
     for (&at, line) in &alignment.lines {
@@ -51,13 +51,19 @@ pub(super) fn made(
             Some(instructions) => {
                 let of: Vec<Slot> = slots_of(&instructions, slots);
                 let mut runs = of.iter().flat_map(|slot| slots.runs(build, *slot));
-                let ran = runs.any(|(run, _)| kept(build, run));
-                let works = |at: &usize| alignment.lines.get(at).is_some_and(|line| line.works);
+                let ran = runs.any(|(run, _)| is_kept(build, run));
+                let works = |at: &&usize| alignment.lines.get(*at).is_some_and(|line| line.works);
+                let mut working = instructions.iter().filter(works).peekable();
                 // What only sets the configuration has no layer, or an empty one.
                 match older(index) && !ran {
-                    true if instructions.iter().any(works) || is_hollow(picture, index)? => Made::Before,
-                    true => Made::New { slots: Some(Vec::new()) },
-                    false => Made::New { slots: Some(of) },
+                    true if working.peek().is_none() && is_hollow(picture, index)? => Made::Before,
+                    true if working.peek().is_none() => Made::New { slots: Some(Vec::new()) },
+                    true if working.clone().all(|at| reuse.is_alone(*at))
+                        || working.all(|at| reuse.allows(*at)) && base.holds(picture, index)? =>
+                    {
+                        Made::Before
+                    }
+                    _ => Made::New { slots: Some(of) },
                 }
             }
             // Of a base: but what its triggers made is new.
@@ -110,12 +116,23 @@ impl Base {
         !self.is_nothing && !self.is_above(index) && self.directories.is_none_or(|count| index < count)
     }
 
+    /// Whether the steps stand on as many directories as there are layers up to this one. Not every engine has one for a layer
+    /// that holds nothing.
+    fn holds(&self, picture: &mut Picture, index: usize) -> Result<bool, Failure> {
+        let Some(count) = self.directories.filter(|count| index >= *count) else { return Ok(true) };
+        let mut full = 0;
+        for layer in 0..=index {
+            full += usize::from(!is_hollow(picture, layer)?);
+        }
+        Ok(full <= count)
+    }
+
     fn is_above(&self, index: usize) -> bool {
         self.lowest.is_some_and(|lowest| index > lowest)
     }
 }
 
-/// How many directories the steps of the lowest stage stand on that none of them made. Of a step that stands on nothing (COPY
+/// How many directories the steps of the lowest stage of which one was seen stand on that none of the image's made. Of a step that stands on nothing (COPY
 /// --link), or has a whole tree, nothing is known.
 fn directories(build: &Build, slots: &Slots, alignment: &Alignment) -> Option<usize> {
     let (begin, count) = alignment.lowest?;
@@ -139,13 +156,11 @@ fn directories(build: &Build, slots: &Slots, alignment: &Alignment) -> Option<us
         let is_init = |dir: &[u8]| dir.strip_suffix(b"/diff").is_some_and(|dir| dir.ends_with(b"-init"));
         run.lowers.iter().filter(|dir| !made(dir) && !is_init(dir)).count()
     };
-    let counts = own.iter().copied().filter(is_lowest).filter(|run| !run.whole);
-    counts.map(|run| older(&run)).max().filter(|count| *count > 0)
-}
-
-/// Whether what a run left was kept: buildah copies anew what it then finds in its cache, and throws it away.
-fn kept(build: &Build, run: &StepRun) -> bool {
-    build.engine != Engine::Buildah || build.layers.iter().any(|layer| layer.of == Some(run.id))
+    let count = |runs: &mut dyn Iterator<Item = &StepRun>| {
+        let counts = runs.filter(|run| !run.whole).map(|run| older(&run));
+        counts.max().filter(|count| *count > 0)
+    };
+    count(&mut own.iter().copied().filter(is_lowest)).or_else(|| count(&mut own.iter().copied()))
 }
 
 /// The slots of instructions, and of what may be theirs.

@@ -237,6 +237,12 @@ impl Instruction {
         })
     }
 
+    /// Whether BuildKit copies it into a layer of its own, upon nothing (`--link`).
+    pub fn is_linked(&self) -> bool {
+        matches!(self.keyword.as_str(), "copy" | "add")
+            && self.flag("link").is_some_and(|value| !value.eq_ignore_ascii_case("false"))
+    }
+
     /// The value of a flag: `from` for `--from=build`. A flag without a value gives an empty one.
     #[must_use]
     pub fn flag(&self, name: &str) -> Option<&str> {

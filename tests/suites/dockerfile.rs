@@ -44,6 +44,25 @@ fn error_of(output: &Output) -> String {
 }
 
 #[test]
+fn what_is_parsed_is_printed_also_where_evaluating_it_is_refused() {
+    let output = on_text(b"FROM a\nENV A=${B:?no}\n", &["--build-arg", "X=1"]);
+    assert!(error_of(&output).contains(":2:5: B: no"), "{output:?}");
+    let keywords: Vec<Value> =
+        lines(&output.stdout).iter().map(|line| line["keyword"].clone()).collect();
+    assert_eq!(keywords, ["from", "env"]);
+}
+
+#[test]
+fn a_shell_s_own_forms_of_a_variable_hide_no_heredoc() {
+    let file = b"FROM a\nRUN : ${D:=/etc/app} <<RUN\nFROM scratch AS fake\nUSER nobody\nRUN\nUSER me\n";
+    let output = on_text(file, &[]);
+    let lines = lines(&output.stdout);
+    let keywords: Vec<&Value> = lines.iter().map(|line| &line["keyword"]).collect();
+    assert_eq!(keywords, ["from", "run", "user"]);
+    assert_eq!(lines[1]["end"], 5);
+}
+
+#[test]
 fn each_file_is_cut_as_buildkit_cuts_it() {
     let mut compared = 0;
     let mut refused = 0;

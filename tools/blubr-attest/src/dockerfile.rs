@@ -85,12 +85,14 @@ pub fn run(flags: &Flags, common: &Common) -> Result<Exit, Failure> {
     let objections = file.objections();
     let stops = objections.iter().find(|o| options.is_some() || o.weight == Weight::Wrong);
     let built = match (&options, stops) {
-        (Some(options), None) => Some(evaluate(&file, options).map_err(|e| failure(&name, &e))?),
+        (Some(options), None) => Some(evaluate(&file, options)),
         _ => None,
     };
-    print(&file, built.as_deref())?;
-    if let Some(stops) = stops {
-        return Err(failure(&name, &stops.error));
+    print(&file, built.as_ref().and_then(|built| built.as_deref().ok()))?;
+    if let Some(stops) =
+        stops.map(|stops| &stops.error).or(built.as_ref().and_then(|built| built.as_ref().err()))
+    {
+        return Err(failure(&name, stops));
     }
     for objection in &objections {
         common.note(TOOL, failure(&name, &objection.error));

@@ -30,6 +30,10 @@ const NO_ENV: [&str; 2] = ["BUILDKIT_SBOM_SCAN_CONTEXT", "BUILDKIT_SBOM_SCAN_STA
 
 /// Bytes that all replaced words of a file may have together, and the variables that its stages hand on.
 const EVALUATED_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// What a word takes beside its bytes.
+const WORD_BYTES: usize = 24;
+/// The same of the name of a variable that a value rests on.
+const ASSUMED_BYTES: usize = 128;
 
 /// What is asked of docker build.
 #[derive(Debug, Clone)]
@@ -121,7 +125,7 @@ fn error(i: &Instruction, at: usize, what: impl Into<String>, advice: &'static s
 }
 
 fn expansion(i: &Instruction, at: usize, e: &ExpandError) -> ParseError {
-    let what: String = e.to_string().chars().flat_map(char::escape_debug).collect();
+    let what: String = e.to_string().escape_debug().to_string().replace("\\'", "'");
     error(i, at, what, "mend the variable, or give it by --build-arg")
 }
 
@@ -170,7 +174,10 @@ impl<'f> Evaluator<'f> {
 
     fn keep(&mut self, at: usize, i: &Instruction, evaluated: Evaluated) -> Result<(), ParseError> {
         let words = evaluated.args.iter().chain(&evaluated.flags).chain(&evaluated.heredocs);
-        self.spend(i, words.map(String::len).sum::<usize>())?;
+        let words = words.map(|word| word.len() + WORD_BYTES).sum::<usize>();
+        // Each variable that is set keeps them too.
+        let assumed = evaluated.assumed.iter().map(|name| name.len() + ASSUMED_BYTES).sum::<usize>();
+        self.spend(i, words + assumed)?;
         if let Some(done) = self.done.get_mut(at) {
             *done = Some(evaluated);
         }
@@ -389,7 +396,8 @@ impl<'f> Evaluator<'f> {
                         let (key, from) = field.split_once('=')?;
                         key.eq_ignore_ascii_case("from").then_some(from)
                     });
-                    needs.extend(self.source(from.unwrap_or("scratch"), place, place.keyword_at)?);
+                    let from = from.filter(|from| !from.is_empty()).unwrap_or("scratch");
+                    needs.extend(self.source(from, place, place.keyword_at)?);
                 }
             }
             _ => {}

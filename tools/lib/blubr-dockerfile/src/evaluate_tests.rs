@@ -176,3 +176,20 @@ fn doubling_variables_end() {
     file.push_str(&"ENV A=$A$A\n".repeat(64));
     assert!(fails(&file, None).2.contains("replacing variables"));
 }
+
+#[test]
+fn what_values_rest_on_is_bounded() {
+    let mut file = "FROM a\nENV V0=\n".to_owned();
+    for n in 1..3_000 {
+        file += &format!("ENV V{n}=$U{n}$V{}\n", n - 1);
+    }
+    let (line, _, what) = fails(&file, None);
+    assert!((500..2_000).contains(&line), "{line}");
+    assert!(what.contains("bytes"), "{what}");
+}
+
+#[test]
+fn a_mount_from_nothing_is_from_no_stage() {
+    let file = "FROM a\nRUN --mount=type=bind,from=,target=/y x\n";
+    assert!(evaluated(file, &options(&[], None, "linux/amd64")).is_ok());
+}

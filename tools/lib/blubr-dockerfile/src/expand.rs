@@ -350,13 +350,11 @@ impl<'a> Lexer<'a> {
                 None if self.rules.skip_unset => format!("${{{name}}}"),
                 value => value.unwrap_or_default(),
             }),
-            Some(':') => {
-                let modifier = self.chars.next();
-                match modifier {
-                    Some(c @ ('-' | '+' | '?')) => self.modified(&name, c, true),
-                    _ => self.unsupported(),
-                }
-            }
+            // What stands behind the colon is looked at last: of a variable that isn't set it may be anything else.
+            Some(':') => match self.chars.next() {
+                None | Some('#' | '%') => self.unsupported(),
+                Some(c) => self.modified(&name, c, true),
+            },
             Some(c @ ('-' | '+' | '?' | '#' | '%')) => self.modified(&name, c, false),
             Some('/') => self.replaced(&name),
             _ => self.unsupported(),
@@ -387,7 +385,7 @@ impl<'a> Lexer<'a> {
                 let message = if word.is_empty() { what.to_owned() } else { word };
                 ExpandError::Required { name: name.to_owned(), message }
             }),
-            trim => {
+            trim @ ('#' | '%') => {
                 let (want, pattern) = match word.strip_prefix(trim) {
                     Some(rest) => (Want::Longest, rest),
                     None => (Want::Shortest, word.as_str()),
@@ -399,6 +397,7 @@ impl<'a> Lexer<'a> {
                     Pattern::reversed(pattern)?.trim_suffix(&value, want)
                 }
             }
+            _ => self.unsupported(),
         }
     }
 
@@ -465,9 +464,21 @@ mod tests {
 
     #[test]
     fn errors() {
-        for word in
-            ["${", "${}", "${:x}", "${HOME", "'a", "\"a", "${HOME^}", "${HOME:=x}", "${F/a", "${F/a/b"]
-        {
+        for word in [
+            "${",
+            "${}",
+            "${:x}",
+            "${HOME",
+            "'a",
+            "\"a",
+            "${HOME^}",
+            "${HOME:=x}",
+            "${NONE:0:3}",
+            "${HOME:}x}",
+            "${HOME:#x}",
+            "${F/a",
+            "${F/a/b",
+        ] {
             assert!(matches!(x(word), Err(ExpandError::Syntax(_))), "{word}");
         }
         let e = x("${NONE:?give it}").unwrap_err();

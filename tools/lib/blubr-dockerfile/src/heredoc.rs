@@ -112,6 +112,24 @@ mod tests {
     }
 
     #[test]
+    fn what_a_shell_makes_of_a_variable_hides_none() {
+        let names = |line: &str| {
+            let found = heredocs_of(line, true).unwrap();
+            found.into_iter().map(|heredoc| heredoc.name).collect::<Vec<_>>()
+        };
+        for variable in
+            ["${D:=/etc/app}", "${V:0:1}", "${V: -1}", "${V:x}", "${V:}x}", "${V:-x}", "${V#x}"]
+        {
+            assert_eq!(names(&format!("RUN : {variable} <<EOF")), ["EOF"], "{variable}");
+        }
+        // These the lexer refuses, and then no heredoc is looked for.
+        for variable in ["${V^}", "${V,,}", "${V@Q}", "${V=y}", "${V[0]}", "${V:#x}", "${V:%x}", "${V:"]
+        {
+            assert_eq!(names(&format!("RUN : {variable} <<EOF")), [""; 0], "{variable}");
+        }
+    }
+
+    #[test]
     fn words_that_don_t() {
         for word in ["<<", "<<-", "<EOF", "<<<EOF", "a<<EOF", "<<A<<B", "EOF"] {
             assert_eq!(one(word), None, "{word}");

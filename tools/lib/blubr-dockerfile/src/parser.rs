@@ -22,7 +22,8 @@ pub struct Dockerfile {
     pub stages: Vec<Stage>,
     /// Lines whose bytes are not UTF-8; in the texts each such byte sequence has become U+FFFD.
     pub not_utf8: Vec<usize>,
-    /// Lines of empty lines inside a continuation, which engines warn of and some day will refuse.
+    /// For each instruction with empty lines inside its continuations the first of those, which engines warn of and some day
+    /// will refuse.
     pub empty_continuations: Vec<usize>,
 }
 
@@ -268,13 +269,16 @@ impl<'a> Cutter<'a> {
 
     /// Appends continuation lines until one doesn't continue. Comments and empty lines in between don't end it.
     fn join(&mut self, joined: &mut Joined) {
+        let mut noted = false;
         while let Some(line) = self.lines.get(self.at).copied() {
             self.at += 1;
             if is_comment(line) {
                 continue;
             }
             if trim_start(line).is_empty() {
-                self.empty_continuations.push(self.at);
+                if !std::mem::replace(&mut noted, true) {
+                    self.empty_continuations.push(self.at);
+                }
                 continue;
             }
             let (piece, continued) = self.continuation(bare(line));

@@ -46,7 +46,7 @@ fn error_of(output: &Output) -> String {
 #[test]
 fn what_is_parsed_is_printed_also_where_evaluating_it_is_refused() {
     let output = on_text(b"FROM a\nENV A=${B:?no}\n", &["--build-arg", "X=1"]);
-    assert!(error_of(&output).contains(":2:5: B: no"), "{output:?}");
+    assert!(error_of(&output).contains(":2:7: B: no"), "{output:?}");
     let keywords: Vec<Value> =
         lines(&output.stdout).iter().map(|line| line["keyword"].clone()).collect();
     assert_eq!(keywords, ["from", "env"]);

@@ -97,6 +97,24 @@ fn what_was_taken_away_is_not_there() {
 }
 
 #[test]
+fn what_is_done_by_descriptor_after_the_name_is_gone_brings_it_not_back() {
+    // As localedef(1) does: the name goes, and the file is still worked on by its descriptor.
+    let step = |log: &mut Log| {
+        make(log, "/t");
+        log.add(STEP, "file.link", r#""path":"/t","to":"/a","ret":0,"path_from":"user""#);
+        remove(log, "/t");
+        log.add(STEP, "file.chmod", r#""path":"/t","mode":"0644","ret":0"#);
+        log.add(STEP, "file.mkdir", r#""path":"/d","mode":"0755","ret":0,"path_from":"user""#);
+        remove(log, "/d");
+        log.add(STEP, "file.chmod", r#""path":"/d","mode":"0711","ret":0"#);
+        log.add(STEP, "file.truncate", r#""path":"/t","size":3,"ret":0"#);
+        remove(log, "/etc/shadow");
+        log.add(STEP, "file.chown", r#""path":"/etc/shadow","owner":0,"group":0,"ret":0"#);
+    };
+    assert!(unexplained(step, &["a", "etc/", "etc/.wh.shadow"]).is_empty());
+}
+
+#[test]
 fn what_was_written_upon_a_mount_explains_no_entry() {
     let begin = |log: &mut Log| log.begin_mounting(&["/cache"]);
     let step = |log: &mut Log| {

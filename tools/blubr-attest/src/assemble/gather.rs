@@ -675,6 +675,15 @@ fn network(
 /// below shows in the layers of some engines and not of others (containerd compares size and time): so neither an open for
 /// writing, nor attributes that may be what they were, nor a further link.
 fn is_certain(event: &Event<'_>, access: Access, since: Option<Time>) -> bool {
+    // Of a path that was cut there is the tail.
+    if event
+        .tail
+        .truncated
+        .as_ref()
+        .is_some_and(|cut| cut.iter().any(|one| one == b"path" || one == b"to"))
+    {
+        return false;
+    }
     match &event.body {
         Body::FileOpen(_) => false,
         Body::FileClose(close) => {
@@ -700,9 +709,17 @@ fn is_nameless(close: &FileClose<'_>) -> bool {
     name.strip_prefix(b"#") == Some(ino.to_string().as_bytes())
 }
 
-/// Whether an event is of an open file and says nothing of its name.
+/// Whether an event is of an open file and says nothing of its name, which may be gone by then: a close, and a call by descriptor.
 fn is_of_file(event: &Event<'_>) -> bool {
-    matches!(event.body, Body::FileClose(_))
+    match event.body {
+        Body::FileClose(_) => true,
+        Body::FileChmod(_)
+        | Body::FileChown(_)
+        | Body::FileTruncate(_)
+        | Body::FileSetxattr(_)
+        | Body::FileUtimes(_) => event.tail.path_from.is_none(),
+        _ => false,
+    }
 }
 
 /// Whether the call follows a symlink that the path ends in: chmod and truncate do, chown, setxattr and utimes have forms

@@ -139,6 +139,8 @@ mod tests {
         for (a, b) in [
             ("cp /tmp/tmp.Qw3rTy12zX /x", "cp /tmp/tmp.pL0oKi98mN /x"),
             ("as -o /tmp/ccAb12Cd.o", "as -o /tmp/cczz9Q8w.o"),
+            ("as -fx=/tmp/ccngqPEy.res /tmp/ccYBfFWM.s", "as -fx=/tmp/ccVmOPEJ.res /tmp/ccchiHTx.s"),
+            ("cp /tmp/tmp.QwErTyuIzX /tmp/tmpaBcDeFgH", "cp /tmp/tmp.pLxoKioamN /tmp/tmp5bcdefgh"),
             ("cat /proc/4242/status", "cat /proc/17/status"),
             ("--stamp=2026-11-24T12:00:00Z", "--stamp=2026-11-25T08:13:59.123Z"),
             (
@@ -164,6 +166,8 @@ mod tests {
             "v2026.11",
             "gcc-12.2.0",
             "/tmp/linux-amd64",
+            "/tmp/ccaching /tmp/ccBackup /tmp/ccBuildTree",
+            "/tmp/tmpdatabase /tmp/tmpBackup",
             "/tmp/postgresql16",
             "",
         ] {

@@ -10,6 +10,10 @@ pub const TEMPORARY: Rule = Rule {
 
 /// The shortest random part: mkstemp(3) replaces six X.
 const RANDOM_CHARS_MIN: usize = 6;
+/// Behind `tmp`: mkstemp(3), and Python's tempfile.
+const PYTHON_CHARS: [usize; 2] = [6, 8];
+/// Behind `tmp.`: mktemp(1).
+const MKTEMP_CHARS: usize = 10;
 
 /// The random part of a word in a temporary folder.
 pub fn take(text: &str) -> Option<String> {
@@ -25,8 +29,19 @@ pub fn take(text: &str) -> Option<String> {
             .into_iter()
             .find(|p| word.starts_with(p) && word.len() >= p.len() + RANDOM_CHARS_MIN);
         let random = word.get(fixed.map_or(0, str::len)..).unwrap_or("");
-        is_random(random).then(|| format!("{}<random>", fixed.unwrap_or("")))
+        let is_whole = match fixed {
+            Some("cc") => random.len() == RANDOM_CHARS_MIN,
+            Some(_) => PYTHON_CHARS.contains(&random.len()),
+            None => before.ends_with("tmp.") && random.len() == MKTEMP_CHARS,
+        };
+        let random = is_random(random) || is_whole && is_mixed(random);
+        random.then(|| format!("{}<random>", fixed.unwrap_or("")))
     })
+}
+
+/// Where its place and length tell what it is: capitals within, or digits. One of some hundred such names has neither.
+fn is_mixed(text: &str) -> bool {
+    text.bytes().skip(1).any(|b| b.is_ascii_uppercase()) || text.bytes().any(|b| b.is_ascii_digit())
 }
 
 /// Letters of both cases and digits mixed as a generator mixes them, not as people do (`linux`, `postgresql16`, `Makefile`).

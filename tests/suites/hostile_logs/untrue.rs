@@ -61,6 +61,16 @@ fn chmod(log: &mut Log, path: &str, mode: &str) {
     log.add(STEP, "file.chmod", &own);
 }
 
+fn mkdir(log: &mut Log, path: &str) {
+    let own = format!(r#""path":"{path}","mode":"0755","ret":0,"path_from":"user""#);
+    log.add(STEP, "file.mkdir", &own);
+}
+
+fn rename(log: &mut Log, from: &str, to: &str) {
+    let own = format!(r#""path":"{from}","to":"{to}","ret":0,"path_from":"user""#);
+    log.add(STEP, "file.rename", &own);
+}
+
 fn remove(log: &mut Log, path: &str) {
     let own = format!(r#""path":"{path}","directory":false,"ret":0,"path_from":"user""#);
     log.add(STEP, "file.unlink", &own);
@@ -112,6 +122,57 @@ fn what_is_done_by_descriptor_after_the_name_is_gone_brings_it_not_back() {
         log.add(STEP, "file.chown", r#""path":"/etc/shadow","owner":0,"group":0,"ret":0"#);
     };
     assert!(unexplained(step, &["a", "etc/", "etc/.wh.shadow"]).is_empty());
+fn what_was_made_and_removed_again_is_not_put_back() {
+    let step = |log: &mut Log| {
+        for dir in ["/t", "/t/a"] {
+            mkdir(log, dir);
+        }
+        make(log, "/t/a/x");
+        for path in ["/t/a/x", "/t/a", "/t"] {
+            remove(log, path);
+        }
+        make(log, "/w");
+    };
+    assert!(unexplained(step, &["w"]).is_empty());
+    assert_eq!(
+        unexplained(step, &["t/", "t/a/", "t/a/x", "w"]),
+        ["entry-without-event /t", "entry-without-event /t/a", "entry-without-event /t/a/x"]
+    );
+    // Nor in a directory that was there before, or took what is gone along.
+    let step = |log: &mut Log| {
+        mkdir(log, "/d");
+        make(log, "/d/x");
+        remove(log, "/d/x");
+    };
+    assert!(unexplained(step, &["d/"]).is_empty());
+    assert_eq!(unexplained(step, &["d/", "d/x"]), ["entry-without-event /d/x"]);
+    let moved = |log: &mut Log| {
+        step(log);
+        rename(log, "/d", "/e");
+    };
+    assert!(unexplained(moved, &["e/"]).is_empty());
+    assert_eq!(unexplained(moved, &["e/", "e/x"]), ["entry-without-event /e/x"]);
+}
+
+#[test]
+fn what_a_directory_brings_takes_the_place_of_what_was_removed() {
+    // One that the step made, and one of the lower layer's.
+    let step = |log: &mut Log| {
+        mkdir(log, "/n");
+        make(log, "/n/k");
+        remove(log, "/opt/k");
+        remove(log, "/opt");
+        rename(log, "/n", "/opt");
+    };
+    assert!(unexplained(step, &["opt/", "opt/.wh..wh..opq", "opt/k"]).is_empty());
+    let step = |log: &mut Log| {
+        mkdir(log, "/n");
+        make(log, "/n/k");
+        remove(log, "/n/k");
+        remove(log, "/n");
+        rename(log, "/opt", "/n");
+    };
+    assert!(unexplained(step, &[".wh.opt", "n/", "n/k"]).is_empty());
 }
 
 #[test]

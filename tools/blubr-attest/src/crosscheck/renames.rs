@@ -122,12 +122,27 @@ impl Renames {
         waiting.is_empty().then_some(found)
     }
 
+    /// Whether something got the name `path` by a rename after `seq`.
+    pub(super) fn gives(&self, path: &[u8], seq: u64) -> bool {
+        if !self.new_lengths.has(path.len()) {
+            return false;
+        }
+        self.look(path.len());
+        let last = self.by_new.get(path).and_then(|named| named.keys().next_back());
+        last.is_some_and(|last| *last > seq)
+    }
+
     /// What `path` is called at the end, that was changed at `seq`: by the renames of directories above it. `None` when
     /// there are too many.
     pub(super) fn follow(&self, path: &[u8], seq: u64) -> Option<Vec<u8>> {
+        self.follow_since(path, seq).map(|(path, _)| path)
+    }
+
+    /// The same, and since when it is called that: `seq` where no directory above it was renamed.
+    pub(super) fn follow_since(&self, path: &[u8], seq: u64) -> Option<(Vec<u8>, u64)> {
         let (mut path, mut seq) = (path.to_vec(), seq);
         if self.by_old.is_empty() {
-            return Some(path);
+            return Some((path, seq));
         }
         for _ in 0..FOLLOWED_MAX {
             if self.looks.get() == 0 {
@@ -137,7 +152,7 @@ impl Renames {
                 let (when, to) = later.range(seq.checked_add(1)?..).next()?;
                 Some((*when, to, dir.len()))
             });
-            let Some((when, to, cut)) = next.min() else { return Some(path) };
+            let Some((when, to, cut)) = next.min() else { return Some((path, seq)) };
             path = [to.as_slice(), path.get(cut..).unwrap_or_default()].concat();
             seq = when;
         }
@@ -207,6 +222,9 @@ mod tests {
         assert_eq!(follow(&all, "/d2/e/f", 25), "/d3/e/f");
         assert_eq!(follow(&all, "/d", 5), "/d", "the name itself has a change of its own");
         assert_eq!(follow(&all, "/dd/x", 5), "/dd/x");
+        assert_eq!(all.follow_since(b"/d/x", 5), Some((b"/d3/x".to_vec(), 30)));
+        assert_eq!(all.follow_since(b"/d/x", 15), Some((b"/d/x".to_vec(), 15)));
+        assert!(all.gives(b"/d3", 29) && !all.gives(b"/d3", 30) && !all.gives(b"/d", 5));
     }
 
     #[test]

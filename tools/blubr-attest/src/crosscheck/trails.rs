@@ -1,6 +1,6 @@
 //! The recorded changes of some steps, by path, with symlinks in the paths' directories followed over the image's own tree.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
 
@@ -132,6 +132,8 @@ pub(super) struct Hit {
     /// The process.
     pub(super) by: ProcessKey,
     seq: u64,
+    /// When it came to this name: with a directory above, or by the change itself.
+    since: u64,
     /// When it last left nothing of what was there before.
     anew: u64,
     gone: bool,
@@ -154,10 +156,28 @@ impl Hit {
         match (self.engine, other.engine) {
             (true, false) => false,
             (false, true) => true,
-            _ if self.foreign && !other.foreign => self.seq >= other.replaced(),
-            _ if !self.foreign && other.foreign => self.replaced() > other.seq,
-            _ => self.seq >= other.seq,
+            _ if self.foreign && !other.foreign => self.is_upon(other),
+            _ if !self.foreign && other.foreign => !other.is_upon(self),
+            _ => self.when() >= other.when(),
         }
+    }
+
+    /// When it came to this name, and when it was done.
+    fn when(&self) -> (u64, u64) {
+        (self.since, self.seq)
+    }
+
+    /// Whether something is left of this stranger's change after a step's.
+    fn is_upon(&self, own: &Hit) -> bool {
+        if self.came() == own.came() {
+            return self.seq >= own.replaced();
+        }
+        self.since >= own.replaced().max(own.came())
+    }
+
+    /// When it came to this name with a directory above; 0 if it didn't.
+    fn came(&self) -> u64 {
+        if self.since > self.seq { self.since } else { 0 }
     }
 
     /// When what was there before was last gone.
@@ -170,7 +190,7 @@ impl Hit {
         let same = self.foreign == other.foreign;
         let (given, taken) = (same && other.given, same && other.taken);
         let anew = if same { self.anew.max(other.anew) } else { self.anew };
-        let removed = self.removed && (other.gone || other.seq < self.seq);
+        let removed = self.removed && (other.gone || other.when() < self.when());
         Self { given: self.given || given, taken: self.taken || taken, anew, removed, ..self }
     }
 }
@@ -192,6 +212,8 @@ pub(super) struct Trails {
     untied: BTreeSet<u32>,
     /// Renames upon renames: what they led to is not known.
     lost_track: Cell<bool>,
+    /// The last directory that was found to hold nothing.
+    empty: RefCell<Option<Vec<u8>>>,
 }
 
 impl Trails {
@@ -251,6 +273,7 @@ impl Trails {
                 slot: None,
                 by: one.by,
                 seq: one.seq,
+                since: one.seq,
                 anew: 0,
                 gone: one.gone,
                 given: one.given,
@@ -346,6 +369,7 @@ impl Trails {
             slot: Some(slot),
             by,
             seq: trail.changed,
+            since: trail.changed,
             anew: trail.anew,
             gone: trail.gone,
             given: trail.is_given(),
@@ -367,8 +391,8 @@ impl Trails {
 
     /// Adds a change where its directory went afterwards.
     fn moved(&mut self, path: Vec<u8>, hit: Hit, renames: &Renames) {
-        match renames.follow(&path, hit.seq) {
-            Some(now) => self.add(now, hit),
+        match renames.follow_since(&path, hit.seq) {
+            Some((now, since)) => self.add(now, Hit { since, ..hit }),
             None => self.lost_track.set(true),
         }
     }
@@ -381,12 +405,13 @@ impl Trails {
             if self.hits.get(path).is_some_and(between) {
                 return;
             }
-            (path, hit) = (to, Hit { seq: when, ..hit });
+            (path, hit) = (to, Hit { seq: when, since: when, ..hit });
             self.moved(to.to_vec(), hit, renames);
         }
     }
 
     fn add(&mut self, path: Vec<u8>, hit: Hit) {
+        *self.empty.get_mut() = None;
         match self.hits.get_mut(&path) {
             Some(known) => {
                 *known = if known.outranks(&hit) { known.with(&hit) } else { hit.with(known) }
@@ -419,9 +444,9 @@ impl Trails {
         }
         let at_mount =
             self.leads_to_mount(path) && (kind == Kind::Dir || self.is_stub(path, kind, size));
-        // What was taken away last explains nothing that is there, but for what a directory brought that got its name later.
-        let is_gone = |hit: &&Hit| hit.removed && self.given_above(path).is_none();
-        if let Some(hit) = self.hits.get(path).filter(|hit| !is_gone(hit)) {
+        // What was taken away last explains nothing that is there.
+        let own = self.hits.get(path);
+        if let Some(hit) = own.filter(|hit| !hit.removed) {
             // What the engine does to a mount point makes no more of it.
             let fits = !hit.engine || at_mount || !self.leads_to_mount(path);
             return fits.then_some(Some(*hit));
@@ -432,17 +457,42 @@ impl Trails {
                 || self.from_below.contains(dir) && self.has_below(path, below);
             fits.then_some(hit)
         });
-        if let Some(hit) = came_along {
+        if let Some(hit) = came_along.filter(|_| own.is_none_or(|own| self.brought_anew(path, own))) {
             return Some(Some(*hit));
         }
-        let is_above = || kind == Kind::Dir && is_above(path, |from| self.hits.range(from).next());
+        // Of what is in a directory something must be there; or have been, if the directory was below already.
+        let was_below = || own.is_none() && below.may_have(path);
+        let is_above = || {
+            kind == Kind::Dir
+                && is_above(path, |from| self.hits.range(from).next())
+                && (was_below() || self.holds_any(path))
+        };
         let is_root = path == b"/" && kind == Kind::Dir;
         (is_root || is_above() || at_mount).then_some(None)
     }
 
-    /// A directory above whose name was given to something.
-    fn given_above(&self, path: &[u8]) -> Option<&Hit> {
-        upwards(path).skip(1).find_map(|dir| self.hits.get(dir).filter(|hit| hit.given))
+    /// Whether a directory above got its name by a rename after `path` was taken away: it may have brought another of that name.
+    fn brought_anew(&self, path: &[u8], taken: &Hit) -> bool {
+        let put_later = |dir: &[u8]| {
+            self.put_there.contains(dir)
+                && self.hits.get(dir).is_some_and(|above| above.seq > taken.since)
+        };
+        upwards(path).skip(1).any(|dir| self.renames.gives(dir, taken.since) || put_later(dir))
+    }
+
+    /// Whether something below a directory was changed and not taken away last.
+    fn holds_any(&self, dir: &[u8]) -> bool {
+        let mut empty = self.empty.borrow_mut();
+        if empty.as_ref().is_some_and(|empty| upwards(dir).any(|above| above == empty)) {
+            return false;
+        }
+        let below = [dir, b"/"].concat();
+        let inside = self.hits.range(below.clone()..).take_while(|(name, _)| name.starts_with(&below));
+        let holds = inside.into_iter().any(|(_, hit)| !hit.gone);
+        if !holds {
+            *empty = Some(dir.to_vec());
+        }
+        holds
     }
 
     /// A directory above whose name was given to something or taken away.
@@ -582,6 +632,7 @@ mod tests {
             slot: Some(Slot::Step(0)),
             by,
             seq,
+            since: seq,
             anew: seq,
             gone,
             given: !gone,
@@ -593,6 +644,11 @@ mod tests {
         }
     }
 
+    fn lower(kind: Kind) -> Attributes {
+        let xattrs = BTreeMap::new();
+        Attributes { kind, mode: 0o755, uid: 0, gid: 0, size: 0, link: None, xattrs }
+    }
+
     #[test]
     fn only_events_explain() {
         let mut trails = Trails::default();
@@ -600,16 +656,7 @@ mod tests {
         trails.add(b"/moved".to_vec(), hit(2, false));
         trails.renames.add(b"/before".to_vec(), b"/moved".to_vec(), 2);
         let mut below = Below::default();
-        let lower = Attributes {
-            kind: Kind::File,
-            mode: 0o644,
-            uid: 0,
-            gid: 0,
-            size: 0,
-            link: None,
-            xattrs: BTreeMap::new(),
-        };
-        below.lay(b"/before/below/x".to_vec(), lower);
+        below.lay(b"/before/below/x".to_vec(), lower(Kind::File));
         trails.add(b"/old".to_vec(), hit(3, true));
         trails.mounts.extend([b"/proc".to_vec()]);
         trails.from_below.extend([b"/moved".to_vec()]);
@@ -671,14 +718,66 @@ mod tests {
             trails.add(path.into(), hit(1, false));
             trails.add(path.into(), hit(2, true));
         }
-        trails.add(b"/d".to_vec(), hit(3, false));
         let engine = Hit { slot: None, engine: true, ..hit(4, false) };
         trails.add(b"/m".to_vec(), engine);
+        let mut below = Below::default();
+        below.lay(b"/c/w".to_vec(), lower(Kind::File));
+        let explains = |trails: &Trails, path: &str| {
+            trails.explain(path.as_bytes(), Kind::File, 7, &below).is_some()
+        };
+        assert!(!explains(&trails, "/w"));
+        assert!(explains(&trails, "/m"), "the engine made it again");
+        for (seq, later) in [(1, false), (3, true)] {
+            trails.add(b"/d".to_vec(), hit(seq, false));
+            assert!(!explains(&trails, "/d/w"), "its directory was made at {seq}");
+            trails.renames.add(b"/c".to_vec(), b"/d".to_vec(), seq);
+            trails.from_below.insert(b"/d".to_vec());
+            assert_eq!(explains(&trails, "/d/w"), later, "its directory came at {seq}");
+            trails.renames = Renames::default();
+            trails.from_below.clear();
+        }
+    }
+
+    #[test]
+    fn what_goes_with_a_directory_is_judged_by_when_it_came() {
+        let mut renames = Renames::default();
+        renames.add(b"/c".to_vec(), b"/d".to_vec(), 5);
+        let mut trails = Trails::default();
+        // Made in a directory that then takes the place of another, of which that name was taken away meanwhile.
+        for (path, hit) in [
+            ("/c/w", hit(1, false)),
+            ("/d/w", hit(3, true)),
+            ("/c/v", hit(2, true)),
+            ("/d", hit(5, false)),
+        ] {
+            trails.moved(path.into(), hit, &renames);
+        }
+        trails.renames = renames;
         let explains =
             |path: &str| trails.explain(path.as_bytes(), Kind::File, 7, &Below::default()).is_some();
-        assert!(!explains("/w"));
-        assert!(explains("/d/w"), "its directory got that name later");
-        assert!(explains("/m"), "the engine made it again");
+        assert!(explains("/d/w"));
+        assert!(!explains("/d/v"), "it was gone before its directory came");
+    }
+
+    #[test]
+    fn a_directory_is_explained_by_what_it_holds() {
+        let mut trails = Trails::default();
+        trails.add(b"/t".to_vec(), hit(1, false));
+        for path in ["/t/a/x", "/t/a", "/t", "/old/x"] {
+            trails.add(path.into(), hit(2, true));
+        }
+        let mut below = Below::default();
+        let explains = |trails: &Trails, below: &Below, path: &str| {
+            trails.explain(path.as_bytes(), Kind::Dir, 0, below).is_some()
+        };
+        for path in ["/t", "/t/a", "/old"] {
+            assert!(!explains(&trails, &below, path), "{path}");
+        }
+        below.lay(b"/old".to_vec(), lower(Kind::Dir));
+        below.lay(b"/t".to_vec(), lower(Kind::Dir));
+        assert!(explains(&trails, &below, "/old") && !explains(&trails, &below, "/t"));
+        trails.add(b"/t/a/b/c".to_vec(), Hit { slot: None, engine: true, ..hit(3, false) });
+        assert!(explains(&trails, &below, "/t/a") && explains(&trails, &below, "/t/a/b"));
     }
 
     #[test]

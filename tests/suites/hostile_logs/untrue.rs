@@ -155,6 +155,41 @@ fn what_was_made_and_removed_again_is_not_put_back() {
 }
 
 #[test]
+fn a_removal_is_not_undone_by_a_bare_directory() {
+    let step = |log: &mut Log| {
+        remove(log, "/opt/k");
+        remove(log, "/opt");
+        make(log, "/w");
+    };
+    assert!(unexplained(step, &[".wh.opt", "w"]).is_empty());
+    assert_eq!(
+        unexplained(step, &["opt/", "w"]),
+        ["entry-without-event /opt", "write-not-in-image /opt/k"]
+    );
+    assert_eq!(unexplained(step, &["w"]), ["write-not-in-image /opt"]);
+    let anew = |log: &mut Log| {
+        step(log);
+        mkdir(log, "/opt");
+        make(log, "/opt/new");
+    };
+    for hidden in ["opt/.wh..wh..opq", "opt/.wh.k"] {
+        assert!(unexplained(anew, &["opt/", hidden, "opt/new", "w"]).is_empty(), "{hidden}");
+    }
+    assert_eq!(unexplained(anew, &["opt/", "opt/new", "w"]), ["write-not-in-image /opt/k"]);
+    // Something else in its place leaves nothing of it.
+    let file = |log: &mut Log| {
+        step(log);
+        make(log, "/opt");
+    };
+    assert!(unexplained(file, &["opt", "w"]).is_empty());
+    let dir = |log: &mut Log| {
+        remove(log, "/opt/k");
+        mkdir(log, "/opt/k");
+    };
+    assert!(unexplained(dir, &["opt/", "opt/k/"]).is_empty());
+}
+
+#[test]
 fn what_a_directory_brings_takes_the_place_of_what_was_removed() {
     // One that the step made, and one of the lower layer's.
     let step = |log: &mut Log| {
@@ -173,6 +208,22 @@ fn what_a_directory_brings_takes_the_place_of_what_was_removed() {
         rename(log, "/opt", "/n");
     };
     assert!(unexplained(step, &[".wh.opt", "n/", "n/k"]).is_empty());
+    // What it brings may be as it was: who compares the trees finds nothing in it that is new.
+    let step = |log: &mut Log| {
+        remove(log, "/opt/k");
+        rename(log, "/opt", "/n");
+        rename(log, "/n", "/opt");
+    };
+    assert_eq!(unexplained(step, &["opt/"]), ["write-not-in-image /opt/k"]);
+    let step = |log: &mut Log| {
+        rename(log, "/opt", "/n");
+        mkdir(log, "/opt");
+        make(log, "/opt/k");
+        remove(log, "/opt/k");
+        remove(log, "/opt");
+        rename(log, "/n", "/opt");
+    };
+    assert!(unexplained(step, &["opt/"]).is_empty());
 }
 
 #[test]

@@ -23,7 +23,7 @@ use attributes::{Deviation, Judge};
 use below::{Attributes, Below};
 use layers::Made;
 use renames::Looks;
-use trails::{Hit, Links, Trails};
+use trails::{Hit, Links, Trails, upwards};
 pub use unjudged::{FILTERED, keeps_a_build};
 
 /// Entries of new layers that are listed at most; with more the list and the check are left out and said to be.
@@ -292,14 +292,13 @@ impl Crossing {
             by_file: HashMap::new(),
         };
         self.layer(diff_id, entries, held);
+        let removed = if of.is_some() { trails.removed(below) } else { Vec::new() };
         self.lost_track |= trails.lost_track();
         // A hard link is what its target is in this layer.
         let (hardlinks, files): (Vec<_>, Vec<_>) =
             entries.iter().partition(|entry| entry.kind == Kind::Hardlink);
         files.into_iter().chain(hardlinks).for_each(|entry| below.put(entry));
-        if of.is_some() {
-            self.left(entries, &trails, below);
-        }
+        self.left(&removed, entries, below);
         for run in runs.iter().filter(|run| run.compared) {
             for (path, other) in gathered.given.linked(run.id) {
                 below.link(&links.resolve(path), &links.resolve(other));
@@ -344,13 +343,14 @@ impl Crossing {
         }
     }
 
-    /// What a step took away and its layer, which lies on the others now, does not. Of a name that has an entry that says
-    /// enough.
-    fn left(&mut self, entries: &[Entry], trails: &Trails, below: &Below) {
-        for (path, slot) in trails.removed(below) {
-            let name = path.get(1..).unwrap_or_default();
-            let has_entry = entries.binary_search_by(|entry| entry.path.as_slice().cmp(name)).is_ok();
-            if !has_entry && below.get(path).is_some() {
+    /// What a step took away and its layer, which lies on the others now, does not: there it is the lower layer's still. Of a
+    /// directory and what is in it the directory is said.
+    fn left(&mut self, removed: &[(&[u8], Slot)], entries: &[Entry], below: &Below) {
+        let mut left: BTreeSet<&[u8]> = BTreeSet::new();
+        for &(path, slot) in removed {
+            let is_left = below.get(path).is_some() && !has_own(entries, path);
+            if is_left && !upwards(path).any(|dir| left.contains(dir)) {
+                left.insert(path);
                 self.odd(What::WriteNotInImage, path, None, Some(slot));
             }
         }
@@ -432,6 +432,14 @@ impl Crossing {
             unchecked: Unchecked { entries: unchecked, ..self.unchecked },
         }
     }
+}
+
+/// Whether entries, in the order of their paths, put something at a path.
+fn has_own(entries: &[Entry], path: &[u8]) -> bool {
+    let name = path.get(1..).unwrap_or_default();
+    let from = entries.partition_point(|entry| entry.path.as_slice() < name);
+    let same = entries.iter().skip(from).take_while(|entry| entry.path == name);
+    same.into_iter().any(|entry| !matches!(entry.kind, Kind::Whiteout | Kind::Opaque))
 }
 
 fn path_of(entry: &Entry) -> Vec<u8> {

@@ -526,21 +526,19 @@ impl Trails {
         })
     }
 
-    /// The paths that a step's container took away, of which a layer must leave nothing that lies below it. Where a
-    /// directory went after what is in it, that one stands for all.
-    pub(super) fn removed(&self, below: &Below) -> impl Iterator<Item = (&[u8], Slot)> {
-        self.hits.iter().filter(|(_, hit)| hit.removed).filter_map(|(path, hit)| {
-            // rename(2) does nothing where both names are of one file.
-            let other = self.renames.at(path, hit.seq);
-            if other.is_some_and(|other| below.are_one_file(path, other)) {
-                return None;
-            }
-            let gone_with = upwards(path)
-                .skip(1)
-                .any(|dir| self.hits.get(dir).is_some_and(|above| above.taken && above.seq > hit.seq));
-            let at_mount = self.leads_to_mount(path);
-            hit.slot.filter(|_| !gone_with && !at_mount).map(|slot| (path.as_slice(), slot))
-        })
+    /// The paths that lie `below`, and that a step's container took away: its layer must leave nothing of them.
+    pub(super) fn removed(&self, below: &Below) -> Vec<(&[u8], Slot)> {
+        let removed = self.hits.iter().filter(|(path, hit)| hit.removed && below.get(path).is_some());
+        removed
+            .filter_map(|(path, hit)| {
+                // rename(2) does nothing where both names are of one file.
+                let other = self.renames.at(path, hit.seq);
+                let is_same = other.is_some_and(|other| below.are_one_file(path, other));
+                let came_back = || self.brought_anew(path, hit) && self.has_below(path, below);
+                let stays = is_same || self.leads_to_mount(path) || came_back();
+                hit.slot.filter(|_| !stays).map(|slot| (path.as_slice(), slot))
+            })
+            .collect()
     }
 }
 
@@ -840,17 +838,25 @@ mod tests {
     }
 
     #[test]
-    fn a_removed_directory_stands_for_what_was_in_it() {
+    fn what_lies_below_and_was_taken_away_last_is_removed() {
         let mut trails = Trails::default();
-        trails.add(b"/d/x".to_vec(), hit(1, true));
-        trails.add(b"/d".to_vec(), hit(2, true));
-        trails.add(b"/f".to_vec(), hit(3, true));
-        trails.add(b"/anew".to_vec(), hit(4, true));
-        trails.add(b"/anew".to_vec(), hit(5, false));
-        trails.add(b"/at".to_vec(), hit(6, true));
+        let mut below = Below::default();
+        for (path, last) in
+            [("/d/x", 1), ("/d", 2), ("/f", 3), ("/made/x", 4), ("/at", 5), ("/back/x", 6), ("/own", 7)]
+        {
+            trails.add(path.into(), hit(last, true));
+            if path != "/own" {
+                below.lay(path.into(), lower(Kind::File));
+            }
+        }
+        for (path, last) in [("/made", 8), ("/f", 9), ("/back", 10)] {
+            trails.add(path.into(), hit(last, false));
+        }
         trails.mounts.extend([b"/at".to_vec()]);
-        let removed: Vec<&[u8]> = trails.removed(&Below::default()).map(|(path, _)| path).collect();
-        assert_eq!(removed, [b"/d".as_slice(), b"/f"]);
+        trails.renames.add(b"/other".to_vec(), b"/back".to_vec(), 10);
+        below.lay(b"/other/x".to_vec(), lower(Kind::File));
+        let removed: Vec<&[u8]> = trails.removed(&below).into_iter().map(|(path, _)| path).collect();
+        assert_eq!(removed, [b"/d".as_slice(), b"/d/x", b"/made/x"]);
     }
 
     #[test]

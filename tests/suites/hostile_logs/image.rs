@@ -12,7 +12,7 @@ pub const OLD: &str = "2026-01-01T00:00:00Z";
 
 /// A layer and its line in the history.
 pub struct Layer<'c> {
-    /// Its files; what ends in a slash is a directory.
+    /// Its files; what ends in a slash is a directory, `NAME -> TARGET` a symlink, `NAME => TARGET` a hard link.
     pub files: Vec<(String, &'c [u8])>,
     /// When it was made.
     pub created: Option<&'c str>,
@@ -85,18 +85,35 @@ pub fn sum(bytes: &[u8]) -> String {
     })
 }
 
-/// An archive (POSIX.1-1988, "ustar Interchange Format"); what ends in a slash is a directory.
+/// What is behind a name: its type in an archive, and what it leads to.
+fn kind(name: &str) -> (&str, u8, &str) {
+    let links = [(" -> ", b'2'), (" => ", b'1')];
+    let link = links.iter().find_map(|(arrow, kind)| Some((name.split_once(arrow)?, *kind)));
+    match link {
+        Some(((name, target), kind)) => (name, kind, target),
+        None if name.ends_with('/') => (name, b'5', ""),
+        None => (name, b'0', ""),
+    }
+}
+
+/// Whether a name is that of a file with content.
+pub fn is_file(name: &str) -> bool {
+    kind(name).1 == b'0'
+}
+
+/// An archive (POSIX.1-1988, "ustar Interchange Format") of files that are named as in `Layer`.
 fn tar<'c>(files: impl IntoIterator<Item = (String, &'c [u8])>) -> Vec<u8> {
     let mut all = Vec::new();
     for (name, content) in files {
         let mut header = [0; 512];
         let mut put = |at: usize, text: &[u8]| header[at..at + text.len()].copy_from_slice(text);
-        let is_dir = name.ends_with('/');
+        let (name, kind, target) = kind(&name);
         put(0, name.as_bytes());
-        put(100, if is_dir { b"0000755\0" } else { b"0000644\0" });
+        put(157, target.as_bytes());
+        put(100, if kind == b'5' { b"0000755\0" } else { b"0000644\0" });
         put(108, b"0000000\x000000000\0");
         put(124, format!("{:011o}\x0000000000000\0        ", content.len()).as_bytes());
-        put(156, if is_dir { b"5" } else { b"0" });
+        put(156, &[kind]);
         put(257, b"ustar\x0000");
         let sum: u32 = header.iter().map(|byte| u32::from(*byte)).sum();
         header[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());

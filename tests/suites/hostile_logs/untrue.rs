@@ -15,7 +15,7 @@ const BASE: [&str; 6] = ["bin/", "bin/sh", "etc/", "etc/shadow", "opt/", "opt/k"
 fn entries<'n>(names: &'n [&str]) -> impl Iterator<Item = (String, &'static [u8])> + use<'n> {
     names
         .iter()
-        .map(|name| ((*name).to_owned(), if name.ends_with('/') { &b""[..] } else { &b"abc"[..] }))
+        .map(|name| ((*name).to_owned(), if image::is_file(name) { &b"abc"[..] } else { &b""[..] }))
 }
 
 /// What is unexplained, as `WHAT PATH`, of a layer with these entries, made by a step that did something.
@@ -69,6 +69,11 @@ fn mkdir(log: &mut Log, path: &str) {
 fn rename(log: &mut Log, from: &str, to: &str) {
     let own = format!(r#""path":"{from}","to":"{to}","ret":0,"path_from":"user""#);
     log.add(STEP, "file.rename", &own);
+}
+
+fn symlink(log: &mut Log, path: &str, target: &str) {
+    let own = format!(r#""path":"{path}","target":"{target}","ret":0,"path_from":"user""#);
+    log.add(STEP, "file.symlink", &own);
 }
 
 fn remove(log: &mut Log, path: &str) {
@@ -224,6 +229,42 @@ fn what_a_directory_brings_takes_the_place_of_what_was_removed() {
         rename(log, "/n", "/opt");
     };
     assert!(unexplained(step, &["opt/"]).is_empty());
+}
+
+#[test]
+fn what_a_name_meant_does_not_change_with_a_later_symlink() {
+    let begin = |log: &mut Log| {
+        mkdir(log, "/a");
+        make(log, "/a/shadow");
+    };
+    let moved = |log: &mut Log| {
+        begin(log);
+        rename(log, "/a", "/x");
+        symlink(log, "/a", "/etc");
+    };
+    assert!(unexplained(moved, &["a -> /etc", "x/", "x/shadow"]).is_empty());
+    assert_eq!(
+        unexplained(moved, &["a -> /etc", "x/", "x/shadow", "etc/", "etc/shadow"]),
+        ["entry-without-event /etc", "entry-without-event /etc/shadow"]
+    );
+    let removed = |log: &mut Log| {
+        begin(log);
+        remove(log, "/a/shadow");
+        remove(log, "/a");
+        symlink(log, "/a", "/etc");
+    };
+    assert!(unexplained(removed, &["a -> /etc"]).is_empty());
+    assert_eq!(
+        unexplained(removed, &["a -> /etc", "etc/", "etc/.wh.shadow"]),
+        ["entry-without-event /etc", "entry-without-event /etc/shadow"]
+    );
+    // From then on it means what the symlink says.
+    let through = |log: &mut Log| {
+        removed(log);
+        remove(log, "/a/shadow");
+    };
+    let found = unexplained(through, &["a -> /etc", "etc/", "etc/.wh.shadow"]);
+    assert!(found.is_empty(), "{found:?}");
 }
 
 #[test]

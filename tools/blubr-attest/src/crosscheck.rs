@@ -274,7 +274,7 @@ impl Crossing {
         let Ground { links, below } = ground;
         let runs: Vec<&StepRun> =
             of.iter().flatten().flat_map(|slot| slots.runs(build, *slot)).map(|(run, _)| run).collect();
-        let trails = Trails::new(build, slots, gathered, of, links, &record.looks);
+        let trails = Trails::new(build, slots, gathered, of, (links, below), &record.looks);
         let judged = !runs.is_empty() && self.unchecked.attributes.is_none();
         let judge = judged.then(|| Judge::new((build, slots), gathered, below, links, &trails));
         let judge = judge.filter(|judge| {

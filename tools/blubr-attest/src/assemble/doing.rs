@@ -121,6 +121,10 @@ pub struct Trail {
     pub run: Option<u32>,
     /// What got the name last is a socket: no layer holds one, whatever is done to it.
     pub socket: bool,
+    /// A change was by a name that the kernel had resolved: no directory in it was a symlink then.
+    pub real: bool,
+    /// `seq` of the first and of the last change by a name as its caller spelled it.
+    pub spelled: Option<(u64, u64)>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -175,6 +179,8 @@ pub struct Touch<'a> {
     pub of_file: bool,
     /// What is made there is a socket.
     pub socket: bool,
+    /// The kernel resolved the name.
+    pub real: bool,
 }
 
 /// Whether a call follows a symlink that the path ends in. What was opened has its name from the kernel, so that there is
@@ -200,6 +206,17 @@ pub struct Renamed {
     pub seq: u64,
     /// In which run's container.
     pub run: u32,
+    /// The kernel resolved the names.
+    pub real: bool,
+}
+
+/// A symlink that was made.
+#[derive(Debug, Clone)]
+pub struct Symlink {
+    /// What it holds.
+    pub target: Vec<u8>,
+    /// When the first of that name was made.
+    pub first: u64,
 }
 
 /// Who did something, and when.
@@ -222,8 +239,8 @@ pub struct Doing {
     pub paths: BTreeMap<(Place, Vec<u8>), Trail>,
     /// Renames within containers, in the log's order.
     pub renames: Vec<Renamed>,
-    /// Symlinks that were made within containers, with what they led to.
-    pub symlinks: BTreeMap<Vec<u8>, Vec<u8>>,
+    /// Symlinks that were made within containers: the last of each name.
+    pub symlinks: BTreeMap<Vec<u8>, Symlink>,
     /// In numbers.
     pub counts: Counts,
     /// Something was left out.
@@ -259,6 +276,10 @@ impl Doing {
                 trail.run = touch.run;
                 if touch.anew {
                     trail.anew = seq;
+                }
+                trail.real |= touch.real;
+                if !touch.real {
+                    trail.spelled = Some((trail.spelled.map_or(seq, |(first, _)| first), seq));
                 }
                 if matches!(touch.access, Access::Create | Access::Write | Access::RenameTo) {
                     trail.filled_by = Some(actor.key);
@@ -299,9 +320,10 @@ impl Doing {
     }
 
     /// A symlink was made.
-    pub fn symlink(&mut self, path: Vec<u8>, target: Vec<u8>, budget: &mut Budget) {
-        if self.symlinks.contains_key(&path) || budget.take(path.len() + target.len()) {
-            self.symlinks.insert(path, target);
+    pub fn symlink(&mut self, path: Vec<u8>, target: Vec<u8>, seq: u64, budget: &mut Budget) {
+        let first = self.symlinks.get(&path).map(|link| link.first);
+        if first.is_some() || budget.take(path.len() + target.len()) {
+            self.symlinks.insert(path, Symlink { target, first: first.unwrap_or(seq) });
         } else {
             self.counts.left_out += 1;
         }
@@ -491,6 +513,7 @@ mod tests {
                 follows: Follows::No,
                 of_file,
                 socket: false,
+                real: true,
             };
             doing.touch(actor, &touch, &mut budget);
             doing.paths.values().next().is_some_and(|trail| trail.gone)

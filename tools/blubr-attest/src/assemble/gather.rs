@@ -68,6 +68,8 @@ pub struct Explained {
     pub taken: bool,
     /// It is a rename's new name: what lies below came with it.
     pub renamed: bool,
+    /// The kernel resolved the name.
+    pub real: bool,
 }
 
 /// What the second pass gave.
@@ -341,12 +343,13 @@ impl<'a> Pass<'a> {
                     follows: follows(event),
                     of_file: is_of_file(event),
                     socket: makes_socket(event),
+                    real: is_real(event),
                 };
                 let doing = self.out.doing.entry(self.slots.of(run)).or_default();
                 doing.touch(actor, &touch, &mut self.budget);
             }
             if !matches!(access, Access::Read | Access::Execute) {
-                self.explain(run, spot.path, actor, access, false);
+                self.explain(run, spot.path, actor, access, (false, is_real(event)));
             }
         }
     }
@@ -414,13 +417,20 @@ impl<'a> Pass<'a> {
                 && !matches!(access, Access::Read | Access::Execute)
             {
                 self.out.given.meddled(run, &spot.path, event.head.seq);
-                self.explain(run, spot.path, actor, access, true);
+                self.explain(run, spot.path, actor, access, (true, is_real(event)));
             }
         }
         self.add(actor, event, Slot::None, None);
     }
 
-    fn explain(&mut self, run: u32, path: Vec<u8>, actor: Actor<'_>, access: Access, foreign: bool) {
+    fn explain(
+        &mut self,
+        run: u32,
+        path: Vec<u8>,
+        actor: Actor<'_>,
+        access: Access,
+        (foreign, real): (bool, bool),
+    ) {
         let key = (run, path);
         if !self.out.explaining.contains_key(&key) {
             self.explaining_bytes += key.1.len();
@@ -434,8 +444,8 @@ impl<'a> Pass<'a> {
         let gone = matches!(access, Access::Delete | Access::RenameFrom);
         let renamed = access == Access::RenameTo;
         let given = matches!(access, Access::Create | Access::RenameTo);
-        let now =
-            Explained { foreign, by: actor.key, seq: actor.head.seq, gone, given, taken: gone, renamed };
+        let (by, seq) = (actor.key, actor.head.seq);
+        let now = Explained { foreign, by, seq, gone, given, taken: gone, renamed, real };
         match self.out.explaining.entry(key) {
             // What the engine does to a name afterwards does not make a stranger's file the build's.
             Entry::Occupied(known) if known.get().foreign && !foreign => {}
@@ -513,6 +523,7 @@ impl<'a> Pass<'a> {
                 follows,
                 of_file,
                 socket,
+                real: is_real(event),
             };
             doing.touch(actor, &touch, &mut self.budget);
         }
@@ -529,7 +540,7 @@ impl<'a> Pass<'a> {
                 let made = path.zip(link.target.get().map(|target| target.bytes().to_vec()));
                 if let Some((path, target)) = made {
                     let doing = self.out.doing.entry(slot).or_default();
-                    doing.symlink(path, target, &mut self.budget);
+                    doing.symlink(path, target, event.head.seq, &mut self.budget);
                 }
             }
             _ => {}
@@ -549,12 +560,13 @@ impl<'a> Pass<'a> {
         let to = self.inside(event, rename.to.get(), run);
         let (Some(from), Some(to)) = (from, to) else { return };
         let doing = self.out.doing.entry(slot).or_default();
-        let seq = event.head.seq;
+        let (seq, real) = (event.head.seq, is_real(event));
         doing.named_anew(&from, &to, rename.exchange.0);
         if rename.exchange.0 {
-            doing.rename(Renamed { from: to.clone(), to: from.clone(), seq, run }, &mut self.budget);
+            let back = Renamed { from: to.clone(), to: from.clone(), seq, run, real };
+            doing.rename(back, &mut self.budget);
         }
-        doing.rename(Renamed { from, to, seq, run }, &mut self.budget);
+        doing.rename(Renamed { from, to, seq, run, real }, &mut self.budget);
     }
 
     /// Whether the build read the Dockerfile as it is now.
@@ -709,6 +721,11 @@ fn is_nameless(close: &FileClose<'_>) -> bool {
     name.strip_prefix(b"#") == Some(ino.to_string().as_bytes())
 }
 
+/// Whether the kernel resolved the names of an event: no directory in them was a symlink then.
+fn is_real(event: &Event<'_>) -> bool {
+    event.tail.path_from.is_none()
+}
+
 /// Whether an event is of an open file and says nothing of its name, which may be gone by then: a close, and a call by descriptor.
 fn is_of_file(event: &Event<'_>) -> bool {
     match event.body {
@@ -717,7 +734,7 @@ fn is_of_file(event: &Event<'_>) -> bool {
         | Body::FileChown(_)
         | Body::FileTruncate(_)
         | Body::FileSetxattr(_)
-        | Body::FileUtimes(_) => event.tail.path_from.is_none(),
+        | Body::FileUtimes(_) => is_real(event),
         _ => false,
     }
 }

@@ -40,6 +40,8 @@ pub use history::when;
 
 /// What the cross-check is made of.
 pub mod parts {
+    #[cfg(test)]
+    pub use super::doing::Budget;
     pub use super::doing::{Doing, Trail};
     pub use super::first::First;
     pub use super::gather::Gathered;

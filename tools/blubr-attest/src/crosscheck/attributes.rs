@@ -111,20 +111,25 @@ impl<'a> Judge<'a> {
             if upwards(path).skip(1).any(|dir| unsteady.contains(dir)) {
                 doubtful.insert(last_name(path).to_vec());
             }
-            let resolved = links.resolve(path);
-            let through = links.through(&resolved).filter(|_| one.facts.iter().any(Fact::is_value));
-            if let Some(target) = through {
-                at(target, one, true);
+            let meanings = trails.meanings(path, links);
+            if meanings.len() > 1 {
+                doubtful.insert(last_name(path).to_vec());
             }
-            let moved: BTreeSet<Vec<u8>> = [one.first, one.last]
-                .into_iter()
-                .filter_map(|seq| trails.now(&resolved, seq))
-                .filter(|now| *now != resolved)
-                .collect();
-            for now in moved {
-                at(now, one, false);
+            for resolved in meanings {
+                let through = links.through(&resolved).filter(|_| one.facts.iter().any(Fact::is_value));
+                if let Some(target) = through {
+                    at(target, one, true);
+                }
+                let moved: BTreeSet<Vec<u8>> = [one.first, one.last]
+                    .into_iter()
+                    .filter_map(|seq| trails.now(&resolved, seq))
+                    .filter(|now| *now != resolved)
+                    .collect();
+                for now in moved {
+                    at(now, one, false);
+                }
+                at(resolved, one, false);
             }
-            at(resolved, one, false);
         }
         let mut judge = Judge {
             given,
@@ -240,12 +245,15 @@ impl<'a> Judge<'a> {
         known.incomplete |= self.doubtful.contains(last_name(name)) || self.above_changed(name);
         for fact in self.facts(name) {
             match fact {
-                Fact::Other(other) | Fact::Also(other) => waiting.push(self.links.resolve(other)),
+                Fact::Other(other) | Fact::Also(other) => {
+                    waiting.extend(self.trails.meanings(other, self.links));
+                }
                 // linkat(2) may have followed it.
                 Fact::Linked(other) => {
-                    let other = self.links.resolve(other);
-                    known.incomplete |= self.may_be_symlink(&other);
-                    waiting.push(other);
+                    for other in self.trails.meanings(other, self.links) {
+                        known.incomplete |= self.may_be_symlink(&other);
+                        waiting.push(other);
+                    }
                 }
                 _ => {}
             }

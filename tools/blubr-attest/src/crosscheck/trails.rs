@@ -44,8 +44,9 @@ impl Links {
         self.by_path.insert(path, target);
     }
 
-    fn get(&self, path: &[u8]) -> Option<&Vec<u8>> {
-        self.lengths.has(path.len()).then(|| self.by_path.get(path)).flatten()
+    fn get(&self, path: &[u8]) -> Option<&[u8]> {
+        let target = self.lengths.has(path.len()).then(|| self.by_path.get(path)).flatten();
+        target.map(Vec::as_slice)
     }
 
     /// What a symlink's own path leads to; `None` if it is none.
@@ -59,15 +60,22 @@ impl Links {
     }
 
     /// With links that some steps made: what their paths meant then, where the image shows others or none any more.
-    fn then(&self, doing: &[&Doing]) -> Then<'_> {
-        let mut made = Links::default();
-        for (path, target) in doing.iter().flat_map(|doing| &doing.symlinks) {
+    fn then<'l>(&'l self, doing: &[&Doing], below: &'l Below) -> Then<'l> {
+        let mut then = Then { now: self, below, made: Links::default(), first: HashMap::new() };
+        for (path, link) in doing.iter().flat_map(|doing| &doing.symlinks) {
             let path = self.resolve(path);
-            if self.get(&path) != Some(target) {
-                made.put(path, target.clone());
+            then.given(&path, link.first);
+            if self.get(&path) != Some(&link.target) {
+                then.made.put(path, link.target.clone());
             }
         }
-        Then { now: self, made }
+        for renamed in doing.iter().flat_map(|doing| &doing.renames) {
+            let to = self.resolve(&renamed.to);
+            if self.get(&to).is_some() {
+                then.given(&to, renamed.seq);
+            }
+        }
+        then
     }
 
     fn walk(&self, path: &[u8], last_too: bool) -> Vec<u8> {
@@ -81,22 +89,64 @@ impl Links {
 /// The symlinks of the image's tree, and those that were there at some time before.
 struct Then<'l> {
     now: &'l Links,
+    below: &'l Below,
     made: Links,
+    /// When the steps first gave these names to a symlink, or to what had been one under another name.
+    first: HashMap<Vec<u8>, u64>,
 }
 
 impl Then<'_> {
-    /// What `path` may have meant, where that is not what `now` makes of it.
-    fn other(&self, path: &[u8], now: &[u8]) -> Option<Vec<u8>> {
+    fn given(&mut self, path: &[u8], seq: u64) {
+        let first = self.first.entry(path.to_vec()).or_insert(seq);
+        *first = seq.min(*first);
+    }
+
+    /// The symlink that was there at `at`, by the image; or by one that the steps made, where `made` asks for that.
+    fn link(&self, here: &[u8], at: u64, made: bool) -> Option<&[u8]> {
+        if self.first.get(here).is_some_and(|first| at < *first) {
+            let lower = self.below.get(here).filter(|lower| lower.kind == Kind::Symlink);
+            return lower.and_then(|lower| lower.link.as_deref());
+        }
+        self.made.get(here).filter(|_| made).or_else(|| self.now.get(here))
+    }
+
+    /// What a caller's `path` meant at `at`.
+    fn resolve(&self, path: &[u8], at: u64) -> Vec<u8> {
+        if self.first.is_empty() {
+            return self.now.resolve(path);
+        }
+        walk(path, false, &|here| self.link(here, at, false))
+    }
+
+    /// What it may have meant then, where that is not what `now` makes of it.
+    fn other(&self, path: &[u8], at: u64, now: &[u8]) -> Option<Vec<u8>> {
         if self.made.by_path.is_empty() {
             return None;
         }
-        let then = walk(path, false, &|here| self.made.get(here).or_else(|| self.now.get(here)));
+        let then = walk(path, false, &|here| self.link(here, at, true));
         (then != now).then_some(then)
+    }
+
+    /// What the name of a trail meant: several names where it can't be told which.
+    fn meant(&self, path: &[u8], trail: &Trail) -> Vec<Vec<u8>> {
+        let mut all = Vec::new();
+        if trail.real {
+            all.push(path.to_vec());
+        }
+        let (first, last) = trail.spelled.unzip();
+        for at in first.into_iter().chain(last.filter(|_| first != last)) {
+            let now = self.resolve(path, at);
+            all.extend(self.other(path, at, &now));
+            all.push(now);
+        }
+        all.sort_unstable();
+        all.dedup();
+        all
     }
 }
 
 /// `path` with symlinks followed; of its last name only where `last_too` says so.
-fn walk<'l>(path: &[u8], last_too: bool, link: &dyn Fn(&[u8]) -> Option<&'l Vec<u8>>) -> Vec<u8> {
+fn walk<'l>(path: &[u8], last_too: bool, link: &dyn Fn(&[u8]) -> Option<&'l [u8]>) -> Vec<u8> {
     let mut left: Vec<Vec<u8>> = path.split(|byte| *byte == b'/').rev().map(<[u8]>::to_vec).collect();
     let (mut out, mut followed) = (Vec::new(), 0);
     while let Some(name) = left.pop() {
@@ -212,6 +262,8 @@ pub(super) struct Trails {
     untied: BTreeSet<u32>,
     /// Renames upon renames: what they led to is not known.
     lost_track: Cell<bool>,
+    /// Names that meant, or may have meant, something else than the image's symlinks make of them.
+    meant: HashMap<Vec<u8>, BTreeSet<Vec<u8>>>,
     /// The last directory that was found to hold nothing.
     empty: RefCell<Option<Vec<u8>>>,
 }
@@ -223,20 +275,25 @@ impl Trails {
         slots: &Slots,
         gathered: &Gathered,
         of: &Option<Vec<Slot>>,
-        links: &Links,
+        (links, below): (&Links, &Below),
         looks: &Looks,
     ) -> Self {
         let untied = untied(build, slots, of.as_deref());
         let mut trails = Self { of: of.clone(), untied, ..Self::default() };
         let counted: Vec<_> = gathered.doing.iter().filter(|(slot, _)| trails.has(**slot)).collect();
-        let then = links.then(&counted.iter().map(|(_, doing)| *doing).collect::<Vec<_>>());
+        let then = links.then(&counted.iter().map(|(_, doing)| *doing).collect::<Vec<_>>(), below);
         let mut renames = Renames::new(Rc::clone(looks));
         let renamed = counted.iter().flat_map(|(slot, doing)| {
             doing.renames.iter().filter(|renamed| trails.is_of(**slot, Some(renamed.run)))
         });
         for renamed in renamed {
-            let (from, to) = (links.resolve(&renamed.from), links.resolve(&renamed.to));
-            let others = (then.other(&renamed.from, &from), then.other(&renamed.to, &to));
+            if renamed.real {
+                renames.add(renamed.from.clone(), renamed.to.clone(), renamed.seq);
+                continue;
+            }
+            let at = renamed.seq;
+            let (from, to) = (then.resolve(&renamed.from, at), then.resolve(&renamed.to, at));
+            let others = (then.other(&renamed.from, at, &from), then.other(&renamed.to, at, &to));
             if others.0.is_some() || others.1.is_some() {
                 let (from, to) = (others.0.unwrap_or(from.clone()), others.1.unwrap_or(to.clone()));
                 renames.add(from, to, renamed.seq);
@@ -252,16 +309,14 @@ impl Trails {
             let in_containers = in_containers(build, slots, *slot);
             for ((place, path), trail) in &doing.paths {
                 if *place == Place::Container && counts(trail) && trails.is_of(*slot, trail.run) {
-                    let now = links.resolve(path);
-                    let other = then.other(path, &now);
+                    let all = then.meant(path, trail);
+                    trails.means(path, &all, links);
                     if trail.is_made() {
-                        made.insert(now.clone());
-                        made.extend(other.clone());
+                        made.extend(all.iter().cloned());
                     }
-                    let sure = other.is_none() && trail.changed <= ended;
-                    trails.changed(*slot, now.clone(), trail, (sure, in_containers), links, &renames);
-                    if let Some(other) = other {
-                        trails.changed(*slot, other, trail, (false, in_containers), links, &renames);
+                    let sure = all.len() == 1 && trail.changed <= ended;
+                    for one in all {
+                        trails.changed(*slot, one, trail, (sure, in_containers), links, &renames);
                     }
                 }
             }
@@ -283,7 +338,7 @@ impl Trails {
                 engine: !one.foreign,
                 foreign: one.foreign,
             };
-            let path = links.resolve(path);
+            let path = if one.real { path.clone() } else { then.resolve(path, one.seq) };
             if !one.foreign && !one.gone {
                 made.insert(path.clone());
             }
@@ -303,6 +358,18 @@ impl Trails {
         }
         trails.renames = renames;
         trails
+    }
+
+    /// Notes what a name meant, if that is not what the image's symlinks make of it.
+    fn means(&mut self, path: &[u8], all: &[Vec<u8>], links: &Links) {
+        if all.len() != 1 || all.iter().any(|one| *one != links.resolve(path)) {
+            self.meant.entry(path.to_vec()).or_default().extend(all.iter().cloned());
+        }
+    }
+
+    /// What a name meant for the steps: several where it can't be told which.
+    pub(super) fn meanings(&self, path: &[u8], links: &Links) -> BTreeSet<Vec<u8>> {
+        self.meant.get(path).cloned().unwrap_or_else(|| BTreeSet::from([links.resolve(path)]))
     }
 
     /// Whether the changes of a run are among these.
@@ -592,6 +659,7 @@ pub(super) fn upwards(path: &[u8]) -> impl Iterator<Item = &[u8]> {
 mod tests {
     use super::super::below::Attributes;
     use super::*;
+    use crate::assemble_parts::Budget;
 
     #[test]
     fn symlinks_of_directories_are_followed_and_the_last_name_is_not() {
@@ -617,11 +685,35 @@ mod tests {
     fn a_link_that_is_gone_still_says_what_paths_meant() {
         let links = Links::default();
         let mut doing = Doing::default();
-        doing.symlinks.insert(b"/way".to_vec(), b"real".to_vec());
-        let then = links.then(&[&doing]);
-        assert_eq!(then.other(b"/way/x", b"/way/x"), Some(b"/real/x".to_vec()));
-        assert_eq!(then.other(b"/way", b"/way"), None, "the last name is left as it is");
-        assert_eq!(then.other(b"/elsewhere/x", b"/elsewhere/x"), None);
+        doing.symlink(b"/way".to_vec(), b"real".to_vec(), 5, &mut Budget::new(false));
+        let below = Below::default();
+        let then = links.then(&[&doing], &below);
+        assert_eq!(then.other(b"/way/x", 6, b"/way/x"), Some(b"/real/x".to_vec()));
+        assert_eq!(then.other(b"/way/x", 4, b"/way/x"), None, "there was none yet");
+        assert_eq!(then.other(b"/way", 6, b"/way"), None, "the last name is left as it is");
+        assert_eq!(then.other(b"/elsewhere/x", 6, b"/elsewhere/x"), None);
+    }
+
+    #[test]
+    fn a_name_means_what_it_did_when_it_was_used() {
+        let mut links = Links::default();
+        links.put(b"/a".to_vec(), b"/etc".to_vec());
+        let mut doing = Doing::default();
+        doing.symlink(b"/a".to_vec(), b"/etc".to_vec(), 5, &mut Budget::new(false));
+        let mut below = Below::default();
+        let meant = |below: &Below, real, spelled| {
+            let mut trail = Trail::default();
+            (trail.real, trail.spelled) = (real, spelled);
+            let all = links.then(&[&doing], below).meant(b"/a/x", &trail);
+            all.into_iter().map(|path| String::from_utf8(path).unwrap()).collect::<Vec<_>>()
+        };
+        assert_eq!(meant(&below, true, None), ["/a/x"], "no directory was a symlink");
+        assert_eq!(meant(&below, true, Some((2, 4))), ["/a/x"], "nor was one yet");
+        assert_eq!(meant(&below, false, Some((6, 6))), ["/etc/x"]);
+        assert_eq!(meant(&below, true, Some((2, 6))), ["/a/x", "/etc/x"]);
+        let link = Some(b"/old".as_slice().into());
+        below.lay(b"/a".to_vec(), Attributes { link, ..lower(Kind::Symlink) });
+        assert_eq!(meant(&below, false, Some((2, 2))), ["/old/x"], "another stood there before");
     }
 
     fn hit(seq: u64, gone: bool) -> Hit {

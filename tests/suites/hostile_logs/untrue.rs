@@ -268,6 +268,22 @@ fn what_a_name_meant_does_not_change_with_a_later_symlink() {
 }
 
 #[test]
+fn a_hard_link_is_of_a_file_that_the_step_linked() {
+    let step = |log: &mut Log| {
+        symlink(log, "/a", "/etc");
+        make(log, "/w");
+        let own = r#""path":"/w","to":"/v","ret":0,"path_from":"user""#;
+        log.add(STEP, "file.link", own);
+    };
+    assert!(unexplained(step, &["a -> /etc", "v", "w => v"]).is_empty());
+    for target in ["etc/shadow", "a/shadow", "nowhere", "a/nowhere"] {
+        let link = format!("w => {target}");
+        let found = unexplained(step, &["a -> /etc", "v", &link]);
+        assert_eq!(found, ["attribute-without-event /w"], "{target}");
+    }
+}
+
+#[test]
 fn what_was_written_upon_a_mount_explains_no_entry() {
     let begin = |log: &mut Log| log.begin_mounting(&["/cache"]);
     let step = |log: &mut Log| {

@@ -319,7 +319,9 @@ impl Crossing {
                 Some(hit) => {
                     let attributes = Attributes::of(entry);
                     let judge = held.judge.filter(|_| !held.has_other_names(&path));
-                    let found = judge.map(|judge| judge.judge(&path, &attributes)).unwrap_or_default();
+                    let in_layer = |path: &[u8]| has_own(entries, path);
+                    let found = judge.map(|judge| judge.judge(&path, &attributes, &in_layer));
+                    let found = found.unwrap_or_default();
                     for one in found {
                         self.deviates(one, &path, diff_id, hit.and_then(|hit| hit.slot));
                     }

@@ -180,8 +180,16 @@ impl<'a> Judge<'a> {
         })
     }
 
-    /// What of an entry no event gave; nothing where that can't be said.
-    pub(super) fn judge(&self, path: &[u8], entry: &Attributes) -> Vec<Deviation> {
+    /// What of an entry no event gave; nothing where that can't be said. `in_layer`: whether the layer puts something at a path.
+    pub(super) fn judge(
+        &self,
+        path: &[u8],
+        entry: &Attributes,
+        in_layer: &dyn Fn(&[u8]) -> bool,
+    ) -> Vec<Deviation> {
+        if entry.kind == Kind::Hardlink && !self.has_target(entry, in_layer) {
+            return vec![deviation("target", text(&target_of(entry)), Vec::new())];
+        }
         let known = self.known(path);
         let exists =
             !known.lower.is_empty() || known.facts.iter().any(|fact| matches!(fact, Fact::Made(_)));
@@ -394,8 +402,16 @@ impl<'a> Judge<'a> {
         self.number("size", entry.size, path, known, &size, &|lower| lower.size)
     }
 
+    /// Whether there is, or may be, what a hard link is a name of.
+    fn has_target(&self, entry: &Attributes, in_layer: &dyn Fn(&[u8]) -> bool) -> bool {
+        let target = target_of(entry);
+        let resolved = self.links.resolve(&target);
+        [target, resolved].iter().any(|target| in_layer(target) || self.below.may_have(target))
+    }
+
     fn hardlink(&self, known: &Known<'_>, entry: &Attributes) -> Option<Deviation> {
-        let target = [b"/".as_slice(), entry.link.as_deref().unwrap_or_default()].concat();
+        // Whoever unpacks the layer follows the symlinks in its directories.
+        let target = self.links.resolve(&target_of(entry));
         let other = self.known(&target);
         // Two names of a lower layer may have been one file there.
         let unsure = other.incomplete || !known.lower.is_empty() && !other.lower.is_empty();
@@ -473,6 +489,11 @@ fn notes_of_kernel(entry: &Attributes) -> Vec<Deviation> {
     notes
         .map(|(name, value)| deviation(&format!("xattr {}", text(name)), text(value), Vec::new()))
         .collect()
+}
+
+/// The path that a hard link names.
+fn target_of(entry: &Attributes) -> Vec<u8> {
+    [b"/".as_slice(), entry.link.as_deref().unwrap_or_default()].concat()
 }
 
 fn target(known: &Known<'_>, entry: &Attributes) -> Option<Deviation> {
@@ -578,7 +599,8 @@ mod tests {
         /// What is wrong with an entry, as `attribute image`.
         fn judge(&self, path: &str, entry: &Attributes) -> String {
             let judge = Judge::of_runs(&[0].into(), &self.given, &self.below, &self.links, &self.trails);
-            let found = judge.judge(path.as_bytes(), entry);
+            let in_layer = |path: &[u8]| path != b"/nowhere";
+            let found = judge.judge(path.as_bytes(), entry, &in_layer);
             let said: Vec<String> =
                 found.into_iter().map(|one| format!("{} {}", one.attribute, one.image)).collect();
             said.join(", ")
@@ -769,6 +791,7 @@ mod tests {
         };
         assert_eq!(scene.judge("/b", &hard("a")), "");
         assert_eq!(scene.judge("/b", &hard("c")), "target /c");
+        assert_eq!(scene.judge("/b", &hard("nowhere")), "target /nowhere");
         let scene = scene.lower("/old", file(0o600, 0)).lower("/older", file(0o600, 0));
         assert_eq!(
             scene.judge("/b", &hard("old")),

@@ -115,6 +115,7 @@ pub fn cross(
             crossing.new_layer(&diff_id, &entries, of, record, &mut ground);
         }
     }
+    crossing.lost_links = ground.links.lost_track();
     Ok(crossing.end(gathered))
 }
 
@@ -196,6 +197,7 @@ struct Crossing {
     odd: Vec<Odd>,
     too_many: bool,
     lost_track: bool,
+    lost_links: bool,
     visible: BTreeMap<Vec<u8>, usize>,
     unchecked: Unchecked,
     deviations: usize,
@@ -420,6 +422,8 @@ impl Crossing {
             Some(self.too_many())
         } else if self.lost_track {
             Some("directories got other names more often than is followed".to_owned())
+        } else if self.lost_links {
+            Some("symlinks lead on for longer than is followed".to_owned())
         } else if left_out || gathered.explaining_left_out {
             Some("the build touched more paths than are kept".to_owned())
         } else {

@@ -18,12 +18,26 @@ const LINKS_FOLLOWED_MAX: usize = 40;
 /// Symlinks that are remembered; a count.
 const LINKS_MAX: usize = 200_000;
 
+/// Bytes of symlinks' targets that are followed for all paths of an image together, and of each target something more: some
+/// seconds. Where they lead on for longer the image is not checked.
+const TARGETS_BYTES_MAX: usize = 1 << 29;
+/// What following a symlink takes besides, as bytes.
+const LINK_BYTES: usize = 32;
+
 /// Symlinks of the image's tree.
-#[derive(Default)]
 pub(super) struct Links {
     by_path: HashMap<Vec<u8>, Vec<u8>>,
     /// Of the symlinks' paths.
     lengths: Lengths,
+    /// What may still be followed; of that nothing is left where it was too little.
+    room: Cell<usize>,
+}
+
+impl Default for Links {
+    fn default() -> Self {
+        let room = Cell::new(TARGETS_BYTES_MAX);
+        Self { by_path: HashMap::new(), lengths: Lengths::default(), room }
+    }
 }
 
 impl Links {
@@ -47,6 +61,11 @@ impl Links {
     fn get(&self, path: &[u8]) -> Option<&[u8]> {
         let target = self.lengths.has(path.len()).then(|| self.by_path.get(path)).flatten();
         target.map(Vec::as_slice)
+    }
+
+    /// Whether symlinks led on for longer than is followed.
+    pub(super) fn lost_track(&self) -> bool {
+        self.room.get() == 0
     }
 
     /// What a symlink's own path leads to; `None` if it is none.
@@ -82,7 +101,7 @@ impl Links {
         if self.by_path.is_empty() {
             return path.to_vec();
         }
-        walk(path, last_too, &|here| self.get(here))
+        walk(path, last_too, &self.room, &|here| self.get(here))
     }
 }
 
@@ -115,7 +134,7 @@ impl Then<'_> {
         if self.first.is_empty() {
             return self.now.resolve(path);
         }
-        walk(path, false, &|here| self.link(here, at, false))
+        walk(path, false, &self.now.room, &|here| self.link(here, at, false))
     }
 
     /// What it may have meant then, where that is not what `now` makes of it.
@@ -123,7 +142,7 @@ impl Then<'_> {
         if self.made.by_path.is_empty() {
             return None;
         }
-        let then = walk(path, false, &|here| self.link(here, at, true));
+        let then = walk(path, false, &self.now.room, &|here| self.link(here, at, true));
         (then != now).then_some(then)
     }
 
@@ -145,13 +164,18 @@ impl Then<'_> {
     }
 }
 
-/// `path` with symlinks followed; of its last name only where `last_too` says so.
-fn walk<'l>(path: &[u8], last_too: bool, link: &dyn Fn(&[u8]) -> Option<&'l [u8]>) -> Vec<u8> {
-    let mut left: Vec<Vec<u8>> = path.split(|byte| *byte == b'/').rev().map(<[u8]>::to_vec).collect();
+/// `path` with symlinks followed; of its last name only where `last_too` says so. Takes what the targets are long from `room`.
+fn walk<'a>(
+    path: &'a [u8],
+    last_too: bool,
+    room: &Cell<usize>,
+    link: &dyn Fn(&[u8]) -> Option<&'a [u8]>,
+) -> Vec<u8> {
+    let mut left: Vec<&[u8]> = parts(path).collect();
     let (mut out, mut followed) = (Vec::new(), 0);
     while let Some(name) = left.pop() {
-        match name.as_slice() {
-            b"" | b"." => continue,
+        match name {
+            b"." => continue,
             b".." => {
                 let cut = out.iter().rposition(|byte| *byte == b'/').unwrap_or(0);
                 out.truncate(cut);
@@ -161,17 +185,24 @@ fn walk<'l>(path: &[u8], last_too: bool, link: &dyn Fn(&[u8]) -> Option<&'l [u8]
         }
         let dir = out.len();
         out.push(b'/');
-        out.extend_from_slice(&name);
-        let is_last = left.iter().all(|rest| rest.is_empty());
-        if let Some(target) =
-            link(&out).filter(|_| (last_too || !is_last) && followed < LINKS_FOLLOWED_MAX)
-        {
-            followed += 1;
-            out.truncate(if target.first() == Some(&b'/') { 0 } else { dir });
-            left.extend(target.split(|byte| *byte == b'/').rev().map(<[u8]>::to_vec));
-        }
+        out.extend_from_slice(name);
+        let follows = (last_too || !left.is_empty()) && followed < LINKS_FOLLOWED_MAX;
+        let Some(target) = link(&out).filter(|_| follows) else { continue };
+        let Some(rest) = room.get().checked_sub(target.len() + LINK_BYTES) else {
+            room.set(0);
+            return path.to_vec();
+        };
+        room.set(rest);
+        followed += 1;
+        out.truncate(if target.first() == Some(&b'/') { 0 } else { dir });
+        left.extend(parts(target));
     }
     if out.is_empty() { b"/".to_vec() } else { out }
+}
+
+/// The names of a path, the last first.
+fn parts(path: &[u8]) -> impl Iterator<Item = &[u8]> {
+    path.split(|byte| *byte == b'/').rev().filter(|name| !name.is_empty())
 }
 
 /// Who changed a path.
@@ -679,6 +710,21 @@ mod tests {
         ] {
             assert_eq!(String::from_utf8(links.resolve(path.as_bytes())).unwrap(), wanted);
         }
+    }
+
+    #[test]
+    fn symlinks_are_not_followed_for_ever() {
+        let mut links = Links::default();
+        let way = [b"x/../".repeat(800), b"l".to_vec()].concat();
+        for at in 0..39 {
+            links.put(format!("/l{at}").into(), [way.clone(), format!("{}", at + 1).into()].concat());
+        }
+        links.put(b"/slashes".to_vec(), [b"l39".to_vec(), b"/".repeat(4_000)].concat());
+        assert_eq!(links.resolve(b"/l0/x"), b"/l39/x");
+        assert_eq!(links.through(b"/slashes"), Some(b"/l39".to_vec()));
+        links.room.set(39 * 4_100);
+        assert!(links.resolve(b"/l0/x") == b"/l39/x" && !links.lost_track());
+        assert!(links.resolve(b"/l0/x") == b"/l0/x" && links.lost_track());
     }
 
     #[test]

@@ -127,6 +127,9 @@ fn what_is_done_by_descriptor_after_the_name_is_gone_brings_it_not_back() {
         log.add(STEP, "file.chown", r#""path":"/etc/shadow","owner":0,"group":0,"ret":0"#);
     };
     assert!(unexplained(step, &["a", "etc/", "etc/.wh.shadow"]).is_empty());
+}
+
+#[test]
 fn what_was_made_and_removed_again_is_not_put_back() {
     let step = |log: &mut Log| {
         for dir in ["/t", "/t/a"] {
@@ -281,6 +284,27 @@ fn a_hard_link_is_of_a_file_that_the_step_linked() {
         let found = unexplained(step, &["a -> /etc", "v", &link]);
         assert_eq!(found, ["attribute-without-event /w"], "{target}");
     }
+}
+
+#[test]
+fn what_a_lower_directory_held_comes_along_with_it() {
+    // Though another gets its old name, and though it moves on with the directory that it was moved to.
+    let step = |log: &mut Log| {
+        rename(log, "/opt", "/moved");
+        mkdir(log, "/opt");
+    };
+    let found = unexplained(step, &["moved/", "moved/k", "opt/", "opt/.wh..wh..opq"]);
+    assert!(found.is_empty(), "{found:?}");
+    let step = |log: &mut Log| {
+        mkdir(log, "/n");
+        rename(log, "/opt", "/n/o");
+        rename(log, "/n", "/m");
+    };
+    assert!(unexplained(step, &[".wh.opt", "m/", "m/o/", "m/o/k"]).is_empty());
+    assert_eq!(
+        unexplained(step, &[".wh.opt", "m/", "m/o/", "m/o/evil", "m/o/k"]),
+        ["entry-without-event /m/o/evil"]
+    );
 }
 
 #[test]

@@ -100,6 +100,8 @@ pub struct Trail {
     pub gone: bool,
     /// `seq` of the last change; 0 for none.
     pub changed: u64,
+    /// `seq` of the first that made it, or may have; 0 for none.
+    pub made: u64,
     /// `seq` of the last one that left nothing of what the name held before; 0 for none.
     pub anew: u64,
     /// Who wrote to it, made it or gave it the name last.
@@ -138,11 +140,6 @@ impl Trail {
     /// Whether it was changed at all.
     pub fn is_change(&self) -> bool {
         !self.writes.is_empty()
-    }
-
-    /// Whether it was made, or may have been.
-    pub fn is_made(&self) -> bool {
-        self.writes.contains(&Access::Create)
     }
 
     /// Whether the name was given to something: to what was, or may have been, made, or to what had another name.
@@ -263,10 +260,13 @@ impl Doing {
         trail.certain_of_name |= touch.certain && touch.follows == Follows::No;
         trail.of_name |= is_change && touch.follows != Follows::Yes;
         trail.through |= is_change && touch.follows != Follows::No;
+        let seq = actor.head.seq;
         if touch.access == Access::Create {
             trail.socket = touch.socket;
+            if trail.made == 0 {
+                trail.made = seq;
+            }
         }
-        let seq = actor.head.seq;
         let (list, by) = match touch.access {
             Access::Read | Access::Execute => (&mut trail.reads, &mut trail.read_by),
             _ => {

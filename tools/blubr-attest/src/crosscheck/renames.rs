@@ -159,9 +159,9 @@ impl Renames {
         None
     }
 
-    /// Of the new names those of directories that `made` does not hold under the old one: what lies below them came
-    /// along from a lower layer, without events of its own.
-    pub(super) fn carried(&self, made: &BTreeSet<Vec<u8>>) -> BTreeSet<Vec<u8>> {
+    /// Of the new names those of directories that were not `made` under the old one before: what lies below them came along from
+    /// a lower layer, without events of its own. With when they last got them.
+    pub(super) fn carried(&self, made: &BTreeMap<Vec<u8>, u64>) -> BTreeMap<Vec<u8>, u64> {
         let mut in_order: Vec<(u64, &[u8], &[u8])> = self
             .by_old
             .iter()
@@ -171,25 +171,26 @@ impl Renames {
             .collect();
         in_order.sort_unstable();
         let mut known = made.clone();
-        let mut from_below = BTreeSet::new();
+        let mut from_below = BTreeMap::new();
         let (mut names, mut bytes) = (CARRIED_MAX, CARRIED_BYTES_MAX);
-        for (_, from, to) in in_order {
-            if known.contains(from) {
-                known.insert(to.to_vec());
+        for (seq, from, to) in in_order {
+            if known.get(from).is_some_and(|made| *made < seq) {
+                known.insert(to.to_vec(), seq);
             } else {
-                from_below.insert(to.to_vec());
+                from_below.insert(to.to_vec(), seq);
             }
             // What was made in it goes along.
             let below = [from, b"/"].concat();
             let mut along = Vec::new();
-            for name in known.range(below.clone()..).take_while(|name| name.starts_with(&below)) {
+            let inside = known.range(below.clone()..).take_while(|(name, _)| name.starts_with(&below));
+            for (name, _) in inside.filter(|(_, made)| **made < seq) {
                 let name = [to, name.get(from.len()..).unwrap_or_default()].concat();
                 self.look(name.len());
                 if names == 0 || bytes < name.len() || self.looks.get() == 0 {
                     break;
                 }
                 (names, bytes) = (names - 1, bytes - name.len());
-                along.push(name);
+                along.push((name, seq));
             }
             known.extend(along);
         }
@@ -258,8 +259,8 @@ mod tests {
     #[test]
     fn what_was_made_in_a_directory_goes_along_with_it() {
         let all = renames(&[(10, "/x", "/w"), (20, "/w/y", "/z"), (30, "/w/old", "/v")]);
-        let from_below = all.carried(&[b"/x/y".to_vec()].into());
-        assert_eq!(from_below.into_iter().collect::<Vec<_>>(), [b"/v", b"/w"]);
+        let from_below = all.carried(&[(b"/x/y".to_vec(), 5)].into());
+        assert_eq!(from_below.into_keys().collect::<Vec<_>>(), [b"/v", b"/w"]);
     }
 
     #[test]
@@ -289,7 +290,7 @@ mod tests {
     #[test]
     fn only_what_no_step_made_comes_from_below() {
         let all = renames(&[(10, "/made", "/x"), (20, "/x", "/y"), (30, "/old", "/z")]);
-        let from_below = all.carried(&[b"/made".to_vec()].into());
-        assert_eq!(from_below.into_iter().collect::<Vec<_>>(), [b"/z"]);
+        let from_below = all.carried(&[(b"/made".to_vec(), 5), (b"/old".to_vec(), 31)].into());
+        assert_eq!(from_below.into_iter().collect::<Vec<_>>(), [(b"/z".to_vec(), 30)]);
     }
 }

@@ -331,7 +331,7 @@ impl Trails {
             }
             renames.add(from, to, renamed.seq);
         }
-        let mut made = BTreeSet::new();
+        let mut made = BTreeMap::new();
         // What was written upon what the runtime mounts for the step's time only is in no layer; but a step that mounts may have
         // taken that away, or have other names for it.
         let counts = |trail: &Trail| trail.is_change() && (trail.laid || gathered.given.mounts);
@@ -342,8 +342,8 @@ impl Trails {
                 if *place == Place::Container && counts(trail) && trails.is_of(*slot, trail.run) {
                     let all = then.meant(path, trail);
                     trails.means(path, &all, links);
-                    if trail.is_made() {
-                        made.extend(all.iter().cloned());
+                    if trail.made > 0 {
+                        all.iter().for_each(|one| first_made(&mut made, one, trail.made));
                     }
                     let sure = all.len() == 1 && trail.changed <= ended;
                     for one in all {
@@ -371,7 +371,8 @@ impl Trails {
             };
             let path = if one.real { path.clone() } else { then.resolve(path, one.seq) };
             if !one.foreign && !one.gone {
-                made.insert(path.clone());
+                // Of what the engine did to it only the last is known.
+                first_made(&mut made, &path, 0);
             }
             if one.renamed {
                 trails.put_there.insert(path.clone());
@@ -381,7 +382,12 @@ impl Trails {
             }
             trails.moved(path, hit, &renames);
         }
-        trails.from_below.extend(renames.carried(&made));
+        for (name, seq) in renames.carried(&made) {
+            match renames.follow(&name, seq) {
+                Some(now) => drop(trails.from_below.insert(now)),
+                None => trails.lost_track.set(true),
+            }
+        }
         for run in build.runs.iter().filter(|run| runs.contains(&run.id)) {
             for mount in &run.mounts {
                 trails.mounts.insert(links.resolve(&mount.path));
@@ -638,6 +644,12 @@ impl Trails {
             })
             .collect()
     }
+}
+
+/// Notes when a path was first made.
+fn first_made(made: &mut BTreeMap<Vec<u8>, u64>, path: &[u8], seq: u64) {
+    let first = made.entry(path.to_vec()).or_insert(seq);
+    *first = seq.min(*first);
 }
 
 /// The runs that are tied to no instruction and may have changed a layer: those in a tree that its steps changed; and of a layer

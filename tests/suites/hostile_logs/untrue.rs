@@ -308,6 +308,35 @@ fn what_a_lower_directory_held_comes_along_with_it() {
 }
 
 #[test]
+fn what_a_step_made_is_missed_whatever_time_it_bears() {
+    let step = |log: &mut Log| {
+        make(log, "/w");
+        let own = r#""path":"/v","mode":"w","create":true,"truncate":true,"dev":"0:45","ino":8,"size":0,"perm":"0644","ret":3"#;
+        log.add(STEP, "file.open", own);
+        let own = r#""path":"/v","dev":"0:45","ino":8,"size":3,"mtime":"2020-01-01T00:00:00.000000000Z","ret":0"#;
+        log.add(STEP, "file.close", own);
+    };
+    assert!(unexplained(step, &["v", "w"]).is_empty());
+    assert_eq!(unexplained(step, &["w"]), ["write-not-in-image /v"]);
+}
+
+#[test]
+fn what_is_done_by_a_descriptor_does_not_bring_a_removed_name_back() {
+    let step = |log: &mut Log| {
+        let own = r#""path":"/t","mode":"rw","create":true,"dev":"0:45","ino":8,"size":0,"perm":"0600","ret":3"#;
+        log.add(STEP, "file.open", own);
+        log.add(STEP, "file.link", r#""path":"/t","to":"/w","path_from":"user","ret":0"#);
+        remove(log, "/t");
+        log.add(STEP, "file.chmod", r#""path":"/t","mode":"0644","ret":0"#);
+        let own =
+            r#""path":"/t","dev":"0:45","ino":8,"size":3,"mtime":"2026-11-24T12:00:01.000000000Z""#;
+        log.add(STEP, "file.close", own);
+    };
+    assert!(unexplained(step, &["w"]).is_empty());
+    assert_eq!(unexplained(step, &["t", "w"]), ["entry-without-event /t"]);
+}
+
+#[test]
 fn what_was_written_upon_a_mount_explains_no_entry() {
     let begin = |log: &mut Log| log.begin_mounting(&["/cache"]);
     let step = |log: &mut Log| {

@@ -685,7 +685,7 @@ fn network(
 
 /// Whether a change must show in the layer of a step that began at `since`. What was copied up and is still as it was
 /// below shows in the layers of some engines and not of others (containerd compares size and time): so neither an open for
-/// writing, nor attributes that may be what they were, nor a further link.
+/// writing, nor attributes that may be what they were, nor a further link. What an open made was not below.
 fn is_certain(event: &Event<'_>, access: Access, since: Option<Time>) -> bool {
     // Of a path that was cut there is the tail.
     if event
@@ -697,7 +697,7 @@ fn is_certain(event: &Event<'_>, access: Access, since: Option<Time>) -> bool {
         return false;
     }
     match &event.body {
-        Body::FileOpen(_) => false,
+        Body::FileOpen(open) => access == Access::Create && open.perm.is_some(),
         Body::FileClose(close) => {
             close.mtime.zip(since).is_some_and(|(changed, since)| changed >= since)
         }

@@ -38,6 +38,37 @@ fn ended(mut log: Log) -> Log {
     log
 }
 
+/// A step that another engine's process runs a program of the same arguments in, before its container or beside it.
+fn visited(first: bool) -> (Log, u64) {
+    let mut log = begun();
+    let engine = Who(30, 5, 0, 1, 1);
+    let own = r#""source":"/tmp/q/diff","target":"/tmp/m","flags":["bind"],"ret":0"#;
+    log.add(engine, "mount.mount", own);
+    if first {
+        log.overlay(DAEMON, 41, &[40]);
+    } else {
+        log.run_going_on(DAEMON, 41, &[40], &["/bin/sh", "-c", "make"]);
+    }
+    let visitor = Who(31, 30, 0, 1, 30);
+    log.fork(engine, visitor);
+    log.add(visitor, "fs.chroot", &format!(r#""path":"{TREE}","ret":0"#));
+    log.exec(visitor, &["/bin/sh", "-c", "make"]);
+    let wrote = open(&mut log, visitor, "/evil", "");
+    log.end(visitor);
+    if first {
+        log.run_going_on(DAEMON, 41, &[40], &["/bin/sh", "-c", "make"]);
+    }
+    (ended(log), wrote)
+}
+
+#[test]
+fn who_mounts_as_engines_do_has_no_containers_in_another_s_trees() {
+    for first in [false, true] {
+        let (log, wrote) = visited(first);
+        assert_eq!(places(&log, &[wrote]), [(FOREIGN, in_tree("/evil"))], "first: {first}");
+    }
+}
+
 /// Where each of these events belongs, and where in the step's tree its path lies.
 fn places(log: &Log, seqs: &[u64]) -> Vec<(Place, Option<Spot>)> {
     let builds = log.builds();

@@ -115,7 +115,7 @@ impl Finder {
         let mut by_maker = false;
         for (ancestor, process) in self.tree.lineage(key).skip(1) {
             if ancestor == overlay.maker || self.makers.contains_key(&ancestor) {
-                by_maker = true;
+                by_maker = self.works_in(ancestor, of);
                 break;
             }
             // What began before the overlay was mounted is no part of this step: containerd, an init.
@@ -304,17 +304,18 @@ impl Finder {
         let whole = self.used_as_tree(now, &root);
         let within = self.mounts.within(&root).map(|within| (within.overlay, within.rest.is_empty()));
         let is_thread = tid != key.pid && whole_namespace;
-        let maker = self
-            .tree
-            .lineage(key)
-            .skip(usize::from(!is_thread))
-            .find_map(|(ancestor, _)| self.makers.contains_key(&ancestor).then_some(ancestor));
-        if let Some(overlay) = whole.filter(|_| maker.is_some())
+        let above = self.tree.lineage(key).skip(usize::from(!is_thread));
+        let makers: Vec<ProcessKey> =
+            above.map(|(ancestor, _)| ancestor).filter(|of| self.makers.contains_key(of)).collect();
+        let maker = makers.first().copied();
+        let of_tree = |overlay| makers.iter().copied().find(|maker| self.works_in(*maker, overlay));
+        if let Some(overlay) = whole.filter(|overlay| of_tree(*overlay).is_some())
             && let Some(whole) = &mut self.overlays[overlay].whole
         {
             whole.entered = true;
         }
         if let Some((overlay, whole_tree)) = within {
+            let maker = makers.into_iter().find(|maker| self.works_in(*maker, overlay));
             // What its own threads write is the engine's work like any other.
             if maker == Some(key) {
                 return;
@@ -351,6 +352,17 @@ impl Finder {
         if maker != key {
             add_helper(&mut self.dirs[entered].helpers, key);
         }
+    }
+
+    /// Whether a tree is this engine's: it made the tree, began who did or was begun by it, or makes directories for it.
+    /// Others do what engines do too (any mount of a directory called `diff`), which gives them nothing to do here.
+    fn works_in(&self, maker: ProcessKey, overlay: usize) -> bool {
+        let owner = self.overlays[overlay].maker;
+        let is_above = |above, below| self.tree.lineage(below).any(|(ancestor, _)| ancestor == above);
+        maker == owner
+            || is_above(maker, owner)
+            || is_above(owner, maker)
+            || self.masters.get(&maker).is_some_and(|masters| masters.contains(&owner))
     }
 
     /// The process left its root directory by one outside.

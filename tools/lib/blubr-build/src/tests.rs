@@ -788,6 +788,29 @@ fn copies_that_link_stand_upon_nothing_and_may_each_be_any() {
     assert_eq!(tied(&unlinked), [Tied::One(5), Tied::One(5), Tied::One(1)]);
 }
 
+/// Two containers of equal arguments upon one base, and a copy upon nothing of what the first made.
+#[test]
+fn equal_runs_of_two_stages_are_not_both_of_one_where_a_linked_copy_ends_the_second() {
+    let mut log = Log::new();
+    log.add(DAEMON, "process.exists", r#""exe":"/usr/sbin/anything","argv":["anything"],"cwd":"/""#);
+    log.client();
+    log.run(DAEMON, 41, &[40], &["/bin/sh", "-c", "make"]);
+    log.run(DAEMON, 42, &[40], &["/bin/sh", "-c", "make"]);
+    log.end(CLIENT);
+    let builds = log.builds();
+    let tied = |last: &str| -> Vec<Tied> {
+        let text = format!(
+            "FROM base AS one\nRUN --mount=type=cache,target=/c make\nFROM base\nRUN make\n{last}"
+        );
+        let file = Dockerfile::parse(text.as_bytes()).unwrap();
+        tie(&builds.builds[0], &file).into_iter().map(|tie| tie.instruction).collect()
+    };
+    let either = Tied::Candidates(vec![1, 3]);
+    for last in ["", "COPY --link --from=one /v /v\n", "COPY --from=one /v /v\n"] {
+        assert_eq!(tied(last), [either.clone(), either.clone()], "{last}");
+    }
+}
+
 /// Why a log's builds can't be found.
 fn refused(log: &Log) -> String {
     let mut finder = Finder::new(Reader::new(log.text.as_bytes()).unwrap().header());

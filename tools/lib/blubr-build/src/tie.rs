@@ -97,7 +97,9 @@ pub fn tie(build: &Build, dockerfile: &Dockerfile) -> Vec<Tie> {
         let instructions = found.remove(&run.id).unwrap_or_default();
         table.conclude(run, instructions)
     };
-    build.runs.iter().map(tie_one).collect()
+    let mut ties: Vec<Tie> = build.runs.iter().map(tie_one).collect();
+    table.tell_twins_apart(build, &mut ties);
+    ties
 }
 
 /// The chains of a build, each from the lowest step to a topmost.
@@ -434,7 +436,10 @@ impl<'d> Table<'d> {
         let skips =
             |between: &[Step]| between.iter().all(|step| step.optional || self.spans_over(step.at));
         let skipped_before = line.iter().take_while(|step| skips(&[**step])).count();
-        let skipped_behind = line.iter().rev().take_while(|step| skips(&[**step])).count();
+        // What is copied upon nothing ends a chain of its own.
+        let ends =
+            |step: &&Step| skips(&[**step]) || self.is_linked(&self.dockerfile.instructions[step.at]);
+        let skipped_behind = line.iter().rev().take_while(ends).count();
         let can = |run: usize, at: usize| self.fits[&runs[run].id].contains_key(&line[at].at);
         let mut forward = vec![vec![false; line.len()]; runs.len()];
         let begins = |at: usize| !from_start || at <= skipped_before;
@@ -482,18 +487,41 @@ impl<'d> Table<'d> {
 
     /// Whether these may be of a COPY --link, which BuildKit makes upon nothing: then others come behind it in other chains.
     fn may_be_linked(&self, runs: &[&StepRun]) -> bool {
-        let links = |of: &Instruction| {
-            matches!(of.keyword.as_str(), "copy" | "add")
-                && of.flag("link").is_some_and(|value| !value.eq_ignore_ascii_case("false"))
-        };
+        runs.first().is_some_and(|run| run.kind == RunKind::Daemon && run.lowers.is_empty())
+            && self.dockerfile.instructions.iter().any(|of| self.is_linked(of))
+    }
+
+    fn is_linked(&self, instruction: &Instruction) -> bool {
         self.engine == Engine::BuildKit
-            && runs.first().is_some_and(|run| run.kind == RunKind::Daemon && run.lowers.is_empty())
-            && self.dockerfile.instructions.iter().any(links)
+            && matches!(instruction.keyword.as_str(), "copy" | "add")
+            && instruction.flag("link").is_some_and(|value| !value.eq_ignore_ascii_case("false"))
     }
 
     /// Whether several instructions of this kind may have left one run.
     fn spans_over(&self, at: usize) -> bool {
         self.spans && self.dockerfile.instructions[at].keyword != "run"
+    }
+
+    /// A daemon runs an instruction once upon one base (for each platform there is another): where two containers are said
+    /// to be of one, either is of any whose text it has.
+    fn tell_twins_apart(&self, build: &Build, ties: &mut [Tie]) {
+        if self.engine == Engine::Buildah {
+            return;
+        }
+        let mut of_one: BTreeMap<(usize, Option<&[u8]>), Vec<usize>> = BTreeMap::new();
+        for (at, (run, tie)) in build.runs.iter().zip(&*ties).enumerate() {
+            if let (RunKind::Run, Tied::One(instruction)) = (run.kind, &tie.instruction) {
+                let base = run.lowers.last().map(Vec::as_slice);
+                of_one.entry((*instruction, base)).or_default().push(at);
+            }
+        }
+        for at in of_one.into_values().filter(|several| several.len() > 1).flatten() {
+            let fits = &self.fits[&build.runs[at].id];
+            if fits.len() > 1 {
+                ties[at].instruction = Tied::Candidates(fits.keys().copied().collect());
+                ties[at].evidence.retain(|evidence| *evidence != TieEvidence::Order);
+            }
+        }
     }
 
     fn conclude(&self, run: &StepRun, instructions: BTreeSet<usize>) -> Tie {

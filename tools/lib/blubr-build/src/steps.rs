@@ -648,26 +648,28 @@ fn twins(
 ) {
     let known = |layer: &Layer| layer.of.map(|of| of as usize);
     let contents = |dir: usize| {
-        let mut written = finder.dirs[dir].written.clone();
+        let mut written: Vec<_> = finder.dirs[dir].written.iter().collect();
         written.sort_unstable();
         written
     };
+    let mut kept: HashMap<_, Vec<(&Layer, usize)>> = HashMap::new();
+    for (maker, layer, dir) in layers {
+        if let (Some(dir), Some(of)) = (*dir, known(layer))
+            && finder.dirs[dir].removed.is_none()
+        {
+            kept.entry((*maker, contents(dir))).or_default().push((layer, of));
+        }
+    }
     for (maker, layer, dir) in layers {
         let (Some(dir), Some(of)) = (*dir, known(layer)) else { continue };
         if finder.dirs[dir].removed.is_none() {
             continue;
         }
-        for (other_maker, other, other_dir) in layers {
-            let (Some(other_dir), Some(other_of)) = (*other_dir, known(other)) else { continue };
-            let kept = finder.dirs[other_dir].removed.is_none() && other_dir != dir;
-            let bases = [of, other_of].map(|at| &work.pieces[at].run.lowers);
-            if kept
-                && maker == other_maker
-                && same_base(bases[0], without_init(bases[1]))
-                && contents(dir) == contents(other_dir)
-            {
+        for (other, other_of) in kept.get(&(*maker, contents(dir))).into_iter().flatten() {
+            let bases = [of, *other_of].map(|at| &work.pieces[at].run.lowers);
+            if same_base(bases[0], without_init(bases[1])) {
                 let either = maybe.entry(other.dir.clone()).or_default();
-                for at in [other_of, of] {
+                for at in [*other_of, of] {
                     if !either.contains(&at) {
                         either.push(at);
                     }

@@ -492,9 +492,7 @@ impl<'d> Table<'d> {
     }
 
     fn is_linked(&self, instruction: &Instruction) -> bool {
-        self.engine == Engine::BuildKit
-            && matches!(instruction.keyword.as_str(), "copy" | "add")
-            && instruction.flag("link").is_some_and(|value| !value.eq_ignore_ascii_case("false"))
+        self.engine == Engine::BuildKit && instruction.is_linked()
     }
 
     /// Whether several instructions of this kind may have left one run.

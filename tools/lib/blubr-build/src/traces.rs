@@ -12,6 +12,8 @@ use crate::path::{base, parent};
 #[derive(Debug)]
 pub(crate) struct Overlay {
     pub(crate) maker: ProcessKey,
+    /// Others that mounted it anew.
+    pub(crate) mounters: Vec<ProcessKey>,
     pub(crate) upper: Vec<u8>,
     pub(crate) work: Option<Vec<u8>>,
     pub(crate) lowers: Vec<Vec<u8>>,

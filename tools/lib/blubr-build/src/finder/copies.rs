@@ -255,6 +255,7 @@ impl Finder {
         let written = wrote.map(|(first, last)| Span { first, last, after: 0, content: true });
         self.overlays.push(Overlay {
             maker: dir.maker,
+            mounters: Vec::new(),
             work: None,
             upper: path.clone(),
             lowers,

@@ -18,7 +18,7 @@ const BINDS_MAX: usize = 256;
 /// Descriptors of one process that only name a file.
 const NAMED_MAX: usize = 64;
 
-/// Processes that serve one tree.
+/// Processes that serve one tree, and that mount it anew.
 const SERVERS_MAX: usize = 1 << 8;
 
 /// What an overlay is made of, as the host names it.
@@ -283,6 +283,9 @@ impl Finder {
         let Some(store) = store_of(&upper) else { return };
         if let Some(&known) = self.by_upper.get(&upper) {
             let overlay = &mut self.overlays[known];
+            if overlay.mounters.len() < SERVERS_MAX && !overlay.mounters.contains(&key) {
+                overlay.mounters.push(key);
+            }
             overlay.mounted_again = Some(now.seq);
             overlay.unmounted = None;
             overlay.last = now;
@@ -307,6 +310,7 @@ impl Finder {
         self.by_upper.insert(upper.clone(), index);
         self.overlays.push(Overlay {
             maker: key,
+            mounters: Vec::new(),
             work,
             upper,
             lowers,

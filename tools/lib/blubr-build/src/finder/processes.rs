@@ -359,7 +359,10 @@ impl Finder {
     fn works_in(&self, maker: ProcessKey, overlay: usize) -> bool {
         let owner = self.overlays[overlay].maker;
         let is_above = |above, below| self.tree.lineage(below).any(|(ancestor, _)| ancestor == above);
+        // A further buildah of a script mounts what an earlier one left (buildah from, run, run ...).
+        let of_containers = self.makers.get(&maker).is_some_and(|made| made.store == Store::Containers);
         maker == owner
+            || of_containers && self.overlays[overlay].mounters.contains(&maker)
             || is_above(maker, owner)
             || is_above(owner, maker)
             || self.masters.get(&maker).is_some_and(|masters| masters.contains(&owner))

@@ -17,7 +17,7 @@ use blubr_build::{Build, StepRun};
 use blubr_cli::Failure;
 use blubr_image::layer::{Entry, Kind};
 
-use crate::assemble_parts::{Alignment, First, Gathered, Reuse, Slot, Slots};
+use crate::assemble_parts::{Alignment, First, Gathered, Reuse, Slot, Slots, is_thrown_away};
 use crate::picture::Picture;
 use attributes::{Deviation, Judge};
 use below::{Attributes, Below};
@@ -161,6 +161,8 @@ struct Held<'a> {
     /// The engine compared the step's whole tree with that to make the layer: a file that was changed by one of its names is in it
     /// by each.
     compared: bool,
+    /// What these made was in a tree that was thrown away.
+    thrown_away: Vec<Slot>,
     /// By such a file who changed it by one of its names.
     by_file: HashMap<usize, Option<Hit>>,
 }
@@ -285,12 +287,17 @@ impl Crossing {
         });
         self.unchecked.layers += usize::from(runs.is_empty() && !entries.is_empty());
         self.unchecked.unplaced += usize::from(of.is_none() && !entries.is_empty());
+        let thrown_away = |slot: &Slot| {
+            let mut runs = slots.runs(build, *slot).peekable();
+            runs.peek().is_some() && runs.all(|(run, _)| is_thrown_away(build, run))
+        };
         let held = Held {
             trails: &trails,
             judge: judge.as_ref(),
             known_step: of.is_some(),
             below,
             compared: runs.iter().any(|run| run.compared),
+            thrown_away: of.iter().flatten().filter(|slot| thrown_away(slot)).copied().collect(),
             by_file: HashMap::new(),
         };
         self.layer(diff_id, entries, held);
@@ -341,7 +348,7 @@ impl Crossing {
             return;
         }
         for (path, slot) in held.trails.expected() {
-            if !present.contains(path) {
+            if !present.contains(path) && !held.thrown_away.contains(&slot) {
                 self.odd(What::WriteNotInImage, path, None, Some(slot));
             }
         }

@@ -1,6 +1,6 @@
 //! What may come from an engine's cache: nothing that stands upon what this build made.
 
-use blubr_build::{Build, Engine, StepRun};
+use blubr_build::{Build, Engine, Made, StepRun};
 use blubr_dockerfile::Dockerfile;
 
 use super::history::Alignment;
@@ -44,4 +44,12 @@ impl Reuse {
 /// Whether what a run left was kept: buildah copies anew what it then finds in its cache, and throws it away.
 pub fn is_kept(build: &Build, run: &StepRun) -> bool {
     build.engine != Engine::Buildah || build.layers.iter().any(|layer| layer.of == Some(run.id))
+}
+
+/// Whether a run made no more than directories, in a tree of which nothing was kept: buildah throws that of a WORKDIR or a VOLUME
+/// away, and makes the directory anew for the next step where that needs it.
+pub fn is_thrown_away(build: &Build, run: &StepRun) -> bool {
+    let is_kept = |other: &StepRun| other.upper == run.upper && is_kept(build, other);
+    matches!(run.made, Made::Directories(_))
+        && !build.runs.iter().any(|other| is_kept(other) || other.lowers.contains(&run.upper))
 }

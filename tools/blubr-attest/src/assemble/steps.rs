@@ -1,7 +1,7 @@
 //! The steps: one for each instruction, with its status and why we say so.
 
 use blubr_attestation::build::{Candidate, Evidence, Origin, Status, Step, StepCounts};
-use blubr_build::{Build, RunKind, StepRun, Tie};
+use blubr_build::{Build, Engine, RunKind, StepRun, Tie};
 use blubr_dockerfile::{Dockerfile as Parsed, Instruction};
 use blubr_log::Time;
 
@@ -156,6 +156,12 @@ impl Makings<'_> {
                 Judged { status: Status::NotObserved, .. } => self.workdir(at),
                 judged => judged,
             },
+            "volume" if self.build.engine == Engine::Buildah => say(
+                Status::Daemon,
+                "configuration",
+                "sets the image's configuration; the engine may make the directory too, and no event is tied to it for that"
+                    .to_owned(),
+            ),
             _ => say(
                 Status::Daemon,
                 "configuration",
@@ -269,7 +275,7 @@ impl Makings<'_> {
         say(Status::NotObserved, "none", detail.to_owned())
     }
 
-    /// A WORKDIR whose directory was there leaves nothing, in the log and in the image.
+    /// A WORKDIR whose directory was there leaves nothing, in the log and in the image; in buildah's case others don't either.
     fn workdir(&self, at: usize) -> Judged {
         let detail = match (self.layer(at), self.diff_id(at)) {
             (None, _) if self.alignment.lines.contains_key(&at) => {
@@ -278,7 +284,12 @@ impl Makings<'_> {
             (Some(_), Some(layer)) if self.empty.contains(&layer) => "its layer holds nothing",
             _ => return self.cached(at),
         };
-        say(Status::Daemon, "nothing-left", format!("{detail}: the directory was there"))
+        // buildah may have made it in a tree that is another step's too.
+        let why = match self.build.engine {
+            Engine::Buildah => ", and no event is tied to it",
+            _ => ": the directory was there",
+        };
+        say(Status::Daemon, "nothing-left", format!("{detail}{why}"))
     }
 
     fn layer(&self, at: usize) -> Option<usize> {
@@ -316,6 +327,9 @@ fn evidence_of(run: &StepRun, tie: &Tie) -> Vec<Evidence> {
             ),
             Tied::Context => ("the engine copied from the build's context", Some(run.first_seq)),
             Tied::CopyFrom => ("the engine copied from another step's result", Some(run.first_seq)),
+            Tied::Path => {
+                ("the engine made the directory that it names, and nothing else", Some(run.first_seq))
+            }
             Tied::Kind => (
                 "no container ran, and it is one that the engine carries out itself",
                 Some(run.first_seq),

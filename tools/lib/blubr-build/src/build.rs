@@ -252,6 +252,17 @@ pub struct MountPoint {
     pub source: Option<Vec<u8>>,
 }
 
+/// What buildah itself made in a tree in which no container ran.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Made {
+    /// Not known, or of another engine.
+    Unknown,
+    /// These directories, as the tree names them, and nothing else; and no helper looked at anything outside the tree before.
+    Directories(Vec<Vec<u8>>),
+    /// Something other than directories, or more of them than are remembered.
+    More,
+}
+
 /// One step as it ran.
 #[derive(Debug, Clone)]
 pub struct StepRun {
@@ -295,6 +306,8 @@ pub struct StepRun {
     pub last_seq: u64,
     /// Another build had it too, or may have had.
     pub shared: bool,
+    /// What the engine itself made for it.
+    pub made: Made,
     /// Files were copied from these context directories.
     pub reads_context: Vec<Vec<u8>>,
     /// Files were copied from the results of these runs (COPY --from).

@@ -6,6 +6,7 @@ mod copies;
 mod files;
 mod layers;
 mod mounting;
+mod places;
 mod processes;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -24,6 +25,7 @@ use crate::process::{Tree, key_of, moment_of};
 use crate::shared::shared_before;
 use crate::traces::{Container, Dir, Entered, Maker, Overlay, Reads, Source};
 use copies::Copies;
+use places::Places;
 
 /// Overlays, layers and containers of one log that are remembered: some fifty thousand steps.
 pub(crate) const TRACES_MAX: usize = 1 << 17;
@@ -115,6 +117,7 @@ pub struct Finder {
     kept: usize,
     /// More was mounted in a tree than is remembered.
     mounts_full: bool,
+    places: Places,
 }
 
 impl Finder {
@@ -152,6 +155,7 @@ impl Finder {
             full: false,
             kept: 0,
             mounts_full: false,
+            places: Places::default(),
         }
     }
 
@@ -195,7 +199,10 @@ impl Finder {
                 self.enter(key, now, event.head.tid, pivot.path.get(), true);
             }
             Body::FsChroot(chroot) if names_outside(event) => self.leave(key, chroot.path.get()),
-            Body::FsChroot(chroot) => self.enter(key, now, event.head.tid, chroot.path.get(), false),
+            Body::FsChroot(chroot) => {
+                self.enter(key, now, event.head.tid, chroot.path.get(), false);
+                self.note_entry(key, now);
+            }
             Body::UnixConnect(connect) => self.connect(key, now, connect.path.get()),
             Body::FileSymlink(link) => {
                 if let (Some(path), Some(target)) = (link.path.get(), link.target.get()) {
@@ -231,7 +238,10 @@ impl Finder {
             Body::FileClose(close) => self.close(key, now, close),
             Body::FileChmod(chmod) => self.copy_begins(key, now, event.head.tid, chmod.path.get()),
             Body::FileChown(chown) => self.copy_begins(key, now, event.head.tid, chown.path.get()),
-            Body::FileUtimes(times) => self.copy_ends(key, now, times.path.get()),
+            Body::FileUtimes(times) => {
+                self.copy_ends(key, now, times.path.get());
+                self.note_times(key, now, times.path.get());
+            }
             Body::FileUnlink(unlink) if unlink.directory.0 => {
                 self.taken_away(key, unlink.path.get());
                 self.removed(key, now, unlink.path.get());

@@ -27,6 +27,9 @@ mod mounts;
 mod nearest;
 mod owner;
 mod path;
+mod places;
+#[cfg(test)]
+mod places_tests;
 mod process;
 mod shared;
 mod steps;
@@ -41,8 +44,8 @@ mod worlds;
 
 pub use blubr_dockerfile::Dockerfile;
 pub use build::{
-    Build, Builds, Context, Ended, Engine, Evidence, FirstExec, Layer, Moment, MountPoint, NoBuild,
-    ProcessKey, RunKind, StepRun,
+    Build, Builds, Context, Ended, Engine, Evidence, FirstExec, Layer, Made, Moment, MountPoint,
+    NoBuild, ProcessKey, RunKind, StepRun,
 };
 pub use finder::{FindError, Finder};
 pub use membership::{Area, Membership, Place, Spot, names_outside};

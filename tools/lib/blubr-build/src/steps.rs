@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use crate::build::{Engine, Layer, Moment, MountPoint, ProcessKey, RunKind, StepRun};
+use crate::build::{Engine, Layer, Made, Moment, MountPoint, ProcessKey, RunKind, StepRun};
 use crate::finder::Finder;
 use crate::traces::{Dir, Overlay, Source, Span, Store, Whole, is_init_layer, is_whole};
 
@@ -142,7 +142,11 @@ fn overlay_pieces(finder: &Finder, at: usize, lowers: &HashSet<&[u8]>, work: &mu
         if overlay.writes.is_empty() && !lowers.contains(overlay.upper.as_slice()) {
             return;
         }
-        work.pieces.push(daemon_piece(finder, overlay, shape, None));
+        let mut piece = daemon_piece(finder, overlay, shape, None);
+        if buildah {
+            piece.run.made = finder.made_in(at);
+        }
+        work.pieces.push(piece);
         return;
     }
     for (nth, container) in overlay.containers.iter().enumerate() {
@@ -216,6 +220,7 @@ fn empty_run(overlay: &Overlay) -> StepRun {
         first_seq: overlay.began.seq,
         last_seq: overlay.last.seq,
         shared: false,
+        made: Made::Unknown,
         reads_context: Vec::new(),
         reads_runs: Vec::new(),
         evidence: Vec::new(),
@@ -428,6 +433,7 @@ fn layer_piece(finder: &Finder, dir: &Dir) -> Piece {
         first_seq: dir.began.seq,
         last_seq: dir.last_write.unwrap_or(dir.began).seq,
         shared: false,
+        made: Made::Unknown,
         reads_context: Vec::new(),
         reads_runs: Vec::new(),
         evidence: Vec::new(),

@@ -8,7 +8,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use blubr_dockerfile::{Dockerfile, Instruction, Origin, default_shell};
 
-use crate::build::{Build, Engine, RunKind, StepRun};
+use crate::build::{Build, Engine, Made, RunKind, StepRun};
+use crate::places::{Named, by_time};
 
 /// Steps of one chain times instructions of one stage that are laid out; more are left without a tie.
 const LAYOUT_MAX: usize = 1 << 22;
@@ -37,6 +38,8 @@ pub enum TieEvidence {
     Context,
     /// It copied from another step's result.
     CopyFrom,
+    /// It made the directory that this WORKDIR or VOLUME names, and nothing else.
+    Path,
     /// No container ran, and the instruction is one that the engine carries out itself.
     Kind,
     /// The layer was unpacked, not made: it is the base.
@@ -52,6 +55,7 @@ impl TieEvidence {
             TieEvidence::Order => "order",
             TieEvidence::Context => "context",
             TieEvidence::CopyFrom => "copy-from",
+            TieEvidence::Path => "path",
             TieEvidence::Kind => "kind",
             TieEvidence::Base => "base",
         }
@@ -99,6 +103,9 @@ pub fn tie(build: &Build, dockerfile: &Dockerfile) -> Vec<Tie> {
     };
     let mut ties: Vec<Tie> = build.runs.iter().map(tie_one).collect();
     table.tell_twins_apart(build, &mut ties);
+    if build.engine == Engine::Buildah && !table.spans {
+        by_time(build, dockerfile, &mut ties);
+    }
     ties
 }
 
@@ -259,6 +266,8 @@ struct Table<'d> {
     /// The stage that each stage begins from.
     bases: Vec<Option<usize>>,
     fits: BTreeMap<u32, BTreeMap<usize, Fit>>,
+    /// Runs that made what their instructions name.
+    by_path: BTreeSet<u32>,
     succeeded: bool,
     /// When the first step began: a base is there before it.
     first_step: u64,
@@ -274,6 +283,7 @@ impl<'d> Table<'d> {
             engine: build.engine,
             bases: bases(dockerfile),
             fits: BTreeMap::new(),
+            by_path: BTreeSet::new(),
             succeeded: build.exit.is_some_and(|exit| exit.code == Some(0)),
             first_step: build
                 .runs
@@ -285,18 +295,38 @@ impl<'d> Table<'d> {
             spans: uppers.len() < build.runs.len(),
         };
         let texts = Texts::new(dockerfile, build.engine);
+        let named = Named::new(dockerfile, &table.bases);
         for run in &build.runs {
-            let fits = match run.kind {
+            let mut fits = match run.kind {
                 RunKind::Run => texts.fits(run),
-                RunKind::Daemon => {
-                    let all = dockerfile.instructions.iter().enumerate();
-                    let fits = all.filter(|(_, instruction)| fits_engines_work(run, instruction));
-                    fits.map(|(at, _)| (at, Fit::Yes)).collect()
-                }
+                RunKind::Daemon => table.who_named(&named, run),
             };
+            if run.kind == RunKind::Daemon && !fits.is_empty() {
+                table.by_path.insert(run.id);
+            } else if run.kind == RunKind::Daemon {
+                let all = dockerfile.instructions.iter().enumerate();
+                let can = all.filter(|(at, instruction)| {
+                    fits_engines_work(run, instruction) && !named.rules_out(*at, instruction, &run.made)
+                });
+                fits = can.map(|(at, _)| (at, Fit::Yes)).collect();
+            }
             table.fits.insert(run.id, fits);
         }
         table
+    }
+
+    /// The WORKDIRs and VOLUMEs that named what a run made, where it made nothing else and read nothing.
+    fn who_named(&self, named: &Named, run: &StepRun) -> BTreeMap<usize, Fit> {
+        let Made::Directories(made) = &run.made else { return BTreeMap::new() };
+        if !(run.reads_context.is_empty() && run.reads_runs.is_empty()) {
+            return BTreeMap::new();
+        }
+        let stages = 0..self.dockerfile.stages.len();
+        let found = stages.flat_map(|stage| {
+            let line: Vec<usize> = self.steps_of(stage).iter().map(|step| step.at).collect();
+            named.who_named(made, &line)
+        });
+        found.map(|at| (at, Fit::Yes)).collect()
     }
 
     /// What each run of a chain can be, by the layouts of the chain.
@@ -419,6 +449,10 @@ impl<'d> Table<'d> {
                     }
                     // Where the directory is there already, not every engine makes a step of it.
                     "workdir" => steps.push(Step { at, optional: true }),
+                    // Only buildah makes the directory.
+                    "volume" if self.engine == Engine::Buildah => {
+                        steps.push(Step { at, optional: true });
+                    }
                     _ => {}
                 }
             }
@@ -541,6 +575,9 @@ impl<'d> Table<'d> {
                     evidence.push(TieEvidence::Text)
                 }
                 (RunKind::Run, Some(Fit::OtherShell)) => evidence.push(TieEvidence::TextOfOtherShell),
+                (RunKind::Daemon, Some(_)) if self.by_path.contains(&run.id) => {
+                    evidence.push(TieEvidence::Path);
+                }
                 (RunKind::Daemon, Some(_)) => evidence.push(TieEvidence::Kind),
                 _ => {}
             }

@@ -56,7 +56,9 @@ impl Finder {
         if let Some((place, cut)) = self.place(&path)
             && path.len() > cut
         {
-            self.wrote(key, now, tid, place, content);
+            if self.wrote(key, now, tid, place, content) {
+                self.note_made(now, place, &path[cut..], content);
+            }
             if let Some(entered) = self.entered.get_mut(&key) {
                 let first = entered.wrote.is_some_and(|wrote| wrote.first == now);
                 entered.only_made = (first && !content).then_some(path);
@@ -71,6 +73,9 @@ impl Finder {
             && entered.only_made.as_deref() == Some(&path)
         {
             (entered.wrote, entered.only_made) = (None, None);
+            if let Some((place, cut)) = self.place(&path) {
+                self.note_removed(place, &path[cut..]);
+            }
         }
     }
 
@@ -89,9 +94,10 @@ impl Finder {
         }
     }
 
-    fn wrote(&mut self, key: ProcessKey, now: Moment, tid: u32, place: Source, content: bool) {
+    /// `false` where it is no more than a copy of what was below.
+    fn wrote(&mut self, key: ProcessKey, now: Moment, tid: u32, place: Source, content: bool) -> bool {
         match place {
-            Source::Overlay(overlay) if self.copied(key, now, overlay) => return,
+            Source::Overlay(overlay) if self.copied(key, now, overlay) => return false,
             Source::Overlay(overlay) => self.wrote_whole(overlay, now),
             Source::Dir(dir) => self.not_fresh(dir),
         }
@@ -132,6 +138,7 @@ impl Finder {
                 }
             }
         }
+        true
     }
 
     pub(super) fn open(&mut self, key: ProcessKey, now: Moment, tid: u32, open: &FileOpen<'_>) {
@@ -164,7 +171,9 @@ impl Finder {
             return;
         }
         let Some((place, cut)) = self.place(&path) else { return };
-        self.wrote(key, now, tid, place, true);
+        if self.wrote(key, now, tid, place, true) {
+            self.note_made(now, place, &path[cut..], true);
+        }
         if let Source::Dir(dir) = place {
             let name = path[cut..].strip_prefix(b"/").unwrap_or_default();
             let known = &mut self.dirs[dir];

@@ -65,7 +65,8 @@ impl Named {
     }
 }
 
-/// Narrows down what a run may be by when it began: buildah carries out a stage's instructions one after the other.
+/// Narrows down what a run may be by when it began: buildah carries out a stage's instructions one after the other. (One may
+/// have several runs: for ENV and the like a WORKDIR's directory is made anew.)
 pub(crate) fn by_time(build: &Build, dockerfile: &Dockerfile, ties: &mut [Tie]) {
     let stage = |at: usize| dockerfile.instructions.get(at).and_then(|of| of.stage);
     let mut sure: Vec<(Moment, usize)> = Vec::new();
@@ -79,7 +80,7 @@ pub(crate) fn by_time(build: &Build, dockerfile: &Dockerfile, ties: &mut [Tie]) 
         let fits = |at: &&usize| {
             sure.iter()
                 .filter(|(_, other)| stage(*other) == stage(**at))
-                .all(|(began, other)| if *began < run.began { *other < **at } else { *other > **at })
+                .all(|(began, other)| if *began < run.began { *other <= **at } else { *other >= **at })
         };
         let left: Vec<usize> = several.iter().filter(fits).copied().collect();
         if left.is_empty() || left.len() == several.len() {

@@ -127,3 +127,13 @@ fn what_was_made_is_known_by_its_name_in_the_tree() {
     let builds = log.builds();
     assert_eq!(builds.builds[0].runs[0].made, Made::Directories(vec![b"/a".to_vec()]));
 }
+
+#[test]
+fn what_is_made_anew_for_another_instruction_is_still_the_workdirs() {
+    let mut log = begun();
+    for (n, dir) in [(2, "/a/"), (3, "/a/"), (4, "/b/"), (5, "/a/")] {
+        tree(&mut log, n, 1, &[dir]);
+    }
+    let text = "FROM base\nWORKDIR /a\nENV x=y\nWORKDIR /b\nWORKDIR /a\nRUN make\n";
+    assert_eq!(tied(&mut log, text), [1, 1, 3, 4].map(Tied::One));
+}

@@ -75,9 +75,36 @@ fn split_directive(text: &str) -> Option<(String, &str)> {
     named.then(|| (name.to_ascii_lowercase(), value))
 }
 
+/// Whether a check directive says what BuildKit knows (`linter.ParseLintOptions`): at most three options.
+pub(crate) fn is_check(value: &str) -> bool {
+    const BOOLEANS: [&str; 12] =
+        ["1", "t", "T", "TRUE", "true", "True", "0", "f", "F", "FALSE", "false", "False"];
+    value.splitn(3, ';').all(|option| match option.split_once('=') {
+        Some((name, value)) => match name.trim() {
+            "skip" | "experimental" => true,
+            "error" => BOOLEANS.contains(&value.trim()),
+            _ => false,
+        },
+        None => false,
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn options_of_check() {
+        for good in ["skip=all", "skip=A, B;error=true", " error = 1 ; experimental=all;skip=X", "skip="]
+        {
+            assert!(is_check(good), "{good}");
+        }
+        for bad in
+            ["bogus", "error=maybe", "skip=A;more=1", "skip=A;", "skip=A;error=1;experimental=all;x"]
+        {
+            assert_eq!(is_check(bad), bad.ends_with(";x"), "{bad}");
+        }
+    }
 
     fn read(dialect: Dialect, lines: &[&str]) -> (Vec<String>, char) {
         let mut d = Directives::new(dialect);

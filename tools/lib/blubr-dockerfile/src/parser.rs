@@ -2,8 +2,8 @@
 
 use crate::check::{check, is_dockers_own};
 use crate::dialect::Dialect;
-use crate::directive::{Directive, Directives};
-use crate::error::{Flaw, Objection, ParseError, Places, Weight};
+use crate::directive::{Directive, Directives, is_check};
+use crate::error::{Flaw, Objection, ParseError, Places, Weight, excerpt};
 use crate::gotext::{lossy, lower, trim_start};
 use crate::heredoc::{Heredoc, heredocs_of};
 use crate::instruction::{Escapes, Instruction};
@@ -112,6 +112,13 @@ impl Dockerfile {
         let any_keyword = self.directive("syntax").is_some_and(|syntax| !is_dockers_own(syntax));
         let first_from = self.instructions.iter().position(|i| i.keyword == "from");
         let mut objections = Vec::new();
+        let check_directive = self.directives.iter().find(|of| of.name == "check");
+        if let Some(wrong) = check_directive.filter(|of| !is_check(&of.value)) {
+            let what = format!("check can't be \"{}\"", excerpt(&wrong.value));
+            let advice = "write it as skip=RULE,RULE;error=true";
+            let error = ParseError::new(wrong.line, 1, what, advice);
+            objections.push(Objection { error, weight: Weight::Wrong });
+        }
         for (at, i) in self.instructions.iter().enumerate() {
             let mut object = |flaw: Flaw| {
                 let (line, column) = i.place(flaw.at);

@@ -186,6 +186,14 @@ fn errors_have_their_place() {
 }
 
 #[test]
+fn a_check_directive_is_one_that_buildkit_knows() {
+    assert_eq!(fails("# check=error=maybe\nFROM a\n").line, 1);
+    assert_eq!(parse("# check=skip=all;error=true\nFROM a\n").instructions.len(), 1);
+    // Engines that know no such directive have a comment there.
+    assert!(Dockerfile::parse_any(b"# check=bogus\nFROM a\n").is_ok());
+}
+
+#[test]
 fn flags_that_are_not_known_are_objections_only() {
     let bytes = b"FROM a\nCOPY --user=me x /y\nRUN --network=moon x\nHEALTHCHECK\n";
     let file = Dockerfile::read_as(bytes, Dialect::BuildKit).unwrap();

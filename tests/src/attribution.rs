@@ -460,8 +460,10 @@ fn marker_of(path: &str) -> Option<u64> {
     let base = base.strip_suffix(|c: char| c.is_ascii_lowercase()).unwrap_or(base);
     let digits =
         base.rsplit(|c: char| !c.is_ascii_digit()).next().filter(|digits| !digits.is_empty())?;
-    base.strip_suffix(digits)?.strip_suffix('m')?;
-    digits.parse().ok()
+    let before = base.strip_suffix(digits)?.strip_suffix('m')?;
+    // Names that programs make up at random end so too.
+    let stands_alone = !before.ends_with(|c: char| c.is_ascii_alphanumeric());
+    stands_alone.then(|| digits.parse().ok()).flatten()
 }
 
 #[cfg(test)]
@@ -475,6 +477,7 @@ mod tests {
             ("/a/m12b", Some(12)),
             ("/quote\"m5", Some(5)),
             ("/m", None),
+            ("/cache/pkgcache.bin.nc6Bm0", None),
             ("/f1", None),
             ("/etc/mtab", None),
             ("/m5/other", None),

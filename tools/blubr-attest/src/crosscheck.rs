@@ -17,7 +17,7 @@ use blubr_build::{Build, StepRun};
 use blubr_cli::Failure;
 use blubr_image::layer::{Entry, Kind};
 
-use crate::assemble_parts::{Alignment, First, Gathered, Reuse, Slot, Slots, is_thrown_away};
+use crate::assemble_parts::{Alignment, First, Gathered, Reuse, Slot, Slots};
 use crate::picture::Picture;
 use attributes::{Deviation, Judge};
 use below::{Attributes, Below};
@@ -289,7 +289,7 @@ impl Crossing {
         self.unchecked.unplaced += usize::from(of.is_none() && !entries.is_empty());
         let thrown_away = |slot: &Slot| {
             let mut runs = slots.runs(build, *slot).peekable();
-            runs.peek().is_some() && runs.all(|(run, _)| is_thrown_away(build, run))
+            runs.peek().is_some() && runs.all(|(run, _)| record.reuse.is_thrown_away(run))
         };
         let held = Held {
             trails: &trails,

@@ -363,11 +363,7 @@ impl Doing {
             } else {
                 vec![]
             },
-            argv_truncated: event
-                .tail
-                .truncated
-                .as_ref()
-                .is_some_and(|cut| cut.iter().any(|field| field == b"argv")),
+            argv_truncated: event.tail.is_cut("argv"),
             uid: actor.head.uid,
             time: actor.head.time.to_string(),
             seq: actor.head.seq,

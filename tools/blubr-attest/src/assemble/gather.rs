@@ -688,12 +688,7 @@ fn network(
 /// writing, nor attributes that may be what they were, nor a further link. What an open made was not below.
 fn is_certain(event: &Event<'_>, access: Access, since: Option<Time>) -> bool {
     // Of a path that was cut there is the tail.
-    if event
-        .tail
-        .truncated
-        .as_ref()
-        .is_some_and(|cut| cut.iter().any(|one| one == b"path" || one == b"to"))
-    {
+    if event.tail.is_cut("path") || event.tail.is_cut("to") {
         return false;
     }
     match &event.body {

@@ -223,10 +223,7 @@ impl Given {
             return;
         }
         // Of a path that was cut there is the tail, which is another's name.
-        let cut = |field: &[u8]| {
-            event.tail.truncated.as_ref().is_some_and(|cut| cut.iter().any(|one| one == field))
-        };
-        let name = name.filter(|_| !cut(b"path"));
+        let name = name.filter(|_| !event.tail.is_cut("path"));
         let raced = event.tail.path_from.as_ref().is_some_and(|from| from.bytes() == b"user-raced");
         let seq = event.head.seq;
         let at = name.map_or(Where::Elsewhere, |name| place(name.bytes()));
@@ -244,7 +241,7 @@ impl Given {
                 self.add(run, path, fact, seq);
             }
         }
-        let mut placed = |to: &[u8]| if cut(b"to") { Where::Elsewhere } else { place(to) };
+        let mut placed = |to: &[u8]| if event.tail.is_cut("to") { Where::Elsewhere } else { place(to) };
         self.names(run, event, name, &at, &mut placed);
     }
 
@@ -432,7 +429,7 @@ fn facts<'e>(event: &'e Event<'_>) -> Option<(Option<&'e Name<'e>>, Vec<Fact>)> 
 
 fn xattr(event: &Event<'_>, it: &blubr_log::event::FileSetxattr<'_>) -> Fact {
     let Some(name) = it.name.get() else { return Fact::Anything };
-    let cut = event.tail.truncated.as_ref().is_some_and(|cut| cut.iter().any(|field| field == b"value"));
+    let cut = event.tail.is_cut("value");
     let value = it.value.as_ref().map(Name::bytes).filter(|value| !cut && value.len() <= VALUE_MAX);
     Fact::Xattr(Box::new(Xattr { name: name.bytes().to_vec(), value: value.map(<[u8]>::to_vec) }))
 }

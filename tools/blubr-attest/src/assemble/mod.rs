@@ -49,7 +49,7 @@ pub mod parts {
     pub use super::given::Loose;
     pub use super::given::{Fact, Given, Made, Said, Xattr};
     pub use super::history::{Alignment, is_made_in, when};
-    pub use super::reuse::{Reuse, is_kept, is_thrown_away};
+    pub use super::reuse::Reuse;
     pub use super::slots::{Slot, Slots};
 }
 

@@ -4,7 +4,7 @@ use blubr_build::{Build, StepRun};
 use blubr_cli::Failure;
 
 use super::Record;
-use crate::assemble_parts::{Alignment, First, Slot, Slots, is_kept, is_made_in, when};
+use crate::assemble_parts::{Alignment, First, Slot, Slots, is_made_in, when};
 use crate::picture::Picture;
 
 /// How a layer came to be.
@@ -43,7 +43,7 @@ pub(super) fn made(
         let made = created.get(index).copied().flatten();
         made.is_some_and(|made| is_made_in(build, made))
     };
-    let base = Base::new(build, slots, alignment, &of_layer);
+    let mut base = Base::new(build, slots, alignment, &of_layer);
     let mut found = Vec::with_capacity(of_layer.len());
     let mut is_new_below = false;
     for (index, instructions) in of_layer.into_iter().enumerate() {
@@ -51,19 +51,24 @@ pub(super) fn made(
             Some(instructions) => {
                 let of: Vec<Slot> = slots_of(&instructions, slots);
                 let mut runs = of.iter().flat_map(|slot| slots.runs(build, *slot));
-                let ran = runs.any(|(run, _)| is_kept(build, run));
+                let ran = runs.any(|(run, _)| reuse.is_kept(run));
                 let works = |at: &&usize| alignment.lines.get(*at).is_some_and(|line| line.works);
-                let mut working = instructions.iter().filter(works).peekable();
-                // What only sets the configuration has no layer, or an empty one.
-                match older(index) && !ran {
-                    true if working.peek().is_none() && is_hollow(picture, index)? => Made::Before,
-                    true if working.peek().is_none() => Made::New { slots: Some(Vec::new()) },
-                    true if working.clone().all(|at| reuse.is_alone(*at))
-                        || working.all(|at| reuse.allows(*at)) && base.holds(picture, index)? =>
-                    {
+                let working: Vec<usize> = instructions.iter().filter(works).copied().collect();
+                if !older(index) || ran {
+                    Made::New { slots: Some(of) }
+                } else if working.is_empty() {
+                    // What only sets the configuration has no layer, or an empty one.
+                    if is_hollow(picture, index)? {
                         Made::Before
+                    } else {
+                        Made::New { slots: Some(Vec::new()) }
                     }
-                    _ => Made::New { slots: Some(of) },
+                } else if working.iter().all(|at| reuse.is_alone(*at))
+                    || working.iter().all(|at| reuse.allows(*at)) && base.holds(picture, index)?
+                {
+                    Made::Before
+                } else {
+                    Made::New { slots: Some(of) }
                 }
             }
             // Of a base: but what its triggers made is new.
@@ -98,6 +103,10 @@ struct Base {
     lowest: Option<usize>,
     /// How many directories the steps stand on that none of them made, where one was seen.
     directories: Option<usize>,
+    /// Layers, from the lowest, that were looked at for whether they hold something.
+    looked_at: usize,
+    /// How many of those do.
+    full: usize,
 }
 
 impl Base {
@@ -109,7 +118,8 @@ impl Base {
     ) -> Self {
         let lowest = of_layer.iter().position(Option::is_some);
         let is_nothing = alignment.from_nothing;
-        Self { is_nothing, lowest, directories: directories(build, slots, alignment) }
+        let directories = directories(build, slots, alignment);
+        Self { is_nothing, lowest, directories, looked_at: 0, full: 0 }
     }
 
     fn has(&self, index: usize) -> bool {
@@ -118,13 +128,13 @@ impl Base {
 
     /// Whether the steps stand on as many directories as there are layers up to this one. Not every engine has one for a layer
     /// that holds nothing.
-    fn holds(&self, picture: &mut Picture, index: usize) -> Result<bool, Failure> {
+    fn holds(&mut self, picture: &mut Picture, index: usize) -> Result<bool, Failure> {
         let Some(count) = self.directories.filter(|count| index >= *count) else { return Ok(true) };
-        let mut full = 0;
-        for layer in 0..=index {
-            full += usize::from(!is_hollow(picture, layer)?);
+        while self.looked_at <= index {
+            self.full += usize::from(!is_hollow(picture, self.looked_at)?);
+            self.looked_at += 1;
         }
-        Ok(full <= count)
+        Ok(self.full <= count)
     }
 
     fn is_above(&self, index: usize) -> bool {
@@ -132,8 +142,8 @@ impl Base {
     }
 }
 
-/// How many directories the steps of the lowest stage of which one was seen stand on that none of the image's made. Of a step that stands on nothing (COPY
-/// --link), or has a whole tree, nothing is known.
+/// How many directories the steps of the lowest stage, or else of all that the image is made of, stand on that none of them made.
+/// Of a step that stands on nothing (COPY --link), or has a whole tree, nothing is known.
 fn directories(build: &Build, slots: &Slots, alignment: &Alignment) -> Option<usize> {
     let (begin, count) = alignment.lowest?;
     let is_own = |run: &&StepRun| match slots.of(run.id) {

@@ -10,13 +10,6 @@ fn dir(n: &str) -> String {
     format!("/s/vfs/dir/{n}")
 }
 
-fn begin() -> Log {
-    let mut log = Log::new();
-    log.add(DAEMON, "process.exists", r#""exe":"/usr/sbin/anything","argv":["anything"],"cwd":"/""#);
-    log.client();
-    log
-}
-
 fn write(log: &mut Log, tid: u32, path: &str) -> u64 {
     let open = format!(r#""path":"{path}","mode":"w","create":true,"size":0,"ret":3"#);
     let seq = log.add_by(DAEMON, tid, "file.open", &open);
@@ -94,7 +87,7 @@ fn tied(build: &Build, text: &str) -> Vec<Tied> {
 
 #[test]
 fn a_tree_that_is_copied_from_another_stands_upon_it_and_the_copying_is_no_step() {
-    let mut log = begin();
+    let mut log = Log::begun();
     // The client's context, as BuildKit takes it in, and a COPY of it.
     make(&mut log, "context");
     let note = format!("{}/note", dir("context"));
@@ -157,7 +150,7 @@ fn a_tree_that_is_copied_from_another_stands_upon_it_and_the_copying_is_no_step(
 
 #[test]
 fn who_looks_into_a_tree_through_a_process_of_it_sees_what_is_mounted_there() {
-    let mut log = begin();
+    let mut log = Log::begun();
     make(&mut log, "a");
     write(&mut log, DAEMON.0, &format!("{}/note", dir("a")));
     // As long as the name by which it is reached.
@@ -194,7 +187,7 @@ fn register(log: &mut Log, n: &str, from: Option<&str>, step: &str, tid: u32, fi
 
 #[test]
 fn what_is_registered_of_a_tree_is_no_step_of_its_own() {
-    let mut log = begin();
+    let mut log = Log::begun();
     unpack(&mut log, 101, "/s/tmp/docker-builder1", &["/Dockerfile", "/note"]);
     make(&mut log, "a");
     read(&mut log, DAEMON.0, "/s/tmp/docker-builder1/note");
@@ -233,7 +226,7 @@ fn what_is_registered_of_a_tree_is_no_step_of_its_own() {
 #[test]
 fn of_two_copies_at_once_each_thread_says_which_it_makes() {
     let below = |tids: [u32; 2]| {
-        let mut log = begin();
+        let mut log = Log::begun();
         for n in ["p", "q"] {
             make(&mut log, n);
             write(&mut log, DAEMON.0, &format!("{}/f", dir(n)));
@@ -262,7 +255,7 @@ fn of_two_copies_at_once_each_thread_says_which_it_makes() {
 
 #[test]
 fn a_directory_that_only_looks_like_a_layer_is_no_build() {
-    let mut log = begin();
+    let mut log = Log::begun();
     let mkdir = r#""path":"/home/x/vfs/dir/y","mode":"0755","ret":0"#;
     log.add(STRANGER, "file.mkdir", mkdir);
     let open = r#""path":"/home/x/vfs/dir/y/f","mode":"w","create":true,"size":0,"ret":3"#;
@@ -273,7 +266,7 @@ fn a_directory_that_only_looks_like_a_layer_is_no_build() {
 
 #[test]
 fn what_others_make_or_open_by_such_names_takes_no_room_from_an_engines() {
-    let mut log = begin();
+    let mut log = Log::begun();
     make(&mut log, "p");
     write(&mut log, DAEMON.0, &format!("{}/f", dir("p")));
     make(&mut log, "b");
@@ -308,7 +301,7 @@ fn what_others_make_or_open_by_such_names_takes_no_room_from_an_engines() {
 
 #[test]
 fn whose_store_it_is_stays_known_whatever_others_open() {
-    let mut log = begin();
+    let mut log = Log::begun();
     for n in 0..3000 {
         let own = format!(r#""path":"/home/{n}/vfs-layers/x","mode":"r","size":2,"ret":3"#);
         log.add(STRANGER, "file.open", &own);
@@ -330,7 +323,7 @@ fn whose_store_it_is_stays_known_whatever_others_open() {
 #[test]
 fn a_tree_that_a_process_serves_is_made_of_the_layers_among_its_arguments() {
     let served = |upper: &str| {
-        let mut log = begin();
+        let mut log = Log::begun();
         let link = r#""path":"/s/fuse-overlayfs/l/LOW","target":"../low/diff","ret":0"#;
         log.add(DAEMON, "file.symlink", link);
         let server = Who(70, DAEMON.0, 0, 1, 1);

@@ -69,19 +69,18 @@ impl Named {
 /// have several runs: for ENV and the like a WORKDIR's directory is made anew.)
 pub(crate) fn by_time(build: &Build, dockerfile: &Dockerfile, ties: &mut [Tie]) {
     let stage = |at: usize| dockerfile.instructions.get(at).and_then(|of| of.stage);
-    let mut sure: Vec<(Moment, usize)> = Vec::new();
+    let mut sure: BTreeMap<Option<usize>, Vec<(Moment, usize)>> = BTreeMap::new();
     for (run, tie) in build.runs.iter().zip(ties.iter()) {
         if let Tied::One(at) = tie.instruction {
-            sure.push((run.began, at));
+            sure.entry(stage(at)).or_default().push((run.began, at));
         }
     }
+    let sure: BTreeMap<Option<usize>, Order> =
+        sure.into_iter().map(|(stage, began)| (stage, Order::new(began))).collect();
     for (run, tie) in build.runs.iter().zip(ties) {
         let Tied::Candidates(several) = &tie.instruction else { continue };
-        let fits = |at: &&usize| {
-            sure.iter()
-                .filter(|(_, other)| stage(*other) == stage(**at))
-                .all(|(began, other)| if *began < run.began { *other <= **at } else { *other >= **at })
-        };
+        let fits =
+            |at: &&usize| sure.get(&stage(**at)).is_none_or(|order| order.allows(run.began, **at));
         let left: Vec<usize> = several.iter().filter(fits).copied().collect();
         if left.is_empty() || left.len() == several.len() {
             continue;
@@ -93,6 +92,38 @@ pub(crate) fn by_time(build: &Build, dockerfile: &Dockerfile, ties: &mut [Tie]) 
         tie.evidence.push(TieEvidence::Order);
         tie.evidence.sort_unstable();
         tie.evidence.dedup();
+    }
+}
+
+/// When the instructions of a stage began, of which that is known.
+struct Order {
+    /// Sorted. With each the highest instruction up to it, and the lowest from it on.
+    began: Vec<(Moment, usize, usize)>,
+}
+
+impl Order {
+    fn new(mut began: Vec<(Moment, usize)>) -> Self {
+        began.sort_unstable();
+        let mut began: Vec<_> = began.into_iter().map(|(at, one)| (at, one, one)).collect();
+        let mut highest = 0;
+        for (_, up_to, _) in &mut began {
+            highest = highest.max(*up_to);
+            *up_to = highest;
+        }
+        let mut lowest = usize::MAX;
+        for (_, _, from) in began.iter_mut().rev() {
+            lowest = lowest.min(*from);
+            *from = lowest;
+        }
+        Order { began }
+    }
+
+    /// Whether an instruction may have begun then: none above it had, and none below it did later.
+    fn allows(&self, when: Moment, at: usize) -> bool {
+        let later = self.began.partition_point(|(began, ..)| *began < when);
+        let (before, behind) = self.began.split_at(later);
+        before.last().is_none_or(|(_, up_to, _)| *up_to <= at)
+            && behind.first().is_none_or(|(_, _, from)| *from >= at)
     }
 }
 

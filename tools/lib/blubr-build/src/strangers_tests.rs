@@ -10,17 +10,9 @@ const RUNTIME: Who = Who(410, 10, 0, 1, 1);
 const INIT: Who = Who(411, 410, 0, 41, 41);
 const TREE: &str = "/s/overlay2/41/merged";
 
-fn begun() -> Log {
-    let mut log = Log::new();
-    log.add(DAEMON, "process.exists", r#""exe":"/usr/sbin/anything","argv":["anything"],"cwd":"/""#);
-    log.exec(CLIENT, &["docker", "build", "."]);
-    log.add(CLIENT, "unix.connect", r#""path":"/run/docker.sock","ret":0"#);
-    log
-}
-
 /// A build whose step is at work.
 fn at_work() -> Log {
-    let mut log = begun();
+    let mut log = Log::begun();
     log.run_going_on(DAEMON, 41, &[40], &["/bin/sh", "-c", "make"]);
     open(&mut log, INIT, "/own", ",\"dev\":\"0:39\"");
     log
@@ -40,7 +32,7 @@ fn ended(mut log: Log) -> Log {
 
 /// A step that another engine's process runs a program of the same arguments in, before its container or beside it.
 fn visited(first: bool) -> (Log, u64) {
-    let mut log = begun();
+    let mut log = Log::begun();
     let engine = Who(30, 5, 0, 1, 1);
     let own = r#""source":"/tmp/q/diff","target":"/tmp/m","flags":["bind"],"ret":0"#;
     log.add(engine, "mount.mount", own);
@@ -231,7 +223,7 @@ fn who_puts_its_root_into_a_step_s_tree_is_no_container_of_it() {
 #[test]
 fn who_comes_before_the_runtime_in_a_namespace_of_its_own_is_no_container() {
     for is_classic in [false, true] {
-        let mut log = begun();
+        let mut log = Log::begun();
         log.overlay(DAEMON, 41, &[40]);
         let visitor = Who(30, 5, 0, 1, 77);
         log.add(visitor, "fs.chroot", &format!(r#""path":"{TREE}","path_from":"user","ret":0"#));
@@ -259,7 +251,7 @@ fn who_comes_before_the_runtime_in_a_namespace_of_its_own_is_no_container() {
 
 #[test]
 fn who_enters_what_the_engine_copies_into_makes_no_container_of_it() {
-    let mut log = begun();
+    let mut log = Log::begun();
     log.overlay(DAEMON, 41, &[40]);
     open(&mut log, DAEMON, &format!("{TREE}/copied"), "");
     let visitor = Who(30, 5, 0, 1, 77);
@@ -307,7 +299,7 @@ fn who_leaves_a_chroot_by_one_outside_is_where_its_namespace_begins() {
 
 #[test]
 fn what_the_engine_changes_in_a_tree_while_its_container_runs_is_somebody_elses() {
-    let mut log = begun();
+    let mut log = Log::begun();
     log.run_going_on(DAEMON, 41, &[40], &["/bin/sh", "-c", "make"]);
     let changed = open(&mut log, DAEMON, &format!("{TREE}/copied"), "");
     let read =

@@ -39,6 +39,14 @@ impl Log {
         Log { text: format!("{HEADER}\n"), seq: 0 }
     }
 
+    /// A log in which an engine is there, and a client has asked it for a build.
+    pub(crate) fn begun() -> Self {
+        let mut log = Log::new();
+        log.add(DAEMON, "process.exists", r#""exe":"/usr/sbin/anything","argv":["anything"],"cwd":"/""#);
+        log.client();
+        log
+    }
+
     pub(crate) fn add(&mut self, who: Who, kind: &str, own: &str) -> u64 {
         self.add_by(who, who.0, kind, own)
     }
@@ -212,9 +220,7 @@ impl Log {
 }
 
 fn two_runs() -> Log {
-    let mut log = Log::new();
-    log.add(DAEMON, "process.exists", r#""exe":"/usr/sbin/anything","argv":["anything"],"cwd":"/""#);
-    log.client();
+    let mut log = Log::begun();
     log.run(DAEMON, 41, &[40], &["/bin/sh", "-c", "make"]);
     log.run(DAEMON, 42, &[41, 40], &["/bin/sh", "-c", "make"]);
     log.end(CLIENT);
@@ -247,9 +253,7 @@ fn identical_lines_are_told_apart_by_their_chain() {
 
 #[test]
 fn triggers_of_a_base_are_none_of_the_file() {
-    let mut log = Log::new();
-    log.add(DAEMON, "process.exists", r#""exe":"/usr/sbin/anything","argv":["anything"],"cwd":"/""#);
-    log.client();
+    let mut log = Log::begun();
     log.run(DAEMON, 41, &[40], &["/bin/sh", "-c", "trigger"]);
     log.run(DAEMON, 42, &[41, 40], &["/bin/sh", "-c", "make"]);
     log.run(DAEMON, 43, &[42, 41, 40], &["/bin/sh", "-c", "make"]);
@@ -338,9 +342,7 @@ fn every_event_has_its_place() {
 
 #[test]
 fn what_comes_of_a_process_after_its_end_is_still_its_own() {
-    let mut log = Log::new();
-    log.add(DAEMON, "process.exists", r#""exe":"/usr/sbin/anything","argv":["anything"],"cwd":"/""#);
-    log.client();
+    let mut log = Log::begun();
     log.run(DAEMON, 41, &[40], &["/bin/sh", "-c", "make"]);
     // The kernel says that a process ends before it closes its sockets.
     let close = r#""proto":"tcp","family":"inet","saddr":"127.0.0.1","sport":1,"daddr":"127.0.0.1","dport":9,"bytes_sent":0,"bytes_received":0,"duration_ns":1"#;
@@ -455,9 +457,7 @@ fn a_child_of_what_entered_by_chroot_is_a_container_where_it_runs_a_program() {
 
 #[test]
 fn short_names_that_were_gone_are_taken_from_the_log() {
-    let mut log = Log::new();
-    log.add(DAEMON, "process.exists", r#""exe":"/usr/sbin/anything","argv":["anything"],"cwd":"/""#);
-    log.client();
+    let mut log = Log::begun();
     for n in [40, 41] {
         let link = format!(r#""path":"/s/overlay2/l/L{n}","target":"../{n}/diff","ret":0"#);
         log.add(DAEMON, "file.symlink", &link);
@@ -536,9 +536,7 @@ pub(crate) fn unpack(log: &mut Log, tid: u32, dir: &str, files: &[&str]) -> Vec<
 
 #[test]
 fn a_thread_that_unpacks_a_layer_leaves_the_engine_where_it_is() {
-    let mut log = Log::new();
-    log.add(DAEMON, "process.exists", r#""exe":"/usr/sbin/anything","argv":["anything"],"cwd":"/""#);
-    log.client();
+    let mut log = Log::begun();
     // The context comes before anything else shows that it is an engine.
     unpack(&mut log, 101, "/s/tmp/docker-builder1", &["/Dockerfile", "/note"]);
     let layer = |log: &mut Log, n: u32| {
@@ -641,9 +639,7 @@ fn what_an_engine_puts_together_by_links_is_the_result_of_what_it_linked() {
 
 #[test]
 fn what_a_client_sent_is_no_step_where_its_events_were_left_out() {
-    let mut log = Log::new();
-    log.add(DAEMON, "process.exists", r#""exe":"/usr/sbin/anything","argv":["anything"],"cwd":"/""#);
-    log.client();
+    let mut log = Log::begun();
     let layer = |log: &mut Log, n: u32| {
         let made = format!(r#""path":"/s/overlay2/l/S{n}","target":"../{n}/diff","ret":0"#);
         log.add(DAEMON, "file.symlink", &made);
@@ -677,9 +673,7 @@ fn what_a_client_sent_is_no_step_where_its_events_were_left_out() {
 
 #[test]
 fn a_container_that_was_made_and_never_ran_is_no_step() {
-    let mut log = Log::new();
-    log.add(DAEMON, "process.exists", r#""exe":"/usr/sbin/anything","argv":["anything"],"cwd":"/""#);
-    log.client();
+    let mut log = Log::begun();
     let link = r#""path":"/s/overlay2/l/L40","target":"../40-init/diff","ret":0"#;
     log.add(DAEMON, "file.symlink", link);
     log.add(DAEMON, "file.mkdir", r#""path":"/s/overlay2/40-init/diff/dev","mode":"0755","ret":0"#);
@@ -729,9 +723,7 @@ fn what_fits_two_is_in_both() {
 
 #[test]
 fn a_root_that_is_put_deeper_and_deeper_is_not_known_any_more() {
-    let mut log = Log::new();
-    log.add(DAEMON, "process.exists", r#""exe":"/usr/sbin/anything","argv":["anything"],"cwd":"/""#);
-    log.client();
+    let mut log = Log::begun();
     log.run_going_on(DAEMON, 41, &[40], &["/bin/sh", "-c", "make"]);
     let step = Who(411, 410, 0, 41, 41);
     let deeper = format!(r#""path":"/{}","ret":0"#, "d".repeat(1_000));
@@ -758,9 +750,7 @@ fn a_root_that_is_put_deeper_and_deeper_is_not_known_any_more() {
 
 #[test]
 fn copies_that_link_stand_upon_nothing_and_may_each_be_any() {
-    let mut log = Log::new();
-    log.add(DAEMON, "process.exists", r#""exe":"/usr/sbin/anything","argv":["anything"],"cwd":"/""#);
-    log.client();
+    let mut log = Log::begun();
     for n in [41, 42] {
         log.overlay(DAEMON, n, &[]);
         let own = format!(r#""path":"/s/overlay2/{n}/merged/{n}","mode":"w","create":true,"ret":3"#);
@@ -791,9 +781,7 @@ fn copies_that_link_stand_upon_nothing_and_may_each_be_any() {
 /// Two containers of equal arguments upon one base, and a copy upon nothing of what the first made.
 #[test]
 fn equal_runs_of_two_stages_are_not_both_of_one_where_a_linked_copy_ends_the_second() {
-    let mut log = Log::new();
-    log.add(DAEMON, "process.exists", r#""exe":"/usr/sbin/anything","argv":["anything"],"cwd":"/""#);
-    log.client();
+    let mut log = Log::begun();
     log.run(DAEMON, 41, &[40], &["/bin/sh", "-c", "make"]);
     log.run(DAEMON, 42, &[40], &["/bin/sh", "-c", "make"]);
     log.end(CLIENT);
@@ -823,9 +811,7 @@ const RUNTIME: Who = Who(410, 10, 0, 1, 41);
 
 /// A log with one tree and the runtime for it.
 fn one_tree() -> Log {
-    let mut log = Log::new();
-    log.add(DAEMON, "process.exists", r#""exe":"/usr/sbin/anything","argv":["anything"],"cwd":"/""#);
-    log.client();
+    let mut log = Log::begun();
     log.overlay(DAEMON, 41, &[40]);
     let own = r#""source":"/s/overlay2/41/merged","target":"/x/41/rootfs","flags":["bind"],"ret":0"#;
     log.add(DAEMON, "mount.mount", own);

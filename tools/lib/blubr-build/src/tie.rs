@@ -259,6 +259,17 @@ pub fn steps_at(build: &Build, dockerfile: &Dockerfile, line: usize) -> Result<V
     if sure.is_empty() && !maybe.is_empty() { Err(maybe) } else { Ok(sure) }
 }
 
+/// The WORKDIRs and VOLUMEs that named what a run made, where it made nothing else and read nothing; `lines` has the steps of
+/// each stage.
+fn who_named(named: &Named, lines: &[Vec<usize>], run: &StepRun) -> BTreeMap<usize, Fit> {
+    let Made::Directories(made) = &run.made else { return BTreeMap::new() };
+    if !(run.reads_context.is_empty() && run.reads_runs.is_empty()) {
+        return BTreeMap::new();
+    }
+    let found = lines.iter().flat_map(|line| named.who_named(made, line));
+    found.map(|at| (at, Fit::Yes)).collect()
+}
+
 /// Which instruction can be which run.
 struct Table<'d> {
     dockerfile: &'d Dockerfile,
@@ -296,10 +307,14 @@ impl<'d> Table<'d> {
         };
         let texts = Texts::new(dockerfile, build.engine);
         let named = Named::new(dockerfile, &table.bases);
+        let lines: Vec<Vec<usize>> = (0..dockerfile.stages.len())
+            .filter(|_| build.engine == Engine::Buildah)
+            .map(|stage| table.steps_of(stage).iter().map(|step| step.at).collect())
+            .collect();
         for run in &build.runs {
             let mut fits = match run.kind {
                 RunKind::Run => texts.fits(run),
-                RunKind::Daemon => table.who_named(&named, run),
+                RunKind::Daemon => who_named(&named, &lines, run),
             };
             if run.kind == RunKind::Daemon && !fits.is_empty() {
                 table.by_path.insert(run.id);
@@ -313,20 +328,6 @@ impl<'d> Table<'d> {
             table.fits.insert(run.id, fits);
         }
         table
-    }
-
-    /// The WORKDIRs and VOLUMEs that named what a run made, where it made nothing else and read nothing.
-    fn who_named(&self, named: &Named, run: &StepRun) -> BTreeMap<usize, Fit> {
-        let Made::Directories(made) = &run.made else { return BTreeMap::new() };
-        if !(run.reads_context.is_empty() && run.reads_runs.is_empty()) {
-            return BTreeMap::new();
-        }
-        let stages = 0..self.dockerfile.stages.len();
-        let found = stages.flat_map(|stage| {
-            let line: Vec<usize> = self.steps_of(stage).iter().map(|step| step.at).collect();
-            named.who_named(made, &line)
-        });
-        found.map(|at| (at, Fit::Yes)).collect()
     }
 
     /// What each run of a chain can be, by the layouts of the chain.

@@ -433,13 +433,11 @@ fn first_exec(event: &Event<'_>) -> Option<FirstExec> {
     if exec.exe.0.is_none() && exec.argv.0.is_none() {
         return None;
     }
-    let truncated =
-        event.tail.truncated.as_ref().is_some_and(|cut| cut.iter().any(|field| field == b"argv"));
     Some(FirstExec {
         seq: event.head.seq,
         exe: exec.exe.get().map(|exe| exe.bytes().to_vec()),
         argv: exec.argv.get().map(|argv| argv.iter().map(<[u8]>::to_vec).collect()).unwrap_or_default(),
-        truncated,
+        truncated: event.tail.is_cut("argv"),
         cwd: exec.cwd.get().map(|cwd| cwd.bytes().to_vec()),
     })
 }

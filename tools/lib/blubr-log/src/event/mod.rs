@@ -69,6 +69,14 @@ schema! {
     }
 }
 
+impl Tail<'_> {
+    /// Whether a field, by its key, was cut at a limit.
+    #[must_use]
+    pub fn is_cut(&self, field: &str) -> bool {
+        self.truncated.as_ref().is_some_and(|cut| cut.iter().any(|one| one == field.as_bytes()))
+    }
+}
+
 schema::bodies! {
     "process.fork" ProcessFork,
     "process.exec" ProcessExec<'a>,

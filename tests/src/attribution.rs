@@ -37,11 +37,13 @@ pub struct Attested {
 #[must_use]
 pub fn attest(case: &Case, ready: &Ready, folder: &Path) -> Attested {
     if let Some(base) = case.base() {
+        ready.hand_over(base.path());
         drop(stdout_of(&mut ready.build_base(base.path(), BASE)));
     }
     let context = case.context();
     let tag = format!("blubr-corpus-{}", case.name);
     let options = case.options(folder);
+    [context.path(), folder].iter().for_each(|folder| ready.hand_over(folder));
     let before = case.words("before");
     if !before.is_empty() {
         drop(stdout_of(&mut ready.build(context.path(), &tag, &before, true)));

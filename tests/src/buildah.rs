@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::program::{find, stdout_of, text_of};
+use crate::unprivileged;
 
 /// How buildah keeps a step apart from the host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,7 +21,23 @@ pub struct Buildah {
     folder: PathBuf,
     /// Options that choose its storage driver, where that is not the default one.
     driver: Vec<String>,
+    kind: Kind,
 }
+
+/// Who runs what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// buildah, as root.
+    Root,
+    /// buildah, as a user with subordinate ids: in a user namespace.
+    Rootless,
+    /// podman, in which buildah's code builds, as root.
+    Podman,
+}
+
+/// What podman would otherwise share with the host's own.
+const PODMAN_CONF: &str =
+    "[engine]\ncgroup_manager=\"cgroupfs\"\nevents_logger=\"file\"\nlock_type=\"file\"\n";
 
 impl Buildah {
     /// An empty store. A test asks `require!(Root, Buildah)` first.
@@ -32,7 +49,43 @@ impl Buildah {
         // Not TMPDIR: overlay mounts want a real file system.
         let folder =
             tempfile::Builder::new().prefix("blubr-buildah.").tempdir_in("/var/tmp").expect("a folder");
-        Self { folder: folder.keep(), driver: Vec::new() }
+        Self { folder: folder.keep(), driver: Vec::new(), kind: Kind::Root }
+    }
+
+    /// The same that belongs to an ordinary user. A test asks for `Prerequisite::Rootless` first.
+    ///
+    /// # Panics
+    /// When the folder cannot be made and handed over.
+    #[must_use]
+    pub fn rootless() -> Self {
+        let mut own = Self::new();
+        own.kind = Kind::Rootless;
+        // What the user's buildah asks for: without mounts of its own it would take fuse-overlayfs.
+        own.driver = vec!["--storage-driver=overlay".to_owned()];
+        own.hand_over(&own.folder);
+        own
+    }
+
+    /// The same for podman. A test asks for `Prerequisite::Podman` first.
+    ///
+    /// # Panics
+    /// When the folder cannot be made.
+    #[must_use]
+    pub fn podman() -> Self {
+        let mut own = Self::new();
+        own.kind = Kind::Podman;
+        std::fs::write(own.folder.join("containers.conf"), PODMAN_CONF).expect("the folder is ours");
+        own
+    }
+
+    /// Lets who builds read and write a folder of the test's.
+    ///
+    /// # Panics
+    /// When it cannot be handed over.
+    pub fn hand_over(&self, folder: &Path) {
+        if self.kind == Kind::Rootless {
+            unprivileged::hand_over(folder);
+        }
     }
 
     /// The same whose layers are whole trees, without mounts.
@@ -67,10 +120,14 @@ impl Buildah {
         &self.folder
     }
 
-    /// A buildah command on this store.
+    /// A buildah command on this store, or podman's of the same name.
     #[must_use]
     pub fn buildah(&self) -> Command {
-        let mut command = Command::new("buildah");
+        let mut command = match self.kind {
+            Kind::Root => Command::new("buildah"),
+            Kind::Rootless => unprivileged::command("buildah", &self.folder),
+            Kind::Podman => self.podman_command(),
+        };
         command
             .arg("--root")
             .arg(self.folder.join("root"))
@@ -79,6 +136,13 @@ impl Buildah {
             .args(&self.driver);
         // Its working copies of containers go here too, not into the host's own folder.
         command.env("TMPDIR", &self.folder).env_remove("BUILDAH_ISOLATION").env_remove("BUILDAH_LAYERS");
+        command
+    }
+
+    fn podman_command(&self) -> Command {
+        let mut command = Command::new("podman");
+        command.env("CONTAINERS_CONF", self.folder.join("containers.conf"));
+        command.arg("--tmpdir").arg(self.folder.join("tmp"));
         command
     }
 
@@ -93,10 +157,15 @@ impl Buildah {
     ) -> Command {
         let mut command = self.buildah();
         let name = if isolation == Isolation::Oci { "oci" } else { "chroot" };
-        command.args(["bud", "--no-cache", "--network=host", "--isolation", name]);
-        if let (Isolation::Oci, Some(runc)) = (isolation, find("runc")) {
-            command.arg("--runtime").arg(runc);
-        }
+        let runtime = find("runc").filter(|_| isolation == Isolation::Oci);
+        let runtime = runtime.map(|runc| format!("--runtime={}", runc.display()));
+        // Which podman takes before the command's name, and buildah behind it.
+        let (before, after) = match self.kind {
+            Kind::Podman => (runtime, None),
+            Kind::Root | Kind::Rootless => (None, runtime),
+        };
+        command.args(before).arg("build").args(after);
+        command.args(["--no-cache", "--network=host", "--isolation", name]);
         command.args(["-t", tag]).args(extra).arg(context);
         command
     }
@@ -108,7 +177,8 @@ impl Buildah {
     #[must_use]
     pub fn build(&self, isolation: Isolation, context: &Path, tag: &str, extra: &[&str]) -> String {
         drop(stdout_of(&mut self.build_command(isolation, context, tag, extra)));
-        text_of(self.buildah().args(["inspect", "--type", "image", "--format", "{{.FromImageID}}", tag]))
+        let id = if self.kind == Kind::Podman { "{{.Id}}" } else { "{{.FromImageID}}" };
+        text_of(self.buildah().args(["inspect", "--type", "image", "--format", id, tag]))
     }
 
     /// Copies an image out, to a destination that skopeo understands (`oci:DIR:TAG`, `docker-archive:FILE:TAG`).

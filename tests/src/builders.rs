@@ -29,6 +29,10 @@ pub enum Way {
     BuildahVfs(Isolation, bool),
     /// buildah with trees that fuse-overlayfs serves.
     BuildahFuse,
+    /// buildah, by a user who is not root.
+    Rootless(Isolation),
+    /// podman, in which buildah's code builds.
+    Podman,
 }
 
 impl Way {
@@ -54,6 +58,9 @@ impl Way {
             Way::BuildahVfs(Isolation::Chroot, true) => "buildah-chroot-layers-vfs",
             Way::BuildahVfs(Isolation::Chroot, false) => "buildah-chroot-vfs",
             Way::BuildahFuse => "buildah-oci-layers-fuse",
+            Way::Rootless(Isolation::Oci) => "buildah-oci-layers-rootless",
+            Way::Rootless(Isolation::Chroot) => "buildah-chroot-layers-rootless",
+            Way::Podman => "podman-oci-layers",
         }
     }
 
@@ -71,7 +78,11 @@ impl Way {
             Way::Newer(Builder::BuildKit) | Way::NewerVfs(Builder::BuildKit) | Way::Containerd => {
                 ["mounts", "heredoc", "copy-flags", "mknod"].into()
             }
-            Way::Buildah(..) | Way::BuildahVfs(..) | Way::BuildahFuse => ["mounts"].into(),
+            Way::Buildah(..)
+            | Way::BuildahVfs(..)
+            | Way::BuildahFuse
+            | Way::Rootless(_)
+            | Way::Podman => ["mounts"].into(),
         };
         // Who copies trees can't copy a socket: the engine fails at the next step.
         if !matches!(self, Way::DockerVfs(Builder::BuildKit) | Way::NewerVfs(Builder::BuildKit)) {
@@ -96,10 +107,19 @@ impl Way {
         matches!(self, Way::DockerVfs(_) | Way::NewerVfs(_) | Way::BuildahVfs(..) | Way::BuildahFuse)
     }
 
-    /// Whether it is buildah, which is client and engine in one.
+    /// Whether it is buildah's code, which is client and engine in one.
     #[must_use]
     pub fn is_buildah(self) -> bool {
-        matches!(self, Way::Buildah(..) | Way::BuildahVfs(..) | Way::BuildahFuse)
+        match self {
+            Way::Buildah(..)
+            | Way::BuildahVfs(..)
+            | Way::BuildahFuse
+            | Way::Rootless(_)
+            | Way::Podman => true,
+            Way::Docker(_) | Way::Newer(_) | Way::Containerd | Way::DockerVfs(_) | Way::NewerVfs(_) => {
+                false
+            }
+        }
     }
 }
 
@@ -150,10 +170,13 @@ impl Ready {
             Way::Buildah(isolation, layers) => Kind::Buildah(Buildah::new(), isolation, layers),
             Way::BuildahVfs(isolation, layers) => Kind::Buildah(Buildah::vfs(), isolation, layers),
             Way::BuildahFuse => Kind::Buildah(Buildah::fuse(), Isolation::Oci, true),
+            Way::Rootless(isolation) => Kind::Buildah(Buildah::rootless(), isolation, true),
+            Way::Podman => Kind::Buildah(Buildah::podman(), Isolation::Oci, true),
         };
-        let chroot =
-            matches!(way, Way::Buildah(Isolation::Chroot, _) | Way::BuildahVfs(Isolation::Chroot, _));
-        Self { way, cgroup_parent: (!chroot).then_some(cgroup), kind }
+        // chroot makes no control group, and a user may make none.
+        let none =
+            matches!(kind, Kind::Buildah(_, Isolation::Chroot, _)) || matches!(way, Way::Rootless(_));
+        Self { way, cgroup_parent: (!none).then_some(cgroup), kind }
     }
 
     /// The command that builds an image for others to begin with. Only Docker's format keeps triggers (ONBUILD), and buildah
@@ -187,6 +210,16 @@ impl Ready {
                 }
                 command
             }
+        }
+    }
+
+    /// Lets who builds read and write a folder of the test's.
+    ///
+    /// # Panics
+    /// When it cannot be handed over.
+    pub fn hand_over(&self, folder: &Path) {
+        if let Kind::Buildah(buildah, ..) = &self.kind {
+            buildah.hand_over(folder);
         }
     }
 

@@ -15,6 +15,10 @@ pub enum Prerequisite {
     Docker,
     /// buildah and runc.
     Buildah,
+    /// podman.
+    Podman,
+    /// What gives an ordinary user other ids (newuidmap), and a kernel that lets them.
+    Rootless,
     /// fuse-overlayfs, and a kernel with FUSE.
     Fuse,
     /// gpg and gpgconf.
@@ -59,6 +63,8 @@ impl Prerequisite {
             Self::Root => "root",
             Self::Docker => "docker",
             Self::Buildah => "buildah",
+            Self::Podman => "podman",
+            Self::Rootless => "rootless",
             Self::Fuse => "fuse",
             Self::Gpg => "gpg",
             Self::Engines => "engines",
@@ -94,6 +100,10 @@ impl Prerequisite {
                     .then(|| String::from_utf8_lossy(&found.stderr).trim().to_owned())
             }),
             Self::Buildah => lacks(&["buildah", "runc"]),
+            Self::Podman => lacks(&["podman"]),
+            Self::Rootless => {
+                lacks(&["newuidmap", "setpriv", "unshare"]).or_else(crate::unprivileged::missing)
+            }
             Self::Fuse => lacks(&["fuse-overlayfs"]).or_else(|| {
                 (!std::path::Path::new("/dev/fuse").exists()).then(|| "no /dev/fuse".to_owned())
             }),

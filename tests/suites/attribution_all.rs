@@ -110,3 +110,21 @@ fn buildah_fuse() {
     require!(Root, Buildah, Fuse);
     hold_all(Way::BuildahFuse);
 }
+
+#[test]
+fn buildah_rootless_oci() {
+    require!(Root, Buildah, Rootless);
+    hold_all(Way::Rootless(Isolation::Oci));
+}
+
+#[test]
+fn buildah_rootless_chroot() {
+    require!(Root, Buildah, Rootless);
+    hold_all(Way::Rootless(Isolation::Chroot));
+}
+
+#[test]
+fn podman() {
+    require!(Root, Buildah, Podman);
+    hold_all(Way::Podman);
+}

@@ -172,6 +172,9 @@ pub struct Given {
     pub left_out: bool,
     /// Some process of the build has, or may have, user and group numbers of its own (a user namespace).
     pub own_numbers: bool,
+    /// The kernel notes what overlays hold in attributes that layers keep: they are, or may be, mounted with `userxattr`
+    /// (fs/overlayfs/params.c), as in a user namespace.
+    pub kernel_notes: bool,
     /// Recorders before `perm` did not tell how files are made.
     pub tells_perm: bool,
     /// A step mounted or unmounted something itself: one file may have names that are not followed.
@@ -187,6 +190,7 @@ impl Default for Given {
             loose: BTreeMap::new(),
             left_out: false,
             own_numbers: false,
+            kernel_notes: false,
             tells_perm: false,
             mounts: false,
             room: BYTES_MAX,
@@ -218,6 +222,7 @@ impl Given {
         let is_mount = matches!(event.body, Body::MountMount(_));
         self.mounts |= !by_engine && (is_mount || matches!(event.body, Body::MountUmount(_)));
         self.own_numbers |= by_engine && is_mount && event.head.uid != 0;
+        self.kernel_notes |= by_engine && has_notes_for_users(event);
         let Some((name, facts)) = facts(event) else { return };
         if facts.is_empty() && !matches!(event.body, Body::FileRename(_) | Body::FileLink(_)) {
             return;
@@ -425,6 +430,16 @@ fn facts<'e>(event: &'e Event<'_>) -> Option<(Option<&'e Name<'e>>, Vec<Fact>)> 
         _ => return None,
     };
     Some(found)
+}
+
+/// Whether an overlay is mounted that keeps its notes where its user may, as far as its options are known.
+fn has_notes_for_users(event: &Event<'_>) -> bool {
+    let Body::MountMount(it) = &event.body else { return false };
+    let is_overlay = it.fstype.as_ref().is_some_and(|fstype| fstype.bytes() == b"overlay");
+    let has_word = |options: &Name<'_>| {
+        options.bytes().split(|byte| *byte == b',').any(|word| word == b"userxattr")
+    };
+    is_overlay && (it.options.as_ref().is_some_and(has_word) || event.tail.is_cut("options"))
 }
 
 fn xattr(event: &Event<'_>, it: &blubr_log::event::FileSetxattr<'_>) -> Fact {

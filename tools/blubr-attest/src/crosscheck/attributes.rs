@@ -442,15 +442,18 @@ impl<'a> Judge<'a> {
             values.chain(below.map(Vec::as_slice)).map(text).collect()
         };
         let all = entry.xattrs.iter();
-        all.filter(|(name, value)| !self.given_by_kernel(name) && !fits(name, value))
+        all.filter(|(name, value)| !self.given_by_kernel(name, value) && !fits(name, value))
             .map(|(name, value)| deviation(&format!("xattr {}", text(name)), text(value), of_name(name)))
             .collect()
     }
 
     /// Whether the kernel gives a file such an attribute by itself: labels of security modules, access lists that a directory hands
-    /// on. A capability is none.
-    fn given_by_kernel(&self, name: &[u8]) -> bool {
-        self.hands_on && name.starts_with(b"system.posix_acl_")
+    /// on, an overlay's notes on what it copied up (ovl_set_impure, ovl_set_origin_fh). A capability is none.
+    fn given_by_kernel(&self, name: &[u8], value: &[u8]) -> bool {
+        let is_note =
+            || name == b"user.overlay.origin" || name == b"user.overlay.impure" && value == b"y";
+        self.given.kernel_notes && is_note()
+            || self.hands_on && name.starts_with(b"system.posix_acl_")
             || name.starts_with(b"security.") && name != CAPABILITY
     }
 
@@ -819,6 +822,19 @@ mod tests {
         let list = with("system.posix_acl_access", "l");
         assert_eq!(scene.judge("/f", &list), "xattr system.posix_acl_access l");
         assert_eq!(scene.judge("/f", &with("user.overlay.opaque", "y")), "xattr user.overlay.opaque y");
+        let mut rootless = Scene::default().said("/f", &made(0o600));
+        rootless.given.kernel_notes = true;
+        assert_eq!(rootless.judge("/f", &with("user.overlay.impure", "y")), "");
+        assert_eq!(rootless.judge("/f", &with("user.overlay.origin", "")), "");
+        assert_eq!(
+            rootless.judge("/f", &with("user.overlay.impure", "n")),
+            "xattr user.overlay.impure n"
+        );
+        assert_eq!(
+            rootless.judge("/f", &with("user.overlay.redirect", "/x")),
+            "xattr user.overlay.redirect /x",
+            "with userxattr the kernel follows none and makes none"
+        );
         let handed = Xattr { name: DEFAULT_LIST.to_vec(), value: Some(b"l".to_vec()) };
         let scene = scene.said("/d", &[Fact::Xattr(Box::new(handed))]);
         assert_eq!(scene.judge("/f", &list), "", "a directory hands its list on");

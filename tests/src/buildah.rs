@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::program::{find, stdout_of, text_of};
+use crate::require::newer_buildah;
 use crate::unprivileged;
 
 /// How buildah keeps a step apart from the host.
@@ -21,23 +22,27 @@ pub struct Buildah {
     folder: PathBuf,
     /// Options that choose its storage driver, where that is not the default one.
     driver: Vec<String>,
-    kind: Kind,
+    program: Program,
+    /// Where newer ones than the host's lie.
+    newer: Option<PathBuf>,
+    /// An ordinary user runs it, with subordinate ids: in a user namespace.
+    rootless: bool,
 }
 
-/// Who runs what.
+/// What builds with buildah's code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    /// buildah, as root.
-    Root,
-    /// buildah, as a user with subordinate ids: in a user namespace.
-    Rootless,
-    /// podman, in which buildah's code builds, as root.
+pub enum Program {
+    /// buildah itself.
+    Buildah,
+    /// podman.
     Podman,
 }
 
+/// Newer ones ask for more than a host that is a container itself may have.
+const LIMITS: [&str; 2] = ["--ulimit=nofile=4096:4096", "--ulimit=nproc=4096:4096"];
+
 /// What podman would otherwise share with the host's own.
-const PODMAN_CONF: &str =
-    "[engine]\ncgroup_manager=\"cgroupfs\"\nevents_logger=\"file\"\nlock_type=\"file\"\n";
+const CONF: &str = "[engine]\ncgroup_manager=\"cgroupfs\"\nevents_logger=\"file\"\nlock_type=\"file\"\n";
 
 impl Buildah {
     /// An empty store. A test asks `require!(Root, Buildah)` first.
@@ -49,7 +54,15 @@ impl Buildah {
         // Not TMPDIR: overlay mounts want a real file system.
         let folder =
             tempfile::Builder::new().prefix("blubr-buildah.").tempdir_in("/var/tmp").expect("a folder");
-        Self { folder: folder.keep(), driver: Vec::new(), kind: Kind::Root }
+        let own = Self {
+            folder: folder.keep(),
+            driver: Vec::new(),
+            program: Program::Buildah,
+            newer: None,
+            rootless: false,
+        };
+        std::fs::write(own.conf(), CONF).expect("the folder is ours");
+        own
     }
 
     /// The same that belongs to an ordinary user. A test asks for `Prerequisite::Rootless` first.
@@ -59,7 +72,7 @@ impl Buildah {
     #[must_use]
     pub fn rootless() -> Self {
         let mut own = Self::new();
-        own.kind = Kind::Rootless;
+        own.rootless = true;
         // What the user's buildah asks for: without mounts of its own it would take fuse-overlayfs.
         own.driver = vec!["--storage-driver=overlay".to_owned()];
         own.hand_over(&own.folder);
@@ -67,14 +80,24 @@ impl Buildah {
     }
 
     /// The same for podman. A test asks for `Prerequisite::Podman` first.
-    ///
-    /// # Panics
-    /// When the folder cannot be made.
     #[must_use]
     pub fn podman() -> Self {
         let mut own = Self::new();
-        own.kind = Kind::Podman;
-        std::fs::write(own.folder.join("containers.conf"), PODMAN_CONF).expect("the folder is ours");
+        own.program = Program::Podman;
+        own
+    }
+
+    /// The same for those of Debian unstable. A test asks for `Prerequisite::Engines` first.
+    ///
+    /// # Panics
+    /// When they are not there, or what they need cannot be said.
+    #[must_use]
+    pub fn newer(program: Program) -> Self {
+        let newer = newer_buildah().expect("the test required it");
+        let mut own = Self::new();
+        let helpers = format!("helper_binaries_dir=[{:?}]\n", newer.join("helpers"));
+        std::fs::write(own.conf(), [CONF, &helpers].concat()).expect("the folder is ours");
+        (own.program, own.newer) = (program, Some(newer));
         own
     }
 
@@ -83,7 +106,7 @@ impl Buildah {
     /// # Panics
     /// When it cannot be handed over.
     pub fn hand_over(&self, folder: &Path) {
-        if self.kind == Kind::Rootless {
+        if self.rootless {
             unprivileged::hand_over(folder);
         }
     }
@@ -123,11 +146,17 @@ impl Buildah {
     /// A buildah command on this store, or podman's of the same name.
     #[must_use]
     pub fn buildah(&self) -> Command {
-        let mut command = match self.kind {
-            Kind::Root => Command::new("buildah"),
-            Kind::Rootless => unprivileged::command("buildah", &self.folder),
-            Kind::Podman => self.podman_command(),
+        let name = if self.program == Program::Podman { "podman" } else { "buildah" };
+        let program =
+            self.newer.as_ref().map_or_else(|| name.into(), |newer| newer.join("bin").join(name));
+        let mut command = match self.rootless {
+            true => unprivileged::command(&program, &self.folder),
+            false => Command::new(program),
         };
+        command.env("CONTAINERS_CONF", self.conf());
+        if self.program == Program::Podman {
+            command.arg("--tmpdir").arg(self.folder.join("tmp"));
+        }
         command
             .arg("--root")
             .arg(self.folder.join("root"))
@@ -139,11 +168,8 @@ impl Buildah {
         command
     }
 
-    fn podman_command(&self) -> Command {
-        let mut command = Command::new("podman");
-        command.env("CONTAINERS_CONF", self.folder.join("containers.conf"));
-        command.arg("--tmpdir").arg(self.folder.join("tmp"));
-        command
+    fn conf(&self) -> PathBuf {
+        self.folder.join("containers.conf")
     }
 
     /// The command of a build without the cache; `extra` stands before the context.
@@ -160,11 +186,14 @@ impl Buildah {
         let runtime = find("runc").filter(|_| isolation == Isolation::Oci);
         let runtime = runtime.map(|runc| format!("--runtime={}", runc.display()));
         // Which podman takes before the command's name, and buildah behind it.
-        let (before, after) = match self.kind {
-            Kind::Podman => (runtime, None),
-            Kind::Root | Kind::Rootless => (None, runtime),
+        let (before, after) = match self.program {
+            Program::Podman => (runtime, None),
+            Program::Buildah => (None, runtime),
         };
         command.args(before).arg("build").args(after);
+        if self.newer.is_some() {
+            command.args(LIMITS);
+        }
         command.args(["--no-cache", "--network=host", "--isolation", name]);
         command.args(["-t", tag]).args(extra).arg(context);
         command
@@ -177,7 +206,7 @@ impl Buildah {
     #[must_use]
     pub fn build(&self, isolation: Isolation, context: &Path, tag: &str, extra: &[&str]) -> String {
         drop(stdout_of(&mut self.build_command(isolation, context, tag, extra)));
-        let id = if self.kind == Kind::Podman { "{{.Id}}" } else { "{{.FromImageID}}" };
+        let id = if self.program == Program::Podman { "{{.Id}}" } else { "{{.FromImageID}}" };
         text_of(self.buildah().args(["inspect", "--type", "image", "--format", id, tag]))
     }
 

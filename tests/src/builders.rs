@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use crate::buildah::{Buildah, Isolation};
+use crate::buildah::{Buildah, Isolation, Program};
 use crate::engine::{Builder, Engine, Options};
 use crate::program::stdout_of;
 use crate::require::other_engine;
@@ -33,6 +33,8 @@ pub enum Way {
     Rootless(Isolation),
     /// podman, in which buildah's code builds.
     Podman,
+    /// buildah or podman of Debian unstable; with or without a layer for each step.
+    NewerBuildah(Program, bool),
 }
 
 impl Way {
@@ -61,6 +63,10 @@ impl Way {
             Way::Rootless(Isolation::Oci) => "buildah-oci-layers-rootless",
             Way::Rootless(Isolation::Chroot) => "buildah-chroot-layers-rootless",
             Way::Podman => "podman-oci-layers",
+            Way::NewerBuildah(Program::Buildah, true) => "buildah-sid-oci-layers",
+            Way::NewerBuildah(Program::Buildah, false) => "buildah-sid-oci",
+            Way::NewerBuildah(Program::Podman, true) => "podman-sid-oci-layers",
+            Way::NewerBuildah(Program::Podman, false) => "podman-sid-oci",
         }
     }
 
@@ -83,6 +89,7 @@ impl Way {
             | Way::BuildahFuse
             | Way::Rootless(_)
             | Way::Podman => ["mounts"].into(),
+            Way::NewerBuildah(..) => ["mounts", "heredoc"].into(),
         };
         // Who copies trees can't copy a socket: the engine fails at the next step.
         if !matches!(self, Way::DockerVfs(Builder::BuildKit) | Way::NewerVfs(Builder::BuildKit)) {
@@ -98,7 +105,7 @@ impl Way {
     /// Whether each step leaves a layer of its own.
     #[must_use]
     pub fn has_layers(self) -> bool {
-        !matches!(self, Way::Buildah(_, false) | Way::BuildahVfs(_, false))
+        !matches!(self, Way::Buildah(_, false) | Way::BuildahVfs(_, false) | Way::NewerBuildah(_, false))
     }
 
     /// Whether its layers are found by comparing trees: what has its old size and time is taken for unchanged.
@@ -115,7 +122,8 @@ impl Way {
             | Way::BuildahVfs(..)
             | Way::BuildahFuse
             | Way::Rootless(_)
-            | Way::Podman => true,
+            | Way::Podman
+            | Way::NewerBuildah(..) => true,
             Way::Docker(_) | Way::Newer(_) | Way::Containerd | Way::DockerVfs(_) | Way::NewerVfs(_) => {
                 false
             }
@@ -172,6 +180,9 @@ impl Ready {
             Way::BuildahFuse => Kind::Buildah(Buildah::fuse(), Isolation::Oci, true),
             Way::Rootless(isolation) => Kind::Buildah(Buildah::rootless(), isolation, true),
             Way::Podman => Kind::Buildah(Buildah::podman(), Isolation::Oci, true),
+            Way::NewerBuildah(program, layers) => {
+                Kind::Buildah(Buildah::newer(program), Isolation::Oci, layers)
+            }
         };
         // chroot makes no control group, and a user may make none.
         let none =

@@ -23,7 +23,7 @@ pub enum Prerequisite {
     Fuse,
     /// gpg and gpgconf.
     Gpg,
-    /// Docker of Debian unstable, unpacked aside.
+    /// Docker, buildah and podman of Debian unstable, unpacked aside.
     Engines,
     /// A C compiler (cc), or what it would make, in `$BLUBR_PROGRAMS`.
     Compiler,
@@ -109,7 +109,8 @@ impl Prerequisite {
             }),
             Self::Gpg => lacks(&["gpg", "gpgconf"]),
             Self::Engines => {
-                other_engine().is_none().then(|| "no newer Docker aside: make test-all".to_owned())
+                let absent = other_engine().is_none() || newer_buildah().is_none();
+                absent.then(|| "no newer engines aside: make test-all".to_owned())
             }
             Self::Compiler => made_before("calls").map_or_else(|| lacks(&["cc"]), |_| None),
             Self::I386 => match made_before("i386") {
@@ -198,6 +199,14 @@ pub fn other_engine() -> Option<PathBuf> {
     let tools = PathBuf::from(std::env::var_os("BLUBR_TOOLS")?);
     let folder = tools.parent()?.join("engines/sid/bin");
     folder.join("dockerd").is_file().then_some(folder)
+}
+
+/// The folder in which `make test-all` unpacked a newer buildah and podman beside `$BLUBR_TOOLS`.
+#[must_use]
+pub fn newer_buildah() -> Option<PathBuf> {
+    let tools = PathBuf::from(std::env::var_os("BLUBR_TOOLS")?);
+    let folder = tools.parent()?.join("engines/sid-buildah");
+    folder.join("bin/buildah").is_file().then_some(folder)
 }
 
 /// A program of `fixtures/programs/` that was made beforehand, for machines without a compiler.

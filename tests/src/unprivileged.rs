@@ -29,7 +29,7 @@ exec setpriv --reuid "$id" --regid "$id" --clear-groups -- "$@"
 /// # Panics
 /// When the files that say who is there cannot be written.
 #[must_use]
-pub fn command(program: &str, home: &Path) -> Command {
+pub fn command(program: &Path, home: &Path) -> Command {
     let files = process_folder().join("users");
     write_users(&files, home);
     let mut command = Command::new("unshare");

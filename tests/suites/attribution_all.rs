@@ -3,7 +3,7 @@
 //! `$BLUBR_CORPUS` names single builds, comma-separated, to look at those alone; `$BLUBR_KEEP` a folder in which the log, the image and the
 //! statement of each build stay. `$BLUBR_REPLAY` names such a folder: what lies in it is judged again, and nothing built.
 
-use blubr_tests::buildah::Isolation;
+use blubr_tests::buildah::{Isolation, Program};
 use blubr_tests::builders::Way;
 use blubr_tests::corpus_run::hold_all;
 use blubr_tests::engine::Builder;
@@ -127,4 +127,22 @@ fn buildah_rootless_chroot() {
 fn podman() {
     require!(Root, Buildah, Podman);
     hold_all(Way::Podman);
+}
+
+#[test]
+fn newer_buildah_layers() {
+    require!(Root, Buildah, Engines);
+    hold_all(Way::NewerBuildah(Program::Buildah, true));
+}
+
+#[test]
+fn newer_buildah_flat() {
+    require!(Root, Buildah, Engines);
+    hold_all(Way::NewerBuildah(Program::Buildah, false));
+}
+
+#[test]
+fn newer_podman() {
+    require!(Root, Buildah, Engines);
+    hold_all(Way::NewerBuildah(Program::Podman, true));
 }

@@ -170,6 +170,8 @@ fn is_of(instruction: &Instruction, created_by: &str) -> bool {
         return true;
     }
     let text = created_by.trim_end().trim_end_matches("# buildkit").trim_end();
+    let binds = instruction.flags.iter().any(|flag| flag.starts_with("--mount"));
+    let text = if binds { without_mounted(text) } else { text };
     let command =
         if instruction.json_form { instruction.args.join(" ") } else { instruction.args.concat() };
     let command = command.trim();
@@ -179,6 +181,14 @@ fn is_of(instruction: &Instruction, created_by: &str) -> bool {
     let as_written = instruction.text.find('[').and_then(|at| instruction.text.get(at..));
     let json = as_written.filter(|_| instruction.json_form);
     text.ends_with(command) || json.is_some_and(|json| text.ends_with(json.trim_end()))
+}
+
+/// A line without the digest of what a RUN's bind mounts held, which newer buildah writes behind it.
+fn without_mounted(text: &str) -> &str {
+    let split = text.rsplit_once(":sha256:");
+    let digest =
+        |digest: &str| digest.len() == 64 && digest.bytes().all(|byte| byte.is_ascii_hexdigit());
+    split.filter(|(_, last)| digest(last)).map_or(text, |(text, _)| text)
 }
 
 /// The keyword of a line of history, lower case; a line without one is a RUN of the classic builder or of buildah.
@@ -300,6 +310,16 @@ mod tests {
             assert!(is_of(&file.instructions[1], line), "{line}");
         }
         assert!(!is_of(&file.instructions[1], "/bin/sh -c [\"/bin/busybox\", \"touch\", \"/m3\"]"));
+    }
+
+    #[test]
+    fn buildah_writes_what_a_bind_mount_held_behind_the_line() {
+        let text = "FROM scratch\nRUN --mount=type=bind,source=a,target=/a cat /a\nRUN cat /a\n";
+        let file = Dockerfile::parse(text.as_bytes()).unwrap();
+        let line = format!("/bin/sh -c --mount=type=bind,source=a,target=/a cat /a:sha256:{:064}", 7);
+        assert!(is_of(&file.instructions[1], &line));
+        assert!(!is_of(&file.instructions[1], &line[..line.len() - 1]));
+        assert!(!is_of(&file.instructions[2], &line), "it binds nothing");
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod files;
 mod layers;
 mod mounting;
 mod places;
+mod prepared;
 mod processes;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -223,6 +224,7 @@ impl Finder {
             Body::FileRename(rename) => {
                 if let (Some(from), Some(to)) = (rename.path.get(), rename.to.get()) {
                     self.snapshot_renamed(key, from.bytes(), to.bytes());
+                    self.layer_moved(key, from.bytes(), to.bytes());
                     if let Some(maker) = self.makers.get_mut(&key) {
                         maker.export.renamed(to.bytes(), now.seq);
                     }
@@ -283,6 +285,7 @@ impl Finder {
             return Err(FindError::Below);
         }
         self.adopt();
+        self.overlays.iter_mut().for_each(Overlay::not_prepared);
         Ok(crate::owner::assign(self))
     }
 

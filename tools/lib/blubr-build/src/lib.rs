@@ -30,6 +30,8 @@ mod path;
 mod places;
 #[cfg(test)]
 mod places_tests;
+#[cfg(test)]
+mod prepared_tests;
 mod process;
 mod shared;
 mod steps;

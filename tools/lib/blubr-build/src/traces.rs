@@ -31,6 +31,8 @@ pub(crate) struct Overlay {
     pub(crate) removed: Option<u64>,
     /// Writes into it by the engine and its helpers: first and last, by the gaps between containers.
     pub(crate) writes: Vec<Span>,
+    /// The last of them, as long as it may be the preparation of the next container.
+    pub(crate) prepared: Option<Prepared>,
     pub(crate) containers: Vec<usize>,
     pub(crate) mounts: Vec<MountPoint>,
     pub(crate) sources: HashSet<Source>,
@@ -70,6 +72,7 @@ pub(crate) struct Whole {
 
 impl Overlay {
     pub(super) fn wrote(&mut self, span: Span) {
+        self.not_prepared();
         self.read_back = None;
         self.last = self.last.max(span.last);
         match self.writes.last_mut().filter(|known| known.after == span.after) {
@@ -80,6 +83,15 @@ impl Overlay {
             None => self.writes.push(span),
         }
     }
+}
+
+/// What a helper made in a tree before a container began in it: places to mount upon.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    pub(crate) by: ProcessKey,
+    pub(crate) span: Span,
+    /// Directories and empty files, as the tree names them.
+    pub(crate) paths: Vec<Vec<u8>>,
 }
 
 /// Names with sizes as numbers: a store that compares trees lists thousands of directories for each step.
@@ -187,6 +199,8 @@ pub(crate) struct Entered {
     pub(crate) wrote: Option<Span>,
     /// The directory that it made, as long as that is all it wrote.
     pub(crate) only_made: Option<Vec<u8>>,
+    /// Directories and empty files that it made; none where it did anything else, too.
+    pub(crate) places: Option<Vec<Vec<u8>>>,
 }
 
 /// An engine, as far as it is one: a process that made layers or mounted overlays.

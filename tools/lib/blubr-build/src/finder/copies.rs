@@ -267,6 +267,7 @@ impl Finder {
             unmounted: None,
             removed: dir.removed,
             writes: written.into_iter().collect(),
+            prepared: None,
             containers: Vec::new(),
             mounts: Vec::new(),
             sources: dir.sources.clone(),

@@ -59,6 +59,7 @@ impl Finder {
             if self.wrote(key, now, tid, place, content) {
                 self.note_made(now, place, &path[cut..], content);
             }
+            self.may_prepare(key, &path[cut..], !content);
             if let Some(entered) = self.entered.get_mut(&key) {
                 let first = entered.wrote.is_some_and(|wrote| wrote.first == now);
                 entered.only_made = (first && !content).then_some(path);
@@ -174,6 +175,7 @@ impl Finder {
         if self.wrote(key, now, tid, place, true) {
             self.note_made(now, place, &path[cut..], true);
         }
+        self.may_prepare(key, &path[cut..], open.create.0);
         if let Source::Dir(dir) = place {
             let name = path[cut..].strip_prefix(b"/").unwrap_or_default();
             let known = &mut self.dirs[dir];
@@ -262,6 +264,9 @@ impl Finder {
             && self.copied(key, now, overlay)
         {
             return;
+        }
+        if close.size != Some(0) {
+            self.prepares_nothing(key);
         }
         let name = path[cut..].strip_prefix(b"/").unwrap_or_default();
         let is_open = match place {

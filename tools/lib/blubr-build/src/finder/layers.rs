@@ -44,6 +44,25 @@ impl Finder {
         }
     }
 
+    /// `overlay/tempdirs/<name>/<n>-addition` becomes `overlay/<id>/diff`: newer containers/storage unpacks a layer aside, and puts
+    /// it in place of the empty directory that it has made and removed again.
+    pub(super) fn layer_moved(&mut self, key: ProcessKey, from: &[u8], to: &[u8]) {
+        let (from, to) = (self.tree.host_path(key, from), self.tree.host_path(key, to));
+        let (Some(&aside), Some(&empty)) = (self.by_dir.get(&from), self.by_dir.get(&to)) else {
+            return;
+        };
+        let is_own = |dir: &Dir| dir.maker == key && self.makers.contains_key(&key);
+        let (filled, made) = (&self.dirs[aside], &self.dirs[empty]);
+        let is_empty = made.removed.is_some() && made.first_write.is_none();
+        if !is_own(filled) || !is_own(made) || filled.in_store || !made.in_store || !is_empty {
+            return;
+        }
+        self.by_dir.remove(&from);
+        self.by_dir.insert(to.clone(), aside);
+        self.dirs[empty].path = from;
+        (self.dirs[aside].path, self.dirs[aside].in_store) = (to, true);
+    }
+
     fn layer_made(&mut self, key: ProcessKey, now: Moment, path: Vec<u8>) {
         let Some(store) = self.store_of(&path) else { return };
         if self.by_dir.get(&path).is_some() || !self.room() {

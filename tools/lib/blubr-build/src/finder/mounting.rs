@@ -322,6 +322,7 @@ impl Finder {
             unmounted: None,
             removed: None,
             writes: Vec::new(),
+            prepared: None,
             containers: Vec::new(),
             mounts: Vec::new(),
             sources: HashSet::new(),

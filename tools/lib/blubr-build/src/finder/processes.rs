@@ -45,6 +45,7 @@ impl Finder {
         if !self.keep(argv.map(|one| one.len() + NAME_BYTES).sum::<usize>() + container.root.len()) {
             return;
         }
+        let container = self.with_preparation(container);
         let index = self.containers.len();
         self.containers.push(container);
         self.by_init.insert(key, index);
@@ -179,7 +180,7 @@ impl Finder {
         if let Some(entered) = self.entered.remove(&key)
             && let Some(span) = entered.wrote
         {
-            self.overlays[entered.overlay].wrote(span);
+            self.helper_wrote(key, &entered, span);
         }
         self.helpers.remove(&key);
         if let Some(maker) = self.makers.get_mut(&key) {
@@ -325,8 +326,16 @@ impl Finder {
                 add_helper(&mut self.overlays[overlay].helpers, key);
             }
             let by_engine = maker.is_some();
-            let entered =
-                Entered { overlay, root, at: now, whole_tree, by_engine, wrote: None, only_made: None };
+            let entered = Entered {
+                overlay,
+                root,
+                at: now,
+                whole_tree,
+                by_engine,
+                wrote: None,
+                only_made: None,
+                places: Some(Vec::new()),
+            };
             self.entered.insert(key, entered);
             return;
         }

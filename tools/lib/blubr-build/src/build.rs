@@ -152,8 +152,15 @@ pub struct Build {
     /// Processes that serve trees of its steps (FUSE).
     pub(crate) servers: Vec<ProcessKey>,
     pub(crate) helpers: Vec<(ProcessKey, Option<u32>)>,
-    /// Names that directories had before the engine renamed them.
-    pub(crate) former_names: Vec<(Vec<u8>, Option<u32>)>,
+    /// What else the engine called its directories, before or after.
+    pub(crate) renamed: Vec<OtherName>,
+}
+
+/// Another name of a directory, by its own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct OtherName {
+    pub(crate) other: Vec<u8>,
+    pub(crate) own: Vec<u8>,
 }
 
 /// A directory of an engine that holds what the client sent.

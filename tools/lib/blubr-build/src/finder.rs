@@ -16,7 +16,7 @@ use blubr_dockerfile::Dockerfile;
 use blubr_log::event::OpenMode;
 use blubr_log::{Body, Event, Header, Lost, Name};
 
-use crate::build::{Builds, Ended, Moment, MountPoint, ProcessKey};
+use crate::build::{Builds, Ended, Moment, MountPoint, OtherName, ProcessKey};
 use crate::context::Clients;
 use crate::gaps::Gaps;
 use crate::membership::names_outside;
@@ -94,6 +94,8 @@ pub struct Finder {
     pub(crate) clients: Clients,
     /// What the short names of layers stand for.
     short_names: HashMap<Vec<u8>, Vec<u8>>,
+    /// What else engines called layers, before or after.
+    pub(crate) renamed: HashMap<Vec<u8>, Vec<OtherName>>,
     /// Read-only overlays (COPY --from): the topmost lower of each.
     views: Dirs<Vec<u8>>,
     /// What each thread of an engine read last.
@@ -141,6 +143,7 @@ impl Finder {
             inside: HashSet::new(),
             clients: Clients::default(),
             short_names: HashMap::new(),
+            renamed: HashMap::new(),
             views: Dirs::default(),
             reads: HashMap::new(),
             named: HashMap::new(),
@@ -225,6 +228,7 @@ impl Finder {
                 if let (Some(from), Some(to)) = (rename.path.get(), rename.to.get()) {
                     self.snapshot_renamed(key, from.bytes(), to.bytes());
                     self.layer_moved(key, from.bytes(), to.bytes());
+                    self.layer_thrown_away(key, from.bytes(), to.bytes());
                     if let Some(maker) = self.makers.get_mut(&key) {
                         maker.export.renamed(to.bytes(), now.seq);
                     }

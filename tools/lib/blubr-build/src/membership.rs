@@ -6,7 +6,7 @@ use std::sync::Arc;
 use blubr_log::event::{Dev, OpenMode};
 use blubr_log::{Body, Event, Name};
 
-use crate::build::{Build, Builds, MountPoint, ProcessKey};
+use crate::build::{Build, Builds, MountPoint, OtherName, ProcessKey};
 use crate::nearest::Dirs;
 use crate::path::{base, parent};
 use crate::process::{ENDED_KEPT, Tree, key_of};
@@ -606,8 +606,10 @@ fn directories(build: &Build) -> Dirs<Owned> {
         }
         notes(&mut dirs, &context.dir, None);
     }
-    for (name, of) in &build.former_names {
-        dirs.insert_new(name, Owned::new(*of, Area::Work));
+    for OtherName { other, own } in &build.renamed {
+        if let Some(&owned) = dirs.get(own) {
+            dirs.insert_new(other, owned);
+        }
     }
     dirs
 }

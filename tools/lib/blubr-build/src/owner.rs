@@ -24,9 +24,9 @@ pub(crate) fn assign(finder: Finder) -> Builds {
     link(&finder, &mut work);
     work.helpers = helpers(&finder);
     work.servers = servers(&finder);
-    work.former = former_names(&finder);
     let of_command = finder.command;
-    let Finder { dirs, makers, clients, shared, gaps, dockerfile, .. } = finder;
+    let Finder { dirs, makers, clients, shared, gaps, dockerfile, renamed, .. } = finder;
+    work.renamed = renamed;
     let clients = clients.into_sorted();
     let mut builds = Vec::new();
     let mut orphans = 0;
@@ -83,23 +83,19 @@ fn servers(finder: &Finder) -> HashMap<Vec<u8>, Vec<ProcessKey>> {
     served.map(|overlay| (overlay.upper.clone(), overlay.servers.clone())).collect()
 }
 
-fn former_names(finder: &Finder) -> HashMap<Vec<u8>, Vec<u8>> {
-    finder.dirs.iter().filter_map(|dir| Some((dir.path.clone(), dir.former.clone()?))).collect()
-}
-
-/// What else a build's membership is known by: the helpers that worked in its directories, and former names.
+/// What else a build's membership is known by: the helpers that worked in its directories, and what else those were called.
 fn complete(build: &mut Build, work: &Work) {
     let runs = build.runs.iter().map(|run| (&run.upper, Some(run.id)));
     let layers = build.layers.iter().map(|layer| (&layer.dir, layer.of));
     let contexts = build.contexts.iter().map(|context| (&context.dir, None));
     let served = build.runs.iter().filter_map(|run| work.servers.get(&run.upper));
     let servers: BTreeSet<ProcessKey> = served.flatten().copied().collect();
-    let (mut helpers, mut former) = (Vec::new(), Vec::new());
+    let (mut helpers, mut renamed) = (Vec::new(), Vec::new());
     for (dir, run) in runs.chain(layers).chain(contexts) {
         helpers.extend(work.helpers.get(dir).into_iter().flatten().map(|helper| (*helper, run)));
-        former.extend(work.former.get(dir).map(|name| (name.clone(), run)));
+        renamed.extend(work.renamed.get(dir).into_iter().flatten().cloned());
     }
-    (build.helpers, build.former_names) = (helpers, former);
+    (build.helpers, build.renamed) = (helpers, renamed);
     build.servers = servers.into_iter().collect();
 }
 
@@ -143,7 +139,7 @@ fn own_build(key: ProcessKey, maker: &Maker, work: &Work, dirs: &[Dir]) -> Optio
         engine_pids,
         servers: Vec::new(),
         helpers: Vec::new(),
-        former_names: Vec::new(),
+        renamed: Vec::new(),
     };
     let mut build = build;
     complete(&mut build, work);
@@ -272,7 +268,7 @@ fn daemon_build(
         engine_pids: vec![key],
         servers: Vec::new(),
         helpers: Vec::new(),
-        former_names: Vec::new(),
+        renamed: Vec::new(),
     };
     let mut build = build;
     complete(&mut build, work);

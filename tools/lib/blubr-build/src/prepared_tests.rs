@@ -10,12 +10,15 @@ const TREE: &str = "/s/overlay/1/merged";
 fn begun() -> Log {
     let mut log = Log::new();
     log.exec(BUILDAH, &["buildah", "build", "--layers=false", "."]);
-    let dir = "/s/overlay/1";
-    let mount = format!(
-        r#""source":"overlay","target":"{TREE}","fstype":"overlay","flags":[],"lower":["/s/overlay/0/diff"],"upper":"{dir}/diff","work":"{dir}/work","ret":0"#
-    );
-    log.add(BUILDAH, "mount.mount", &mount);
+    log.add(BUILDAH, "mount.mount", &overlay(1, "/s/overlay/0/diff", TREE));
     log
+}
+
+/// The mount of a tree upon a layer.
+fn overlay(n: u32, lower: &str, target: &str) -> String {
+    format!(
+        r#""source":"overlay","target":"{target}","fstype":"overlay","flags":[],"lower":["{lower}"],"upper":"/s/overlay/{n}/diff","work":"/s/overlay/{n}/work","ret":0"#
+    )
 }
 
 /// A helper in the tree: it makes directories (`/dir/`) and files, those with `*` not empty.
@@ -130,6 +133,26 @@ fn what_was_mounted_for_another_container_says_nothing() {
 }
 
 #[test]
+fn what_an_engine_has_itself_begun_again_mount_is_its_own() {
+    let mut log = begun();
+    container(&mut log, 30, &[], "one");
+    let again = Who(31, 20, 0, 1, 1);
+    log.fork(BUILDAH, again);
+    log.exec(again, &["storage-mountfrom"]);
+    log.add(again, "mount.mount", &overlay(2, "/s/overlay/1/diff", "/s/overlay/2/merged"));
+    log.end(again);
+    let init = Who(32, 20, 0, 1, 8);
+    log.fork(BUILDAH, init);
+    log.add(init, "mount.pivot_root", r#""path":"/s/overlay/2/merged","put_old":".","ret":0"#);
+    log.exec(init, &["/bin/sh", "-c", "two"]);
+    log.end(init);
+    assert_eq!(
+        tied(&mut log, "FROM base\nRUN one\nRUN two\n"),
+        [(RunKind::Run, Tied::One(1)), (RunKind::Run, Tied::One(2))]
+    );
+}
+
+#[test]
 fn a_layer_that_is_unpacked_aside_is_the_one_that_it_becomes() {
     let mut log = Log::new();
     log.exec(BUILDAH, &["buildah", "build", "."]);
@@ -137,12 +160,7 @@ fn a_layer_that_is_unpacked_aside_is_the_one_that_it_becomes() {
     let aside = format!("{store}/tempdirs/temp-dir-1/0-addition");
     let unpacks = Who(30, 20, 0, 1, 1);
     let link = r#""path":"/s/overlay/l/SHORT","target":"../2/diff","path_from":"user","ret":0"#;
-    let mount = |n: u32, lower: &str| {
-        format!(
-            r#""source":"overlay","target":"{store}/{n}/merged","fstype":"overlay","flags":[],"lower":["{lower}"],"upper":"{store}/{n}/diff","work":"{store}/{n}/work","ret":0"#
-        )
-    };
-    log.add(BUILDAH, "mount.mount", &mount(1, "/s/overlay/0/diff"));
+    log.add(BUILDAH, "mount.mount", &overlay(1, "/s/overlay/0/diff", TREE));
     let copied = format!(r#""path":"{TREE}/m","mode":"w","create":true,"ret":3"#);
     log.add(BUILDAH, "file.open", &copied);
     log.fork(BUILDAH, unpacks);
@@ -154,7 +172,7 @@ fn a_layer_that_is_unpacked_aside_is_the_one_that_it_becomes() {
     log.add(BUILDAH, "file.unlink", &empty);
     let moved = format!(r#""path":"{aside}","to":"{store}/2/diff","path_from":"user","ret":0"#);
     log.add(BUILDAH, "file.rename", &moved);
-    log.add(BUILDAH, "mount.mount", &mount(3, "/s/overlay/2/diff"));
+    log.add(BUILDAH, "mount.mount", &overlay(3, "/s/overlay/2/diff", "/s/overlay/3/merged"));
     log.end(BUILDAH);
     let builds = log.builds();
     let [build] = builds.builds.as_slice() else { panic!("{builds:?}") };

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use crate::build::{Engine, Layer, Made, Moment, MountPoint, ProcessKey, RunKind, StepRun};
+use crate::build::{Engine, Layer, Made, Moment, MountPoint, OtherName, ProcessKey, RunKind, StepRun};
 use crate::finder::Finder;
 use crate::traces::{Dir, Overlay, Source, Span, Store, Whole, is_init_layer, is_whole};
 
@@ -64,7 +64,8 @@ pub(crate) struct Work {
     pub(crate) helpers: HashMap<Vec<u8>, Vec<ProcessKey>>,
     /// Processes that serve a step's tree, by its upper directory.
     pub(crate) servers: HashMap<Vec<u8>, Vec<ProcessKey>>,
-    pub(crate) former: HashMap<Vec<u8>, Vec<u8>>,
+    /// What else engines called layers.
+    pub(crate) renamed: HashMap<Vec<u8>, Vec<OtherName>>,
     /// Steps of which one or the other has left a layer.
     pub(crate) maybe: HashMap<Vec<u8>, Vec<usize>>,
     /// Trees of steps whose result was found to be registered.
@@ -80,7 +81,7 @@ pub(crate) fn pieces(finder: &Finder) -> Work {
         contexts: Vec::new(),
         helpers: HashMap::new(),
         servers: HashMap::new(),
-        former: HashMap::new(),
+        renamed: HashMap::new(),
         maybe: HashMap::new(),
         taken: HashSet::new(),
     };

@@ -150,8 +150,6 @@ pub(crate) struct Dir {
     pub(crate) votes: HashMap<ProcessKey, u64>,
     /// Processes of the engine that put their root directory into it.
     pub(crate) helpers: Vec<ProcessKey>,
-    /// The name it had before the engine renamed it.
-    pub(crate) former: Option<Vec<u8>>,
     /// An engine has mounted it.
     pub(crate) mounted: bool,
     /// A snapshotter unpacked a finished layer into it.

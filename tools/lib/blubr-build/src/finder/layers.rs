@@ -4,11 +4,14 @@ use std::collections::{HashMap, HashSet};
 
 use blubr_log::Name;
 
-use crate::build::{Moment, ProcessKey};
+use crate::build::{Moment, OtherName, ProcessKey};
 use crate::path::{base, parent};
 use crate::traces::{Dir, link_names};
 
 use super::{Finder, TRACES_MAX};
+
+/// Further names of one layer.
+const NAMES_MAX: usize = 8;
 
 impl Finder {
     /// `<store>/l/<short name>` -> `../<id>/diff`: how Docker's overlay2 and containers/storage begin a layer.
@@ -39,7 +42,9 @@ impl Finder {
         if let Some(dir) = self.by_dir.remove(&before) {
             let path = [&self.tree.host_path(key, to)[..], b"/fs"].concat();
             self.dirs[dir].path.clone_from(&path);
-            self.dirs[dir].former = parent(&before).map(<[u8]>::to_vec);
+            if let (Some(from), Some(to)) = (parent(&before), parent(&path)) {
+                self.also_named(&path, OtherName { other: from.to_vec(), own: to.to_vec() });
+            }
             self.by_dir.insert(path, dir);
         }
     }
@@ -59,8 +64,33 @@ impl Finder {
         }
         self.by_dir.remove(&from);
         self.by_dir.insert(to.clone(), aside);
+        self.also_named(&to, OtherName { other: from.clone(), own: to.clone() });
         self.dirs[empty].path = from;
         (self.dirs[aside].path, self.dirs[aside].in_store) = (to, true);
+    }
+
+    /// `overlay/<id>` becomes `overlay/tempdirs/<name>/<n>-<id>`: there newer containers/storage takes it away.
+    pub(super) fn layer_thrown_away(&mut self, key: ProcessKey, from: &[u8], to: &[u8]) {
+        let (from, to) = (self.tree.host_path(key, from), self.tree.host_path(key, to));
+        let layer = [&from[..], b"/diff"].concat();
+        let overlay = self.by_upper.get(&layer).map(|&at| self.overlays[at].maker);
+        let maker = overlay.or_else(|| self.by_dir.get(&layer).map(|&at| self.dirs[at].maker));
+        if maker == Some(key) {
+            let there = [&to[..], b"/diff"].concat();
+            self.also_named(&layer, OtherName { other: there, own: layer.clone() });
+            self.also_named(&layer, OtherName { other: to, own: from });
+        }
+    }
+
+    /// Keeps a further name of a layer, or of the directory that it lies in.
+    fn also_named(&mut self, layer: &[u8], name: OtherName) {
+        if !self.keep(layer.len() + name.other.len() + name.own.len()) {
+            return;
+        }
+        let names = self.renamed.entry(layer.to_vec()).or_default();
+        if names.len() < NAMES_MAX {
+            names.push(name);
+        }
     }
 
     fn layer_made(&mut self, key: ProcessKey, now: Moment, path: Vec<u8>) {
@@ -96,7 +126,6 @@ impl Finder {
             removed: None,
             votes: HashMap::new(),
             helpers: Vec::new(),
-            former: None,
             mounted: false,
             unpacked: false,
             merged: Vec::new(),

@@ -72,7 +72,7 @@ impl Finder {
             return;
         }
         if let Some(layers) = self.layers(key, mount, &target) {
-            self.mount_overlay(key, now, mntns, target, layers);
+            self.mount_overlay(self.mounts_for(key), now, mntns, target, layers);
             return;
         }
         let bind = has(b"bind");
@@ -184,6 +184,18 @@ impl Finder {
         }
         let work = self.host(key, mount.work.as_ref());
         Some(Layers { lowers: self.lowers(key, mount)?, upper, work })
+    }
+
+    /// The engine for which a process mounts: one whose options are more than a page begins itself again for that
+    /// (`storage-mountfrom`, `docker-mountfrom`).
+    fn mounts_for(&self, key: ProcessKey) -> ProcessKey {
+        let engine = || {
+            let process = self.tree.get(key)?;
+            let parent = process.parent.filter(|parent| self.makers.contains_key(parent))?;
+            let again = process.exe.is_some() && self.tree.get(parent)?.exe == process.exe;
+            (again && !self.is_of_step(key)).then_some(parent)
+        };
+        engine().unwrap_or(key)
     }
 
     /// The directories below an overlay: as the recorder found them, or, where the engine had removed the short names

@@ -2,6 +2,7 @@
 //!
 //! What an engine does for one step, and why these traces of it are enough, stands with each kind of trace.
 
+mod claims;
 mod copies;
 mod files;
 mod layers;
@@ -89,8 +90,8 @@ pub struct Finder {
     masters: BTreeMap<ProcessKey, BTreeSet<ProcessKey>>,
     /// Children of engines that have put their root into a directory of it.
     helpers: HashMap<ProcessKey, ProcessKey>,
-    /// Processes of containers: each first one and whatever descends from it.
-    inside: HashSet<ProcessKey>,
+    /// Processes of containers, each first one and whatever descends from it, by container.
+    inside: HashMap<ProcessKey, usize>,
     pub(crate) clients: Clients,
     /// What the short names of layers stand for.
     short_names: HashMap<Vec<u8>, Vec<u8>>,
@@ -115,6 +116,8 @@ pub struct Finder {
     pub(crate) dockerfile: Option<(ProcessKey, Dockerfile)>,
     /// Where events are missing: there, that something was not seen says nothing.
     pub(crate) gaps: Gaps,
+    /// Each container has a control group of its own that the log can tell: where the host has but cgroup v2.
+    has_groups: bool,
     full: bool,
     /// Bytes of names that are remembered.
     kept: usize,
@@ -140,7 +143,7 @@ impl Finder {
             makers: HashMap::new(),
             masters: BTreeMap::new(),
             helpers: HashMap::new(),
-            inside: HashSet::new(),
+            inside: HashMap::new(),
             clients: Clients::default(),
             short_names: HashMap::new(),
             renamed: HashMap::new(),
@@ -156,6 +159,7 @@ impl Finder {
             shared: shared_before(header),
             dockerfile: None,
             gaps: Gaps::of(header),
+            has_groups: header.host.cgroup == "v2",
             full: false,
             kept: 0,
             mounts_full: false,
@@ -190,8 +194,11 @@ impl Finder {
                     self.clients.existed(key, process, now);
                 }
             }
-            Body::ProcessFork(fork) if self.inside.contains(&key) => {
-                self.inside.insert(ProcessKey { pid: fork.child_pid, start: fork.child_start });
+            Body::ProcessFork(fork) => {
+                if let Some(&container) = self.inside.get(&key) {
+                    let child = ProcessKey { pid: fork.child_pid, start: fork.child_start };
+                    self.inside.insert(child, container);
+                }
             }
             Body::ProcessExit(exit) => {
                 self.exit(key, now, Ended { code: exit.code, signal: exit.signal })

@@ -18,6 +18,8 @@ mod context;
 #[cfg(test)]
 mod copies_tests;
 mod decide;
+#[cfg(test)]
+mod entrants_tests;
 mod export;
 mod finder;
 mod fits;

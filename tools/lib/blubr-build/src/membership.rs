@@ -564,7 +564,7 @@ fn changes(event: &Event<'_>) -> bool {
 }
 
 /// Whether a name is a sha256 in hexadecimal.
-fn is_digest(name: &[u8]) -> bool {
+pub(crate) fn is_digest(name: &[u8]) -> bool {
     name.len() == 64 && name.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 

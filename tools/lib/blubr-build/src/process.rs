@@ -92,6 +92,8 @@ pub(crate) struct Tree {
     /// The living process of each pid.
     living: HashMap<u32, ProcessKey>,
     namespaces: HashMap<u32, Namespace>,
+    /// When a process was first seen in each control group, by `seq`; of more groups than there may be processes it is not kept.
+    groups: HashMap<u64, u64>,
     /// What an ended process is to be forgotten by, once the event that ended it has been looked at.
     ending: Option<ProcessKey>,
     /// Those that ended last.
@@ -129,6 +131,11 @@ impl Tree {
     /// A path of the event's process, as the host names it.
     pub(crate) fn host_path(&self, key: ProcessKey, path: &[u8]) -> Vec<u8> {
         path::join(self.all.get(&key).and_then(|process| process.root()).map(|root| &**root), path)
+    }
+
+    /// When a control group was first seen with a process in it, by `seq`; none where that was not kept.
+    pub(crate) fn group_since(&self, cgroup_id: u64) -> Option<u64> {
+        self.groups.get(&cgroup_id).copied()
     }
 
     /// What a name that begins with /proc/PID/root stands for: it leads into that process's root directory.
@@ -234,7 +241,11 @@ impl Tree {
 
     /// Makes sure that the process is known, and where its paths begin.
     fn meet(&mut self, key: ProcessKey, head: &Head<'_>) {
-        if !self.all.contains_key(&key) {
+        let group = self.all.get(&key).map(|process| process.cgroup_id);
+        if group != Some(head.cgroup_id) && self.groups.len() < PROCESSES_MAX {
+            self.groups.entry(head.cgroup_id).or_insert(head.seq);
+        }
+        if group.is_none() {
             if self.all.len() >= PROCESSES_MAX {
                 self.overflowed = true;
                 return;

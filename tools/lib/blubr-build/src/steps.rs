@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use crate::build::{Engine, Layer, Made, Moment, MountPoint, OtherName, ProcessKey, RunKind, StepRun};
 use crate::finder::Finder;
-use crate::traces::{Dir, Overlay, Source, Span, Store, Whole, is_init_layer, is_whole};
+use crate::traces::{Container, Dir, Overlay, Source, Span, Store, Whole, is_init_layer, is_whole};
 
 /// Steps that may be the one that left a layer.
 const MAYBE_MAX: usize = 8;
@@ -289,20 +289,10 @@ fn run_piece(
     if !run.roots.contains(&container.root) {
         run.roots.push(container.root.clone());
     }
-    run.init = Some(container.init);
-    run.mntns = Some(container.mntns).filter(|mntns| *mntns != 0);
-    if let Some((id, path)) = &container.cgroup {
-        run.cgroup_id = Some(*id);
-        run.cgroup = Some(path.clone());
+    // Of two that may be it, neither's program, processes and end are told as the step's.
+    if !overlay.disputed {
+        name_container(&mut run, overlay, container);
     }
-    run.first_exec.clone_from(&container.first_exec);
-    run.exit = container.ended.map(|(_, ended)| ended);
-    // One that comes later in the same tree may have a namespace of the same number. What is mounted before it begins may
-    // be its runtime's work.
-    let until = container.ended.map_or(u64::MAX, |(at, _)| at.seq);
-    let of_it = |point: &&MountPoint| container.namespaces.contains(&point.mntns) && point.seq < until;
-    run.mounts = overlay.mounts.iter().filter(of_it).cloned().collect();
-    run.setup.clone_from(&container.setup);
     if shape == Some(Engine::Buildah) {
         // Directories that are made just before belong to it; a copy does not.
         let before = overlay.writes.iter().find(|span| span.after == nth);
@@ -346,6 +336,23 @@ fn run_piece(
         mounted: overlay.mounted.iter().copied().collect(),
         mounts_runs: Vec::new(),
     }
+}
+
+fn name_container(run: &mut StepRun, overlay: &Overlay, container: &Container) {
+    run.init = Some(container.init);
+    run.mntns = Some(container.mntns).filter(|mntns| *mntns != 0);
+    if let Some((id, path)) = &container.cgroup {
+        run.cgroup_id = Some(*id);
+        run.cgroup = Some(path.clone());
+    }
+    run.first_exec.clone_from(&container.first_exec);
+    run.exit = container.ended.map(|(_, ended)| ended);
+    // One that comes later in the same tree may have a namespace of the same number. What is mounted before it begins may
+    // be its runtime's work.
+    let until = container.ended.map_or(u64::MAX, |(at, _)| at.seq);
+    let of_it = |point: &&MountPoint| container.namespaces.contains(&point.mntns) && point.seq < until;
+    run.mounts = overlay.mounts.iter().filter(of_it).cloned().collect();
+    run.setup.clone_from(&container.setup);
 }
 
 /// A directory without an overlay of its own: a context, the first layer of an image without a base, or a layer

@@ -102,6 +102,22 @@ impl Log {
         self.run_as(daemon, n, lowers, argv, &Run { goes_on: true, ..Run::default() });
     }
 
+    /// The log with only these events.
+    pub(crate) fn only(&self, seqs: &std::collections::HashSet<u64>) -> Log {
+        let mut kept = Log::new();
+        let header = self.text.lines().next().unwrap();
+        let filters = r#","filters":[{"tool":"t","args":["--build"]}]}"#;
+        kept.text = format!("{}{filters}\n", header.strip_suffix('}').unwrap());
+        let mut lines = self.text.lines().skip(1);
+        self.each(|event| {
+            let line = lines.next().unwrap();
+            if seqs.contains(&event.head.seq) {
+                kept.text.push_str(&format!("{line}\n"));
+            }
+        });
+        kept
+    }
+
     /// Gives a directory of the log another name.
     pub(crate) fn rename(&mut self, from: &str, to: &str) {
         self.text = self.text.replace(from, to);

@@ -34,6 +34,8 @@ pub(crate) struct Overlay {
     /// The last of them, as long as it may be the preparation of the next container.
     pub(crate) prepared: Option<Prepared>,
     pub(crate) containers: Vec<usize>,
+    /// Several may be the step's container, and which is not known; `containers` has the first, which ends with the last.
+    pub(crate) disputed: bool,
     pub(crate) mounts: Vec<MountPoint>,
     pub(crate) sources: HashSet<Source>,
     pub(crate) exported: Vec<u64>,
@@ -166,6 +168,17 @@ pub(crate) enum Source {
     Overlay(usize),
 }
 
+/// What speaks for it that a process is the first of a step's container; the more the greater.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Claim {
+    /// Only that it was there.
+    Bare,
+    /// Its control group has a container's name, and began, like itself, after the tree.
+    Named,
+    /// It descends from the engine.
+    Engine,
+}
+
 /// A process that entered an overlay and ran a program there.
 #[derive(Debug)]
 pub(crate) struct Container {
@@ -175,8 +188,9 @@ pub(crate) struct Container {
     pub(crate) setup: Vec<ProcessKey>,
     pub(crate) setup_began: Moment,
     pub(crate) by_maker: bool,
-    /// It descends from an engine.
-    pub(crate) by_engine: bool,
+    pub(crate) claim: Claim,
+    /// It was none: somebody with more claim to it has come.
+    pub(crate) masked: bool,
     pub(crate) mntns: u32,
     /// That and those that its runtime made on the way.
     pub(crate) namespaces: Vec<u32>,

@@ -269,6 +269,7 @@ impl Finder {
             writes: written.into_iter().collect(),
             prepared: None,
             containers: Vec::new(),
+            disputed: false,
             mounts: Vec::new(),
             sources: dir.sources.clone(),
             exported: dir.exported.clone(),

@@ -336,6 +336,7 @@ impl Finder {
             writes: Vec::new(),
             prepared: None,
             containers: Vec::new(),
+            disputed: false,
             mounts: Vec::new(),
             sources: HashSet::new(),
             exported: Vec::new(),

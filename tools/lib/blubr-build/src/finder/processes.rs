@@ -7,7 +7,7 @@ use blubr_log::{Body, Event, Name};
 use crate::build::{Ended, FirstExec, Moment, ProcessKey};
 use crate::export::Export;
 use crate::path::base;
-use crate::traces::{Container, Entered, Maker, Source, Store, is_init_layer};
+use crate::traces::{Claim, Container, Entered, Maker, Source, Store};
 
 use super::{Finder, NAME_BYTES, TRACES_MAX};
 
@@ -26,21 +26,15 @@ impl Finder {
             return;
         }
         let Some(entered) = self.entered_by(key) else { return };
-        if !entered.whole_tree || self.is_strangers(entered, event.head.mntns) {
-            return;
-        }
+        let Some(claim) = self.claim(key, entered, event).filter(|_| entered.whole_tree) else { return };
         let (overlay, root, at) = (entered.overlay, entered.root.clone(), entered.at);
-        let by_engine = entered.by_engine;
-        if !self.room() {
+        if !self.room() || !self.prevails(key, overlay, claim) {
             return;
-        }
-        if by_engine {
-            self.unmask(overlay);
         }
         self.entered.remove(&key);
         self.helpers.remove(&key);
         self.overlays[overlay].helpers.retain(|helper| *helper != key);
-        let container = self.contained(key, event, overlay, root, at, by_engine);
+        let container = self.contained(key, event, overlay, root, at, claim);
         let argv = container.first_exec.iter().flat_map(|exec| &exec.argv);
         if !self.keep(argv.map(|one| one.len() + NAME_BYTES).sum::<usize>() + container.root.len()) {
             return;
@@ -49,54 +43,11 @@ impl Finder {
         let index = self.containers.len();
         self.containers.push(container);
         self.by_init.insert(key, index);
-        self.inside.insert(key);
+        self.inside.insert(key, index);
         let overlay = &mut self.overlays[overlay];
         overlay.containers.push(index);
         overlay.read_back = None;
         overlay.last = now;
-    }
-
-    /// The entry into a tree whose first program a process is about to run: its own; or its parent's that had entered it
-    /// before, as buildah's chroot isolation does. A helper (docker-untar, buildah's copier) enters and runs none.
-    fn entered_by(&self, key: ProcessKey) -> Option<&Entered> {
-        if let Some(own) = self.entered.get(&key) {
-            return Some(own);
-        }
-        let process = self.tree.get(key)?;
-        let of_parent = self.entered.get(&process.parent?)?;
-        (process.forked?.seq > of_parent.at.seq).then_some(of_parent)
-    }
-
-    /// Whether who entered a tree is no runtime of the engine's, but somebody who looks into it, or works in it. Those of the
-    /// classic builder need not descend from the engine: containerd starts them. Only containers/storage, whose engine starts
-    /// the runtime itself, lets several containers have one tree; and a container has a mount namespace of its own.
-    fn is_strangers(&self, entered: &Entered, mntns: u32) -> bool {
-        let overlay = &self.overlays[entered.overlay];
-        let engine = self.tree.get(overlay.maker).map(|engine| engine.mntns());
-        let by_others = || {
-            let is_classic = overlay.lowers.first().is_some_and(|lower| is_init_layer(lower));
-            let is_daemons = self.makers.get(&overlay.maker).is_some_and(|of| of.store == Store::Daemon);
-            // What is missing may be the fork that would tell.
-            is_classic || !is_daemons || self.gaps.within(overlay.began.time, entered.at.time)
-        };
-        !entered.by_engine && (!overlay.containers.is_empty() || engine == Some(mntns) || !by_others())
-    }
-
-    /// The engine's own runtime has come into a tree. Who was taken for it there, and does not descend from the engine, had only
-    /// a mount namespace of its own: a stranger's.
-    fn unmask(&mut self, overlay: usize) {
-        if !self.makers.get(&self.overlays[overlay].maker).is_some_and(|of| of.store == Store::Daemon) {
-            return;
-        }
-        let all = std::mem::take(&mut self.overlays[overlay].containers);
-        let (own, strange): (Vec<usize>, Vec<usize>) =
-            all.into_iter().partition(|at| self.containers[*at].by_engine);
-        self.overlays[overlay].containers = own;
-        for at in strange {
-            let init = self.containers[at].init;
-            self.by_init.remove(&init);
-            self.inside.retain(|key| !self.tree.lineage(*key).any(|(ancestor, _)| ancestor == init));
-        }
     }
 
     /// The container that the process begins with the first program in its tree.
@@ -107,7 +58,7 @@ impl Finder {
         of: usize,
         root: Vec<u8>,
         at: Moment,
-        by_engine: bool,
+        claim: Claim,
     ) -> Container {
         let overlay = &self.overlays[of];
         let mut setup = Vec::new();
@@ -154,7 +105,8 @@ impl Finder {
             setup,
             setup_began,
             by_maker,
-            by_engine,
+            claim,
+            masked: false,
             mntns: event.head.mntns,
             namespaces,
             cgroup,
@@ -164,8 +116,9 @@ impl Finder {
     }
 
     pub(super) fn exit(&mut self, key: ProcessKey, now: Moment, ended: Ended) {
-        if let Some(&container) = self.by_init.get(&key) {
-            let container = &mut self.containers[container];
+        if let Some(container) = self.by_init.get(&key).map(|at| &mut self.containers[*at])
+            && !container.masked
+        {
             container.ended = Some((now, ended));
             let overlay = &mut self.overlays[container.overlay];
             overlay.read_back = None;
@@ -397,9 +350,8 @@ impl Finder {
     /// Whether it is a step's own program, which may call chroot as it likes: that makes no helper of it, and no
     /// container. An engine that runs in a container has processes of its own below it.
     pub(super) fn is_of_step(&self, key: ProcessKey) -> bool {
-        let of_engine =
-            |(ancestor, _)| self.inside.contains(&ancestor) && self.makers.contains_key(&ancestor);
-        self.inside.contains(&key) && !self.tree.lineage(key).any(of_engine)
+        let of_engine = |(ancestor, _)| self.is_inside(ancestor) && self.makers.contains_key(&ancestor);
+        self.is_inside(key) && !self.tree.lineage(key).any(of_engine)
     }
 
     /// The parent that runs the same program, of a process that has pivoted into a directory: Docker unpacks a

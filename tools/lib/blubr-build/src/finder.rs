@@ -6,6 +6,7 @@ mod claims;
 mod copies;
 mod files;
 mod layers;
+mod masters;
 mod mounting;
 mod places;
 mod prepared;
@@ -86,8 +87,8 @@ pub struct Finder {
     by_group: HashMap<Vec<u8>, usize>,
     entered: HashMap<ProcessKey, Entered>,
     pub(crate) makers: HashMap<ProcessKey, Maker>,
-    /// For each process that made directories: the engines that mounted them.
-    masters: BTreeMap<ProcessKey, BTreeSet<ProcessKey>>,
+    /// For each process that made directories: the engines that mounted them, and whether one of both began the other.
+    masters: BTreeMap<ProcessKey, BTreeMap<ProcessKey, bool>>,
     /// Children of engines that have put their root into a directory of it.
     helpers: HashMap<ProcessKey, ProcessKey>,
     /// Processes of containers, each first one and whatever descends from it, by container.

@@ -24,6 +24,8 @@ mod export;
 mod finder;
 mod fits;
 mod gaps;
+#[cfg(test)]
+mod masters_tests;
 mod membership;
 mod mounts;
 mod nearest;

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use blubr_log::event::{Dev, OpenMode};
 use blubr_log::{Body, Event, Name};
 
-use crate::build::{Build, Builds, MountPoint, OtherName, ProcessKey};
+use crate::build::{Build, Builds, MountPoint, OtherName, ProcessKey, RunKind, StepRun};
 use crate::nearest::Dirs;
 use crate::path::{base, parent};
 use crate::process::{ENDED_KEPT, Tree, key_of};
-use crate::traces::{link_names, store_of};
+use crate::traces::{is_init_layer, link_names, store_of};
 use crate::trees::Trees;
 
 /// Where an event belongs.
@@ -31,7 +31,9 @@ pub enum Place {
         run: u32,
     },
     /// To someone else who touched the build: wrote or read in its directories, or entered a container of it. What the
-    /// engine changes in a container's tree while it runs is such too: it does so for no step, but when somebody asks it to.
+    /// engine changes in a container's tree while it runs is such too, and what a helper or thread that it sends there changes
+    /// before or after: it does so for no step, but when somebody asks it to. And where two entered of whom either may be the
+    /// step's container, it is what both do.
     Foreign {
         /// `id` of the run, where it is known which.
         run: Option<u32>,
@@ -117,6 +119,8 @@ pub struct Membership {
     /// Mount namespace of each run's container.
     namespaces: HashMap<u32, u32>,
     trees: Trees,
+    /// RUNs of the classic builder.
+    classic: HashSet<u32>,
     engine: ProcessKey,
     /// By run the last of its mounts in each place.
     mounts: HashMap<u32, Dirs<Upon>>,
@@ -152,6 +156,7 @@ impl Membership {
                 .collect(),
             namespaces: build.runs.iter().filter_map(|run| Some((run.id, run.mntns?))).collect(),
             trees: Trees::new(build),
+            classic: build.runs.iter().filter(|run| is_classic(run)).map(|run| run.id).collect(),
             engine: build.engine_process,
             mounts: build.runs.iter().map(|run| (run.id, mounts(&run.mounts))).collect(),
             bases: bases(build),
@@ -391,20 +396,36 @@ impl Membership {
         (forked.seq > set_up).then_some(run)
     }
 
-    /// What the engine changes in the tree of a container that is at work it does for somebody else (`docker cp`).
+    /// What the engine changes in the tree of a container that is at work it does for somebody else (`docker cp`); so does,
+    /// before and after, a helper or thread with its root there: for a RUN the classic builder sends none into its tree.
     fn unasked(&self, place: Place, key: ProcessKey, event: &Event<'_>) -> Place {
         if !matches!(place, Place::Engine { run: Some(_) }) || !changes(event) {
             return place;
         }
-        let mut at_work = self.by_device(event);
+        let sent_into = self.sent_into(key);
+        let mut of = self.by_device(event);
         self.each_path(key, event, &mut |path| {
             if let Some((_, Owned { run: Some(run), area: Area::Tree | Area::Upper, .. })) =
                 self.owned(path)
             {
-                at_work = at_work.or_else(|| self.trees.at_work(run, event.head.seq));
+                let sent = || sent_into.filter(|tree| *tree == run);
+                of = of.or_else(|| self.trees.at_work(run, event.head.seq)).or_else(sent);
             }
         });
-        at_work.map_or(place, |run| Place::Foreign { run: Some(run) })
+        of.map_or(place, |run| Place::Foreign { run: Some(run) })
+    }
+
+    /// The RUN of the classic builder in whose tree the engine's thread, or a helper that it began itself, has its root.
+    fn sent_into(&self, key: ProcessKey) -> Option<u32> {
+        let process = self.tree.get(key)?;
+        let (_, owned) = self.owned(process.root()?)?;
+        let run = owned.run.filter(|run| self.classic.contains(run))?;
+        let engine = match self.roles.get(&key)? {
+            Role::Engine => key,
+            Role::Work(_) => process.parent?,
+            _ => return None,
+        };
+        (self.roles.get(&engine) == Some(&Role::Engine)).then_some(run)
     }
 
     /// The run in whose tree a file is, by its device number, where the event has one: also where it was reached otherwise than
@@ -612,6 +633,10 @@ fn directories(build: &Build) -> Dirs<Owned> {
         }
     }
     dirs
+}
+
+fn is_classic(run: &StepRun) -> bool {
+    run.kind == RunKind::Run && run.lowers.first().is_some_and(|lower| is_init_layer(lower))
 }
 
 fn bases(build: &Build) -> HashSet<Vec<u8>> {

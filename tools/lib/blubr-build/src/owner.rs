@@ -44,6 +44,11 @@ pub(crate) fn assign(finder: Finder) -> Builds {
         orphans += found.1;
         builds.extend(found.0);
     }
+    // Anyone does what shows an engine at work, while a client is there that asked another.
+    let has_any = |build: &Build| !build.runs.is_empty() || !build.contexts.is_empty();
+    let served: HashSet<ProcessKey> =
+        builds.iter().filter(|(build, _)| has_any(build)).map(|(build, _)| build.client).collect();
+    builds.retain(|(build, _)| has_any(build) || !served.contains(&build.client));
     builds.sort_by_key(|(build, _)| (build.began, build.client));
     let by_command: Vec<u32> = (1..)
         .zip(&builds)

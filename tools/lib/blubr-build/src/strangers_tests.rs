@@ -313,6 +313,60 @@ fn what_the_engine_changes_in_a_tree_while_its_container_runs_is_somebody_elses(
     }
 }
 
+/// Somebody has the engine write a file into a container's tree: by a helper with its root there, as Docker does it, or since
+/// its version 24 by a thread.
+fn copy_in(log: &mut Log, helper: u32, name: &str) -> u64 {
+    let pivot = format!(r#""path":"{TREE}","put_old":".","ret":0"#);
+    let own = format!(r#""path":"{name}","mode":"w","create":true,"ret":3"#);
+    if helper == DAEMON.0 {
+        let thread = Who(DAEMON.0, DAEMON.1, DAEMON.2, DAEMON.3, 78);
+        log.add_by(thread, 19, "ns.unshare", r#""namespaces":["mnt"],"ret":0"#);
+        log.add_by(thread, 19, "mount.pivot_root", &pivot);
+        return log.add_by(thread, 19, "file.open", &own);
+    }
+    let untar = Who(helper, DAEMON.0, 0, 1, 78);
+    log.fork(DAEMON, untar);
+    log.exec(untar, &["docker-untar", "/", TREE]);
+    log.add(untar, "mount.pivot_root", &pivot);
+    let wrote = open(log, untar, name, "");
+    log.end(untar);
+    wrote
+}
+
+#[test]
+fn what_the_engine_is_asked_to_put_into_a_runs_tree_before_or_after_it_is_somebody_elses() {
+    for [first, second] in [[50, 51], [DAEMON.0, DAEMON.0]] {
+        let mut log = Log::begun();
+        log.overlay(DAEMON, 41, &[40]);
+        // It makes the directory that a RUN begins in by itself.
+        let own = format!(r#""path":"{TREE}/work","mode":"0755","ret":0"#);
+        let made = log.add(DAEMON, "file.mkdir", &own);
+        let before = copy_in(&mut log, first, "/before");
+        log.run_going_on(DAEMON, 41, &[40], &["/bin/sh", "-c", "make"]);
+        log.end(INIT);
+        let after = copy_in(&mut log, second, "/after");
+        log.end(CLIENT);
+        log.rename("overlay2/40/diff", "overlay2/40-init/diff");
+        let found = places(&log, &[made, before, after]);
+        let by_engine = (Place::Engine { run: Some(0) }, in_tree("/work"));
+        let all = [by_engine, (FOREIGN, in_tree("/before")), (FOREIGN, in_tree("/after"))];
+        assert_eq!(found, all, "{first}");
+    }
+}
+
+#[test]
+fn what_the_engine_puts_into_the_tree_of_a_copy_is_the_engines() {
+    for helper in [50, DAEMON.0] {
+        let mut log = Log::begun();
+        log.overlay(DAEMON, 41, &[40]);
+        let copied = copy_in(&mut log, helper, "/copied");
+        log.add(DAEMON, "mount.umount", &format!(r#""target":"{TREE}","flags":[],"ret":0"#));
+        log.end(CLIENT);
+        log.rename("overlay2/40/diff", "overlay2/40-init/diff");
+        assert_eq!(place(&log, copied), Place::Engine { run: Some(0) }, "{helper}");
+    }
+}
+
 #[test]
 fn what_a_steps_program_does_as_an_engine_would_stays_the_steps() {
     let mut log = at_work();

@@ -1,6 +1,6 @@
 //! What builds leave in a log: a step's overlay, layers and contexts, containers, and engines.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::hash::{BuildHasher as _, RandomState};
 
 use crate::build::{Ended, FirstExec, Moment, MountPoint, ProcessKey};
@@ -152,8 +152,8 @@ pub(crate) struct Dir {
     pub(crate) votes: HashMap<ProcessKey, u64>,
     /// Processes of the engine that put their root directory into it.
     pub(crate) helpers: Vec<ProcessKey>,
-    /// An engine has mounted it.
-    pub(crate) mounted: bool,
+    /// Who mounted it or wrote to it as an engine does, its maker too.
+    pub(crate) mounters: BTreeSet<ProcessKey>,
     /// A snapshotter unpacked a finished layer into it.
     pub(crate) unpacked: bool,
     /// What the engine put together in it by further links (BuildKit for COPY --link), in that order: it is the result of

@@ -1,6 +1,6 @@
 //! Directories that engines make for layers and contexts.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use blubr_log::Name;
 
@@ -126,7 +126,7 @@ impl Finder {
             removed: None,
             votes: HashMap::new(),
             helpers: Vec::new(),
-            mounted: false,
+            mounters: BTreeSet::new(),
             unpacked: false,
             merged: Vec::new(),
         });

@@ -294,6 +294,21 @@ impl Finder {
         };
         let Some(store) = store_of(&upper) else { return };
         if let Some(&known) = self.by_upper.get(&upper) {
+            // Somebody else had mounted it before who made it did, and no more than that.
+            let dir = self.by_dir.get(&upper).copied().filter(|dir| self.dirs[*dir].maker == key);
+            if let Some(dir) = dir
+                && self.overlays[known].maker != key
+                && self.overlays[known].containers.is_empty()
+                && self.overlays[known].writes.is_empty()
+            {
+                self.serves(dir, key);
+                let before = &self.overlays[known].target;
+                let binds = if *before == target { Vec::new() } else { vec![before.clone()] };
+                self.mounts.overlay(target.clone(), known, mntns);
+                let layers = Layers { lowers, upper: None, work };
+                self.overlays[known] = Overlay { binds, ..mounted(key, now, target, upper, layers) };
+                return;
+            }
             let overlay = &mut self.overlays[known];
             if overlay.mounters.len() < SERVERS_MAX && !overlay.mounters.contains(&key) {
                 overlay.mounters.push(key);
@@ -320,37 +335,8 @@ impl Finder {
         let index = self.overlays.len();
         self.mounts.overlay(target.clone(), index, mntns);
         self.by_upper.insert(upper.clone(), index);
-        self.overlays.push(Overlay {
-            maker: key,
-            mounters: Vec::new(),
-            work,
-            upper,
-            lowers,
-            target,
-            binds: Vec::new(),
-            began: now,
-            last: now,
-            mounted_again: None,
-            unmounted: None,
-            removed: None,
-            writes: Vec::new(),
-            prepared: None,
-            containers: Vec::new(),
-            disputed: false,
-            mounts: Vec::new(),
-            sources: HashSet::new(),
-            exported: Vec::new(),
-            read_back: None,
-            registered: None,
-            mounted: HashSet::new(),
-            exports: HashSet::new(),
-            copied: Vec::new(),
-            written: Vec::new(),
-            helpers: Vec::new(),
-            servers: Vec::new(),
-            unpacked: false,
-            whole: None,
-        });
+        let layers = Layers { lowers, upper: None, work };
+        self.overlays.push(mounted(key, now, target, upper, layers));
     }
 
     pub(super) fn umount(&mut self, key: ProcessKey, now: Moment, mntns: u32, umount: &MountUmount<'_>) {
@@ -361,6 +347,41 @@ impl Finder {
             overlay.last = overlay.last.max(now);
             overlay.unmounted = Some(now.seq);
         }
+    }
+}
+
+/// An overlay that has just been mounted.
+fn mounted(maker: ProcessKey, now: Moment, target: Vec<u8>, upper: Vec<u8>, layers: Layers) -> Overlay {
+    Overlay {
+        maker,
+        mounters: Vec::new(),
+        work: layers.work,
+        upper,
+        lowers: layers.lowers,
+        target,
+        binds: Vec::new(),
+        began: now,
+        last: now,
+        mounted_again: None,
+        unmounted: None,
+        removed: None,
+        writes: Vec::new(),
+        prepared: None,
+        containers: Vec::new(),
+        disputed: false,
+        mounts: Vec::new(),
+        sources: HashSet::new(),
+        exported: Vec::new(),
+        read_back: None,
+        registered: None,
+        mounted: HashSet::new(),
+        exports: HashSet::new(),
+        copied: Vec::new(),
+        written: Vec::new(),
+        helpers: Vec::new(),
+        servers: Vec::new(),
+        unpacked: false,
+        whole: None,
     }
 }
 

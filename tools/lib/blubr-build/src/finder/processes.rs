@@ -202,44 +202,6 @@ impl Finder {
         self.makers.insert(key, maker);
     }
 
-    // ---- engines in two processes
-
-    /// Takes note that an engine mounts a directory which another process made for it: a snapshotter, as containerd is.
-    pub(super) fn serves(&mut self, dir: usize, engine: ProcessKey) {
-        self.dirs[dir].mounted = true;
-        let made_by = self.dirs[dir].maker;
-        if made_by != engine && !self.helpers.contains_key(&engine) && self.makers.contains_key(&engine)
-        {
-            self.masters.entry(made_by).or_default().insert(engine);
-        }
-    }
-
-    /// What a snapshotter made for one engine alone is that engine's. Where it serves two, whose a directory is that
-    /// nobody mounted is not known, and it stays the snapshotter's.
-    pub(super) fn adopt(&mut self) {
-        let mut adopted: Vec<(ProcessKey, ProcessKey)> = Vec::new();
-        for (servant, masters) in &self.masters {
-            let only = masters.iter().next().filter(|_| masters.len() == 1);
-            let Some(&engine) = only.filter(|engine| !self.masters.contains_key(engine)) else {
-                continue;
-            };
-            adopted.push((*servant, engine));
-        }
-        for (servant, engine) in adopted {
-            // What it fills itself is a finished layer that it unpacks: the engine's steps are written by the engine.
-            for dir in self.dirs.iter_mut().filter(|dir| dir.maker == servant) {
-                (dir.maker, dir.unpacked) = (engine, !dir.mounted);
-            }
-            for overlay in self.overlays.iter_mut().filter(|overlay| overlay.maker == servant) {
-                (overlay.maker, overlay.unpacked) = (engine, true);
-            }
-            self.makers.remove(&servant);
-            if let Some(maker) = self.makers.get_mut(&engine) {
-                maker.servants.push(servant);
-            }
-        }
-    }
-
     /// The process put its root directory elsewhere: a runtime into a container's tree, or a helper of an engine
     /// into the directory that it is to read or write. Docker 24 and later has no helpers but threads for that.
     pub(super) fn enter(
@@ -327,7 +289,7 @@ impl Finder {
             || of_containers && self.overlays[overlay].mounters.contains(&maker)
             || is_above(maker, owner)
             || is_above(owner, maker)
-            || self.masters.get(&maker).is_some_and(|masters| masters.contains(&owner))
+            || self.masters.get(&maker).is_some_and(|masters| masters.contains_key(&owner))
     }
 
     /// The process left its root directory by one outside.

@@ -185,7 +185,11 @@ fn where_either_may_be_the_runtime_s_neither_is_told_as_the_step() {
 fn where_each_container_has_such_a_group_who_has_none_is_no_container() {
     let mut visit = Visit::begun();
     visit.stranger(VISITOR);
-    visit.log.add(DAEMON, "file.open", &format!(r#""path":"{TREE}/copied","mode":"w","create":true,"ret":3"#));
+    visit.log.add(
+        DAEMON,
+        "file.open",
+        &format!(r#""path":"{TREE}/copied","mode":"w","create":true,"ret":3"#),
+    );
     visit.log.end(CLIENT);
     visit.log.rename("overlay2/40/diff", "overlay2/40-init/diff");
     let builds = visit.log.builds();
@@ -222,4 +226,29 @@ fn who_does_not_descend_from_buildah_is_no_container_of_its() {
         }
     });
     assert_eq!(writes, [FOREIGN, OWN]);
+}
+
+#[test]
+fn what_a_step_makes_like_layers_without_end_prevents_nothing() {
+    let makers: [fn(&mut Log, usize); 2] = [
+        |log, n| {
+            let own = format!(r#""path":"/vfs/dir/{n}","mode":"0755","ret":0"#);
+            log.add(INIT, "file.mkdir", &own);
+        },
+        |log, n| {
+            let own = format!(r#""path":"/l/{n}","target":"../{n}/diff","ret":0"#);
+            log.add(INIT, "file.symlink", &own);
+        },
+    ];
+    for make in makers {
+        let mut log = Log::begun();
+        log.run_going_on(DAEMON, 41, &[40], MAKE);
+        (0..=crate::finder::TRACES_MAX).for_each(|n| make(&mut log, n));
+        log.end(INIT);
+        log.run(DAEMON, 42, &[41, 40], MAKE);
+        log.end(CLIENT);
+        let builds = log.builds();
+        let [build] = builds.builds.as_slice() else { panic!("{} builds", builds.builds.len()) };
+        assert_eq!((build.engine_process.pid, build.runs.len()), (DAEMON.0, 2));
+    }
 }

@@ -32,6 +32,9 @@ use places::Places;
 
 /// Overlays, layers and containers of one log that are remembered: some fifty thousand steps.
 pub(crate) const TRACES_MAX: usize = 1 << 17;
+/// Overlays and layers of what runs in containers: an engine may, and any step can do what makes one look like it. What a
+/// step makes more of is not known, and takes no room from the engine's.
+const OF_CONTAINERS_MAX: usize = 1 << 14;
 /// Bytes of names that are remembered of them.
 const NAMES_BYTES_MAX: usize = 192 << 20;
 /// What a name takes besides its characters, in bytes: its place in a list, and an allocation.
@@ -120,6 +123,8 @@ pub struct Finder {
     /// Each container has a control group of its own that the log can tell: where the host has but cgroup v2.
     has_groups: bool,
     full: bool,
+    /// How many overlays and layers are of processes of containers.
+    of_containers: usize,
     /// Bytes of names that are remembered.
     kept: usize,
     /// More was mounted in a tree than is remembered.
@@ -162,6 +167,7 @@ impl Finder {
             gaps: Gaps::of(header),
             has_groups: header.host.cgroup == "v2",
             full: false,
+            of_containers: 0,
             kept: 0,
             mounts_full: false,
             places: Places::default(),
@@ -349,6 +355,17 @@ impl Finder {
     fn room(&mut self) -> bool {
         self.full |= self.overlays.len() + self.dirs.len() + self.containers.len() >= TRACES_MAX;
         !self.full
+    }
+
+    /// Room for an overlay or a layer that the process makes.
+    fn room_for(&mut self, key: ProcessKey) -> bool {
+        if self.is_inside(key) {
+            if self.of_containers >= OF_CONTAINERS_MAX {
+                return false;
+            }
+            self.of_containers += 1;
+        }
+        self.room()
     }
 
     /// Takes room for names; `false` when there is none.

@@ -34,7 +34,8 @@ fn made(log: &mut Log, n: u32, snapshot: bool) {
 }
 
 fn bound(log: &mut Log, n: u32) {
-    let own = format!(r#""source":"/s/overlay2/{n}/diff","target":"/tmp/m{n}","flags":["bind"],"ret":0"#);
+    let own =
+        format!(r#""source":"/s/overlay2/{n}/diff","target":"/tmp/m{n}","flags":["bind"],"ret":0"#);
     log.add(STRANGER, "mount.mount", &own);
 }
 

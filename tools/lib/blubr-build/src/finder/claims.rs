@@ -25,12 +25,7 @@ impl Finder {
     /// somebody who looks into the tree, or works in it. A container has a mount namespace of its own. A runtime descends from
     /// the engine, but for the classic builder's, which containerd may start; and where events are missing it may be the fork
     /// that would tell. In a log of one build that is so for whoever is no part of it.
-    pub(super) fn claim(
-        &self,
-        key: ProcessKey,
-        entered: &Entered,
-        event: &Event<'_>,
-    ) -> Option<Claim> {
+    pub(super) fn claim(&self, key: ProcessKey, entered: &Entered, event: &Event<'_>) -> Option<Claim> {
         if entered.by_engine {
             return Some(Claim::Engine);
         }

@@ -75,7 +75,7 @@ impl Finder {
             return;
         }
         let path = self.tree.host_path(key, path);
-        if self.by_dir.get(&path).is_some() || !self.room() || !self.keep(2 * path.len()) {
+        if self.by_dir.get(&path).is_some() || !self.room_for(key) || !self.keep(2 * path.len()) {
             return;
         }
         // Anyone may make such a directory: an engine is what then mounts it, or puts a root into it.

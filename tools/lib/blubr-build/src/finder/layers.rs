@@ -18,10 +18,11 @@ impl Finder {
     pub(super) fn layer_link(&mut self, key: ProcessKey, now: Moment, path: &[u8], target: &[u8]) {
         if let Some(layer) = link_names(path, target) {
             let layer = self.tree.host_path(key, &layer);
-            if self.short_names.len() < TRACES_MAX && self.keep(path.len() + layer.len()) {
-                self.short_names.insert(self.tree.host_path(key, path), layer.clone());
+            let name = self.tree.host_path(key, path);
+            let is_made = self.layer_made(key, now, layer.clone());
+            if is_made && self.short_names.len() < TRACES_MAX && self.keep(path.len() + layer.len()) {
+                self.short_names.insert(name, layer);
             }
-            self.layer_made(key, now, layer);
         }
     }
 
@@ -93,13 +94,18 @@ impl Finder {
         }
     }
 
-    fn layer_made(&mut self, key: ProcessKey, now: Moment, path: Vec<u8>) {
-        let Some(store) = self.store_of(&path) else { return };
-        if self.by_dir.get(&path).is_some() || !self.room() {
-            return;
+    /// `false` where it is none, or there is no room for it.
+    fn layer_made(&mut self, key: ProcessKey, now: Moment, path: Vec<u8>) -> bool {
+        let Some(store) = self.store_of(&path) else { return false };
+        if self.by_dir.get(&path).is_some() {
+            return true;
         }
-        self.make(key, now, store);
-        self.add_dir(key, path, now, true);
+        let has_room = self.room_for(key);
+        if has_room {
+            self.make(key, now, store);
+            self.add_dir(key, path, now, true);
+        }
+        has_room
     }
 
     pub(super) fn add_dir(&mut self, maker: ProcessKey, path: Vec<u8>, now: Moment, in_store: bool) {

@@ -325,7 +325,8 @@ impl Finder {
         }
         // The steps have copies of these.
         let names = lowers.iter().chain([&upper, &target]).map(|name| 2 * (name.len() + NAME_BYTES));
-        if !self.room() || !self.keep(names.sum()) {
+        let names: usize = names.sum();
+        if !self.room_for(key) || !self.keep(names) {
             return;
         }
         self.make(key, now, store);

@@ -1,18 +1,25 @@
 //! ARG and ENV down a stage: what the variables are worth at each instruction.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 
-use crate::expand::{ExpandError, expand};
+use crate::error::ParseError;
+use crate::expand::expand;
 use crate::instruction::Instruction;
+use crate::step::{Stepper, expansion};
+use crate::variables::{Assumed, Variables};
 
-/// The variables at one place of a stage.
+/// The variables at one place of a stage. They are replaced as [`evaluate`](crate::evaluate) does it, for lists of instructions
+/// that are no file.
 #[derive(Debug, Clone)]
 pub struct Scope {
     escape: char,
-    env: BTreeMap<String, String>,
-    args: BTreeMap<String, String>,
+    /// ARG and ENV: the last of a name counts.
+    variables: Variables,
+    /// What the image's ENV has.
+    image: Variables,
     /// ARGs before the first FROM, which a stage sees once it names them.
-    global: BTreeMap<String, String>,
+    global: Variables,
     /// `--build-arg`, which outweighs a default.
     build_args: BTreeMap<String, String>,
 }
@@ -21,93 +28,42 @@ impl Scope {
     /// A scope before the first instruction, with the file's escape character and the `--build-arg`s.
     #[must_use]
     pub fn new(escape: char, build_args: BTreeMap<String, String>) -> Self {
-        Self { escape, env: BTreeMap::new(), args: BTreeMap::new(), global: BTreeMap::new(), build_args }
+        let none = Variables::default;
+        Self { escape, variables: none(), image: none(), global: none(), build_args }
     }
 
     /// Begins a stage: its base image's ENV is set, the last stage's variables are forgotten.
     pub fn begin_stage(&mut self, base_env: &[(String, String)]) {
-        self.args.clear();
-        self.env = base_env.iter().cloned().collect();
+        self.image = Variables::default();
+        for (name, value) in base_env {
+            self.image.set(name, value.clone(), Assumed::new());
+        }
+        self.variables = self.image.clone();
     }
 
-    /// The value of a variable here: ENV outweighs ARG.
-    #[must_use]
-    pub fn get(&self, name: &str) -> Option<&str> {
-        self.env.get(name).or_else(|| self.args.get(name)).map(String::as_str)
-    }
-
-    /// Replaces variables in a word.
-    ///
-    /// # Errors
-    /// See [`ExpandError`].
-    pub fn expand(&self, word: &str) -> Result<String, ExpandError> {
-        expand(word, self.escape, &|name| self.get(name).map(str::to_owned))
-    }
-
-    /// The words of an instruction as the engines use them, and the scope moved on behind it. Variables in RUN, CMD,
+    /// The words of an instruction as BuildKit uses them, and the scope moved on behind it. Variables in RUN, CMD,
     /// ENTRYPOINT, SHELL, HEALTHCHECK and ONBUILD are the shell's or a later build's affair: their words stay. All pairs of
     /// an ENV see the values from before it.
     ///
     /// # Errors
-    /// See [`ExpandError`].
-    pub fn step(&mut self, instruction: &Instruction) -> Result<Vec<String>, ExpandError> {
-        match instruction.keyword.as_str() {
-            "run" | "cmd" | "entrypoint" | "shell" | "healthcheck" | "onbuild" | "maintainer" => {
-                Ok(instruction.args.clone())
-            }
+    /// What can't be replaced, or is nothing that the instruction takes once it is.
+    pub fn step(&mut self, instruction: &Instruction) -> Result<Vec<String>, ParseError> {
+        let stepper = Stepper { escape: self.escape, build_args: &self.build_args };
+        let (global, variables) = (&mut self.global, &mut self.variables);
+        let evaluated = match instruction.keyword.as_str() {
             "from" => {
-                let global = &self.global;
-                let first = |w: &String| expand(w, self.escape, &|name| global.get(name).cloned());
+                let assumed = RefCell::default();
                 let mut args = instruction.args.clone();
                 if let Some(base) = args.first_mut() {
-                    *base = first(base)?;
+                    let replaced = expand(base, self.escape, &|name| global.get(name, &assumed));
+                    *base = replaced.map_err(|e| expansion(instruction, instruction.arg_at(0), &e))?;
                 }
-                Ok(args)
+                return Ok(args);
             }
-            "arg" => self.step_arg(instruction),
-            "env" => {
-                let words = self.expand_all(&instruction.args)?;
-                for pair in words.chunks_exact(2) {
-                    if let [name, value] = pair {
-                        self.env.insert(name.clone(), value.clone());
-                    }
-                }
-                Ok(words)
-            }
-            _ => self.expand_all(&instruction.args),
-        }
-    }
-
-    fn expand_all(&self, words: &[String]) -> Result<Vec<String>, ExpandError> {
-        words.iter().map(|w| self.expand(w)).collect()
-    }
-
-    fn step_arg(&mut self, instruction: &Instruction) -> Result<Vec<String>, ExpandError> {
-        let mut words = Vec::with_capacity(instruction.args.len());
-        for word in &instruction.args {
-            let (name, default) = match word.split_once('=') {
-                Some((name, value)) => (name, Some(value)),
-                None => (word.as_str(), None),
-            };
-            let global = instruction.stage.is_none();
-            let value = match (self.build_args.get(name), default) {
-                (Some(given), _) => Some(given.clone()),
-                (None, Some(default)) if global => {
-                    Some(expand(default, self.escape, &|n| self.global.get(n).cloned())?)
-                }
-                (None, Some(default)) => Some(self.expand(default)?),
-                (None, None) => self.global.get(name).filter(|_| !global).cloned(),
-            };
-            words.push(match &value {
-                Some(value) => format!("{name}={value}"),
-                None => name.to_owned(),
-            });
-            if let Some(value) = value {
-                let scope = if global { &mut self.global } else { &mut self.args };
-                scope.insert(name.to_owned(), value);
-            }
-        }
-        Ok(words)
+            "arg" if instruction.stage.is_none() => stepper.arg(instruction, global, None),
+            _ => stepper.step(instruction, variables, &mut self.image, global),
+        };
+        evaluated.map(|evaluated| evaluated.args)
     }
 }
 
@@ -150,7 +106,29 @@ mod tests {
     }
 
     #[test]
-    fn env_outweighs_arg() {
-        assert_eq!(walk("FROM a\nENV X=e\nARG X=a\nUSER $X", &[])[3], "user e");
+    fn the_last_of_arg_and_env_counts() {
+        assert_eq!(walk("FROM a\nENV X=e\nARG X=a\nUSER $X", &[])[3], "user a");
+        assert_eq!(walk("FROM a\nARG X=a\nENV X=e\nUSER $X", &[])[3], "user e");
+        assert_eq!(walk("FROM a\nENV X=e\nARG X\nUSER $X", &[("X", "b")])[3], "user b");
+    }
+
+    #[test]
+    fn words_are_as_the_whole_file_s_evaluation_has_them() {
+        let text = "ARG V=1\nFROM a:$V AS b\nARG V\nARG W=${V}x\nENV P=\"$W y\" Q=$P V=2\nARG P\n\
+            EXPOSE $V 8$V-90\nCOPY $Q ${P:-none}/ /d$V/\nVOLUME /$V /w$W\nRUN $P\nLABEL a=$W\nSTOPSIGNAL $V\n";
+        let file = Dockerfile::parse(text.as_bytes()).unwrap();
+        let host = crate::Platform::linux_on("x86_64");
+        for given in [vec![], vec![("P", "given"), ("V", "3")]] {
+            let build_args: BTreeMap<String, String> =
+                given.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
+            let options =
+                crate::BuildOptions { build_args, target: None, platform: None, host: host.clone() };
+            let whole = crate::evaluate(&file, &options).unwrap();
+            let keywords = file.instructions.iter().map(|i| i.keyword.as_str());
+            let whole = keywords.zip(whole.into_iter().flatten());
+            let whole: Vec<String> =
+                whole.map(|(keyword, one)| format!("{keyword} {}", one.args.join(" "))).collect();
+            assert_eq!(walk(text, &given), whole);
+        }
     }
 }

@@ -284,3 +284,28 @@ fn a_dockerfile_whose_lines_are_not_the_history_s_is_not_unchanged() {
         assert_eq!(case.said("[.steps[1:][].status] | tojson"), statuses, "{dockerfile:?}");
     }
 }
+
+#[test]
+fn a_line_of_the_history_is_a_run_s_only_as_a_whole() {
+    for (line, statuses) in [
+        (RUN, "observed"),
+        ("RUN |1 A=b /bin/sh -c make # buildkit", "observed"),
+        ("/bin/sh -c make", "observed"),
+        ("RUN /bin/sh -c evil; make # buildkit", "none"),
+        ("RUN evil /bin/sh -c make # buildkit", "none"),
+        ("/bin/sh -c evil; make", "none"),
+    ] {
+        let case = Case::new("FROM base\nRUN make\n");
+        drop(case.image(&[layer("bin/sh", Some(OLD), "ADD base"), layer("w", Some(MADE), line)]));
+        case.attest(|mut log| {
+            log.begin();
+            creat(&mut log, STEP, "/w");
+            log.end();
+        });
+        // Whose changes the layer holds is known by its line.
+        let of_line = case.said(".steps[1] | if .diff_id then .status else \"none\" end");
+        assert_eq!(of_line, statuses, "{line}");
+        let explained = if statuses == "none" { "unknown" } else { "pass" };
+        assert_eq!(case.check("image-explained"), explained, "{line}");
+    }
+}

@@ -7,6 +7,8 @@ use blubr_dockerfile::{Dockerfile, Instruction};
 use blubr_image::Config;
 use blubr_log::Time;
 
+use super::run_line::{self, Shells};
+
 /// What the history says.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Alignment {
@@ -56,11 +58,12 @@ pub fn align(dockerfile: &Dockerfile, build: &Build, config: &Config) -> Alignme
         .flat_map(|stage| stage.instructions.0..stage.instructions.0 + stage.instructions.1)
         .filter(|at| dockerfile.instructions.get(*at).is_some_and(|one| one.keyword != "from"))
         .collect();
+    let shells = Shells::new(dockerfile, config);
     let mut next = config.history.len();
     let mut left = false;
     for &at in wanted.iter().rev() {
         let Some(instruction) = dockerfile.instructions.get(at) else { continue };
-        match find(instruction, config, next) {
+        match find(instruction, config, next, &shells) {
             Some(line) => {
                 let created = config.history.get(line).and_then(|line| line.created.clone());
                 let layer = layers.get(line).copied().flatten();
@@ -148,10 +151,10 @@ fn shell_form(created_by: &str) -> Option<String> {
 
 /// The line below `below` that is the instruction's: the next one, or one behind labels that the client added. (What holds a
 /// layer behind such a line no instruction made.)
-fn find(instruction: &Instruction, config: &Config, below: usize) -> Option<usize> {
+fn find(instruction: &Instruction, config: &Config, below: usize, shells: &Shells) -> Option<usize> {
     for line in (0..below).rev() {
         let text = &config.history.get(line)?.created_by;
-        if is_of(instruction, text) {
+        if is_of(instruction, text, shells) {
             return Some(line);
         }
         if keyword(text) != "label" {
@@ -162,33 +165,9 @@ fn find(instruction: &Instruction, config: &Config, below: usize) -> Option<usiz
 }
 
 /// Whether a line of a history is the instruction's.
-fn is_of(instruction: &Instruction, created_by: &str) -> bool {
-    if keyword(created_by) != instruction.keyword {
-        return false;
-    }
-    if instruction.keyword != "run" {
-        return true;
-    }
-    let text = created_by.trim_end().trim_end_matches("# buildkit").trim_end();
-    let binds = instruction.flags.iter().any(|flag| flag.starts_with("--mount"));
-    let text = if binds { without_mounted(text) } else { text };
-    let command =
-        if instruction.json_form { instruction.args.join(" ") } else { instruction.args.concat() };
-    let command = command.trim();
-    // A heredoc's line holds its body in one form or another; its first words are enough here.
-    let command = if instruction.heredocs.is_empty() { command } else { "" };
-    // buildah writes the exec form as it stands, the classic builder its words.
-    let as_written = instruction.text.find('[').and_then(|at| instruction.text.get(at..));
-    let json = as_written.filter(|_| instruction.json_form);
-    text.ends_with(command) || json.is_some_and(|json| text.ends_with(json.trim_end()))
-}
-
-/// A line without the digest of what a RUN's bind mounts held, which newer buildah writes behind it.
-fn without_mounted(text: &str) -> &str {
-    let split = text.rsplit_once(":sha256:");
-    let digest =
-        |digest: &str| digest.len() == 64 && digest.bytes().all(|byte| byte.is_ascii_hexdigit());
-    split.filter(|(_, last)| digest(last)).map_or(text, |(text, _)| text)
+fn is_of(instruction: &Instruction, created_by: &str, shells: &Shells) -> bool {
+    keyword(created_by) == instruction.keyword
+        && (instruction.keyword != "run" || run_line::is_of(instruction, created_by, shells))
 }
 
 /// The keyword of a line of history, lower case; a line without one is a RUN of the classic builder or of buildah.
@@ -296,30 +275,6 @@ mod tests {
         ] {
             assert_eq!(keyword(line), wanted, "{line}");
         }
-    }
-
-    #[test]
-    fn every_builder_writes_the_exec_form_its_own_way() {
-        let text = "FROM scratch\nRUN [\"/bin/busybox\", \"touch\", \"/m2\"]\n";
-        let file = Dockerfile::parse(text.as_bytes()).unwrap();
-        for line in [
-            "RUN /bin/busybox touch /m2 # buildkit",
-            "/bin/busybox touch /m2",
-            "/bin/sh -c [\"/bin/busybox\", \"touch\", \"/m2\"]",
-        ] {
-            assert!(is_of(&file.instructions[1], line), "{line}");
-        }
-        assert!(!is_of(&file.instructions[1], "/bin/sh -c [\"/bin/busybox\", \"touch\", \"/m3\"]"));
-    }
-
-    #[test]
-    fn buildah_writes_what_a_bind_mount_held_behind_the_line() {
-        let text = "FROM scratch\nRUN --mount=type=bind,source=a,target=/a cat /a\nRUN cat /a\n";
-        let file = Dockerfile::parse(text.as_bytes()).unwrap();
-        let line = format!("/bin/sh -c --mount=type=bind,source=a,target=/a cat /a:sha256:{:064}", 7);
-        assert!(is_of(&file.instructions[1], &line));
-        assert!(!is_of(&file.instructions[1], &line[..line.len() - 1]));
-        assert!(!is_of(&file.instructions[2], &line), "it binds nothing");
     }
 
     #[test]

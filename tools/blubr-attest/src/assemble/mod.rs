@@ -17,6 +17,7 @@ mod interval;
 mod judge;
 mod names;
 mod reuse;
+mod run_line;
 mod runs;
 mod slots;
 mod statement;

@@ -7,7 +7,7 @@ use blubr_tests::program::{ends, jq};
 use blubr_tests::supervise::process_folder;
 
 use crate::image;
-use crate::log::{Log, STEP, STRANGER, Who};
+use crate::log::{DAEMON, Log, STEP, STRANGER, Who};
 
 /// What lies below the step's layer.
 const BASE: [&str; 6] = ["bin/", "bin/sh", "etc/", "etc/shadow", "opt/", "opt/k"];
@@ -284,6 +284,60 @@ fn a_hard_link_is_of_a_file_that_the_step_linked() {
         let found = unexplained(step, &["a -> /etc", "v", &link]);
         assert_eq!(found, ["attribute-without-event /w"], "{target}");
     }
+}
+
+#[test]
+fn a_file_with_two_names_is_not_two_files() {
+    let step = |log: &mut Log| {
+        make(log, "/w");
+        log.add(STEP, "file.link", r#""path":"/w","to":"/v","ret":0,"path_from":"user""#);
+    };
+    for honest in [["v", "w => v"], ["w", "v => w"]] {
+        assert!(unexplained(step, &honest).is_empty(), "{honest:?}");
+    }
+    assert_eq!(unexplained(step, &["v", "w"]), ["attribute-without-event /v"]);
+    // When the layer is made the engine clears up.
+    let cleared = |log: &mut Log| {
+        step(log);
+        log.exit(STEP);
+        for name in ["v", "w"] {
+            let own = format!(
+                r#""path":"/s/overlay2/41/diff/{name}","directory":false,"ret":0,"path_from":"user""#
+            );
+            log.add(DAEMON, "file.unlink", &own);
+        }
+    };
+    assert_eq!(unexplained(cleared, &["v", "w"]), ["attribute-without-event /v"]);
+    let parted = |log: &mut Log| {
+        step(log);
+        remove(log, "/w");
+        make(log, "/w");
+    };
+    assert!(unexplained(parted, &["v", "w"]).is_empty());
+}
+
+#[test]
+fn what_a_lower_directory_held_does_not_stay_when_another_gets_its_name() {
+    let step = |log: &mut Log| {
+        rename(log, "/opt", "/moved");
+        mkdir(log, "/opt");
+    };
+    let found = unexplained(step, &["moved/", "moved/k", "opt/"]);
+    assert_eq!(found, ["write-not-in-image /opt/k"]);
+    for hidden in ["opt/.wh..wh..opq", "opt/.wh.k"] {
+        assert!(unexplained(step, &["moved/", "moved/k", "opt/", hidden]).is_empty(), "{hidden}");
+    }
+    // What is made or brought there under that name is there.
+    let again = |log: &mut Log| {
+        step(log);
+        make(log, "/opt/k");
+    };
+    assert!(unexplained(again, &["moved/", "moved/k", "opt/", "opt/k"]).is_empty());
+    let back = |log: &mut Log| {
+        rename(log, "/opt", "/moved");
+        rename(log, "/moved", "/opt");
+    };
+    assert!(unexplained(back, &["opt/"]).is_empty());
 }
 
 #[test]

@@ -328,7 +328,7 @@ impl Crossing {
                 Some(hit) => {
                     let attributes = Attributes::of(entry);
                     let judge = held.judge.filter(|_| !held.has_other_names(&path));
-                    let in_layer = |path: &[u8]| has_own(entries, path);
+                    let in_layer = |path: &[u8]| own(entries, path);
                     let found = judge.map(|judge| judge.judge(&path, &attributes, &in_layer));
                     let found = found.unwrap_or_default();
                     for one in found {
@@ -356,13 +356,13 @@ impl Crossing {
 
     /// What a step took away and its layer, which lies on the others now, does not: there it is the lower layer's still. Of a
     /// directory and what is in it the directory is said.
-    fn left(&mut self, removed: &[(&[u8], Slot)], entries: &[Entry], below: &Below) {
+    fn left(&mut self, removed: &[(Vec<u8>, Slot)], entries: &[Entry], below: &Below) {
         let mut left: BTreeSet<&[u8]> = BTreeSet::new();
-        for &(path, slot) in removed {
-            let is_left = below.get(path).is_some() && !has_own(entries, path);
+        for (path, slot) in removed {
+            let is_left = below.get(path).is_some() && own(entries, path).is_none();
             if is_left && !upwards(path).any(|dir| left.contains(dir)) {
                 left.insert(path);
-                self.odd(What::WriteNotInImage, path, None, Some(slot));
+                self.odd(What::WriteNotInImage, path, None, Some(*slot));
             }
         }
     }
@@ -416,7 +416,7 @@ impl Crossing {
             what: What::AttributeWithoutEvent,
             layer: Some(layer.to_owned()),
             attribute: Some(one.attribute),
-            image: Some(one.image),
+            image: one.image,
             recorded: one.recorded,
             ..Unexplained::default()
         };
@@ -447,8 +447,8 @@ impl Crossing {
     }
 }
 
-/// Whether entries, in the order of their paths, put something at a path.
-fn has_own(entries: &[Entry], path: &[u8]) -> bool {
+/// What entries, in the order of their paths, put at a path.
+fn own(entries: &[Entry], path: &[u8]) -> Option<Kind> {
     let name = path.get(1..).unwrap_or_default();
     let from = entries.partition_point(|entry| entry.path.as_slice() < name);
     let same = entries.iter().skip(from).take_while(|entry| entry.path == name);

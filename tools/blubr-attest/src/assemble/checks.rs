@@ -457,7 +457,9 @@ fn attributes(build: &BlubrBuild, unchecked: &Unchecked) -> Check {
             0 => String::new(),
             more => format!(", and {more} more that are not listed"),
         };
-        let detail = format!("{} no event gave{more}", count(odd.len(), "attribute", "attributes"));
+        const ONE: &str = "attribute is not as events left it";
+        const MANY: &str = "attributes are not as events left them";
+        let detail = format!("{}{more}", count(odd.len(), ONE, MANY));
         return say(ID, Outcome::Fail, detail);
     }
     let mut open = Vec::new();

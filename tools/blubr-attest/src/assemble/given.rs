@@ -73,6 +73,8 @@ pub enum Fact {
     Target(Box<[u8]>),
     /// An extended attribute.
     Xattr(Box<Xattr>),
+    /// An extended attribute was taken away.
+    Without,
     /// It had that name before.
     Other(Box<[u8]>),
     /// It is a further name of the file which has, or had, that one; or, if that is a symlink, perhaps of where it leads.
@@ -108,6 +110,17 @@ impl Fact {
     /// Whether it is a value that a call by name gives to the file behind it.
     pub fn is_value(&self) -> bool {
         matches!(self, Fact::Perm(_) | Fact::Owner(_) | Fact::Group(_) | Fact::Xattr(_) | Fact::Size(_))
+            || *self == Fact::Without
+    }
+
+    /// Whether a capability may be gone by it: with another owner or content (security_inode_killpriv), or by itself.
+    pub fn takes_capability(&self) -> bool {
+        matches!(self, Fact::Owner(_) | Fact::Group(_) | Fact::Size(_) | Fact::AnySize | Fact::Without)
+    }
+
+    /// Whether the name is another file's from then on, or may be.
+    fn replaces(&self) -> bool {
+        matches!(self, Fact::Made(_) | Fact::Other(_) | Fact::Linked(_) | Fact::Gone | Fact::Anything)
     }
 }
 
@@ -123,6 +136,14 @@ pub struct Said {
     pub first: u64,
     /// When the last.
     pub last: u64,
+    /// Extended attributes that the container set, and when each was last.
+    pub set: Vec<(Xattr, u64)>,
+    /// When the name last went to another file, or may have (`seq`; 0 for never).
+    pub replaced: u64,
+    /// When what it has was last changed so that a capability may be gone.
+    pub changed: u64,
+    /// When it last became a further name of another's file.
+    pub linked: u64,
 }
 
 impl Said {
@@ -132,6 +153,15 @@ impl Said {
             self.first = seq;
         }
         self.last = seq;
+        if fact.replaces() {
+            self.replaced = self.replaced.max(seq);
+        }
+        if fact.takes_capability() {
+            self.changed = seq;
+        }
+        if matches!(fact, Fact::Linked(_)) {
+            self.linked = seq;
+        }
         if self.facts.contains(&fact) {
             return;
         }
@@ -146,6 +176,19 @@ impl Said {
             },
         }
     }
+
+    /// The container set an extended attribute. Beyond what is kept of one name, or of all, it is not known what it has.
+    fn set(&mut self, xattr: &Xattr, seq: u64, room: &mut usize) {
+        self.set.retain(|(known, _)| known.name != xattr.name);
+        let cost = Fact::Xattr(Box::new(xattr.clone())).cost();
+        match room.checked_sub(cost).filter(|_| self.set.len() < FACTS_MAX) {
+            Some(left) => {
+                *room = left;
+                self.set.push((xattr.clone(), seq));
+            }
+            None => self.replaced = u64::MAX,
+        }
+    }
 }
 
 /// A value that a call gave to a file which the log can't tell for certain: by the caller's string. It holds for what the
@@ -157,6 +200,8 @@ pub struct Loose {
     pub path: Vec<u8>,
     /// The string was changed during the call, or cut: it says nothing.
     pub unsure: bool,
+    /// When (`seq`).
+    pub seq: u64,
     /// The value.
     pub fact: Fact,
 }
@@ -224,6 +269,12 @@ impl Given {
         self.own_numbers |= by_engine && is_mount && event.head.uid != 0;
         self.kernel_notes |= by_engine && has_notes_for_users(event);
         let Some((name, facts)) = facts(event) else { return };
+        if let (Body::FileOpen(open), Some(name)) = (&event.body, name)
+            && open.mode.writes()
+            && let Where::Here(path) = place(name.bytes())
+        {
+            self.opened(run, &path, event.head.seq);
+        }
         if facts.is_empty() && !matches!(event.body, Body::FileRename(_) | Body::FileLink(_)) {
             return;
         }
@@ -239,14 +290,23 @@ impl Given {
             let strange = by_engine && fact.is_number_of_namespace();
             self.own_numbers |= strange;
             if event.tail.path_from.is_some() && fact.is_value() {
-                self.loosely(run, by_engine, name, &at, raced, &fact);
+                self.loosely((run, seq), by_engine, name, &at, raced, &fact);
             }
             self.tells_perm |= matches!(fact, Fact::Perm(_)) && matches!(event.body, Body::FileOpen(_));
             if let Where::Here(path) = &at {
-                self.add(run, path, fact, seq);
+                if by_engine && matches!(event.body, Body::FileUnlink(_)) {
+                    self.cleared(run, path, seq);
+                    continue;
+                }
+                self.add(run, path, fact.clone(), seq);
+                if let Fact::Xattr(xattr) = &fact {
+                    self.set(run, path, xattr, seq, !by_engine && !raced && event.tail.ret == Some(0));
+                }
             }
         }
         let mut placed = |to: &[u8]| if event.tail.is_cut("to") { Where::Elsewhere } else { place(to) };
+        // What may have failed, or by another name, leaves open what became of the names.
+        let name = name.filter(|_| !raced && event.tail.ret == Some(0));
         self.names(run, event, name, &at, &mut placed);
     }
 
@@ -324,7 +384,7 @@ impl Given {
 
     fn loosely(
         &mut self,
-        run: u32,
+        (run, seq): (u32, u64),
         by_engine: bool,
         name: Option<&Name<'_>>,
         at: &Where,
@@ -344,7 +404,7 @@ impl Given {
         match self.room.checked_sub(cost) {
             Some(left) if list.len() < NAMES_MAX => {
                 self.room = left;
-                list.push(Loose { unsure: raced || name.is_none(), path, fact: fact.clone() });
+                list.push(Loose { unsure: raced || name.is_none(), path, seq, fact: fact.clone() });
             }
             _ => self.left_out = true,
         }
@@ -362,6 +422,33 @@ impl Given {
             }
         }
         self.said.entry(key).or_default().add(fact, seq, &mut self.room);
+    }
+
+    /// The engine took a name away: of what its layer has, it did so when the layer was made.
+    fn cleared(&mut self, run: u32, path: &[u8], seq: u64) {
+        let key = (run, path.to_vec());
+        let before = self.said.get(&key).map_or(0, |said| said.replaced);
+        self.add(run, path, Fact::Gone, seq);
+        if let Some(said) = self.said.get_mut(&key) {
+            said.replaced = before;
+        }
+    }
+
+    /// An extended attribute was set: by the container, on what the name certainly is, or otherwise.
+    fn set(&mut self, run: u32, path: &[u8], xattr: &Xattr, seq: u64, certain: bool) {
+        let Some(said) = self.said.get_mut(&(run, path.to_vec())) else { return };
+        if certain {
+            said.set(xattr, seq, &mut self.room);
+        } else {
+            said.replaced = said.replaced.max(seq);
+        }
+    }
+
+    /// A file was opened for writing: with its content a capability goes, whenever it is closed.
+    fn opened(&mut self, run: u32, path: &[u8], seq: u64) {
+        if let Some(said) = self.said.get_mut(&(run, path.to_vec())) {
+            said.changed = seq;
+        }
     }
 }
 
@@ -423,7 +510,7 @@ fn facts<'e>(event: &'e Event<'_>) -> Option<(Option<&'e Name<'e>>, Vec<Fact>)> 
         Body::FileTruncate(it) if event.tail.path_from.is_none() => (it.path.get(), vec![]),
         Body::FileTruncate(it) => (it.path.get(), vec![Fact::Size(it.size)]),
         // What a removal leaves is what was there without it.
-        Body::FileSetxattr(it) if it.remove.0 => (it.path.get(), vec![]),
+        Body::FileSetxattr(it) if it.remove.0 => (it.path.get(), vec![Fact::Without]),
         Body::FileSetxattr(it) => (it.path.get(), vec![xattr(event, it)]),
         Body::FileRename(it) => (it.path.get(), vec![]),
         Body::FileLink(it) => (it.path.get(), vec![]),

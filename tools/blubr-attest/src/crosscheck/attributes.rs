@@ -2,6 +2,8 @@
 //!
 //! An attribute is found wanting only if all that ever gave its file a value is known, and nothing gave it this one.
 
+mod lasting;
+
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -12,6 +14,7 @@ use sha2::{Digest as _, Sha256};
 use super::below::{Attributes, Below, DEFAULT_LIST};
 use super::trails::{Links, Trails, upwards};
 use crate::assemble_parts::{Fact, Gathered, Given, Made, Said, Slots, Xattr};
+use lasting::Lasting;
 
 /// Names that one file had or has, which are looked at; a count.
 const NAMES_MAX: usize = 64;
@@ -29,8 +32,8 @@ const SETGID: u32 = 0o2000;
 pub(super) struct Deviation {
     /// `kind`, `mode`, `owner`, `group`, `size`, `target` or `xattr NAME`.
     pub(super) attribute: String,
-    /// What the layer has.
-    pub(super) image: String,
+    /// What the layer has; `None` for nothing.
+    pub(super) image: Option<String>,
     /// What the record gave, in order of size.
     pub(super) recorded: Vec<String>,
 }
@@ -50,6 +53,8 @@ pub(super) struct Judge<'a> {
     doubtful: HashSet<Vec<u8>>,
     /// A directory has an access list that it hands on.
     hands_on: bool,
+    /// What its steps did last and must show.
+    lasting: Lasting,
     /// Of directories whether they or one above changed.
     changed: RefCell<HashMap<Vec<u8>, bool>>,
 }
@@ -57,6 +62,7 @@ pub(super) struct Judge<'a> {
 /// What was said of a name, or of a symlink that leads to it.
 #[derive(Clone, Copy)]
 struct By<'a> {
+    run: u32,
     said: &'a Said,
     through: bool,
 }
@@ -90,11 +96,12 @@ impl<'a> Judge<'a> {
         // buildah without --layers: one tree for several steps.
         let same = |one: &StepRun| counted.iter().any(|run| run.upper == one.upper);
         let runs: BTreeSet<u32> = build.runs.iter().filter(|run| same(run)).map(|run| run.id).collect();
-        Self::of_runs(&runs, &gathered.given, below, links, trails)
+        let lasting = Lasting::new(build, slots, &counted);
+        Self::of_runs((&runs, lasting), &gathered.given, below, links, trails)
     }
 
     fn of_runs(
-        runs: &BTreeSet<u32>,
+        (runs, lasting): (&BTreeSet<u32>, Lasting),
         given: &'a Given,
         below: &'a Below,
         links: &'a Links,
@@ -102,12 +109,12 @@ impl<'a> Judge<'a> {
     ) -> Self {
         let counted = || given.said.iter().filter(|((run, _), _)| runs.contains(run));
         let mut said: BTreeMap<Vec<u8>, Vec<By<'_>>> = BTreeMap::new();
-        let mut at = |path: Vec<u8>, one, through| {
-            said.entry(path).or_default().push(By { said: one, through });
+        let mut at = |path: Vec<u8>, (run, one), through| {
+            said.entry(path).or_default().push(By { run, said: one, through });
         };
         let mut doubtful = HashSet::new();
         let unsteady = unsteady(counted(), below);
-        for ((_, path), one) in counted() {
+        for ((run, path), one) in counted() {
             if upwards(path).skip(1).any(|dir| unsteady.contains(dir)) {
                 doubtful.insert(last_name(path).to_vec());
             }
@@ -118,7 +125,7 @@ impl<'a> Judge<'a> {
             for resolved in meanings {
                 let through = links.through(&resolved).filter(|_| one.facts.iter().any(Fact::is_value));
                 if let Some(target) = through {
-                    at(target, one, true);
+                    at(target, (*run, one), true);
                 }
                 let moved: BTreeSet<Vec<u8>> = [one.first, one.last]
                     .into_iter()
@@ -126,9 +133,9 @@ impl<'a> Judge<'a> {
                     .filter(|now| *now != resolved)
                     .collect();
                 for now in moved {
-                    at(now, one, false);
+                    at(now, (*run, one), false);
                 }
-                at(resolved, one, false);
+                at(resolved, (*run, one), false);
             }
         }
         let mut judge = Judge {
@@ -141,6 +148,7 @@ impl<'a> Judge<'a> {
             anywhere: Vec::new(),
             doubtful,
             hands_on: below.hands_on(),
+            lasting,
             changed: RefCell::default(),
         };
         judge.loosen(runs, &unsteady);
@@ -160,7 +168,14 @@ impl<'a> Judge<'a> {
                 || self.facts(&resolved).any(|fact| {
                     matches!(fact, Fact::Made(_) | Fact::Other(_) | Fact::Linked(_) | Fact::Anything)
                 });
-            if one.unsure || was_symlink || !is_known {
+            let anywhere = one.unsure || was_symlink || !is_known;
+            if one.fact.takes_capability() {
+                self.lasting.taken(last_name(&one.path), one.seq, anywhere);
+            }
+            if one.fact == Fact::Without {
+                continue;
+            }
+            if anywhere {
                 self.anywhere.push(&one.fact);
             }
             self.loose.entry(last_name(&one.path).to_vec()).or_default().push(&one.fact);
@@ -180,12 +195,12 @@ impl<'a> Judge<'a> {
         })
     }
 
-    /// What of an entry no event gave; nothing where that can't be said. `in_layer`: whether the layer puts something at a path.
+    /// What of an entry no event gave; nothing where that can't be said. `in_layer`: what the layer puts at a path.
     pub(super) fn judge(
         &self,
         path: &[u8],
         entry: &Attributes,
-        in_layer: &dyn Fn(&[u8]) -> bool,
+        in_layer: &dyn Fn(&[u8]) -> Option<Kind>,
     ) -> Vec<Deviation> {
         if entry.kind == Kind::Hardlink && !self.has_target(entry, in_layer) {
             return vec![deviation("target", text(&target_of(entry)), Vec::new())];
@@ -212,8 +227,10 @@ impl<'a> Judge<'a> {
                 found.extend(self.mode(path, &known, entry));
                 found.extend(self.owners(path, &known, entry));
                 found.extend(self.xattrs(path, &known, entry));
+                found.extend(self.lost_xattrs(path, &known, entry));
                 if entry.kind == Kind::File {
                     found.extend(self.size(path, &known, entry));
+                    found.extend(self.parted(path, &known, in_layer));
                 }
             }
         }
@@ -403,10 +420,10 @@ impl<'a> Judge<'a> {
     }
 
     /// Whether there is, or may be, what a hard link is a name of.
-    fn has_target(&self, entry: &Attributes, in_layer: &dyn Fn(&[u8]) -> bool) -> bool {
+    fn has_target(&self, entry: &Attributes, in_layer: &dyn Fn(&[u8]) -> Option<Kind>) -> bool {
         let target = target_of(entry);
         let resolved = self.links.resolve(&target);
-        [target, resolved].iter().any(|target| in_layer(target) || self.below.may_have(target))
+        [target, resolved].iter().any(|target| in_layer(target).is_some() || self.below.may_have(target))
     }
 
     fn hardlink(&self, known: &Known<'_>, entry: &Attributes) -> Option<Deviation> {
@@ -519,7 +536,7 @@ fn is_of(mode: u32, given: u32) -> bool {
 fn deviation(attribute: &str, image: String, mut recorded: Vec<String>) -> Deviation {
     recorded.sort_unstable();
     recorded.dedup();
-    Deviation { attribute: attribute.to_owned(), image, recorded }
+    Deviation { attribute: attribute.to_owned(), image: Some(image), recorded }
 }
 
 fn last_name(path: &[u8]) -> &[u8] {
@@ -572,49 +589,64 @@ mod tests {
 
     /// The names of one run's tree, what was said of them, and a layer below.
     #[derive(Default)]
-    struct Scene {
+    pub(super) struct Scene {
         given: Given,
         below: Below,
         trails: Trails,
         links: Links,
+        /// The engine puts attributes of users into layers.
+        pub(super) shows_user: bool,
     }
 
     impl Scene {
-        fn said(mut self, path: &str, facts: &[Fact]) -> Self {
-            let said = Said { facts: facts.to_vec(), first: 1, last: 9 };
+        pub(super) fn said(mut self, path: &str, facts: &[Fact]) -> Self {
+            let said = Said { facts: facts.to_vec(), first: 1, last: 9, ..Said::default() };
             self.given.said.insert((0, path.into()), said);
             self.given.tells_perm = true;
             self
         }
 
-        fn lower(mut self, path: &str, attributes: Attributes) -> Self {
+        /// Changes what was said of a name.
+        pub(super) fn with(mut self, path: &str, change: impl FnOnce(&mut Said)) -> Self {
+            change(self.given.said.get_mut(&(0, path.into())).unwrap());
+            self
+        }
+
+        pub(super) fn lower(mut self, path: &str, attributes: Attributes) -> Self {
             self.below.lay(path.into(), attributes);
             self
         }
 
-        fn loosely(mut self, path: &str, fact: Fact) -> Self {
+        pub(super) fn loosely(mut self, path: &str, fact: Fact) -> Self {
             let path = path.into();
-            let loose = crate::assemble_parts::Loose { path, fact, unsure: false };
+            let loose = crate::assemble_parts::Loose { path, fact, unsure: false, seq: 5 };
             self.given.loose.entry(0).or_default().push(loose);
             self
         }
 
+        fn judging(&self) -> Judge<'_> {
+            let runs = (&[0].into(), Lasting::of_run(0, self.shows_user));
+            Judge::of_runs(runs, &self.given, &self.below, &self.links, &self.trails)
+        }
+
         /// What is wrong with an entry, as `attribute image`.
-        fn judge(&self, path: &str, entry: &Attributes) -> String {
-            let judge = Judge::of_runs(&[0].into(), &self.given, &self.below, &self.links, &self.trails);
-            let in_layer = |path: &[u8]| path != b"/nowhere";
+        pub(super) fn judge(&self, path: &str, entry: &Attributes) -> String {
+            let judge = self.judging();
+            let in_layer = |path: &[u8]| (path != b"/nowhere").then_some(Kind::File);
             let found = judge.judge(path.as_bytes(), entry, &in_layer);
-            let said: Vec<String> =
-                found.into_iter().map(|one| format!("{} {}", one.attribute, one.image)).collect();
+            let said: Vec<String> = found
+                .into_iter()
+                .map(|one| format!("{} {}", one.attribute, one.image.as_deref().unwrap_or("none")))
+                .collect();
             said.join(", ")
         }
     }
 
-    fn file(mode: u32, size: u64) -> Attributes {
+    pub(super) fn file(mode: u32, size: u64) -> Attributes {
         Attributes { kind: Kind::File, mode, uid: 0, gid: 0, size, link: None, xattrs: BTreeMap::new() }
     }
 
-    fn made(perm: u32) -> [Fact; 4] {
+    pub(super) fn made(perm: u32) -> [Fact; 4] {
         [Fact::Gone, Fact::Made(Made::File), Fact::Perm(perm), Fact::Maker(0)]
     }
 
@@ -685,11 +717,7 @@ mod tests {
             }
             scene
         };
-        let judge = |scene: &Scene| {
-            let judge =
-                Judge::of_runs(&[0].into(), &scene.given, &scene.below, &scene.links, &scene.trails);
-            judge.too_loose().is_some()
-        };
+        let judge = |scene: &Scene| scene.judging().too_loose().is_some();
         let (few, many) = (1_000, 1_001);
         assert!(!judge(&with("/proc/self/fd/3", few)) && judge(&with("/proc/self/fd/3", many)));
         assert_eq!(with("/d/f", few).judge("/d/f", &file(0o640, 0)), "mode 0640");

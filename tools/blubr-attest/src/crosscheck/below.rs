@@ -132,16 +132,17 @@ impl Below {
     }
 
     fn clear(&mut self, dir: &[u8]) {
-        let from = [dir, b"/"].concat();
-        let inside: Vec<Vec<u8>> = self
-            .names
-            .range(from.clone()..)
-            .take_while(|(path, _)| path.starts_with(&from))
-            .map(|(path, _)| path.clone())
-            .collect();
+        let inside: Vec<Vec<u8>> = self.inside(dir).map(<[u8]>::to_vec).collect();
         for path in inside {
             self.remove(&path);
         }
+    }
+
+    /// The names in a directory.
+    pub(super) fn inside(&self, dir: &[u8]) -> impl Iterator<Item = &[u8]> {
+        let from = [dir, b"/"].concat();
+        let names = self.names.range(from.clone()..).map(|(path, _)| path.as_slice());
+        names.take_while(move |path| path.starts_with(&from))
     }
 
     fn remove(&mut self, path: &[u8]) {

@@ -1,5 +1,7 @@
 //! The recorded changes of some steps, by path, with symlinks in the paths' directories followed over the image's own tree.
 
+mod removed;
+
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
@@ -276,6 +278,13 @@ impl Hit {
     }
 }
 
+/// A lower layer's directory that got another name.
+struct MovedAway {
+    from: Vec<u8>,
+    seq: u64,
+    slot: Slot,
+}
+
 /// The changes of some slots.
 #[derive(Default)]
 pub(super) struct Trails {
@@ -291,6 +300,8 @@ pub(super) struct Trails {
     of: Option<Vec<Slot>>,
     /// The runs among those that are tied to no instruction.
     untied: BTreeSet<u32>,
+    /// Directories of a lower layer that containers of a step moved away.
+    moved_away: Vec<MovedAway>,
     /// Renames upon renames: what they led to is not known.
     lost_track: Cell<bool>,
     /// Names that meant, or may have meant, something else than the image's symlinks make of them.
@@ -315,10 +326,18 @@ impl Trails {
         let then = links.then(&counted.iter().map(|(_, doing)| *doing).collect::<Vec<_>>(), below);
         let mut renames = Renames::new(Rc::clone(looks));
         let renamed = counted.iter().flat_map(|(slot, doing)| {
-            doing.renames.iter().filter(|renamed| trails.is_of(**slot, Some(renamed.run)))
+            let of = doing.renames.iter().filter(|renamed| trails.is_of(**slot, Some(renamed.run)));
+            of.map(|renamed| (**slot, renamed))
         });
-        for renamed in renamed {
+        let mut moved_away = Vec::new();
+        let mut moves = |slot, from: &[u8], seq| {
+            let is_dir = below.get(from).is_some_and(|lower| lower.kind == Kind::Dir);
+            let counts = is_dir && seq <= ended(build, slots, slot) && in_containers(build, slots, slot);
+            moved_away.extend(counts.then(|| MovedAway { from: from.to_vec(), seq, slot }));
+        };
+        for (slot, renamed) in renamed {
             if renamed.real {
+                moves(slot, &renamed.from, renamed.seq);
                 renames.add(renamed.from.clone(), renamed.to.clone(), renamed.seq);
                 continue;
             }
@@ -328,6 +347,8 @@ impl Trails {
             if others.0.is_some() || others.1.is_some() {
                 let (from, to) = (others.0.unwrap_or(from.clone()), others.1.unwrap_or(to.clone()));
                 renames.add(from, to, renamed.seq);
+            } else {
+                moves(slot, &from, at);
             }
             renames.add(from, to, renamed.seq);
         }
@@ -394,6 +415,7 @@ impl Trails {
             }
         }
         trails.renames = renames;
+        trails.moved_away = moved_away;
         trails
     }
 
@@ -561,7 +583,9 @@ impl Trails {
                 || self.from_below.contains(dir) && self.has_below(path, below);
             fits.then_some(hit)
         });
-        if let Some(hit) = came_along.filter(|_| own.is_none_or(|own| self.brought_anew(path, own))) {
+        if let Some(hit) =
+            came_along.filter(|_| own.is_none_or(|own| self.brought_anew(path, own.since)))
+        {
             return Some(Some(*hit));
         }
         // Of what is in a directory something must be there; or have been, if the directory was below already.
@@ -575,13 +599,12 @@ impl Trails {
         (is_root || is_above() || at_mount).then_some(None)
     }
 
-    /// Whether a directory above got its name by a rename after `path` was taken away: it may have brought another of that name.
-    fn brought_anew(&self, path: &[u8], taken: &Hit) -> bool {
+    /// Whether a directory above got its name by a rename after `path` was taken away (`since`): it may have brought another of that name.
+    fn brought_anew(&self, path: &[u8], since: u64) -> bool {
         let put_later = |dir: &[u8]| {
-            self.put_there.contains(dir)
-                && self.hits.get(dir).is_some_and(|above| above.seq > taken.since)
+            self.put_there.contains(dir) && self.hits.get(dir).is_some_and(|above| above.seq > since)
         };
-        upwards(path).skip(1).any(|dir| self.renames.gives(dir, taken.since) || put_later(dir))
+        upwards(path).skip(1).any(|dir| self.renames.gives(dir, since) || put_later(dir))
     }
 
     /// Whether something below a directory was changed and not taken away last.
@@ -628,21 +651,6 @@ impl Trails {
             let at_mount = self.leads_to_mount(path);
             hit.slot.filter(|_| !gone_with && !at_mount).map(|slot| (path.as_slice(), slot))
         })
-    }
-
-    /// The paths that lie `below`, and that a step's container took away: its layer must leave nothing of them.
-    pub(super) fn removed(&self, below: &Below) -> Vec<(&[u8], Slot)> {
-        let removed = self.hits.iter().filter(|(path, hit)| hit.removed && below.get(path).is_some());
-        removed
-            .filter_map(|(path, hit)| {
-                // rename(2) does nothing where both names are of one file.
-                let other = self.renames.at(path, hit.seq);
-                let is_same = other.is_some_and(|other| below.are_one_file(path, other));
-                let came_back = || self.brought_anew(path, hit) && self.has_below(path, below);
-                let stays = is_same || self.leads_to_mount(path) || came_back();
-                hit.slot.filter(|_| !stays).map(|slot| (path.as_slice(), slot))
-            })
-            .collect()
     }
 }
 
@@ -1005,7 +1013,7 @@ mod tests {
         trails.mounts.extend([b"/at".to_vec()]);
         trails.renames.add(b"/other".to_vec(), b"/back".to_vec(), 10);
         below.lay(b"/other/x".to_vec(), lower(Kind::File));
-        let removed: Vec<&[u8]> = trails.removed(&below).into_iter().map(|(path, _)| path).collect();
+        let removed: Vec<Vec<u8>> = trails.removed(&below).into_iter().map(|(path, _)| path).collect();
         assert_eq!(removed, [b"/d".as_slice(), b"/d/x", b"/made/x"]);
     }
 

@@ -287,6 +287,28 @@ fn a_hard_link_is_of_a_file_that_the_step_linked() {
 }
 
 #[test]
+fn a_name_that_is_too_long_for_the_log_is_not_said_to_be_unexplained() {
+    let step = |log: &mut Log| {
+        make(log, "/w");
+        let own = r#""path":"/end/of/it","mode":"w","create":true,"dev":"0:45","ino":8,"size":0,"perm":"0644","truncated":["path"],"ret":3"#;
+        log.add(STEP, "file.open", own);
+    };
+    let deep = ["deep/", "deep/end/", "deep/end/of/", "deep/end/of/it", "w"];
+    assert!(unexplained(step, &deep).is_empty());
+    assert_eq!(unexplained(step, &["deep/end/of/else", "w"]), ["entry-without-event /deep/end/of/else"]);
+    // It is another's name, and explains nothing that has it; nor is that gone when the other is.
+    assert_eq!(unexplained(step, &["end/of/it", "w"]), ["entry-without-event /end/of/it"]);
+    let gone = |log: &mut Log| {
+        make(log, "/w");
+        let own =
+            r#""path":"/etc/shadow","directory":false,"truncated":["path"],"ret":0,"path_from":"user""#;
+        log.add(STEP, "file.unlink", own);
+    };
+    assert!(unexplained(gone, &["w"]).is_empty());
+    assert_eq!(unexplained(gone, &["etc/", "etc/.wh.shadow", "w"]).len(), 2);
+}
+
+#[test]
 fn a_file_with_two_names_is_not_two_files() {
     let step = |log: &mut Log| {
         make(log, "/w");
@@ -415,6 +437,40 @@ fn what_was_written_upon_a_mount_explains_no_entry() {
         make(log, "/opt/x");
     };
     assert!(unexplained_of(begin, step, &["opt/", "opt/x"]).is_empty());
+}
+
+#[test]
+fn what_a_process_writes_upon_a_mount_of_its_own_is_in_no_layer() {
+    // unshare -m: another mount namespace, with a file system that nobody else sees.
+    let own = Who(411, 410, 0, 41, 49);
+    let open = |log: &mut Log, who: Who, path: &str, dev: &str| {
+        let own = format!(
+            r#""path":"{path}","mode":"w","create":true,"truncate":true,"dev":"{dev}","ino":7,"size":0,"perm":"0644","ret":3"#
+        );
+        log.add(who, "file.open", &own);
+        let own = format!(r#""path":"{path}","dev":"{dev}","ino":7,"size":3,"ret":0"#);
+        log.add(who, "file.close", &own);
+    };
+    let step = |log: &mut Log| {
+        make(log, "/w");
+        log.add(own, "ns.unshare", r#""namespaces":["mnt"],"ret":0"#);
+        log.add(own, "mount.mount", r#""source":"none","target":"/","flags":["rec","private"],"ret":0"#);
+        let mount = r#""source":"none","target":"/opt","fstype":"tmpfs","flags":[],"ret":0"#;
+        log.add(own, "mount.mount", mount);
+        open(log, own, "/opt/x", "0:99");
+        open(log, own, "/opt/k", "0:99");
+        log.add(own, "file.unlink", r#""path":"/opt/k","directory":false,"ret":0,"path_from":"user""#);
+        open(log, own, "/v", "0:45");
+    };
+    assert!(unexplained(step, &["v", "w"]).is_empty());
+    assert_eq!(unexplained(step, &["opt/", "opt/x", "v", "w"]), ["entry-without-event /opt/x"],);
+    // Others write what is there for them.
+    let both = |log: &mut Log| {
+        step(log);
+        make(log, "/opt/y");
+    };
+    assert!(unexplained(both, &["opt/", "opt/y", "v", "w"]).is_empty());
+    assert_eq!(unexplained(both, &["v", "w"]), ["write-not-in-image /opt/y"]);
 }
 
 #[test]

@@ -17,7 +17,7 @@ use blubr_build::{Build, StepRun};
 use blubr_cli::Failure;
 use blubr_image::layer::{Entry, Kind};
 
-use crate::assemble_parts::{Alignment, First, Gathered, Reuse, Slot, Slots};
+use crate::assemble_parts::{Alignment, First, Gathered, Reuse, Slot, Slots, Tails};
 use crate::picture::Picture;
 use attributes::{Deviation, Judge};
 use below::{Attributes, Below};
@@ -66,6 +66,8 @@ pub struct Unchecked {
     pub layers: usize,
     /// New layers with entries of which it is not known whose changes they hold: any step's explain them.
     pub unplaced: usize,
+    /// Entries without an event whose names are longer than the log has them: they end as that of one which was changed.
+    pub cut: usize,
     /// Deviations beyond those that are listed.
     pub more: usize,
     /// Unexplained entries beyond those that are listed.
@@ -158,6 +160,10 @@ struct Held<'a> {
     known_step: bool,
     /// What lies below.
     below: &'a Below,
+    /// The ends of long names.
+    tails: &'a Tails,
+    /// What the host calls the trees of the steps.
+    roots: Vec<&'a [u8]>,
     /// The engine compared the step's whole tree with that to make the layer: a file that was changed by one of its names is in it
     /// by each.
     compared: bool,
@@ -291,11 +297,14 @@ impl Crossing {
             let mut runs = slots.runs(build, *slot).peekable();
             runs.peek().is_some() && runs.all(|(run, _)| record.reuse.is_thrown_away(run))
         };
+        let all: Vec<&StepRun> = build.runs.iter().collect();
         let held = Held {
             trails: &trails,
             judge: judge.as_ref(),
             known_step: of.is_some(),
             below,
+            tails: &gathered.tails,
+            roots: roots(if of.is_some() { &runs } else { &all }),
             compared: runs.iter().any(|run| run.compared),
             thrown_away: of.iter().flatten().filter(|slot| thrown_away(slot)).copied().collect(),
             by_file: HashMap::new(),
@@ -317,10 +326,12 @@ impl Crossing {
 
     fn layer(&mut self, diff_id: &str, entries: &[Entry], mut held: Held<'_>) {
         let mut present = BTreeSet::new();
+        let cut = cut(entries, held.tails, &held.roots);
         for entry in entries {
             let path = path_of(entry);
             let hit = held.explain(&path, entry.kind, entry.size);
             match hit {
+                None if is_cut(&cut, &path, entry.kind) => self.unchecked.cut += 1,
                 None => self.odd(What::EntryWithoutEvent, &path, Some(diff_id), None),
                 Some(Some(hit)) if hit.foreign => {
                     self.odd(What::ForeignWrite, &path, Some(diff_id), None);
@@ -451,8 +462,30 @@ impl Crossing {
 fn own(entries: &[Entry], path: &[u8]) -> Option<Kind> {
     let name = path.get(1..).unwrap_or_default();
     let from = entries.partition_point(|entry| entry.path.as_slice() < name);
-    let same = entries.iter().skip(from).take_while(|entry| entry.path == name);
-    same.into_iter().any(|entry| !matches!(entry.kind, Kind::Whiteout | Kind::Opaque))
+    let mut same = entries.iter().skip(from).take_while(|entry| entry.path == name);
+    same.find(|entry| !matches!(entry.kind, Kind::Whiteout | Kind::Opaque)).map(|entry| entry.kind)
+}
+
+/// What the host calls the trees of some runs.
+fn roots<'a>(runs: &[&'a StepRun]) -> Vec<&'a [u8]> {
+    let names = runs.iter().flat_map(|run| run.roots.iter().chain([&run.upper]));
+    let names: BTreeSet<&[u8]> = names.map(Vec::as_slice).collect();
+    names.into_iter().collect()
+}
+
+/// The paths of a layer that may be those of which the log has the ends, in their order.
+fn cut(entries: &[Entry], tails: &Tails, roots: &[&[u8]]) -> BTreeSet<Vec<u8>> {
+    if tails.is_empty() {
+        return BTreeSet::new();
+    }
+    entries.iter().map(path_of).filter(|path| tails.may_be(roots, upwards(path))).collect()
+}
+
+/// Whether an entry's path is among these, or it is a directory above one.
+fn is_cut(cut: &BTreeSet<Vec<u8>>, path: &[u8], kind: Kind) -> bool {
+    let below = [path, b"/"].concat();
+    let is_above = || cut.range(below.clone()..).next().is_some_and(|other| other.starts_with(&below));
+    cut.contains(path) || kind == Kind::Dir && is_above()
 }
 
 fn path_of(entry: &Entry) -> Vec<u8> {

@@ -421,6 +421,11 @@ fn explained(build: &BlubrBuild, unchecked: &Unchecked) -> Check {
             format!("whose changes {layers} hold is not known, and the events of any step explain them");
         return say(ID, Outcome::Unknown, detail);
     }
+    if odd == 0 && unchecked.cut > 0 {
+        let entries = count(unchecked.cut, "entry has a longer name", "entries have longer names");
+        let detail = format!("{entries} than the log, which has an event of one that ends so");
+        return say(ID, Outcome::Unknown, detail);
+    }
     if odd == 0 {
         let entries = count(files.len(), "entry", "entries");
         return say(

@@ -12,6 +12,7 @@ use blubr_build::ProcessKey;
 use blubr_log::event::{Addr, ProcessExec, ProcessExit};
 use blubr_log::{Event, Head};
 
+use super::apart::Lies;
 use super::connections::{Bytes, Claim, Connections, Reached};
 
 /// Paths, programs and connections that are kept over all steps; what is beyond is counted. A path makes five of the objects and
@@ -127,6 +128,10 @@ pub struct Trail {
     pub real: bool,
     /// `seq` of the first and of the last change by a name as its caller spelled it.
     pub spelled: Option<(u64, u64)>,
+    /// The last change was by a process with mounts of its own, and may be of no layer.
+    pub apart: bool,
+    /// Something was done to what has a longer name, of which this is the end. It counts as no change of this one.
+    cut: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -139,7 +144,7 @@ struct Mark {
 impl Trail {
     /// Whether it was changed at all.
     pub fn is_change(&self) -> bool {
-        !self.writes.is_empty()
+        self.changed > 0
     }
 
     /// Whether the name was given to something: to what was, or may have been, made, or to what had another name.
@@ -178,6 +183,10 @@ pub struct Touch<'a> {
     pub socket: bool,
     /// The kernel resolved the name.
     pub real: bool,
+    /// It is the end of a longer one: it says nothing of what has this name.
+    pub cut: bool,
+    /// Where it lies for a process with mounts of its own.
+    pub lies: Lies,
 }
 
 /// Whether a call follows a symlink that the path ends in. What was opened has its name from the kernel, so that there is
@@ -253,15 +262,18 @@ impl Doing {
             return;
         }
         let trail = self.paths.entry(key).or_default();
-        trail.mounted = touch.mounted;
-        let is_change = !matches!(touch.access, Access::Read | Access::Execute);
+        trail.cut |= touch.cut;
+        trail.mounted = touch.mounted || matches!(touch.lies, Lies::Below | Lies::Elsewhere);
+        let is_elsewhere = touch.cut || touch.lies == Lies::Elsewhere;
+        let is_change = !is_elsewhere && !matches!(touch.access, Access::Read | Access::Execute);
         trail.laid |= is_change && touch.laid;
-        trail.certain |= touch.certain;
-        trail.certain_of_name |= touch.certain && touch.follows == Follows::No;
+        let is_certain = is_change && touch.certain && touch.lies == Lies::InTree;
+        trail.certain |= is_certain;
+        trail.certain_of_name |= is_certain && touch.follows == Follows::No;
         trail.of_name |= is_change && touch.follows != Follows::Yes;
         trail.through |= is_change && touch.follows != Follows::No;
         let seq = actor.head.seq;
-        if touch.access == Access::Create {
+        if is_change && touch.access == Access::Create {
             trail.socket = touch.socket;
             if trail.made == 0 {
                 trail.made = seq;
@@ -269,10 +281,12 @@ impl Doing {
         }
         let (list, by) = match touch.access {
             Access::Read | Access::Execute => (&mut trail.reads, &mut trail.read_by),
+            _ if is_elsewhere => (&mut trail.writes, &mut trail.written_by),
             _ => {
                 let takes = matches!(touch.access, Access::Delete | Access::RenameFrom);
                 trail.gone = takes || touch.of_file && trail.gone;
                 trail.changed = seq;
+                trail.apart = touch.lies != Lies::InTree;
                 trail.run = touch.run;
                 if touch.anew {
                     trail.anew = seq;
@@ -460,6 +474,7 @@ impl Doing {
             Some(Touched {
                 path,
                 path_b64,
+                path_truncated: trail.cut,
                 place: *place,
                 access: access.clone(),
                 process: mark.process.to_string(),
@@ -510,6 +525,8 @@ mod tests {
                 of_file,
                 socket: false,
                 real: true,
+                cut: false,
+                lies: Lies::InTree,
             };
             doing.touch(actor, &touch, &mut budget);
             doing.paths.values().next().is_some_and(|trail| trail.gone)

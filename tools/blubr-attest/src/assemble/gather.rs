@@ -10,6 +10,7 @@ use blubr_cli::{Failure, Spooled};
 use blubr_log::event::{Addr, FileClose, FileRename};
 use blubr_log::{Body, Event, LineKind, Name, Reader, Time};
 
+use super::apart::{Apart, Lies};
 use super::checks::may_have_reached;
 use super::connections::{Bytes, Claim, Reached, host_without_port};
 use super::doing::{Actor, Budget, Doing, Follows, Renamed, Touch};
@@ -21,6 +22,7 @@ use super::names::Names;
 use super::runs::Runs;
 use super::slots::{Slot, Slots};
 use super::stored::{self, Stored};
+use super::tails::Tails;
 use crate::picture::Picture;
 
 /// Paths that only explain entries of layers (the engine's work around a container, strangers); a count.
@@ -82,6 +84,8 @@ pub struct Gathered {
     pub explaining: BTreeMap<(u32, Vec<u8>), Explained>,
     /// Too many of those to keep.
     pub explaining_left_out: bool,
+    /// The ends of names that were too long for the log.
+    pub tails: Tails,
     /// What attributes the files of the runs' trees were given.
     pub given: Given,
     /// Events of strangers in the build's directories, and the first few of them.
@@ -155,6 +159,7 @@ struct Pass<'a> {
     budget: Budget,
     runs: Runs<'a>,
     names: Names,
+    apart: Apart,
     explaining_bytes: usize,
     /// Sockets that containers made, by run and as the container sees them, with what is mounted there.
     bound: HashSet<(u32, Vec<u8>, Option<usize>)>,
@@ -170,6 +175,7 @@ impl<'a> Pass<'a> {
             engine: Doing::default(),
             explaining: BTreeMap::new(),
             explaining_left_out: false,
+            tails: Tails::default(),
             given: Given::default(),
             foreign: Vec::new(),
             foreign_count: 0,
@@ -193,6 +199,7 @@ impl<'a> Pass<'a> {
             budget,
             runs: Runs::new(build),
             names: Names::default(),
+            apart: Apart::default(),
             explaining_bytes: 0,
             bound: HashSet::new(),
             interval,
@@ -235,6 +242,7 @@ impl<'a> Pass<'a> {
                 let slot = self.slots.of(run);
                 self.out.doing.entry(slot).or_default().counts.events += 1;
                 self.given(run, false, event);
+                self.apart(run, event);
                 self.socket(run, event);
                 self.add(actor(Part::Container), event, slot, Some(run));
             }
@@ -315,8 +323,9 @@ impl<'a> Pass<'a> {
         let run = of.id;
         self.given(run, true, event);
         let own = of.kind == RunKind::Daemon;
-        for (path, access) in touches(event) {
-            let Some(spot) = self.membership.spot(event, path) else { continue };
+        self.tails(event, true);
+        for (path, access, cut) in touches(event) {
+            let Some(spot) = self.membership.spot(event, path).filter(|_| !cut) else { continue };
             // Registering a layer copies what is there already, and is no reason for it to be there.
             let gone = matches!(access, Access::Delete | Access::RenameFrom);
             // A helper that put its root there works on the step; who names the directory from outside clears up.
@@ -344,6 +353,8 @@ impl<'a> Pass<'a> {
                     of_file: is_of_file(event),
                     socket: makes_socket(event),
                     real: is_real(event),
+                    cut,
+                    lies: Lies::InTree,
                 };
                 let doing = self.out.doing.entry(self.slots.of(run)).or_default();
                 doing.touch(actor, &touch, &mut self.budget);
@@ -389,6 +400,17 @@ impl<'a> Pass<'a> {
         }
     }
 
+    /// Keeps what a process mounts for itself.
+    fn apart(&mut self, run: u32, event: &Event<'_>) {
+        let Some(ran) = self.run(run) else { return };
+        let (membership, runs) = (&self.membership, &self.runs);
+        self.apart.learn(ran, event, |path| {
+            let spot = membership.spot(event, path)?;
+            let counts = runs.same_tree(spot.run, run) && spot.mounted.is_none();
+            (counts && matches!(spot.area, Area::Tree | Area::Upper)).then_some(spot.path)
+        });
+    }
+
     /// Keeps what the event says of the attributes of files in the run's tree.
     fn given(&mut self, run: u32, by_engine: bool, event: &Event<'_>) {
         let (membership, runs) = (&self.membership, &self.runs);
@@ -409,8 +431,8 @@ impl<'a> Pass<'a> {
         if self.out.foreign.len() < EVIDENCE_MAX {
             self.out.foreign.push(event.head.seq);
         }
-        for (path, access) in touches(event) {
-            let Some(spot) = self.membership.spot(event, path) else { continue };
+        for (path, access, cut) in touches(event) {
+            let Some(spot) = self.membership.spot(event, path).filter(|_| !cut) else { continue };
             if let Some(run) =
                 spot.run.or(run).and_then(|run| self.runs.settle(run, event.head.seq)).map(|run| run.id)
                 && matches!(spot.area, Area::Tree | Area::Upper | Area::Layer)
@@ -465,6 +487,7 @@ impl<'a> Pass<'a> {
         let ran = run.and_then(|run| self.run(run));
         let since = ran.map(|run| run.began.time);
         self.sent_somewhere(event);
+        self.tails(event, run.is_none());
         let doing = self.out.doing.entry(slot).or_default();
         if event.failed() && !is_network(event) {
             doing.counts.failed += 1;
@@ -481,7 +504,7 @@ impl<'a> Pass<'a> {
             Body::ProcessExit(exit) => doing.exit(actor.key, exit),
             _ => network(doing, actor, event, &mut self.names, &mut self.budget),
         }
-        for (path, access) in touches(event) {
+        for (path, access, cut) in touches(event) {
             let spot = run.and_then(|run| {
                 self.membership.spot(event, path).filter(|spot| self.runs.same_tree(spot.run, run))
             });
@@ -524,10 +547,14 @@ impl<'a> Pass<'a> {
                 of_file,
                 socket,
                 real: is_real(event),
+                cut,
+                lies: ran.map_or(Lies::InTree, |ran| self.apart.lies(ran, event, path)),
             };
             doing.touch(actor, &touch, &mut self.budget);
         }
-        match (run, &event.body) {
+        // What has another name than the log says got no name that is known, nor gave one.
+        let named = !["path", "to"].iter().any(|field| event.tail.is_cut(field));
+        match (run.filter(|_| named), &event.body) {
             (Some(run), Body::FileRename(rename)) => self.rename(event, rename, slot, run),
             (Some(run), Body::FileLink(link)) => {
                 let from = self.inside(event, link.path.get(), run);
@@ -547,10 +574,19 @@ impl<'a> Pass<'a> {
         }
     }
 
+    /// Keeps the ends of names of what was changed.
+    fn tails(&mut self, event: &Event<'_>, outside: bool) {
+        let changes = |access| !matches!(access, Access::Read | Access::Execute);
+        let cut = touches(event).into_iter().filter(|(_, access, cut)| *cut && changes(*access));
+        cut.for_each(|(path, ..)| self.out.tails.note(path, outside));
+    }
+
     /// A path in a step's own layer, as its container sees it.
     fn inside(&self, event: &Event<'_>, name: Option<&Name<'_>>, run: u32) -> Option<Vec<u8>> {
         let spot = self.membership.spot(event, name?.bytes())?;
-        let counts = self.runs.same_tree(spot.run, run) && spot.mounted.is_none();
+        let lies = self.run(run).map(|ran| self.apart.lies(ran, event, &spot.path));
+        let upon = matches!(lies, Some(Lies::Below | Lies::Elsewhere)) || spot.mounted.is_some();
+        let counts = self.runs.same_tree(spot.run, run) && !upon;
         (counts && matches!(spot.area, Area::Tree | Area::Upper)).then_some(spot.path)
     }
 
@@ -758,14 +794,17 @@ fn makes_socket(event: &Event<'_>) -> bool {
     matches!(&event.body, Body::FileMknod(it) if it.kind.bytes() == b"socket")
 }
 
-/// The paths that an event touches, and how. A call that failed touched nothing.
-fn touches<'e>(event: &'e Event<'_>) -> Vec<(&'e [u8], Access)> {
+/// The paths that an event touches, how, and whether only the path's end is known. A call that failed touched nothing.
+fn touches<'e>(event: &'e Event<'_>) -> Vec<(&'e [u8], Access, bool)> {
     let mut found = Vec::new();
     if event.failed() {
         return found;
     }
-    let mut add =
-        |name: Option<&'e Name<'_>>, access| found.extend(name.map(|name| (name.bytes(), access)));
+    let (cut, cut_to) = (event.tail.is_cut("path"), event.tail.is_cut("to"));
+    let mut put = |name: Option<&'e Name<'_>>, access, cut| {
+        found.extend(name.map(|name| (name.bytes(), access, cut)));
+    };
+    let mut add = |name, access| put(name, access, cut);
     match &event.body {
         Body::ProcessExec(it) => add(it.exe.get(), Access::Execute),
         Body::FileOpen(it) => {
@@ -782,7 +821,7 @@ fn touches<'e>(event: &'e Event<'_>) -> Vec<(&'e [u8], Access)> {
             // But overlayfs copies that directory up for it (ovl_tmpfile).
             if it.tmpfile.0 {
                 let dir = it.path.get().and_then(|path| directory(path.bytes()));
-                found.extend(dir.map(|dir| (dir, Access::Attributes)));
+                found.extend(dir.map(|dir| (dir, Access::Attributes, cut)));
             }
         }
         // Neither does its end.
@@ -794,12 +833,12 @@ fn touches<'e>(event: &'e Event<'_>) -> Vec<(&'e [u8], Access)> {
         // The file that there was has one link more: a lower layer's is copied up for it.
         Body::FileLink(it) => {
             add(it.path.get(), Access::Attributes);
-            add(it.to.get(), Access::Create);
+            put(it.to.get(), Access::Create, cut_to);
         }
         Body::FileUnlink(it) => add(it.path.get(), Access::Delete),
         Body::FileRename(it) => {
             add(it.path.get(), if it.exchange.0 { Access::RenameTo } else { Access::RenameFrom });
-            add(it.to.get(), Access::RenameTo);
+            put(it.to.get(), Access::RenameTo, cut_to);
         }
         Body::FileTruncate(it) => add(it.path.get(), Access::Write),
         Body::FileChmod(it) => add(it.path.get(), Access::Attributes),

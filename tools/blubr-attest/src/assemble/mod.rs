@@ -3,6 +3,7 @@
 //! The log is gone over twice: once to find the build and its steps, once to gather what each step did. Memory grows with
 //! what is kept (programs, connections, distinct paths), not with the log.
 
+mod apart;
 mod checks;
 mod connections;
 mod contradicted;
@@ -23,6 +24,7 @@ mod slots;
 mod statement;
 mod steps;
 mod stored;
+mod tails;
 
 use std::path::Path;
 
@@ -52,6 +54,7 @@ pub mod parts {
     pub use super::history::{Alignment, is_made_in, when};
     pub use super::reuse::Reuse;
     pub use super::slots::{Slot, Slots};
+    pub use super::tails::Tails;
 }
 
 /// Carries out the assembling that the plan asks for.

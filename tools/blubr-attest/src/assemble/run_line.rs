@@ -137,7 +137,10 @@ mod tests {
         let line = format!("/bin/sh -c --mount=type=bind,source=a,target=/a cat /a:sha256:{:064}", 7);
         assert!(is_of_line(text, &line));
         assert!(!is_of_line(text, &line[..line.len() - 1]));
-        assert!(!is_of_line("RUN cat /a", &format!("/bin/sh -c cat /a:sha256:{:064}", 7)), "it binds nothing");
+        assert!(
+            !is_of_line("RUN cat /a", &format!("/bin/sh -c cat /a:sha256:{:064}", 7)),
+            "it binds nothing"
+        );
     }
 
     #[test]

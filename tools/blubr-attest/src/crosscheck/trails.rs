@@ -489,8 +489,9 @@ impl Trails {
         let Some(by) = trail.writer() else { return };
         let through = links.through(&path);
         let certain = if through.is_some() { trail.certain_of_name } else { trail.certain };
+        let upon = trail.mounted || trail.apart;
         let may_be_missing =
-            trail.gone || trail.mounted || trail.socket || !sure || !matches!(slot, Slot::Step(_));
+            trail.gone || upon || trail.socket || !sure || !matches!(slot, Slot::Step(_));
         let hit = Hit {
             slot: Some(slot),
             by,
@@ -501,7 +502,7 @@ impl Trails {
             given: trail.is_given(),
             taken: trail.is_taken(),
             expected: certain && !may_be_missing,
-            removed: trail.gone && !trail.mounted && sure && in_containers,
+            removed: trail.gone && !upon && sure && in_containers,
             engine: false,
             foreign: false,
         };

@@ -265,6 +265,9 @@ pub struct Touched {
     /// The path in base64, where it is not UTF-8.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path_b64: Option<String>,
+    /// It is, or also is, the end of a path that was too long for the log.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub path_truncated: bool,
     /// Whose tree the path is of.
     #[serde(default, skip_serializing_if = "is_container")]
     pub place: Place,

@@ -199,7 +199,8 @@ mod tests {
     fn what_may_have_taken_an_attribute_away_leaves_it_open() {
         let bare = file(0o600, 0);
         let capability = || set("security.capability", Some("1"), true);
-        let changes: [(fn(Scene) -> Scene, &str); 6] = [
+        type Change = fn(Scene) -> Scene;
+        let changes: [(Change, &str); 6] = [
             (|scene| scene.with("/f", |said| said.changed = 6), "another content, or owner"),
             (|scene| scene.with("/f", |said| said.replaced = 6), "another file"),
             (|scene| scene.loosely("/d/f", Fact::Without), "the same last name"),

@@ -251,7 +251,25 @@ impl<'a> Judge<'a> {
                 self.fault(format!("nothing is said of {file}, which the image does not have"));
             }
         }
-        list.iter().filter(|one| !lost.iter().any(|file| is_of(one, file))).collect()
+        let undone = self.case.list("undone");
+        let undone: Vec<&Value> = undone.iter().filter(|_| self.way.forgets_removals()).collect();
+        let is_undone = |one: &Value, path: &Value| {
+            let parts = path.as_str().and_then(|path| path.split_once('*'));
+            one["what"] == "write-not-in-image"
+                && one["path"]
+                    .as_str()
+                    .zip(parts)
+                    .is_some_and(|(path, (begin, end))| path.starts_with(begin) && path.ends_with(end))
+        };
+        for path in &undone {
+            if !list.iter().any(|one| is_undone(one, path)) {
+                self.fault(format!("nothing is said of {path}, whose removal the image does not have"));
+            }
+        }
+        let known = |one: &Value| {
+            lost.iter().any(|file| is_of(one, file)) || undone.iter().any(|path| is_undone(one, path))
+        };
+        list.iter().filter(|one| !known(one)).collect()
     }
 
     fn statuses(&mut self) {

@@ -114,6 +114,13 @@ impl Way {
         matches!(self, Way::DockerVfs(_) | Way::NewerVfs(_) | Way::BuildahVfs(..) | Way::BuildahFuse)
     }
 
+    /// Whether a file of a layer below that a rename replaced and that was then removed is in the image all the same:
+    /// fuse-overlayfs 1.10 leaves no whiteout of it.
+    #[must_use]
+    pub fn forgets_removals(self) -> bool {
+        matches!(self, Way::BuildahFuse)
+    }
+
     /// Whether it is buildah's code, which is client and engine in one.
     #[must_use]
     pub fn is_buildah(self) -> bool {

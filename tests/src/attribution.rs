@@ -1,6 +1,8 @@
 //! Records a build of the corpus, has it filtered and attested, and judges what the attestation says: by the fixture's
 //! expectations, and by the log's own control groups, which no tool of ours has made.
 
+mod made;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
@@ -141,6 +143,11 @@ pub fn judge(case: &Case, way: Way, cgroup_parent: Option<&str>, log: &Path, sta
     judge.statuses();
     judge.markers();
     judge.files();
+    if way.is_buildah() && !way.has_layers() {
+        let faults = made::faults(case, judge.steps());
+        judge.row.wrong += u64::try_from(faults.len()).expect("a small number");
+        judge.row.faults.extend(faults);
+    }
     judge.network();
     if let Some(groups) = &groups {
         judge.groups(groups);

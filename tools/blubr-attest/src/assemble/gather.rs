@@ -247,7 +247,7 @@ impl<'a> Pass<'a> {
                 self.add(actor(Part::Container), event, slot, Some(run));
             }
             Place::Engine { run } => {
-                let run = run.and_then(|run| self.runs.settle(run, event.head.seq));
+                let run = run.and_then(|run| self.run(run));
                 self.engine(actor(Part::Engine), event, run);
             }
             Place::Foreign { run } => self.foreign(actor(Part::Foreign), event, run),
@@ -433,8 +433,7 @@ impl<'a> Pass<'a> {
         }
         for (path, access, cut) in touches(event) {
             let Some(spot) = self.membership.spot(event, path).filter(|_| !cut) else { continue };
-            if let Some(run) =
-                spot.run.or(run).and_then(|run| self.runs.settle(run, event.head.seq)).map(|run| run.id)
+            if let Some(run) = spot.run.or(run)
                 && matches!(spot.area, Area::Tree | Area::Upper | Area::Layer)
                 && !matches!(access, Access::Read | Access::Execute)
             {

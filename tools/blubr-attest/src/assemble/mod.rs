@@ -62,7 +62,7 @@ pub fn run(plan: &Plan, common: &Common) -> Result<Exit, Failure> {
     let keys = write::Keys::read(plan)?;
     let priors = prior::read(plan, &keys)?;
     let mut log = Input::open(plan.log.as_deref())?.spool()?;
-    let first = first::read(&mut log)?;
+    let mut first = first::read(&mut log)?;
     if let Some(cut) = &first.summary.cut {
         common.note(TOOL, format_args!("{}: {cut}", log.name()));
     }
@@ -86,6 +86,10 @@ pub fn run(plan: &Plan, common: &Common) -> Result<Exit, Failure> {
         _ => history::Alignment::default(),
     };
     let parsed = dockerfile.as_ref().map(|file| &file.parsed);
+    let build = match parsed {
+        Some(parsed) => first.builds.tell_apart(build.number, parsed).cloned().unwrap_or(build),
+        None => build,
+    };
     let slots = slots::Slots::new(&build, parsed, &alignment.contradicted);
     let has_detail = plan.outputs.detail.is_some();
     let wanted = gather::Wanted::new(dockerfile.as_ref(), picture.as_ref(), &build, has_detail);

@@ -14,6 +14,9 @@ use super::slots::{Slot, Slots};
 use crate::picture::Picture;
 use crate::prior::{self, Prior};
 
+/// How many events are named as evidence of one kind at most.
+const SEQS_MAX: usize = 8;
+
 /// What the steps are made of.
 pub struct Makings<'a> {
     pub first: &'a First,
@@ -115,7 +118,7 @@ impl Makings<'_> {
             let runs: Vec<(&StepRun, &Tie)> = self.slots.runs(self.build, slot).collect();
             Candidate {
                 steps: several.iter().map(|at| id(&self.dockerfile.parsed, *at)).collect(),
-                evidence: runs.iter().flat_map(|(run, tie)| evidence_of(run, tie)).collect(),
+                evidence: evidence_of_all(&runs),
                 began: runs.first().map(|(run, _)| run.began.time.to_string()),
                 ended: runs.first().and_then(|(run, _)| run.ended).map(|ended| ended.time.to_string()),
                 processes: did.processes,
@@ -132,7 +135,7 @@ impl Makings<'_> {
         let runs: Vec<(&StepRun, &Tie)> = self.slots.runs(self.build, Slot::Step(at)).collect();
         if !runs.is_empty() {
             let ran = runs.iter().any(|(run, _)| run.kind == RunKind::Run);
-            let evidence = runs.iter().flat_map(|(run, tie)| evidence_of(run, tie)).collect();
+            let evidence = evidence_of_all(&runs);
             return Judged { status: if ran { Status::Observed } else { Status::Daemon }, evidence };
         }
         if self.slots.candidates.iter().any(|several| several.contains(&at)) {
@@ -307,6 +310,21 @@ fn say(status: Status, kind: &str, detail: String) -> Judged {
     Judged { status, evidence: vec![evidence] }
 }
 
+/// Why runs are the step's: what is the same of several is said once, with the first events that show it.
+fn evidence_of_all(runs: &[(&StepRun, &Tie)]) -> Vec<Evidence> {
+    let mut all: Vec<Evidence> = Vec::new();
+    for one in runs.iter().flat_map(|(run, tie)| evidence_of(run, tie)) {
+        match all.iter_mut().find(|known| known.kind == one.kind && known.detail == one.detail) {
+            Some(known) => {
+                let room = SEQS_MAX.saturating_sub(known.seq.len());
+                known.seq.extend(one.seq.into_iter().take(room));
+            }
+            None => all.push(one),
+        }
+    }
+    all
+}
+
 /// Why a run is the step's, in sentences.
 fn evidence_of(run: &StepRun, tie: &Tie) -> Vec<Evidence> {
     use blubr_build::TieEvidence as Tied;
@@ -322,7 +340,7 @@ fn evidence_of(run: &StepRun, tie: &Tie) -> Vec<Evidence> {
                 run.first_exec.as_ref().map(|exec| exec.seq),
             ),
             Tied::Order => (
-                "it is the one that the order of steps leaves: each one's upper directory lies below the next",
+                "it is the one that the order of steps leaves: each one's upper directory lies below the next, or they share one",
                 Some(run.first_seq),
             ),
             Tied::Context => ("the engine copied from the build's context", Some(run.first_seq)),

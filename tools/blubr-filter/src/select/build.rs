@@ -54,8 +54,12 @@ pub(crate) fn choose(
     };
     let meant = builds.pick(asked).map_err(|e| none(&e))?;
     let (client, engine) = (meant.client, meant.engine_process);
-    let (builds, _) = find_told(log.rewind()?, name, Some((client, told)))?;
+    let (mut builds, _) = find_told(log.rewind()?, name, Some((client, told)))?;
     let same = |build: &&Build| build.client == client && build.engine_process == engine;
+    let number = builds.builds.iter().find(same).map(|build| build.number);
+    if let Some(number) = number {
+        builds.tell_apart(number, &told.dockerfile);
+    }
     let build = builds.builds.iter().find(same).ok_or_else(|| none(&"there is no such build"))?;
     let runs = what.step.map(|line| step(build, told, line, name)).transpose()?;
     Chosen::new(&builds, build, runs, name)

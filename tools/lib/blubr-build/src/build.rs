@@ -1,8 +1,11 @@
 //! What was found: builds, their steps as they ran, and the evidence.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use blubr_log::Time;
+
+use crate::parts::{Part, Share};
 
 /// Names a process for ever: its id in the initial pid namespace and when it started (ns since boot).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -154,6 +157,10 @@ pub struct Build {
     pub(crate) helpers: Vec<(ProcessKey, Option<u32>)>,
     /// What else the engine called its directories, before or after.
     pub(crate) renamed: Vec<OtherName>,
+    /// Of buildah: what was done in each tree, by its upper directory.
+    pub(crate) parts: BTreeMap<Vec<u8>, Vec<Part>>,
+    /// It kept no layers: each tree has all the steps of a stage in it.
+    pub(crate) flat: bool,
 }
 
 /// Another name of a directory, by its own.
@@ -329,4 +336,8 @@ pub struct StepRun {
     /// Until when the engine filled it with what was below, by `seq`.
     pub(crate) copied_until: Option<u64>,
     pub(crate) setup: Vec<ProcessKey>,
+    /// When its container's runtime, or who prepared for that, began.
+    pub(crate) setup_began: Option<Moment>,
+    /// It is one part of what the engine did in a tree that several instructions may share.
+    pub(crate) part: Option<Share>,
 }

@@ -8,6 +8,7 @@ mod files;
 mod layers;
 mod masters;
 mod mounting;
+mod parts;
 mod places;
 mod prepared;
 mod processes;
@@ -326,8 +327,8 @@ impl Finder {
 
     /// How many pairs there are, at most, of a step and one below it: steps in one tree, and those of the trees below.
     fn upon_one_another(&self) -> usize {
-        // Between two containers the client may have written; a directory without an overlay is one step.
-        let steps = |overlay: &Overlay| 2 * overlay.containers.len() + 1;
+        // Between two containers the client may have written, and each helper of its; a directory without an overlay is one step.
+        let steps = |overlay: &Overlay| 2 * overlay.containers.len() + 1 + overlay.parts.len();
         let below = |lower: &Vec<u8>| {
             self.by_upper.get(lower).map_or(1, |at| self.overlays.get(*at).map_or(1, steps))
         };

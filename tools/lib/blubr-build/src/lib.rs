@@ -9,6 +9,7 @@
 //!
 //! This crate never opens a file, prints, or decides between two answers that both fit.
 
+mod anew;
 mod askers;
 mod build;
 mod chains;
@@ -24,12 +25,16 @@ mod export;
 mod finder;
 mod fits;
 mod gaps;
+mod layout;
 #[cfg(test)]
 mod masters_tests;
 mod membership;
 mod mounts;
 mod nearest;
 mod owner;
+mod parts;
+#[cfg(test)]
+mod parts_tests;
 mod path;
 mod places;
 #[cfg(test)]

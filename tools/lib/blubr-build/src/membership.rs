@@ -182,7 +182,7 @@ impl Membership {
         {
             self.roles.insert(key, Role::Entered(run));
         }
-        let place = self.unasked(self.place(key, event), key, event);
+        let place = self.settled(self.unasked(self.place(key, event), key, event), event);
         if let Place::Container { run } = place {
             self.learn_device(event, run);
         }
@@ -193,6 +193,16 @@ impl Membership {
             self.ended.push_back(key);
         }
         place
+    }
+
+    /// Several runs may share a tree (buildah without layers): which of them it is.
+    fn settled(&self, place: Place, event: &Event<'_>) -> Place {
+        let settle = |run: Option<u32>| run.map(|run| self.trees.settle(run, event.head.seq));
+        match place {
+            Place::Engine { run } => Place::Engine { run: settle(run) },
+            Place::Foreign { run } => Place::Foreign { run: settle(run) },
+            _ => place,
+        }
     }
 
     /// Whether a process of the build has put its root directory where its paths can't be followed.
@@ -228,7 +238,8 @@ impl Membership {
         // Before it was mounted it is not there.
         let take = |upon: &Upon| (upon.since <= event.head.seq).then_some(upon.at);
         let mounted = points.and_then(|points| points.nearest(&path, take)).map(|(_, at)| at);
-        Some(Spot { run: owned.run, area: owned.area, path, mounted })
+        let run = owned.run.map(|run| self.trees.settle(run, event.head.seq));
+        Some(Spot { run, area: owned.area, path, mounted })
     }
 
     /// A path of the event that was classified last as the host names it. Of one that lies outside the process's root it is what

@@ -4,7 +4,7 @@
 //! its kind; and only for a chain of steps that copies nothing but what its own context holds. A chain that one
 //! client alone can have asked for is that client's; what still fits two is in both, and marked `shared`.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use blubr_dockerfile::Dockerfile;
 
@@ -17,7 +17,7 @@ use crate::finder::Finder;
 use crate::fits::{can_ask, foreign_container};
 use crate::gaps::Gaps;
 use crate::steps::{Piece, Work, link, pieces};
-use crate::traces::{Dir, Maker, Store};
+use crate::traces::{Dir, Maker, Overlay, Store};
 
 pub(crate) fn assign(finder: Finder) -> Builds {
     let mut work = pieces(&finder);
@@ -25,8 +25,10 @@ pub(crate) fn assign(finder: Finder) -> Builds {
     work.helpers = helpers(&finder);
     work.servers = servers(&finder);
     let of_command = finder.command;
-    let Finder { dirs, makers, clients, shared, gaps, dockerfile, renamed, .. } = finder;
+    let Finder { overlays, dirs, makers, clients, shared, gaps, dockerfile, renamed, .. } = finder;
     work.renamed = renamed;
+    let overlays: HashMap<Vec<u8>, Overlay> =
+        overlays.into_iter().map(|overlay| (overlay.upper.clone(), overlay)).collect();
     let clients = clients.into_sorted();
     let mut builds = Vec::new();
     let mut orphans = 0;
@@ -37,7 +39,8 @@ pub(crate) fn assign(finder: Finder) -> Builds {
             continue;
         }
         if maker.store == Store::Containers {
-            builds.extend(own_build(key, maker, &work, &dirs));
+            let own = own_build(key, maker, &work, &dirs);
+            builds.extend(own.map(|(build, of_command)| (with_parts(build, &overlays), of_command)));
             continue;
         }
         let found = of_daemon(key, maker, &work, &dirs, &clients, &gaps, dockerfile.as_ref());
@@ -145,10 +148,22 @@ fn own_build(key: ProcessKey, maker: &Maker, work: &Work, dirs: &[Dir]) -> Optio
         servers: Vec::new(),
         helpers: Vec::new(),
         renamed: Vec::new(),
+        parts: BTreeMap::new(),
+        flat: false,
     };
     let mut build = build;
     complete(&mut build, work);
     Some((build, maker.of_command))
+}
+
+/// The build, with what was done in each of its trees.
+fn with_parts(mut build: Build, overlays: &HashMap<Vec<u8>, Overlay>) -> Build {
+    for run in &build.runs {
+        if let Some(overlay) = overlays.get(&run.upper).filter(|overlay| !overlay.parts.is_empty()) {
+            build.parts.entry(run.upper.clone()).or_insert_with(|| overlay.parts.clone());
+        }
+    }
+    build
 }
 
 fn contexts<'a>(
@@ -274,6 +289,8 @@ fn daemon_build(
         servers: Vec::new(),
         helpers: Vec::new(),
         renamed: Vec::new(),
+        parts: BTreeMap::new(),
+        flat: false,
     };
     let mut build = build;
     complete(&mut build, work);

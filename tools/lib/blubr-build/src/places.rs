@@ -32,6 +32,13 @@ impl Named {
         named
     }
 
+    /// Whether an instruction names one of the directories, and all others lie above that.
+    pub(crate) fn has(&self, made: &[Vec<u8>]) -> bool {
+        let names =
+            |path: &Vec<u8>| made.contains(path) && made.iter().all(|dir| is_at_or_above(dir, path));
+        self.paths.iter().flatten().any(names)
+    }
+
     /// Which instructions of a stage, given in order, named what was made: one of the paths that it names was, and all else lies
     /// above that or is of one before it, which buildah may make anew.
     pub(crate) fn who_named(&self, made: &[Vec<u8>], line: &[usize]) -> Vec<usize> {

@@ -229,6 +229,8 @@ fn empty_run(overlay: &Overlay) -> StepRun {
         compared: overlay.whole.is_some() || !overlay.servers.is_empty(),
         copied_until: overlay.whole.as_ref().and_then(|whole| whole.copied_until),
         setup: Vec::new(),
+        setup_began: None,
+        part: None,
     }
 }
 
@@ -293,6 +295,7 @@ fn run_piece(
     if !overlay.disputed {
         name_container(&mut run, overlay, container);
     }
+    run.setup_began = Some(container.setup_began);
     if shape == Some(Engine::Buildah) {
         // Directories that are made just before belong to it; a copy does not.
         let before = overlay.writes.iter().find(|span| span.after == nth);
@@ -449,6 +452,8 @@ fn layer_piece(finder: &Finder, dir: &Dir) -> Piece {
         compared: is_whole(&dir.path),
         copied_until: None,
         setup: Vec::new(),
+        setup_began: None,
+        part: None,
     };
     Piece {
         done: dir.last_write.or(Some(dir.began)),

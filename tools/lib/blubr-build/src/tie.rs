@@ -9,10 +9,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use blubr_dockerfile::{Dockerfile, Instruction, Origin, default_shell};
 
 use crate::build::{Build, Engine, Made, RunKind, StepRun};
+use crate::layout::{Rule, Step};
+use crate::parts::spans;
 use crate::places::{Named, by_time};
-
-/// Steps of one chain times instructions of one stage that are laid out; more are left without a tie.
-const LAYOUT_MAX: usize = 1 << 22;
 
 /// What a step is tied to. Numbers are indices into [`Dockerfile::instructions`].
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -103,7 +102,10 @@ pub fn tie(build: &Build, dockerfile: &Dockerfile) -> Vec<Tie> {
     };
     let mut ties: Vec<Tie> = build.runs.iter().map(tie_one).collect();
     table.tell_twins_apart(build, &mut ties);
-    if build.engine == Engine::Buildah && !table.spans {
+    let has_parts = build.runs.iter().any(|run| run.part.is_some());
+    if has_parts {
+        table.made_anew(build, &mut ties);
+    } else if build.engine == Engine::Buildah && !table.spans {
         by_time(build, dockerfile, &mut ties);
     }
     ties
@@ -126,8 +128,10 @@ fn chains(build: &Build) -> Vec<Vec<usize>> {
 
 /// How well an instruction fits a run.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Fit {
+pub(crate) enum Fit {
     Yes,
+    /// It names what was made.
+    Path,
     /// Only behind another shell.
     OtherShell,
 }
@@ -225,7 +229,7 @@ fn shells(dockerfile: &Dockerfile) -> Vec<Option<&[String]>> {
 }
 
 /// The stage that each stage begins from.
-fn bases(dockerfile: &Dockerfile) -> Vec<Option<usize>> {
+pub(crate) fn bases(dockerfile: &Dockerfile) -> Vec<Option<usize>> {
     let mut by_name: HashMap<&str, usize> = HashMap::new();
     let mut bases = Vec::new();
     for (at, stage) in dockerfile.stages.iter().enumerate() {
@@ -267,19 +271,19 @@ fn who_named(named: &Named, lines: &[Vec<usize>], run: &StepRun) -> BTreeMap<usi
         return BTreeMap::new();
     }
     let found = lines.iter().flat_map(|line| named.who_named(made, line));
-    found.map(|at| (at, Fit::Yes)).collect()
+    found.map(|at| (at, Fit::Path)).collect()
 }
 
 /// Which instruction can be which run.
-struct Table<'d> {
-    dockerfile: &'d Dockerfile,
+pub(crate) struct Table<'d> {
+    pub(crate) dockerfile: &'d Dockerfile,
     engine: Engine,
     /// The stage that each stage begins from.
-    bases: Vec<Option<usize>>,
-    fits: BTreeMap<u32, BTreeMap<usize, Fit>>,
-    /// Runs that made what their instructions name.
-    by_path: BTreeSet<u32>,
+    pub(crate) bases: Vec<Option<usize>>,
+    pub(crate) fits: BTreeMap<u32, BTreeMap<usize, Fit>>,
     succeeded: bool,
+    /// Each stage has one tree, and nothing of it came from a cache.
+    pub(crate) flat: bool,
     /// When the first step began: a base is there before it.
     first_step: u64,
     /// One overlay of buildah may hold several steps, and what is written between containers be of several.
@@ -288,13 +292,11 @@ struct Table<'d> {
 
 impl<'d> Table<'d> {
     fn new(build: &Build, dockerfile: &'d Dockerfile) -> Self {
-        let uppers: BTreeSet<&[u8]> = build.runs.iter().map(|run| run.upper.as_slice()).collect();
         let mut table = Table {
             dockerfile,
             engine: build.engine,
             bases: bases(dockerfile),
             fits: BTreeMap::new(),
-            by_path: BTreeSet::new(),
             succeeded: build.exit.is_some_and(|exit| exit.code == Some(0)),
             first_step: build
                 .runs
@@ -303,7 +305,8 @@ impl<'d> Table<'d> {
                 .map(|run| run.began.seq)
                 .min()
                 .unwrap_or(u64::MAX),
-            spans: uppers.len() < build.runs.len(),
+            flat: build.flat,
+            spans: spans(build),
         };
         let texts = Texts::new(dockerfile, build.engine);
         let named = Named::new(dockerfile, &table.bases);
@@ -316,14 +319,17 @@ impl<'d> Table<'d> {
                 RunKind::Run => texts.fits(run),
                 RunKind::Daemon => who_named(&named, &lines, run),
             };
-            if run.kind == RunKind::Daemon && !fits.is_empty() {
-                table.by_path.insert(run.id);
-            } else if run.kind == RunKind::Daemon {
+            if run.kind == RunKind::Daemon && (fits.is_empty() || run.made_directories()) {
+                let is_named = !fits.is_empty();
                 let all = dockerfile.instructions.iter().enumerate();
                 let can = all.filter(|(at, instruction)| {
-                    fits_engines_work(run, instruction) && !named.rules_out(*at, instruction, &run.made)
+                    fits_engines_work(run, instruction)
+                        && (!is_named || is_copy(instruction))
+                        && !named.rules_out(*at, instruction, &run.made)
                 });
-                fits = can.map(|(at, _)| (at, Fit::Yes)).collect();
+                for (at, _) in can {
+                    fits.entry(at).or_insert(Fit::Yes);
+                }
             }
             table.fits.insert(run.id, fits);
         }
@@ -336,13 +342,20 @@ impl<'d> Table<'d> {
         // A base that was unpacked comes before all steps.
         let base = runs.iter().take_while(|run| self.is_base(run)).count();
         let steps = &runs[base..];
-        for rule in [
-            Rule { to_end: self.succeeded && !self.may_be_linked(steps), ..Rule::default() },
-            Rule::default(),
-            Rule { gaps: true, ..Rule::default() },
-        ] {
-            if let Some(all) = self.lay_by(steps, rule) {
-                return steps.iter().map(|run| run.id).zip(all).collect();
+        // A directory that was removed may be made anew, for another instruction than the one that names it.
+        let sure: Vec<&StepRun> = steps.iter().copied().filter(|run| !run.made_directories()).collect();
+        let to_end = Rule { to_end: self.succeeded && !self.may_be_linked(steps), ..Rule::default() };
+        let gaps = Rule { gaps: true, ..Rule::default() };
+        let mut ways = vec![(steps, to_end), (steps, Rule::default()), (steps, gaps)];
+        if sure.len() < steps.len() {
+            ways.splice(2..2, [(sure.as_slice(), to_end), (sure.as_slice(), Rule::default())]);
+        }
+        for (these, rule) in ways {
+            if let Some(all) = self.lay_by(these, rule) {
+                let left_out =
+                    steps.iter().filter(|run| these.len() < steps.len() && run.made_directories());
+                let named = left_out.map(|run| (run.id, self.named(run)));
+                return these.iter().map(|run| run.id).zip(all).chain(named).collect();
             }
         }
         // No layout: the record has a gap that the rules do not allow for. Each run by its own text only.
@@ -352,6 +365,11 @@ impl<'d> Table<'d> {
             .filter(|run| run.kind == RunKind::Run && run.first_exec.is_some())
             .map(alone)
             .collect()
+    }
+
+    /// The instructions that name what a run made.
+    fn named(&self, run: &StepRun) -> BTreeSet<usize> {
+        self.fits[&run.id].iter().filter(|(_, fit)| **fit == Fit::Path).map(|(at, _)| *at).collect()
     }
 
     /// What each run can be by the layouts along all stages that keep to the rule; nothing of a run that may be none of the
@@ -461,60 +479,9 @@ impl<'d> Table<'d> {
         steps
     }
 
-    /// For each run the instructions that it has in some layout; `None` if there is no layout.
-    fn layouts(&self, runs: &[&StepRun], line: &[Step], rule: Rule) -> Option<Vec<BTreeSet<usize>>> {
-        if runs.is_empty() || runs.len().saturating_mul(line.len()) > LAYOUT_MAX {
-            return None;
-        }
-        let from_start = rule.from_start || self.stands_on_nothing(runs[0]);
-        // What may stand between two runs, or behind the last.
-        let skips =
-            |between: &[Step]| between.iter().all(|step| step.optional || self.spans_over(step.at));
-        let skipped_before = line.iter().take_while(|step| skips(&[**step])).count();
-        // What is copied upon nothing ends a chain of its own.
-        let ends =
-            |step: &&Step| skips(&[**step]) || self.is_linked(&self.dockerfile.instructions[step.at]);
-        let skipped_behind = line.iter().rev().take_while(ends).count();
-        let can = |run: usize, at: usize| self.fits[&runs[run].id].contains_key(&line[at].at);
-        let mut forward = vec![vec![false; line.len()]; runs.len()];
-        let begins = |at: usize| !from_start || at <= skipped_before;
-        forward[0] = (0..line.len()).map(|at| can(0, at) && begins(at)).collect();
-        for run in 1..runs.len() {
-            let mut reach = false;
-            for at in 0..line.len() {
-                if at > 0 {
-                    let keeps = rule.gaps || skips(&line[at - 1..at]);
-                    reach = (reach && keeps) || forward[run - 1][at - 1];
-                }
-                forward[run][at] = reach && can(run, at);
-            }
-        }
-        let mut layout = vec![BTreeSet::new(); runs.len()];
-        // From the end back: where the run above can stand.
-        let mut above: Vec<bool> = Vec::new();
-        for run in (0..runs.len()).rev() {
-            let mut here = vec![false; line.len()];
-            let mut reach = false;
-            for at in (0..line.len()).rev() {
-                if run + 1 == runs.len() {
-                    reach = !rule.to_end || line.len() - at - 1 <= skipped_behind;
-                } else if at + 1 < line.len() {
-                    let keeps = rule.gaps || skips(&line[at + 1..at + 2]);
-                    reach = (reach && keeps) || above[at + 1];
-                }
-                here[at] = reach && forward[run][at];
-                if here[at] {
-                    layout[run].insert(line[at].at);
-                }
-            }
-            above = here;
-        }
-        layout.iter().all(|here| !here.is_empty()).then_some(layout)
-    }
-
     /// Whether nothing lies below a run: buildah puts an empty directory there. (BuildKit copies upon nothing in any place,
     /// where it links.)
-    fn stands_on_nothing(&self, run: &StepRun) -> bool {
+    pub(crate) fn stands_on_nothing(&self, run: &StepRun) -> bool {
         self.engine == Engine::Buildah
             && run.lowers.iter().all(|lower| crate::path::base(lower) == b"empty")
             && run.target.is_some()
@@ -526,12 +493,12 @@ impl<'d> Table<'d> {
             && self.dockerfile.instructions.iter().any(|of| self.is_linked(of))
     }
 
-    fn is_linked(&self, instruction: &Instruction) -> bool {
+    pub(crate) fn is_linked(&self, instruction: &Instruction) -> bool {
         self.engine == Engine::BuildKit && instruction.is_linked()
     }
 
     /// Whether several instructions of this kind may have left one run.
-    fn spans_over(&self, at: usize) -> bool {
+    pub(crate) fn spans_over(&self, at: usize) -> bool {
         self.spans && self.dockerfile.instructions[at].keyword != "run"
     }
 
@@ -557,6 +524,14 @@ impl<'d> Table<'d> {
         }
     }
 
+    /// Whether an instruction is no more than what the order leaves of a part that made directories which nothing in the file
+    /// names: it may have been made because the base's configuration does.
+    fn is_only_left(&self, run: &StepRun, at: usize) -> bool {
+        run.made_directories()
+            && self.fits[&run.id].get(&at) == Some(&Fit::Yes)
+            && !is_copy(&self.dockerfile.instructions[at])
+    }
+
     fn conclude(&self, run: &StepRun, instructions: BTreeSet<usize>) -> Tie {
         let mut evidence = Vec::new();
         if instructions.is_empty() && self.is_base(run) {
@@ -576,9 +551,7 @@ impl<'d> Table<'d> {
                     evidence.push(TieEvidence::Text)
                 }
                 (RunKind::Run, Some(Fit::OtherShell)) => evidence.push(TieEvidence::TextOfOtherShell),
-                (RunKind::Daemon, Some(_)) if self.by_path.contains(&run.id) => {
-                    evidence.push(TieEvidence::Path);
-                }
+                (RunKind::Daemon, Some(Fit::Path)) => evidence.push(TieEvidence::Path),
                 (RunKind::Daemon, Some(_)) => evidence.push(TieEvidence::Kind),
                 _ => {}
             }
@@ -598,6 +571,7 @@ impl<'d> Table<'d> {
         let mut list: Vec<usize> = instructions.into_iter().collect();
         let instruction = match list.len() {
             0 => Tied::None,
+            1 if self.is_only_left(run, list[0]) => Tied::Candidates(list),
             1 => Tied::One(list.remove(0)),
             _ => Tied::Candidates(list),
         };
@@ -605,36 +579,32 @@ impl<'d> Table<'d> {
     }
 }
 
-/// An instruction in the line of those that make steps.
-#[derive(Clone, Copy)]
-struct Step {
-    at: usize,
-    optional: bool,
+fn is_copy(instruction: &Instruction) -> bool {
+    matches!(instruction.keyword.as_str(), "copy" | "add")
+}
+
+/// Whether an ADD may fetch all that it adds: then nothing is looked at before the directory is made for it.
+fn is_fetched(instruction: &Instruction) -> bool {
+    let is_remote = |word: &String| ["$", "://", "git@"].iter().any(|sign| word.contains(sign));
+    instruction.keyword == "add" && instruction.args.iter().any(is_remote)
 }
 
 /// Whether an instruction can be what the engine itself did.
 fn fits_engines_work(run: &StepRun, instruction: &Instruction) -> bool {
     instruction.stage.is_some()
         && match instruction.keyword.as_str() {
+            "copy" | "add" if run.part.is_some_and(|part| !part.looked) && run.made_directories() => {
+                is_fetched(instruction)
+            }
             "copy" | "add" => {
                 let from = instruction.flag("from").is_some();
                 // A copy that was seen to read from the context is no COPY --from, and the other way round.
                 (run.reads_context.is_empty() || !from) && (run.reads_runs.is_empty() || from)
             }
             "workdir" => run.reads_context.is_empty() && run.reads_runs.is_empty(),
+            "volume" => run.made_directories(),
             _ => false,
         }
-}
-
-/// What a layout must keep to.
-#[derive(Clone, Copy, Default)]
-struct Rule {
-    /// The first run is the stage's first step.
-    from_start: bool,
-    /// Instructions may be left out between two runs.
-    gaps: bool,
-    /// The last run is the stage's last step.
-    to_end: bool,
 }
 
 /// Whether arguments that were cut at the recorder's limit begin as these do.

@@ -6,6 +6,7 @@ use std::hash::{BuildHasher as _, RandomState};
 use crate::build::{Ended, FirstExec, Moment, MountPoint, ProcessKey};
 use crate::context::ContextFile;
 use crate::export::Export;
+use crate::parts::Part;
 use crate::path::{base, parent};
 
 /// An overlay mount of an engine: the tree of one step.
@@ -31,6 +32,8 @@ pub(crate) struct Overlay {
     pub(crate) removed: Option<u64>,
     /// Writes into it by the engine and its helpers: first and last, by the gaps between containers.
     pub(crate) writes: Vec<Span>,
+    /// The same, by who wrote.
+    pub(crate) parts: Vec<Part>,
     /// The last of them, as long as it may be the preparation of the next container.
     pub(crate) prepared: Option<Prepared>,
     pub(crate) containers: Vec<usize>,
@@ -73,8 +76,9 @@ pub(crate) struct Whole {
 }
 
 impl Overlay {
-    pub(super) fn wrote(&mut self, span: Span) {
+    pub(super) fn wrote(&mut self, span: Span, part: Part) {
         self.not_prepared();
+        self.add_part(part);
         self.read_back = None;
         self.last = self.last.max(span.last);
         match self.writes.last_mut().filter(|known| known.after == span.after) {
@@ -92,6 +96,7 @@ impl Overlay {
 pub(crate) struct Prepared {
     pub(crate) by: ProcessKey,
     pub(crate) span: Span,
+    pub(crate) part: Part,
     /// Directories and empty files, as the tree names them.
     pub(crate) paths: Vec<Vec<u8>>,
 }
@@ -213,6 +218,8 @@ pub(crate) struct Entered {
     pub(crate) only_made: Option<Vec<u8>>,
     /// Directories and empty files that it made; none where it did anything else, too.
     pub(crate) places: Option<Vec<Vec<u8>>>,
+    /// When it last set the times of something.
+    pub(crate) dated: Option<Moment>,
 }
 
 /// An engine, as far as it is one: a process that made layers or mounted overlays.

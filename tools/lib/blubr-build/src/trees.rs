@@ -22,6 +22,8 @@ pub(crate) struct Trees {
     roots: Vec<Option<Vec<u8>>>,
     /// Of each the containers that ran in it, in that order.
     ran: Vec<Vec<Ran>>,
+    /// Of each all runs, by when they began (`seq`).
+    runs: Vec<Vec<(u64, u32)>>,
     /// Whose tree has a device number. The kernel gives the number to another file system (get_anon_bdev, fs/super.c) once
     /// the tree is gone, which it is not while its container is there.
     by_device: HashMap<Dev, usize>,
@@ -34,26 +36,40 @@ impl Trees {
         let mut by_upper: HashMap<&[u8], usize> = HashMap::new();
         let mut of = HashMap::new();
         let (mut ran, mut roots, mut has_device) = (Vec::<Vec<Ran>>::new(), Vec::new(), Vec::new());
+        let mut runs: Vec<Vec<(u64, u32)>> = Vec::new();
         for run in &build.runs {
             let tree = *by_upper.entry(&run.upper).or_insert_with(|| {
                 ran.push(Vec::new());
+                runs.push(Vec::new());
                 roots.push(run.roots.first().cloned());
                 has_device.push(run.whole);
                 ran.len() - 1
             });
             of.insert(run.id, tree);
+            if let Some(here) = runs.get_mut(tree) {
+                here.push((run.first_seq, run.id));
+            }
             if let (Some(first), Some(here)) = (&run.first_exec, ran.get_mut(tree)) {
                 let until = run.ended.map_or(u64::MAX, |ended| ended.seq);
                 here.push(Ran { run: run.id, from: first.seq, until });
             }
         }
         ran.iter_mut().for_each(|here| here.sort_by_key(|one| one.from));
-        Trees { of, roots, has_device, ran, by_device: HashMap::new() }
+        runs.iter_mut().for_each(|here| here.sort_unstable());
+        Trees { of, roots, has_device, ran, runs, by_device: HashMap::new() }
     }
 
     /// What the host calls a run's tree.
     pub(crate) fn root(&self, run: u32) -> Option<&[u8]> {
         self.roots.get(*self.of.get(&run)?)?.as_deref()
+    }
+
+    /// Of the runs that share a tree with this one the one that an event of that time is of.
+    pub(crate) fn settle(&self, run: u32, seq: u64) -> u32 {
+        let sharing = self.of.get(&run).and_then(|tree| self.runs.get(*tree));
+        let sharing = sharing.map(Vec::as_slice).unwrap_or_default();
+        let begun = sharing.partition_point(|(first, _)| *first <= seq);
+        sharing.get(begun.saturating_sub(1)).map_or(run, |(_, run)| *run)
     }
 
     /// Whether two runs share a tree.

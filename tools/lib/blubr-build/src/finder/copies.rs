@@ -267,6 +267,7 @@ impl Finder {
             unmounted: None,
             removed: dir.removed,
             writes: written.into_iter().collect(),
+            parts: Vec::new(),
             prepared: None,
             containers: Vec::new(),
             disputed: false,

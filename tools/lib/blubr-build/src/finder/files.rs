@@ -5,6 +5,7 @@ use blubr_log::event::{FileClose, FileOpen, OpenMode};
 
 use crate::build::{Moment, ProcessKey};
 use crate::context::ContextFile;
+use crate::parts::Part;
 use crate::traces::{Source, Span};
 
 use super::{Finder, READS_MAX};
@@ -121,7 +122,7 @@ impl Finder {
                         None => entered.wrote = Some(span),
                     }
                 } else {
-                    overlay.wrote(span);
+                    overlay.wrote(span, Part::of_engine(span));
                 }
                 if let Some((_, source, name)) = read.filter(|(seq, ..)| *seq > overlay.began.seq) {
                     overlay.sources.insert(*source);

@@ -367,6 +367,7 @@ fn mounted(maker: ProcessKey, now: Moment, target: Vec<u8>, upper: Vec<u8>, laye
         unmounted: None,
         removed: None,
         writes: Vec::new(),
+        parts: Vec::new(),
         prepared: None,
         containers: Vec::new(),
         disputed: false,

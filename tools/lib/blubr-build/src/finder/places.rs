@@ -57,6 +57,11 @@ impl Finder {
         let Some(path) = self.host(key, path) else { return };
         if let Some((place, _)) = self.place(&path) {
             self.note_made(now, place, b"", true);
+            if let Some(entered) = self.entered.get_mut(&key)
+                && place == Source::Overlay(entered.overlay)
+            {
+                entered.dated = Some(now);
+            }
         }
     }
 
@@ -85,14 +90,19 @@ impl Finder {
         if tree.more {
             return Made::More;
         }
-        let (maker, began) = (self.overlays[overlay].maker, self.overlays[overlay].began.seq);
-        let entries = self.places.entries.get(&maker).map(Vec::as_slice).unwrap_or_default();
-        let from = entries.partition_point(|(seq, _)| *seq < began);
-        let mut before = entries[from..].iter().take_while(|(seq, _)| *seq < tree.first);
-        let elsewhere = before.any(|(_, into)| *into != Some(overlay));
-        if tree.paths.is_empty() || entries.len() >= ENTRIES_MAX || elsewhere {
+        let began = self.overlays[overlay].began.seq;
+        if tree.paths.is_empty() || self.looked_elsewhere(overlay, began, tree.first) {
             return Made::Unknown;
         }
         Made::Directories(tree.paths.clone())
+    }
+
+    /// Whether a helper of the tree's engine may have put its root elsewhere between two events.
+    pub(super) fn looked_elsewhere(&self, overlay: usize, from: u64, until: u64) -> bool {
+        let maker = self.overlays[overlay].maker;
+        let entries = self.places.entries.get(&maker).map(Vec::as_slice).unwrap_or_default();
+        let first = entries.partition_point(|(seq, _)| *seq < from);
+        let mut between = entries[first..].iter().take_while(|(seq, _)| *seq < until);
+        entries.len() >= ENTRIES_MAX || between.any(|(_, into)| *into != Some(overlay))
     }
 }

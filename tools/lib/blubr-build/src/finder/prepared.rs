@@ -2,7 +2,8 @@
 //! helper (`copier.Ensure`), where older ones leave that to the runtime. It is the container's, and no COPY.
 
 use crate::build::ProcessKey;
-use crate::traces::{Container, Entered, Overlay, Prepared, Span, Store};
+use crate::parts::Part;
+use crate::traces::{Container, Entered, Overlay, Prepared, Store};
 
 use super::{Finder, MOUNT_POINTS_MAX};
 
@@ -26,17 +27,19 @@ impl Finder {
         }
     }
 
-    /// A helper has ended that wrote into a tree.
-    pub(super) fn helper_wrote(&mut self, by: ProcessKey, entered: &Entered, span: Span) {
+    /// A helper has ended that may have written into a tree.
+    pub(super) fn helper_ended(&mut self, by: ProcessKey, entered: &Entered) {
+        let Some(part) = self.part_of(by, entered) else { return };
         let store = self.makers.get(&self.overlays[entered.overlay].maker).map(|maker| maker.store);
         let overlay = &mut self.overlays[entered.overlay];
+        let Some(span) = entered.wrote else { return overlay.add_part(part) };
         match &entered.places {
             Some(paths) if store == Some(Store::Containers) => {
                 overlay.not_prepared();
                 (overlay.read_back, overlay.last) = (None, overlay.last.max(span.last));
-                overlay.prepared = Some(Prepared { by, span, paths: paths.clone() });
+                overlay.prepared = Some(Prepared { by, span, part, paths: paths.clone() });
             }
-            _ => overlay.wrote(span),
+            _ => overlay.wrote(span, part),
         }
     }
 
@@ -53,10 +56,12 @@ impl Finder {
             .collect();
         points.sort_unstable();
         if prepared.paths.iter().all(|path| is_at_or_above(path, &points)) {
+            let part = Part { prepares: Some(container.setup_began), ..prepared.part };
+            overlay.add_part(part);
             container.setup.push(prepared.by);
             container.setup_began = container.setup_began.min(prepared.span.first);
         } else {
-            overlay.wrote(prepared.span);
+            overlay.wrote(prepared.span, prepared.part);
         }
         container
     }
@@ -66,7 +71,7 @@ impl Overlay {
     /// What a helper made was not for a container.
     pub(crate) fn not_prepared(&mut self) {
         if let Some(prepared) = self.prepared.take() {
-            self.wrote(prepared.span);
+            self.wrote(prepared.span, prepared.part);
         }
     }
 }

@@ -130,10 +130,8 @@ impl Finder {
         self.by_init.remove(&key);
         self.inside.remove(&key);
         self.named.remove(&key);
-        if let Some(entered) = self.entered.remove(&key)
-            && let Some(span) = entered.wrote
-        {
-            self.helper_wrote(key, &entered, span);
+        if let Some(entered) = self.entered.remove(&key) {
+            self.helper_ended(key, &entered);
         }
         self.helpers.remove(&key);
         if let Some(maker) = self.makers.get_mut(&key) {
@@ -250,6 +248,7 @@ impl Finder {
                 wrote: None,
                 only_made: None,
                 places: Some(Vec::new()),
+                dated: None,
             };
             self.entered.insert(key, entered);
             return;

@@ -263,9 +263,14 @@ impl Finder {
                 self.copy_ends(key, now, times.path.get());
                 self.note_times(key, now, times.path.get());
             }
-            Body::FileUnlink(unlink) if unlink.directory.0 => {
-                self.taken_away(key, unlink.path.get());
-                self.removed(key, now, unlink.path.get());
+            Body::FileUnlink(unlink) => {
+                if let Some(entered) = self.entered.get_mut(&key) {
+                    entered.removed = true;
+                }
+                if unlink.directory.0 {
+                    self.taken_away(key, unlink.path.get());
+                    self.removed(key, now, unlink.path.get());
+                }
             }
             Body::FileMknod(mknod) => self.touched(key, now, event.head.tid, mknod.path.get(), true),
             Body::FileLink(link) => {

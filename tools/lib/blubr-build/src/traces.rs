@@ -220,6 +220,8 @@ pub(crate) struct Entered {
     pub(crate) places: Option<Vec<Vec<u8>>>,
     /// When it last set the times of something.
     pub(crate) dated: Option<Moment>,
+    /// It took something away.
+    pub(crate) removed: bool,
 }
 
 /// An engine, as far as it is one: a process that made layers or mounted overlays.

@@ -15,6 +15,10 @@ impl Finder {
         let overlay = &self.overlays[entered.overlay];
         let dated = entered.dated;
         let after = entered.wrote.map_or(overlay.containers.len(), |span| span.after);
+        // Newer buildah takes away what it had made to mount upon, and sets the times of what lies above.
+        if entered.wrote.is_none() && entered.removed {
+            return None;
+        }
         let last = entered.wrote.map(|span| span.last).max(dated)?;
         let content = dated.is_some() || entered.wrote.is_some_and(|span| span.content);
         let made = match &entered.places {

@@ -249,6 +249,7 @@ impl Finder {
                 only_made: None,
                 places: Some(Vec::new()),
                 dated: None,
+                removed: false,
             };
             self.entered.insert(key, entered);
             return;

@@ -9,6 +9,7 @@
 mod answers;
 mod image;
 mod kinds;
+mod late;
 mod log;
 mod loss;
 mod made;

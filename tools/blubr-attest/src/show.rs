@@ -445,6 +445,7 @@ impl<'a> Page<'a> {
                 let outside = of_outside(completeness);
                 format!("LOSSY: {} events were lost while the build ran{outside}", completeness.lost)
             }
+            Recording::Cut if completeness.late => "CUT: the log begins after the build did".to_owned(),
             Recording::Cut => "CUT: the log ends before the build does, or was cut off".to_owned(),
         };
         self.row("recording", recording);

@@ -96,6 +96,11 @@ fn recording(build: &BlubrBuild) -> Check {
                 of_outside(completeness)
             ),
         ),
+        Recording::Cut if completeness.late => say(
+            "recording-complete",
+            Outcome::Fail,
+            "the build had begun when the recording did: what it did before is not in the record",
+        ),
         Recording::Cut => say(
             "recording-complete",
             Outcome::Fail,

@@ -108,6 +108,8 @@ pub struct Gathered {
     pub sockets: Option<(String, usize)>,
     /// What may be missing.
     pub recording: Recording,
+    /// The build had begun when the recording did.
+    pub late: bool,
     /// Events lost in the interval.
     pub lost: Loss,
     /// The interval in events of the log.
@@ -187,6 +189,7 @@ impl<'a> Pass<'a> {
             sent_somewhere_count: 0,
             sockets: None,
             recording: Recording::Cut,
+            late: false,
             lost: Loss::default(),
             interval: (0, 0),
         };
@@ -213,6 +216,9 @@ impl<'a> Pass<'a> {
     }
 
     fn event(&mut self, event: &Event<'_>) {
+        // A client that executes another program later began with that.
+        let began = event.head.seq == self.build.began.seq && key_of(event) == self.build.client;
+        self.out.late |= began && matches!(event.body, Body::ProcessExists(_));
         let place = self.membership.classify(event);
         // buildah's client is its engine.
         let by_engine = match place {
@@ -625,7 +631,8 @@ impl<'a> Pass<'a> {
             .innermost()
             .iter()
             .any(|source| !source.complete && source.cut_at.unwrap_or(0) < interval.last_seq());
-        self.out.recording = if !reached || source_cut || self.build.ended.is_none() {
+        let is_cut = !reached || source_cut || self.build.ended.is_none();
+        self.out.recording = if is_cut || self.out.late {
             Recording::Cut
         } else if interval.loss().all > 0 {
             Recording::Lossy

@@ -185,9 +185,10 @@ fn required(plan: &Plan, build: &BlubrBuild) -> Exit {
                 Some(format!("{what}: {}", crosscheck::FILTERED))
             }
             Require::Complete if completeness.recording == Recording::Complete => None,
-            Require::Complete => {
-                Some("complete: events were lost, or the log ends before the build".to_owned())
-            }
+            Require::Complete => Some(
+                "complete: events were lost, or the log begins after the build or ends before it"
+                    .to_owned(),
+            ),
             Require::Explained => match &build.unexplained {
                 None => Some("explained: it could not be checked".to_owned()),
                 Some(list) if list.is_empty() => checks::why_not_explained(build),

@@ -120,6 +120,7 @@ fn blubr_build(mut parts: Parts<'_>, ids: &BTreeMap<usize, String>) -> (BlubrBui
             slots: parts.slots,
             alignment: &parts.alignment,
             reuse: parts.reuse,
+            late: parts.gathered.late,
             inherited: &inherited,
             empty: &empty,
             hollow: &hollow,
@@ -150,6 +151,7 @@ fn blubr_build(mut parts: Parts<'_>, ids: &BTreeMap<usize, String>) -> (BlubrBui
         detail: None,
         completeness: Completeness {
             recording: parts.gathered.recording,
+            late: parts.gathered.late,
             lost: parts.gathered.lost.all,
             lost_outside: parts.gathered.lost.outside,
             from_event: parts.gathered.interval.0,

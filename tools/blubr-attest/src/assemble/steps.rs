@@ -17,6 +17,9 @@ use crate::prior::{self, Prior};
 /// How many events are named as evidence of one kind at most.
 const SEQS_MAX: usize = 8;
 
+/// Why of a step that has no event nothing more is known.
+const LATE: &str = "no event of the log belongs to it: the build had begun when the recording did, and it may have been carried out before";
+
 /// What the steps are made of.
 pub struct Makings<'a> {
     pub first: &'a First,
@@ -26,6 +29,8 @@ pub struct Makings<'a> {
     pub slots: &'a Slots,
     pub alignment: &'a Alignment,
     pub reuse: &'a Reuse,
+    /// The build had begun when the recording did.
+    pub late: bool,
     /// Layers that were there before, by diff_id.
     pub inherited: &'a [String],
     /// New layers that hold nothing, by diff_id.
@@ -206,7 +211,7 @@ impl Makings<'_> {
                 .chain(self.build.layers.iter().map(|layer| layer.dir.as_slice()))
                 .collect();
             let older = run.lowers.iter().filter(|lower| !made.contains(&lower.as_slice())).count();
-            if older > 0 {
+            if older > 0 && !self.late {
                 let detail = format!(
                     "the stage's first step stands on {older} directories that nothing in this build made"
                 );
@@ -221,7 +226,8 @@ impl Makings<'_> {
                 };
             }
         }
-        say(Status::NotObserved, "none", "the record doesn't show where the base came from".to_owned())
+        let why = if self.late { LATE } else { "the record doesn't show where the base came from" };
+        say(Status::NotObserved, "none", why.to_owned())
     }
 
     /// What earlier attestations show of a cached step. It was not seen here all the same.
@@ -251,6 +257,9 @@ impl Makings<'_> {
 
     /// An instruction that no run is tied to: from the cache, if its layer is older than the log and can be.
     fn cached(&self, at: usize) -> Judged {
+        if self.late {
+            return say(Status::NotObserved, "none", LATE.to_owned());
+        }
         let line = self.alignment.lines.get(&at);
         let created = line.and_then(|line| line.created.as_deref());
         if let (Some(text), Some(made)) = (created, created.and_then(when))

@@ -17,6 +17,7 @@ pub(super) fn why(first: &First, gathered: &Gathered) -> Option<String> {
     let given = &gathered.given;
     let said = match gathered.recording {
         Recording::Lossy => "events were lost",
+        Recording::Cut if gathered.late => "the log begins after the build did",
         Recording::Cut => "the log ends before the build does",
         Recording::Complete if given.left_out => "the build changed more names than are kept",
         Recording::Complete if given.mounts => "a step mounted or unmounted something itself",

@@ -47,6 +47,9 @@ pub fn not_recorded(old: &BlubrBuild, new: &BlubrBuild, found: &mut Found) {
             Recording::Lossy => found
                 .not_compared
                 .push(format!("what the {which} recording lost: {} events", complete.lost)),
+            Recording::Cut if complete.late => {
+                found.not_compared.push(format!("what was done before the {which} recording began"));
+            }
             Recording::Cut => {
                 found.not_compared.push(format!("what came after the {which} recording was cut off"));
             }

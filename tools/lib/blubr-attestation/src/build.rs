@@ -209,6 +209,9 @@ pub struct Source {
 pub struct Completeness {
     /// The recording.
     pub recording: Recording,
+    /// The build had begun when the recording did: what it did before is not in the record, which is `cut` for that.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub late: bool,
     /// Events lost within the interval.
     pub lost: u64,
     /// How many of these the recorder gave up as those of tasks outside, to keep the rest. They may have been on the build's files
@@ -234,7 +237,7 @@ pub enum Recording {
     Complete,
     /// Events were lost within the interval.
     Lossy,
-    /// The log ends before the build does, or holds no checkpoint after its last event.
+    /// The log begins after the build did, ends before it does, or holds no checkpoint after its last event.
     #[default]
     Cut,
 }

@@ -196,6 +196,9 @@ impl Finder {
         if let Body::ProcessExec(_) = event.body {
             self.clients.execed(key);
         }
+        if let (Body::FileUnlink(_), Some(entered)) = (&event.body, self.entered.get_mut(&key)) {
+            entered.removed = true;
+        }
         match &event.body {
             Body::ProcessExists(_) => {
                 if let Some(process) = self.tree.get(key) {
@@ -263,14 +266,9 @@ impl Finder {
                 self.copy_ends(key, now, times.path.get());
                 self.note_times(key, now, times.path.get());
             }
-            Body::FileUnlink(unlink) => {
-                if let Some(entered) = self.entered.get_mut(&key) {
-                    entered.removed = true;
-                }
-                if unlink.directory.0 {
-                    self.taken_away(key, unlink.path.get());
-                    self.removed(key, now, unlink.path.get());
-                }
+            Body::FileUnlink(unlink) if unlink.directory.0 => {
+                self.taken_away(key, unlink.path.get());
+                self.removed(key, now, unlink.path.get());
             }
             Body::FileMknod(mknod) => self.touched(key, now, event.head.tid, mknod.path.get(), true),
             Body::FileLink(link) => {

@@ -21,7 +21,7 @@ fn begun() -> Log {
     log
 }
 
-/// What is done in a tree, one process each: `/dir/` is made, `=/dir` has its times set, `/file` is written, `<` looks into the
+/// What is done in a tree, one process each: `/dir/` is made, `=/dir` has its times set, `-/dir` is taken away, `/file` is written, `<` looks into the
 /// context, `$ command` is a container, and `!/file` is written by buildah itself.
 fn does(log: &mut Log, n: u32, all: &[&str]) {
     let tree = format!("/s/overlay/{n}/merged");
@@ -42,7 +42,11 @@ fn does(log: &mut Log, n: u32, all: &[&str]) {
         log.exec(helper, &["buildah-copier"]);
         let root = if *what == "<" { "/context" } else { tree.as_str() };
         log.add(helper, "fs.chroot", &format!(r#""path":"{root}","ret":0"#));
-        if let Some(dated) = what.strip_prefix('=') {
+        if let Some(gone) = what.strip_prefix('-') {
+            let gone = format!(r#""path":"{gone}","directory":true,"path_from":"user","ret":0"#);
+            log.add(helper, "file.unlink", &gone);
+            log.add(helper, "file.utimes", r#""path":"/","path_from":"user","ret":0"#);
+        } else if let Some(dated) = what.strip_prefix('=') {
             log.add(helper, "file.utimes", &format!(r#""path":"{dated}","path_from":"user","ret":0"#));
         } else if let Some(made) = what.strip_suffix('/') {
             let made = format!(r#""path":"{made}","mode":"0755","path_from":"user","ret":0"#);
@@ -163,6 +167,12 @@ fn what_buildah_itself_writes_may_be_of_several() {
 fn an_empty_directory_is_copied_where_its_times_are_set() {
     let text = "FROM base\nRUN a\nCOPY empty /\nCOPY m /m\nRUN b\n";
     assert_eq!(tied(&["$ a", "<", "=/", "<", "/m", "$ b"], text), one(&[1, 2, 3, 4]));
+}
+
+#[test]
+fn what_is_cleared_up_behind_a_container_is_no_copy() {
+    let text = "FROM base\nRUN a\nCOPY m /m\nRUN b\n";
+    assert_eq!(tied(&["$ a", "-/proc", "<", "/m", "$ b", "-/proc"], text), one(&[1, 2, 3]));
 }
 
 #[test]

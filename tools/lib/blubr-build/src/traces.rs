@@ -218,10 +218,10 @@ pub(crate) struct Entered {
     pub(crate) only_made: Option<Vec<u8>>,
     /// Directories and empty files that it made; none where it did anything else, too.
     pub(crate) places: Option<Vec<Vec<u8>>>,
-    /// When it last set the times of something.
-    pub(crate) dated: Option<Moment>,
     /// It took something away.
     pub(crate) removed: bool,
+    /// When it last set the times of something.
+    pub(crate) dated: Option<Moment>,
 }
 
 /// An engine, as far as it is one: a process that made layers or mounted overlays.

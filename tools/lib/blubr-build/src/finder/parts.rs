@@ -13,12 +13,10 @@ impl Finder {
     /// What a helper that has ended did in the tree that it had entered; none where it changed nothing.
     pub(super) fn part_of(&self, key: ProcessKey, entered: &Entered) -> Option<Part> {
         let overlay = &self.overlays[entered.overlay];
-        let dated = entered.dated;
+        // Newer buildah takes away what it made to mount upon, and sets the times of the directories around back: that is the
+        // container's, like the making.
+        let dated = entered.dated.filter(|_| entered.wrote.is_some() || !entered.removed);
         let after = entered.wrote.map_or(overlay.containers.len(), |span| span.after);
-        // Newer buildah takes away what it had made to mount upon, and sets the times of what lies above.
-        if entered.wrote.is_none() && entered.removed {
-            return None;
-        }
         let last = entered.wrote.map(|span| span.last).max(dated)?;
         let content = dated.is_some() || entered.wrote.is_some_and(|span| span.content);
         let made = match &entered.places {

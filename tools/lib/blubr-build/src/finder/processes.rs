@@ -248,8 +248,8 @@ impl Finder {
                 wrote: None,
                 only_made: None,
                 places: Some(Vec::new()),
-                dated: None,
                 removed: false,
+                dated: None,
             };
             self.entered.insert(key, entered);
             return;

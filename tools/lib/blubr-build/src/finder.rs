@@ -245,8 +245,7 @@ impl Finder {
             Body::FileRename(rename) => {
                 if let (Some(from), Some(to)) = (rename.path.get(), rename.to.get()) {
                     self.snapshot_renamed(key, from.bytes(), to.bytes());
-                    self.layer_moved(key, from.bytes(), to.bytes());
-                    self.layer_thrown_away(key, from.bytes(), to.bytes());
+                    self.layer_renamed(key, from.bytes(), to.bytes());
                     if let Some(maker) = self.makers.get_mut(&key) {
                         maker.export.renamed(to.bytes(), now.seq);
                     }

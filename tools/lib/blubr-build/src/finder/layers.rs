@@ -50,14 +50,23 @@ impl Finder {
         }
     }
 
+    /// containers/storage puts a layer in place, or out of the way.
+    pub(super) fn layer_renamed(&mut self, key: ProcessKey, from: &[u8], to: &[u8]) {
+        if !self.makers.contains_key(&key) {
+            return;
+        }
+        let (from, to) = (self.tree.host_path(key, from), self.tree.host_path(key, to));
+        self.layer_moved(key, from.clone(), to.clone());
+        self.layer_thrown_away(key, from, to);
+    }
+
     /// `overlay/tempdirs/<name>/<n>-addition` becomes `overlay/<id>/diff`: newer containers/storage unpacks a layer aside, and puts
     /// it in place of the empty directory that it has made and removed again.
-    pub(super) fn layer_moved(&mut self, key: ProcessKey, from: &[u8], to: &[u8]) {
-        let (from, to) = (self.tree.host_path(key, from), self.tree.host_path(key, to));
+    fn layer_moved(&mut self, key: ProcessKey, from: Vec<u8>, to: Vec<u8>) {
         let (Some(&aside), Some(&empty)) = (self.by_dir.get(&from), self.by_dir.get(&to)) else {
             return;
         };
-        let is_own = |dir: &Dir| dir.maker == key && self.makers.contains_key(&key);
+        let is_own = |dir: &Dir| dir.maker == key;
         let (filled, made) = (&self.dirs[aside], &self.dirs[empty]);
         let is_empty = made.removed.is_some() && made.first_write.is_none();
         if !is_own(filled) || !is_own(made) || filled.in_store || !made.in_store || !is_empty {
@@ -71,8 +80,7 @@ impl Finder {
     }
 
     /// `overlay/<id>` becomes `overlay/tempdirs/<name>/<n>-<id>`: there newer containers/storage takes it away.
-    pub(super) fn layer_thrown_away(&mut self, key: ProcessKey, from: &[u8], to: &[u8]) {
-        let (from, to) = (self.tree.host_path(key, from), self.tree.host_path(key, to));
+    fn layer_thrown_away(&mut self, key: ProcessKey, from: Vec<u8>, to: Vec<u8>) {
         let layer = [&from[..], b"/diff"].concat();
         let overlay = self.by_upper.get(&layer).map(|&at| self.overlays[at].maker);
         let maker = overlay.or_else(|| self.by_dir.get(&layer).map(|&at| self.dirs[at].maker));

@@ -5,6 +5,8 @@ mod attributes;
 mod below;
 mod layers;
 mod lengths;
+mod links;
+mod paths;
 mod renames;
 mod trails;
 mod unjudged;
@@ -22,8 +24,10 @@ use crate::picture::Picture;
 use attributes::{Deviation, Judge};
 use below::{Attributes, Below};
 use layers::Made;
+use links::Links;
+use paths::upwards;
 use renames::Looks;
-use trails::{Hit, Links, Trails, upwards};
+use trails::{Hit, Trails};
 pub use unjudged::{FILTERED, keeps_a_build};
 
 /// Entries of new layers that are listed at most; with more the list and the check are left out and said to be.

@@ -12,7 +12,9 @@ use blubr_image::layer::Kind;
 use sha2::{Digest as _, Sha256};
 
 use super::below::{Attributes, Below, DEFAULT_LIST};
-use super::trails::{Links, Trails, upwards};
+use super::links::Links;
+use super::paths::upwards;
+use super::trails::Trails;
 use crate::assemble_parts::{Fact, Gathered, Given, Made, Said, Slots, Xattr};
 use lasting::Lasting;
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
 
 use super::lengths::Lengths;
-use super::trails::upwards;
+use super::paths::upwards;
 
 /// How many renames one path is followed through; a build that moves a tree about more often is not checked.
 const FOLLOWED_MAX: usize = 1_000;

@@ -6,7 +6,10 @@ use std::collections::{BTreeMap, HashMap};
 use blubr_build::{Build, Engine, RunKind, StepRun};
 use blubr_image::layer::Kind;
 
-use super::{Attributes, By, CAPABILITY, Deviation, Fact, Judge, Known, last_name, text};
+use super::known::Known;
+use super::words::text;
+use super::xattrs::CAPABILITY;
+use super::{Attributes, By, Deviation, Fact, Judge, last_name};
 use crate::assemble_parts::{Slot, Slots, Xattr};
 
 /// What is no user's though it begins with `user.`: there overlayfs, fuse-overlayfs and containers/storage note things.

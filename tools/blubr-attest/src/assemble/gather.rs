@@ -1,19 +1,23 @@
 //! The second time over the log: what each step did, and whether the record of it is whole.
 
-use std::collections::btree_map::Entry;
+mod around;
+mod gathered;
+mod network;
+mod sockets;
+mod touches;
+mod unseen;
+
 use std::collections::{BTreeMap, HashSet};
 
 use blubr_attestation::build::{Recording, Taken};
-use blubr_attestation::trace::{Access, Direction, HostnameFrom, Part, Place as Tree};
-use blubr_build::{Area, Build, Engine, Membership, Place, ProcessKey, RunKind, StepRun, names_outside};
+use blubr_attestation::trace::{Access, Part, Place as Tree};
+use blubr_build::{Area, Build, Engine, Membership, Place, ProcessKey, StepRun, names_outside};
 use blubr_cli::{Failure, Spooled};
-use blubr_log::event::{Addr, FileClose, FileRename};
-use blubr_log::{Body, Event, LineKind, Name, Reader, Time};
+use blubr_log::event::FileRename;
+use blubr_log::{Body, Event, LineKind, Name, Reader};
 
 use super::apart::{Apart, Lies};
-use super::checks::may_have_reached;
-use super::connections::{Bytes, Claim, Reached, host_without_port};
-use super::doing::{Actor, Budget, Doing, Follows, Renamed, Touch};
+use super::doing::{Actor, Budget, Doing, Renamed, Touch};
 use super::facts::Dockerfile;
 use super::first::{First, unreadable};
 use super::given::{Given, Where};
@@ -24,14 +28,13 @@ use super::slots::{Slot, Slots};
 use super::stored::{self, Stored};
 use super::tails::Tails;
 use crate::picture::Picture;
+pub use gathered::Gathered;
+use network::{is_network, network};
+use touches::{follows, is_anew, is_certain, is_of_file, is_real, makes_socket, touches};
+pub use unseen::RING_FILE;
 
-/// Paths that only explain entries of layers (the engine's work around a container, strangers); a count.
-const EXPLAINING_MAX: usize = 200_000;
-/// Bytes of those paths.
-const EXPLAINING_BYTES_MAX: usize = 48 * 1024 * 1024;
-
-/// Sockets of containers that are remembered.
-const SOCKETS_MAX: usize = 10_000;
+/// How many events are named as evidence at most.
+const EVIDENCE_MAX: usize = 8;
 
 /// What to look for on the way.
 pub struct Wanted<'a> {
@@ -52,75 +55,6 @@ impl<'a> Wanted<'a> {
         Self { dockerfile, stored: Stored::new(picture, build), has_detail }
     }
 }
-
-/// Whom a path's change is owed to, besides the steps themselves.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Explained {
-    /// A stranger's write, not the engine's.
-    pub foreign: bool,
-    /// Who.
-    pub by: ProcessKey,
-    /// When (`seq`).
-    pub seq: u64,
-    /// The name was taken away.
-    pub gone: bool,
-    /// It was given to something at some time.
-    pub given: bool,
-    /// It was taken away at some time.
-    pub taken: bool,
-    /// It is a rename's new name: what lies below came with it.
-    pub renamed: bool,
-    /// The kernel resolved the name.
-    pub real: bool,
-}
-
-/// What the second pass gave.
-pub struct Gathered {
-    /// What each slot did.
-    pub doing: BTreeMap<Slot, Doing>,
-    /// The engine's programs.
-    pub engine: Doing,
-    /// Changes by the engine around a container and by strangers, by run and path as the container sees it.
-    pub explaining: BTreeMap<(u32, Vec<u8>), Explained>,
-    /// Too many of those to keep.
-    pub explaining_left_out: bool,
-    /// The ends of names that were too long for the log.
-    pub tails: Tails,
-    /// What attributes the files of the runs' trees were given.
-    pub given: Given,
-    /// Events of strangers in the build's directories, and the first few of them.
-    pub foreign: Vec<u64>,
-    /// How many.
-    pub foreign_count: u64,
-    /// Whether the Dockerfile is the one that the build read.
-    pub taken: Taken,
-    /// What the engine stored.
-    pub stored: Stored,
-    /// Whether the build made a ring of io_uring, or got one: some of what a ring can do is not recorded.
-    pub has_rings: bool,
-    /// Whether it made or got a socket whose traffic is not recorded.
-    pub has_other_sockets: bool,
-    /// The first few ends of datagram and raw sockets that sent, or may have sent, to where they do not say.
-    pub sent_somewhere: Vec<u64>,
-    /// How many.
-    pub sent_somewhere_count: u64,
-    /// Connections of containers to unix sockets that they did not make themselves: the name of the first, and how many.
-    pub sockets: Option<(String, usize)>,
-    /// What may be missing.
-    pub recording: Recording,
-    /// The build had begun when the recording did.
-    pub late: bool,
-    /// Events lost in the interval.
-    pub lost: Loss,
-    /// The interval in events of the log.
-    pub interval: (u64, u64),
-}
-
-/// What the kernel calls a ring's file (io_uring_get_file).
-pub const RING_FILE: &[u8] = b"/[io_uring]";
-
-/// How many events are named as evidence at most.
-const EVIDENCE_MAX: usize = 8;
 
 /// Goes over the log once more.
 pub fn read(
@@ -274,37 +208,6 @@ impl<'a> Pass<'a> {
         }
     }
 
-    /// What the record can't follow is there.
-    fn blinding(&mut self, event: &Event<'_>) {
-        // Where the result is not known it may be there.
-        if event.failed() {
-            return;
-        }
-        match &event.body {
-            Body::WatchIouring(_) => self.out.has_rings = true,
-            Body::WatchSocket(_) => self.out.has_other_sockets = true,
-            // One that another process made and passed on.
-            Body::FileOpen(open) => {
-                let ring = open.path.get().is_some_and(|path| path.bytes() == RING_FILE);
-                self.out.has_rings |= event.tail.via.is_some() && ring;
-            }
-            _ => {}
-        }
-    }
-
-    /// A socket without one destination has ended. Where its bytes went the sends tell, if all were seen; where they are not
-    /// counted it may have sent any.
-    fn sent_somewhere(&mut self, event: &Event<'_>) {
-        let Body::NetClose(close) = &event.body else { return };
-        if close.daddr.is_some() || close.bytes_sent == Some(0) {
-            return;
-        }
-        self.out.sent_somewhere_count += 1;
-        if self.out.sent_somewhere.len() < EVIDENCE_MAX {
-            self.out.sent_somewhere.push(event.head.seq);
-        }
-    }
-
     fn is_setup(&self, run: u32, event: &Event<'_>) -> bool {
         let first = self.run(run).and_then(|run| run.first_exec.as_ref());
         first.is_none_or(|first| event.head.seq < first.seq)
@@ -312,98 +215,6 @@ impl<'a> Pass<'a> {
 
     fn run(&self, id: u32) -> Option<&'a StepRun> {
         self.runs.get(id)
-    }
-
-    /// The engine's work: it is the step's own where no container ran, and else only explains what stands in the layer.
-    fn engine(&mut self, actor: Actor<'_>, event: &Event<'_>, run: Option<&StepRun>) {
-        self.dockerfile(event);
-        match &event.body {
-            Body::ProcessExec(exec) if !event.failed() => {
-                let exe = exec.exe.get().map(Name::bytes);
-                self.out.engine.exec(actor, event, exec, exe, &mut self.budget);
-            }
-            Body::ProcessExit(exit) => self.out.engine.exit(actor.key, exit),
-            _ => {}
-        }
-        let Some(of) = run else { return };
-        let run = of.id;
-        self.given(run, true, event);
-        let own = of.kind == RunKind::Daemon;
-        self.tails(event, true);
-        for (path, access, cut) in touches(event) {
-            let Some(spot) = self.membership.spot(event, path).filter(|_| !cut) else { continue };
-            // Registering a layer copies what is there already, and is no reason for it to be there.
-            let gone = matches!(access, Access::Delete | Access::RenameFrom);
-            // A helper that put its root there works on the step; who names the directory from outside clears up.
-            let clearing = gone && spot.area == Area::Upper && !spot.path.ends_with(path);
-            let root = spot.path == b"/" && access != Access::Read;
-            if !self.runs.same_tree(spot.run, run)
-                || clearing
-                || root
-                || !matches!(spot.area, Area::Tree | Area::Upper)
-            {
-                continue;
-            }
-            if own {
-                let (place, mounted) = (Tree::Container, spot.mounted.is_some());
-                let touch = Touch {
-                    path: &spot.path,
-                    place,
-                    run: Some(run),
-                    access,
-                    mounted,
-                    laid: true,
-                    certain: is_certain(event, access, Some(of.began.time)),
-                    anew: is_anew(event, access),
-                    follows: follows(event),
-                    of_file: is_of_file(event),
-                    socket: makes_socket(event),
-                    real: is_real(event),
-                    cut,
-                    lies: Lies::InTree,
-                };
-                let doing = self.out.doing.entry(self.slots.of(run)).or_default();
-                doing.touch(actor, &touch, &mut self.budget);
-            }
-            if !matches!(access, Access::Read | Access::Execute) {
-                self.explain(run, spot.path, actor, access, (false, is_real(event)));
-            }
-        }
-    }
-
-    /// Which unix sockets a container made, and which others it connected to. Of those without a file nothing tells who made
-    /// them.
-    fn socket(&mut self, run: u32, event: &Event<'_>) {
-        let place = |path: &[u8]| {
-            let spot = self.membership.spot(event, path)?;
-            Some((run, spot.path, spot.mounted))
-        };
-        match &event.body {
-            Body::FileMknod(it) if makes_socket(event) && !event.failed() => {
-                let made = it.path.get().and_then(|path| place(path.bytes()));
-                if self.bound.len() < SOCKETS_MAX {
-                    self.bound.extend(made);
-                }
-            }
-            Body::FileRename(it) if !self.bound.is_empty() && !event.failed() => {
-                let from = it.path.get().and_then(|path| place(path.bytes()));
-                if from.is_some_and(|from| self.bound.contains(&from)) && self.bound.len() < SOCKETS_MAX
-                {
-                    let to = it.to.get().and_then(|path| place(path.bytes()));
-                    self.bound.extend(to);
-                }
-            }
-            Body::UnixConnect(it) if may_have_reached(event.tail.ret.unwrap_or(0)) => {
-                let path = it.path.get().map(Name::bytes);
-                let own = path.filter(|path| path.starts_with(b"/")).and_then(place);
-                if own.is_none_or(|own| !self.bound.contains(&own)) {
-                    let name = path.map_or_else(|| "without a name".into(), String::from_utf8_lossy);
-                    let first = || (name.into_owned(), 0);
-                    self.out.sockets.get_or_insert_with(first).1 += 1;
-                }
-            }
-            _ => {}
-        }
     }
 
     /// Keeps what a process mounts for itself.
@@ -430,61 +241,6 @@ impl<'a> Pass<'a> {
             }
             _ => Where::Elsewhere,
         });
-    }
-
-    fn foreign(&mut self, actor: Actor<'_>, event: &Event<'_>, run: Option<u32>) {
-        self.out.foreign_count += 1;
-        if self.out.foreign.len() < EVIDENCE_MAX {
-            self.out.foreign.push(event.head.seq);
-        }
-        for (path, access, cut) in touches(event) {
-            let Some(spot) = self.membership.spot(event, path).filter(|_| !cut) else { continue };
-            if let Some(run) = spot.run.or(run)
-                && matches!(spot.area, Area::Tree | Area::Upper | Area::Layer)
-                && !matches!(access, Access::Read | Access::Execute)
-            {
-                self.out.given.meddled(run, &spot.path, event.head.seq);
-                self.explain(run, spot.path, actor, access, (true, is_real(event)));
-            }
-        }
-        self.add(actor, event, Slot::None, None);
-    }
-
-    fn explain(
-        &mut self,
-        run: u32,
-        path: Vec<u8>,
-        actor: Actor<'_>,
-        access: Access,
-        (foreign, real): (bool, bool),
-    ) {
-        let key = (run, path);
-        if !self.out.explaining.contains_key(&key) {
-            self.explaining_bytes += key.1.len();
-            if self.out.explaining.len() >= EXPLAINING_MAX
-                || self.explaining_bytes > EXPLAINING_BYTES_MAX
-            {
-                self.out.explaining_left_out = true;
-                return;
-            }
-        }
-        let gone = matches!(access, Access::Delete | Access::RenameFrom);
-        let renamed = access == Access::RenameTo;
-        let given = matches!(access, Access::Create | Access::RenameTo);
-        let (by, seq) = (actor.key, actor.head.seq);
-        let now = Explained { foreign, by, seq, gone, given, taken: gone, renamed, real };
-        match self.out.explaining.entry(key) {
-            // What the engine does to a name afterwards does not make a stranger's file the build's.
-            Entry::Occupied(known) if known.get().foreign && !foreign => {}
-            Entry::Occupied(mut known) => {
-                let before = *known.get();
-                // What a stranger's file replaced is no deed of his.
-                let same = before.foreign == foreign;
-                let (given, taken) = (same && before.given, same && before.taken);
-                known.insert(Explained { given: now.given || given, taken: now.taken || taken, ..now });
-            }
-            Entry::Vacant(new) => drop(new.insert(now)),
-        }
     }
 
     /// Puts an event into a slot: what its process did.
@@ -652,208 +408,6 @@ impl<'a> Pass<'a> {
 
 fn key_of(event: &Event<'_>) -> ProcessKey {
     ProcessKey { pid: event.head.pid, start: event.head.start }
-}
-
-fn is_network(event: &Event<'_>) -> bool {
-    matches!(event.body, Body::NetConnect(_) | Body::NetSend(_) | Body::NetDns(_))
-}
-
-fn network(
-    doing: &mut Doing,
-    actor: Actor<'_>,
-    event: &Event<'_>,
-    names: &mut Names,
-    budget: &mut Budget,
-) {
-    let ret = event.tail.ret.unwrap_or(0);
-    let ends = |proto, ip: Addr, port, own| Reached {
-        proto,
-        ip: ip.0,
-        port,
-        own,
-        direction: Direction::Out,
-        ret,
-        looked_up: names.of(ip.0).map(str::to_owned),
-    };
-    match &event.body {
-        Body::NetConnect(it) => {
-            doing.connect(actor, &ends(it.proto, it.daddr, it.dport, it.sport), budget);
-        }
-        Body::NetSend(it) => {
-            doing.connect(actor, &ends(it.proto, it.daddr, it.dport, it.sport), budget);
-        }
-        Body::NetAccept(it) => {
-            let Some(daddr) = it.daddr else { return };
-            // Our own port is what was asked for.
-            let port = it.sport.unwrap_or(0);
-            let reached = Reached {
-                direction: Direction::In,
-                ret: ret.min(0),
-                ..ends(it.proto, daddr, port, it.sport)
-            };
-            doing.connect(actor, &reached, budget);
-        }
-        Body::NetClose(it) => {
-            let bytes = Bytes { sent: it.bytes_sent, received: it.bytes_received };
-            match (it.daddr, it.dport) {
-                (Some(daddr), Some(dport)) => {
-                    doing.close(actor.key, &ends(it.proto, daddr, dport, it.sport), bytes, budget);
-                }
-                // A socket of many destinations: whose the bytes are is not known.
-                _ => doing.count_bytes(bytes),
-            }
-        }
-        Body::NetTls(it) => {
-            let name = it.sni.as_ref().map(|name| name.lossy().into_owned());
-            let claim = Claim { name: name.unwrap_or_default(), from: HostnameFrom::Sni };
-            doing.name(actor, &ends(it.proto, it.daddr, it.dport, it.sport), claim, budget);
-        }
-        Body::NetHttp(it) => {
-            let name = it.host.as_ref().map(|host| host_without_port(&host.lossy()).to_owned());
-            let claim = Claim { name: name.unwrap_or_default(), from: HostnameFrom::Http };
-            doing.name(actor, &ends(it.proto, it.daddr, it.dport, it.sport), claim, budget);
-        }
-        Body::NetDns(it) => match &it.answers {
-            None => doing.lookup(actor, &it.qname.lossy(), it.server, budget),
-            Some(answers) => {
-                for ip in answers.0.iter().filter_map(|answer| answer.address) {
-                    names.learn(ip, &it.qname.lossy());
-                }
-            }
-        },
-        _ => {}
-    }
-}
-
-/// Whether a change must show in the layer of a step that began at `since`. What was copied up and is still as it was
-/// below shows in the layers of some engines and not of others (containerd compares size and time): so neither an open for
-/// writing, nor attributes that may be what they were, nor a further link. What an open made was not below.
-fn is_certain(event: &Event<'_>, access: Access, since: Option<Time>) -> bool {
-    // Of a path that was cut there is the tail.
-    if event.tail.is_cut("path") || event.tail.is_cut("to") {
-        return false;
-    }
-    match &event.body {
-        Body::FileOpen(open) => access == Access::Create && open.perm.is_some(),
-        Body::FileClose(close) => {
-            close.mtime.zip(since).is_some_and(|(changed, since)| changed >= since)
-        }
-        _ => matches!(access, Access::Create | Access::RenameTo),
-    }
-}
-
-/// Whether a change leaves nothing of what its name held before. An open may find a file there, and keep it.
-fn is_anew(event: &Event<'_>, access: Access) -> bool {
-    match (&event.body, access) {
-        (Body::FileOpen(it), Access::Create | Access::Write) => it.truncate.0 || it.perm.is_some(),
-        (Body::FileTruncate(it), _) => it.size == 0,
-        _ => matches!(access, Access::Create | Access::RenameTo | Access::Delete),
-    }
-}
-
-/// Whether a file without a name was closed: the kernel calls it after its inode (d_tmpfile, fs/dcache.c).
-fn is_nameless(close: &FileClose<'_>) -> bool {
-    let (Some(path), Some(ino)) = (close.path.get(), close.ino) else { return false };
-    let name = path.bytes().rsplit(|byte| *byte == b'/').next().unwrap_or_default();
-    name.strip_prefix(b"#") == Some(ino.to_string().as_bytes())
-}
-
-/// Whether the kernel resolved the names of an event: no directory in them was a symlink then.
-fn is_real(event: &Event<'_>) -> bool {
-    event.tail.path_from.is_none()
-}
-
-/// Whether an event is of an open file and says nothing of its name, which may be gone by then: a close, and a call by descriptor.
-fn is_of_file(event: &Event<'_>) -> bool {
-    match event.body {
-        Body::FileClose(_) => true,
-        Body::FileChmod(_)
-        | Body::FileChown(_)
-        | Body::FileTruncate(_)
-        | Body::FileSetxattr(_)
-        | Body::FileUtimes(_) => is_real(event),
-        _ => false,
-    }
-}
-
-/// Whether the call follows a symlink that the path ends in: chmod and truncate do, chown, setxattr and utimes have forms
-/// that do and forms that do not.
-fn follows(event: &Event<'_>) -> Follows {
-    if event.tail.path_from.is_none() {
-        return Follows::No;
-    }
-    match &event.body {
-        Body::FileChmod(_) | Body::FileTruncate(_) => Follows::Yes,
-        Body::FileChown(_) | Body::FileSetxattr(_) | Body::FileUtimes(_) => Follows::Unknown,
-        _ => Follows::No,
-    }
-}
-
-/// The directory of a path, where that is not the root.
-fn directory(path: &[u8]) -> Option<&[u8]> {
-    let slash = path.iter().rposition(|byte| *byte == b'/')?;
-    path.get(..slash).filter(|dir| !dir.is_empty())
-}
-
-/// Whether what the event makes is a socket: by mknod(2), or by the bind(2) of a Unix socket to a path.
-fn makes_socket(event: &Event<'_>) -> bool {
-    matches!(&event.body, Body::FileMknod(it) if it.kind.bytes() == b"socket")
-}
-
-/// The paths that an event touches, how, and whether only the path's end is known. A call that failed touched nothing.
-fn touches<'e>(event: &'e Event<'_>) -> Vec<(&'e [u8], Access, bool)> {
-    let mut found = Vec::new();
-    if event.failed() {
-        return found;
-    }
-    let (cut, cut_to) = (event.tail.is_cut("path"), event.tail.is_cut("to"));
-    let mut put = |name: Option<&'e Name<'_>>, access, cut| {
-        found.extend(name.map(|name| (name.bytes(), access, cut)));
-    };
-    let mut add = |name, access| put(name, access, cut);
-    match &event.body {
-        Body::ProcessExec(it) => add(it.exe.get(), Access::Execute),
-        Body::FileOpen(it) => {
-            if it.mode.reads() {
-                add(it.path.get(), Access::Read);
-            }
-            // A file without a name (O_TMPFILE) changes nothing at the path that is given, a directory.
-            if it.create.0 && !it.tmpfile.0 {
-                add(it.path.get(), Access::Create);
-            }
-            if (it.mode.writes() || it.truncate.0) && !it.tmpfile.0 {
-                add(it.path.get(), Access::Write);
-            }
-            // But overlayfs copies that directory up for it (ovl_tmpfile).
-            if it.tmpfile.0 {
-                let dir = it.path.get().and_then(|path| directory(path.bytes()));
-                found.extend(dir.map(|dir| (dir, Access::Attributes, cut)));
-            }
-        }
-        // Neither does its end.
-        Body::FileClose(it) if is_nameless(it) => {}
-        Body::FileClose(it) => add(it.path.get(), Access::Write),
-        Body::FileMkdir(it) => add(it.path.get(), Access::Create),
-        Body::FileMknod(it) => add(it.path.get(), Access::Create),
-        Body::FileSymlink(it) => add(it.path.get(), Access::Create),
-        // The file that there was has one link more: a lower layer's is copied up for it.
-        Body::FileLink(it) => {
-            add(it.path.get(), Access::Attributes);
-            put(it.to.get(), Access::Create, cut_to);
-        }
-        Body::FileUnlink(it) => add(it.path.get(), Access::Delete),
-        Body::FileRename(it) => {
-            add(it.path.get(), if it.exchange.0 { Access::RenameTo } else { Access::RenameFrom });
-            put(it.to.get(), Access::RenameTo, cut_to);
-        }
-        Body::FileTruncate(it) => add(it.path.get(), Access::Write),
-        Body::FileChmod(it) => add(it.path.get(), Access::Attributes),
-        Body::FileChown(it) => add(it.path.get(), Access::Attributes),
-        Body::FileSetxattr(it) => add(it.path.get(), Access::Attributes),
-        Body::FileUtimes(it) => add(it.path.get(), Access::Attributes),
-        _ => {}
-    }
-    found
 }
 
 /// Whether what is mounted in a run's tree (by its place in `mounts`) was so before the run's first program began.

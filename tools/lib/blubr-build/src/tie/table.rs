@@ -1,0 +1,200 @@
+//! Which instruction can be which step, by its kind and by what it names.
+
+use std::collections::{BTreeMap, HashMap};
+
+use blubr_dockerfile::{Dockerfile, Instruction, Origin};
+
+use super::texts::Texts;
+use crate::build::{Build, Engine, Made, RunKind, StepRun};
+use crate::layout::Step;
+use crate::parts::spans;
+use crate::places::Named;
+
+/// How well an instruction fits a run.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fit {
+    Yes,
+    /// It names what was made.
+    Path,
+    /// Only behind another shell.
+    OtherShell,
+}
+
+/// Which instruction can be which run.
+pub(crate) struct Table<'d> {
+    pub(crate) dockerfile: &'d Dockerfile,
+    pub(super) engine: Engine,
+    /// The stage that each stage begins from.
+    pub(crate) bases: Vec<Option<usize>>,
+    pub(crate) fits: BTreeMap<u32, BTreeMap<usize, Fit>>,
+    pub(super) succeeded: bool,
+    /// Each stage has one tree, and nothing of it came from a cache.
+    pub(crate) flat: bool,
+    /// When the first step began: a base is there before it.
+    first_step: u64,
+    /// One overlay of buildah may hold several steps, and what is written between containers be of several.
+    pub(super) spans: bool,
+}
+
+impl<'d> Table<'d> {
+    pub(super) fn new(build: &Build, dockerfile: &'d Dockerfile) -> Self {
+        let mut table = Table {
+            dockerfile,
+            engine: build.engine,
+            bases: bases(dockerfile),
+            fits: BTreeMap::new(),
+            succeeded: build.exit.is_some_and(|exit| exit.code == Some(0)),
+            first_step: build
+                .runs
+                .iter()
+                .filter(|run| run.target.is_some())
+                .map(|run| run.began.seq)
+                .min()
+                .unwrap_or(u64::MAX),
+            flat: build.flat,
+            spans: spans(build),
+        };
+        let texts = Texts::new(dockerfile, build.engine);
+        let named = Named::new(dockerfile, &table.bases);
+        let lines: Vec<Vec<usize>> = (0..dockerfile.stages.len())
+            .filter(|_| build.engine == Engine::Buildah)
+            .map(|stage| table.steps_of(stage).iter().map(|step| step.at).collect())
+            .collect();
+        for run in &build.runs {
+            let mut fits = match run.kind {
+                RunKind::Run => texts.fits(run),
+                RunKind::Daemon => who_named(&named, &lines, run),
+            };
+            if run.kind == RunKind::Daemon && (fits.is_empty() || run.made_directories()) {
+                let is_named = !fits.is_empty();
+                let all = dockerfile.instructions.iter().enumerate();
+                let can = all.filter(|(at, instruction)| {
+                    fits_engines_work(run, instruction)
+                        && (!is_named || is_copy(instruction))
+                        && !named.rules_out(*at, instruction, &run.made)
+                });
+                for (at, _) in can {
+                    fits.entry(at).or_insert(Fit::Yes);
+                }
+            }
+            table.fits.insert(run.id, fits);
+        }
+        table
+    }
+
+    pub(super) fn is_base(&self, run: &StepRun) -> bool {
+        // A layer that is written later is some step's, also where that was not seen.
+        run.kind == RunKind::Daemon
+            && run.target.is_none()
+            && run.began.seq < self.first_step
+            && run.reads_context.is_empty()
+            && run.reads_runs.is_empty()
+            && self.engine != Engine::Buildah
+            && self.dockerfile.stages.iter().any(|stage| {
+                stage.base != "scratch" && self.dockerfile.stage_named(&stage.base, usize::MAX).is_none()
+            })
+    }
+
+    /// A stage and those that it begins from, the lowest last.
+    pub(super) fn bases_of(&self, stage: usize) -> Vec<usize> {
+        let mut order = vec![stage];
+        while let Some(base) = order.last().and_then(|last| self.bases.get(*last).copied().flatten()) {
+            order.push(base);
+        }
+        order
+    }
+
+    /// The instructions of a stage that make steps, those of the stages that it begins from first.
+    pub(super) fn steps_of(&self, stage: usize) -> Vec<Step> {
+        let mut steps = Vec::new();
+        for stage in self.bases_of(stage).into_iter().rev() {
+            let (first, count) = self.dockerfile.stages[stage].instructions;
+            for at in first..first + count {
+                let instruction = &self.dockerfile.instructions[at];
+                match instruction.keyword.as_str() {
+                    // Not every engine runs a stage's ONBUILD in the same build.
+                    "run" | "copy" | "add" => {
+                        steps.push(Step { at, optional: instruction.origin != Origin::File });
+                    }
+                    // Where the directory is there already, not every engine makes a step of it.
+                    "workdir" => steps.push(Step { at, optional: true }),
+                    // Only buildah makes the directory.
+                    "volume" if self.engine == Engine::Buildah => {
+                        steps.push(Step { at, optional: true });
+                    }
+                    _ => {}
+                }
+            }
+        }
+        steps
+    }
+
+    /// Whether nothing lies below a run: buildah puts an empty directory there. (BuildKit copies upon nothing in any place,
+    /// where it links.)
+    pub(crate) fn stands_on_nothing(&self, run: &StepRun) -> bool {
+        self.engine == Engine::Buildah
+            && run.lowers.iter().all(|lower| crate::path::base(lower) == b"empty")
+            && run.target.is_some()
+    }
+
+    pub(crate) fn is_linked(&self, instruction: &Instruction) -> bool {
+        self.engine == Engine::BuildKit && instruction.is_linked()
+    }
+
+    /// Whether several instructions of this kind may have left one run.
+    pub(crate) fn spans_over(&self, at: usize) -> bool {
+        self.spans && self.dockerfile.instructions[at].keyword != "run"
+    }
+}
+
+/// The WORKDIRs and VOLUMEs that named what a run made, where it made nothing else and read nothing; `lines` has the steps of
+/// each stage.
+fn who_named(named: &Named, lines: &[Vec<usize>], run: &StepRun) -> BTreeMap<usize, Fit> {
+    let Made::Directories(made) = &run.made else { return BTreeMap::new() };
+    if !(run.reads_context.is_empty() && run.reads_runs.is_empty()) {
+        return BTreeMap::new();
+    }
+    let found = lines.iter().flat_map(|line| named.who_named(made, line));
+    found.map(|at| (at, Fit::Path)).collect()
+}
+
+/// The stage that each stage begins from.
+pub(crate) fn bases(dockerfile: &Dockerfile) -> Vec<Option<usize>> {
+    let mut by_name: HashMap<&str, usize> = HashMap::new();
+    let mut bases = Vec::new();
+    for (at, stage) in dockerfile.stages.iter().enumerate() {
+        bases.push(by_name.get(stage.base.to_lowercase().as_str()).copied());
+        if let Some(name) = &stage.name {
+            by_name.insert(name, at);
+        }
+    }
+    bases
+}
+
+pub(super) fn is_copy(instruction: &Instruction) -> bool {
+    matches!(instruction.keyword.as_str(), "copy" | "add")
+}
+
+/// Whether an ADD may fetch all that it adds: then nothing is looked at before the directory is made for it.
+fn is_fetched(instruction: &Instruction) -> bool {
+    let is_remote = |word: &String| ["$", "://", "git@"].iter().any(|sign| word.contains(sign));
+    instruction.keyword == "add" && instruction.args.iter().any(is_remote)
+}
+
+/// Whether an instruction can be what the engine itself did.
+fn fits_engines_work(run: &StepRun, instruction: &Instruction) -> bool {
+    instruction.stage.is_some()
+        && match instruction.keyword.as_str() {
+            "copy" | "add" if run.part.is_some_and(|part| !part.looked) && run.made_directories() => {
+                is_fetched(instruction)
+            }
+            "copy" | "add" => {
+                let from = instruction.flag("from").is_some();
+                // A copy that was seen to read from the context is no COPY --from, and the other way round.
+                (run.reads_context.is_empty() || !from) && (run.reads_runs.is_empty() || from)
+            }
+            "workdir" => run.reads_context.is_empty() && run.reads_runs.is_empty(),
+            "volume" => run.made_directories(),
+            _ => false,
+        }
+}

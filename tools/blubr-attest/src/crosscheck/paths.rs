@@ -1,5 +1,7 @@
 //! Paths of the image's tree: what lies above one, and whether something lies below.
 
+use blubr_image::layer::Entry;
+
 /// Whether something lies below a directory, by the first name that is not before the one given.
 pub(super) fn is_above<'n, V>(
     dir: &[u8],
@@ -18,4 +20,9 @@ pub(super) fn upwards(path: &[u8]) -> impl Iterator<Item = &[u8]> {
         rest = here.get(..slash);
         Some(here)
     })
+}
+
+/// What the steps call an entry of a layer: its path from the root.
+pub(super) fn path_of(entry: &Entry) -> Vec<u8> {
+    [b"/".as_slice(), &entry.path].concat()
 }

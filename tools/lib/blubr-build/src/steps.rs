@@ -76,6 +76,8 @@ pub(crate) struct Work {
     pub(crate) maybe: HashMap<Vec<u8>, Vec<usize>>,
     /// Trees of steps whose result was found to be registered.
     taken: HashSet<Vec<u8>>,
+    /// Trees of steps from which a helper of the engine filled a layer.
+    has_layer: HashSet<Vec<u8>>,
 }
 
 /// The steps that left traces, whoever asked for them.
@@ -90,6 +92,7 @@ pub(crate) fn pieces(finder: &Finder) -> Work {
         renamed: HashMap::new(),
         maybe: HashMap::new(),
         taken: HashSet::new(),
+        has_layer: HashSet::new(),
     };
     let lowers: HashSet<&[u8]> =
         finder.overlays.iter().flat_map(|overlay| overlay.lowers.iter().map(Vec::as_slice)).collect();

@@ -39,11 +39,11 @@ pub(super) fn dir_piece(finder: &Finder, at: usize, lowers: &HashSet<&[u8]>, wor
                 && (piece.shape != Some(Engine::BuildKit) || dir.binds.is_empty())
                 && piece.exported.is_some_and(|seq| dir.last_write.is_some_and(|last| seq < last.seq))
                 && piece.done.is_some_and(|done| done.seq < dir.began.seq)
-                && !work.layers.iter().any(|(_, layer, _)| {
-                    layer.of.is_some_and(|of| work.pieces[of as usize].run.upper == piece.run.upper)
-                })
+                && !work.has_layer.contains(&piece.run.upper)
         });
         if let Some(of) = of {
+            let upper = work.pieces[of].run.upper.clone();
+            work.has_layer.insert(upper);
             let of = u32::try_from(of).ok();
             work.layers.push((dir.maker, Layer { dir: dir.path.clone(), of }, Some(at)));
             return;

@@ -16,12 +16,13 @@ const MAYBE_MAX: usize = 8;
 pub(super) fn register(finder: &Finder, work: &mut Work) {
     let mut taken = HashSet::new();
     let mut maybe: HashMap<Vec<u8>, Vec<usize>> = HashMap::new();
+    let above = by_topmost(finder);
     let mut layers = std::mem::take(&mut work.layers);
     for (maker, layer, dir) in &mut layers {
         layer.of = None;
         let Some(dir) = dir.map(|at| &finder.dirs[at]) else { continue };
         let written = dir.last_write.unwrap_or(dir.began).seq;
-        let lowers = lowers_above(finder, &dir.path);
+        let lowers = lowers_above(finder, &dir.path, &above);
         let fits: Vec<usize> = (0..work.pieces.len())
             .filter(|&at| {
                 let piece = &work.pieces[at];
@@ -33,7 +34,7 @@ pub(super) fn register(finder: &Finder, work: &mut Work) {
                         from < dir.began.seq && to.is_none_or(|to| to > written)
                     })
                     && !taken.contains(&piece.run.upper)
-                    && lowers.as_ref().is_none_or(|lowers| same_base(&piece.run.lowers, lowers))
+                    && lowers.is_none_or(|lowers| same_base(&piece.run.lowers, lowers))
             })
             .collect();
         let fits = same_files(finder, work, dir, fits);
@@ -138,15 +139,27 @@ pub(super) fn holds(finder: &Finder, upper: &[u8], layer: &Dir) -> bool {
 }
 
 /// The lowers that a layer was made upon, or that a later overlay has below it.
-fn lowers_above(finder: &Finder, layer: &[u8]) -> Option<Vec<Vec<u8>>> {
+fn lowers_above<'f>(
+    finder: &'f Finder,
+    layer: &[u8],
+    above: &HashMap<&[u8], &'f [Vec<u8>]>,
+) -> Option<&'f [Vec<u8>]> {
     let own = finder.overlay_of(layer).map(|overlay| &finder.overlays[overlay]);
     if let Some(own) = own.filter(|overlay| overlay.whole.is_some()) {
-        return Some(own.lowers.clone());
+        return Some(&own.lowers);
     }
-    finder.overlays.iter().find_map(|overlay| {
-        let lowers = without_init(&overlay.lowers);
-        (lowers.first().map(Vec::as_slice) == Some(layer)).then(|| lowers[1..].to_vec())
-    })
+    above.get(layer).copied()
+}
+
+/// By the topmost lower of overlays what lies below that: of several overlays upon one layer the first's.
+fn by_topmost(finder: &Finder) -> HashMap<&[u8], &[Vec<u8>]> {
+    let mut all = HashMap::new();
+    for overlay in &finder.overlays {
+        if let Some((topmost, rest)) = without_init(&overlay.lowers).split_first() {
+            all.entry(topmost.as_slice()).or_insert(rest);
+        }
+    }
+    all
 }
 
 fn without_init(lowers: &[Vec<u8>]) -> &[Vec<u8>] {

@@ -131,6 +131,13 @@ fn keeps_its_promises(fixture: &Fixture, image: &str) {
     assert_eq!(fetched.as_bytes(), std::fs::read(fixture.file("later.json")).unwrap());
 }
 
+/// The platform that the config of an image names.
+fn platform_of(image: &str) -> String {
+    let mut inspect = Command::new("skopeo");
+    inspect.args(["inspect", "--format", "{{.Os}}/{{.Architecture}}", image]);
+    text_of(&mut inspect).trim().to_owned()
+}
+
 #[test]
 fn a_layout_keeps_its_promises_and_stays_a_layout() {
     require!(Root, Buildah, Registry);
@@ -151,6 +158,11 @@ fn a_layout_keeps_its_promises_and_stays_a_layout() {
     let (_, said) =
         ends(2, &["copy", "--platform", "plan9/mips", &bare, &format!("oci:{}", fixture.name("other"))]);
     assert!(said.contains("not for plan9/mips"), "{said}");
+    let (_, said) = ends(2, &["discover", "--platform", "plan9/mips", &bare]);
+    assert!(said.contains("not for plan9/mips"), "{said}");
+    ends(0, &["discover", "--platform", &platform_of(&bare), &bare]);
+    let (_, said) = ends(1, &["fetch", "--digest", &format!("sha256:{}", "0".repeat(64)), &bare]);
+    assert!(said.contains(&format!("nothing with the digest sha256:{}", "0".repeat(64))), "{said}");
     // Every blob has the name that sha256sum gives it.
     for blob in std::fs::read_dir(fixture.file("layout/blobs/sha256")).unwrap() {
         let path = blob.unwrap().path();
@@ -456,12 +468,15 @@ fn what_is_wrong_is_said_in_one_line() {
     let garbage = file("garbage", &[0xff; 4096]);
     let empty = file("empty", b"");
     let json = file("other.json", b"{\"a\":1}");
+    let log = file("log", b"{\"type\":\"header\"}\n{\"seq\":1}\n");
     let layout = format!("oci:{}", folder.path().display());
     let closed = "127.0.0.1:1/app:1";
     for args in [
         &[layout.as_str(), &garbage][..],
         &[&layout, &empty],
         &[&layout, &json],
+        &[&layout, &log],
+        &[&layout, &json, &json],
         &[&layout, "/nonexistent"],
         &["discover", &layout],
         &["discover", closed],

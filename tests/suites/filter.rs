@@ -368,6 +368,22 @@ fn what_is_no_log_is_refused_in_one_line() {
 }
 
 #[test]
+fn a_type_that_is_none_is_refused() {
+    let folder = Folder::new();
+    let file = folder.file("log", log());
+    let out = folder.0.path().join("out");
+    for wrong in ["file.opn", "net.", "Net.*", "net.*\n"] {
+        let told = refused(2, filter(&["--type", "file.*", "--type", wrong, "-o"]).arg(&out).arg(&file));
+        assert!(told.contains("no type of event is called so: blubr.log(5)"), "{wrong}: {told}");
+        assert!(!out.exists());
+    }
+    let told = refused(2, filter(&["verify"]).arg(&file));
+    assert!(told.contains("--source <SOURCE>|--checkpoints <FILE>"), "{told}");
+    let told = refused(2, filter(&["--type", "*"]).arg(&file).arg(&file));
+    assert!(told.contains("is one argument too many"), "{told}");
+}
+
+#[test]
 fn a_line_of_a_gigabyte_takes_no_memory() {
     let mut command = Command::new("sh");
     // An address space of 600 MB: the program's own mappings and one line, not a gigabyte.

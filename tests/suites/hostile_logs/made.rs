@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::{Duration, UNIX_EPOCH};
 
 use blubr_tests::bins;
-use blubr_tests::program::{jq, stdout_of};
+use blubr_tests::program::{jq, run, stdout_of};
 use blubr_tests::supervise::process_folder;
 
 use super::image::{Digests, Layer, MADE, OLD, sum, write_layers};
@@ -307,5 +307,26 @@ fn a_line_of_the_history_is_a_run_s_only_as_a_whole() {
         assert_eq!(of_line, statuses, "{line}");
         let explained = if statuses == "none" { "unknown" } else { "pass" };
         assert_eq!(case.check("image-explained"), explained, "{line}");
+    }
+}
+
+#[test]
+fn a_dockerfile_that_tells_nothing_of_what_ran_is_asked_about() {
+    for (line, asks) in [("RUN make", false), ("RUN other", true)] {
+        let case = Case::new(&format!("FROM base\n{line}\n"));
+        let mut log = Log::new(&case.file("log.ndjson"));
+        log.begin_client();
+        log.step(41, RUNTIME, STEP, &[40]);
+        log.end();
+        for flags in [&[][..], &["--quiet"]] {
+            let mut attest = bins::command("blubr-attest");
+            attest.args(flags).arg("--dockerfile").arg(case.file("Dockerfile"));
+            let output = run(attest.arg(case.file("log.ndjson")));
+            assert_eq!(output.status.code(), Some(0), "{line}");
+            let told = String::from_utf8_lossy(&output.stderr).into_owned();
+            let asked = told.contains("what ran in 1 of the build's containers: is it the file");
+            assert_eq!(asked, asks && flags.is_empty(), "{line}: {told}");
+            assert!(told.lines().count() <= 1, "{told}");
+        }
     }
 }

@@ -139,7 +139,7 @@ pub struct Keys {
 /// How to reach an image.
 #[derive(Debug, Clone, Default, Args)]
 pub struct Reach {
-    /// Which image of a multi-platform index, e.g. linux/arm64
+    /// Which image of a multi-platform index, e.g. linux/arm64; an image alone must be for it
     #[arg(long, value_name = "OS/ARCH")]
     pub platform: Option<String>,
 

@@ -101,7 +101,13 @@ fn only<'a>(
 ) -> Result<(&'a Target, &'a Descriptor), Failure> {
     match found {
         [(target, entry)] => Ok((target, entry)),
-        [] => Err(Failure::no("no attestation is attached to it").at(&plan.image.reference)),
+        [] => {
+            let what = match &plan.digest {
+                Some(digest) => format!("nothing with the digest {digest} is attached to it"),
+                None => "no attestation is attached to it".to_owned(),
+            };
+            Err(Failure::no(what).at(&plan.image.reference))
+        }
         several => {
             let named: Vec<&str> =
                 several.iter().take(NAMED_MAX).map(|(_, entry)| entry.digest.as_str()).collect();

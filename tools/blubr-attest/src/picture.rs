@@ -22,7 +22,7 @@ pub struct Picture {
 impl Picture {
     /// Looks an image up by its reference.
     pub fn find(reference: &str) -> Result<Self, Failure> {
-        let failed = |error: blubr_image::Error| Failure::new(error).at(reference);
+        let failed = |error: blubr_image::Error| Failure::with(reference, error);
         let parsed = Reference::parse(reference).map_err(failed)?;
         let mut source = blubr_oci::open(&parsed, &Options::from_env()).map_err(failed)?;
         let image = source.image().map_err(failed)?;
@@ -32,7 +32,7 @@ impl Picture {
     /// The entries of layer `index` (0 is the lowest), each handed to `each`.
     pub fn layer(&mut self, index: usize, each: &mut dyn FnMut(Entry)) -> Result<(), Failure> {
         let reference = self.reference.clone();
-        let failed = |error: blubr_image::Error| Failure::new(error).at(&reference);
+        let failed = |error: blubr_image::Error| Failure::with(&reference, error);
         let diff_id: Option<Digest> = self.image.layers.get(index).map(|layer| layer.diff_id.clone());
         let reader = self.source.layer(index).map_err(failed)?;
         for entry in Entries::new(reader, diff_id.as_ref()).map_err(failed)? {

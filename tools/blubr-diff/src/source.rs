@@ -25,10 +25,7 @@ pub struct Opened {
 /// # Errors
 /// When there is none, or it can't be read.
 pub fn open(text: &str) -> Result<Opened, Failure> {
-    let fail = |error: blubr_image::Error| {
-        let what = error.to_string();
-        if what.starts_with(text) { Failure::new(what) } else { Failure::new(what).at(text) }
-    };
+    let fail = |error: blubr_image::Error| Failure::with(text, error);
     let reference = Reference::parse(text).map_err(fail)?;
     let mut source = blubr_oci::open(&reference, &Options::from_env()).map_err(fail)?;
     let image = source.image().map_err(fail)?;

@@ -89,13 +89,14 @@ pub enum Command {
 
 /// Replaying.
 #[derive(Debug, clap::Args)]
+#[command(group = clap::ArgGroup::new("against").required(true).args(["source", "checkpoints"]))]
 pub struct Verify {
     /// The log that LOG was made from, as it was before the first filter
-    #[arg(long, value_name = "SOURCE", required_unless_present = "checkpoints")]
+    #[arg(long, value_name = "SOURCE")]
     pub source: Option<PathBuf>,
 
     /// LOG must have the checkpoints in FILE, which blubr-record --checkpoints-to wrote
-    #[arg(long, value_name = "FILE", conflicts_with = "source")]
+    #[arg(long, value_name = "FILE")]
     pub checkpoints: Option<PathBuf>,
 
     /// The Dockerfile that the filter was given, where it is no longer at the place that LOG names

@@ -89,6 +89,7 @@ impl Plan {
         if selectors.dockerfile.is_some() {
             selectors.build.get_or_insert_default();
         }
+        select::known_types(&selectors.types)?;
         let told = selectors.dockerfile.as_deref().map(Told::read).transpose()?;
         let what = What::new(&selectors, told)?;
         Ok(Plan::Filter(Filtering { log, output, format, what, common }))

@@ -91,6 +91,9 @@ pub fn run(plan: &Plan, common: &Common) -> Result<Exit, Failure> {
         None => build,
     };
     let slots = slots::Slots::new(&build, parsed, &alignment.contradicted);
+    if let Some(path) = &plan.dockerfile {
+        of_another_file(&slots, &build, path, common);
+    }
     let has_detail = plan.outputs.detail.is_some();
     let wanted = gather::Wanted::new(dockerfile.as_ref(), picture.as_ref(), &build, has_detail);
     let gathered = gather::read(&mut log, &first, &build, &slots, wanted)?;
@@ -131,6 +134,21 @@ pub fn run(plan: &Plan, common: &Common) -> Result<Exit, Failure> {
     };
     write::all(plan, &keys, &bytes, detail)?;
     Ok(required(plan, &statement.predicate.blubr_build))
+}
+
+/// Says that containers ran what the Dockerfile does not tell. The statement has them without a step, and the file's own steps as
+/// not observed; whoever named the wrong file should not learn it from there.
+fn of_another_file(slots: &slots::Slots, build: &Build, dockerfile: &Path, common: &Common) {
+    let ran = slots.untied(build).filter(|run| run.first_exec.is_some()).count();
+    if ran > 0 {
+        common.note(
+            TOOL,
+            format_args!(
+                "{}: no RUN of it gives what ran in {ran} of the build's containers: is it the file that was built?",
+                dockerfile.display()
+            ),
+        );
+    }
 }
 
 /// Takes secrets out and writes down how many.

@@ -6,7 +6,7 @@ mod pid_tree;
 mod types;
 
 use blubr_cli::Failure;
-use blubr_log::Event;
+use blubr_log::{Body, Event};
 use globset::{Glob, GlobSet, GlobSetBuilder};
 
 pub(crate) use build::{Chosen, choose, find};
@@ -32,6 +32,18 @@ pub(crate) fn all(flags: &Selectors) -> Result<Vec<Box<dyn Selector>>, Failure> 
         all.push(Box::new(pid_tree::PidTree::new(&flags.pid_tree)?));
     }
     Ok(all)
+}
+
+/// That each glob of `--type` fits a type of event: of one that fits none nothing would be passed on, without a word.
+pub(crate) fn known_types(patterns: &[String]) -> Result<(), Failure> {
+    for pattern in patterns {
+        let set = globs("--type", std::slice::from_ref(pattern))?;
+        if !Body::TYPES.iter().any(|kind| set.is_match(kind.name)) {
+            let what = format!("--type `{pattern}`: no type of event is called so");
+            return Err(Failure::new(what).advise("blubr.log(5) has them, such as file.open or 'net.*'"));
+        }
+    }
+    Ok(())
 }
 
 fn globs(flag: &str, patterns: &[String]) -> Result<GlobSet, Failure> {

@@ -44,6 +44,15 @@ impl Failure {
         Failure { closed_pipe: stdout && error.kind() == io::ErrorKind::BrokenPipe, ..failure }
     }
 
+    /// Trouble with `place`, which need not stand in front again where `what` begins with it, or with the part of it that is a
+    /// file or a host.
+    pub fn with(place: &str, what: impl fmt::Display) -> Self {
+        let failure = Failure::new(what);
+        let first = failure.what.split(": ").next().unwrap_or_default().trim_matches('\'');
+        let is_named = !first.is_empty() && place.contains(first);
+        if is_named { failure } else { failure.at(place) }
+    }
+
     /// Where: an input, or `input:line`.
     #[must_use]
     pub fn at(mut self, place: impl fmt::Display) -> Self {
@@ -89,6 +98,19 @@ impl std::error::Error for Failure {}
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_place_is_named_once() {
+        for (what, told) in [
+            ("oci:dir: no such image", "oci:dir: no such image"),
+            ("dir: no layout", "dir: no layout"),
+            ("'oci:dir:tag': is no name", "'oci:dir:tag': is no name"),
+            ("the config is cut: at 7", "oci:dir:tag: the config is cut: at 7"),
+            ("", "oci:dir:tag: "),
+        ] {
+            assert_eq!(Failure::with("oci:dir:tag", what).to_string(), told);
+        }
+    }
 
     #[test]
     fn it_is_one_line_whatever_is_in_it() {

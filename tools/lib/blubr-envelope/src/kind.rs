@@ -28,6 +28,9 @@ pub enum DetectError {
     /// Broken JSON.
     #[error("it begins like JSON, but is none: {0}")]
     BrokenJson(String),
+    /// Lines of JSON.
+    #[error("it is JSON line by line, as a log is, and no attestation")]
+    Lines,
     /// An OpenPGP object of another kind.
     #[error("it is an OpenPGP {0}, not an encrypted message")]
     OtherPgp(&'static str),
@@ -52,7 +55,7 @@ impl Kind {
 }
 
 /// The keys that tell the two JSON forms apart; everything else is skipped without being kept.
-#[derive(serde::Deserialize)]
+#[derive(Default, serde::Deserialize)]
 struct Keys {
     #[serde(default, rename = "_type")]
     statement: Option<serde::de::IgnoredAny>,
@@ -63,8 +66,19 @@ struct Keys {
 }
 
 fn json(bytes: &[u8]) -> Result<Kind, DetectError> {
-    let keys: Keys = serde_json::from_slice(bytes)
-        .map_err(|error| DetectError::BrokenJson(cut(&error.to_string())))?;
+    let mut values = serde_json::Deserializer::from_slice(bytes).into_iter::<Keys>();
+    let broken = |error: serde_json::Error| DetectError::BrokenJson(cut(&error.to_string()));
+    let keys = values.next().unwrap_or(Ok(Keys::default())).map_err(broken)?;
+    let behind = bytes.get(values.byte_offset()..).unwrap_or_default().trim_ascii_start();
+    match behind.first() {
+        None => {}
+        Some(b'{') => return Err(DetectError::Lines),
+        Some(_) => {
+            return Err(
+                serde_json::from_slice::<Keys>(bytes).map_or_else(broken, |_| DetectError::Unknown)
+            );
+        }
+    }
     match (keys.statement, keys.payload, keys.signatures) {
         (Some(_), None, None) => Ok(Kind::Statement),
         (None, Some(_), Some(_)) => Ok(Kind::Envelope),
@@ -118,6 +132,10 @@ mod tests {
         assert_eq!(Kind::detect(b"{}"), Err(DetectError::OtherJson));
         assert_eq!(Kind::detect(b"[1]"), Err(DetectError::Unknown));
         assert!(matches!(Kind::detect(b"{\"_type\""), Err(DetectError::BrokenJson(_))));
+        assert!(matches!(Kind::detect(b"{\"_type\":1} x"), Err(DetectError::BrokenJson(_))));
+        assert!(matches!(Kind::detect(b"{\"_type\":1},"), Err(DetectError::BrokenJson(_))));
+        assert_eq!(Kind::detect(b"{\"_type\":1}\n{\"seq\":1}\n"), Err(DetectError::Lines));
+        assert_eq!(Kind::detect(b"{\"_type\":1}\n \n"), Ok(Kind::Statement));
         assert_eq!(
             Kind::detect(b"-----BEGIN PGP SIGNATURE-----\n"),
             Err(DetectError::OtherPgp("signature"))

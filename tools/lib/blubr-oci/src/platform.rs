@@ -3,7 +3,7 @@
 use std::io::Read;
 
 use blubr_image::manifest::Platform;
-use blubr_image::{Error, Image, Source};
+use blubr_image::{Config, Error, Image, Source};
 
 /// A source whose image's config must name `wanted`.
 pub(crate) struct Checked {
@@ -17,19 +17,22 @@ impl Checked {
     }
 }
 
+/// Whether a config is of an image for `wanted`. Variants are left to the index: configs seldom have them.
+pub(crate) fn check(config: &Config, wanted: &Platform) -> Result<(), Error> {
+    if config.os == wanted.os && config.architecture == wanted.architecture {
+        return Ok(());
+    }
+    Err(Error::Source(format!(
+        "the image is for {}/{}, not for {wanted}",
+        config.os.escape_default(),
+        config.architecture.escape_default(),
+    )))
+}
+
 impl Source for Checked {
     fn image(&mut self) -> Result<Image, Error> {
         let image = self.source.image()?;
-        let config = &image.config;
-        // Variants are left to the index: configs seldom have them.
-        if config.os != self.wanted.os || config.architecture != self.wanted.architecture {
-            return Err(Error::Source(format!(
-                "the image is for {}/{}, not for {}",
-                config.os.escape_default(),
-                config.architecture.escape_default(),
-                self.wanted
-            )));
-        }
+        check(&image.config, &self.wanted)?;
         Ok(image)
     }
 

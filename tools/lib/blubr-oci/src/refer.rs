@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom, Write};
 
+use blubr_image::config::CONFIG_BYTES_MAX;
 use blubr_image::manifest::{Descriptor, Index, Manifest, OCI_EMPTY, OCI_MANIFEST, Platform};
-use blubr_image::{Algorithm, Digest, Error, Hasher};
+use blubr_image::{Algorithm, Config, Digest, Error, Hasher};
 
 use crate::found::{Blobs, small_blob};
 use crate::layout::Layout;
+use crate::platform;
 use crate::registry::Remote;
 use crate::{Options, Reference};
 
@@ -167,6 +169,9 @@ impl<S: Store> Referrers for At<S> {
     fn targets(&mut self) -> Result<Vec<Target>, Error> {
         let root = self.store.resolve()?;
         if !root.is_index() {
+            if let Some(wanted) = self.platform.clone() {
+                self.is_for(&wanted, &root)?;
+            }
             return Ok(vec![self.target(root)?]);
         }
         let index = Index::parse(&self.store.manifest(&root.digest)?)?;
@@ -308,6 +313,13 @@ impl<S: Store> At<S> {
     fn holds(&mut self, blob: &Descriptor, bytes: &[u8]) -> bool {
         small_blob(&mut self.store, blob, "what is attached (bytes)", ARTIFACT_BYTES_MAX)
             .is_ok_and(|stored| stored == bytes)
+    }
+
+    /// Whether an image that no index names is for the platform asked for: its config says so.
+    fn is_for(&mut self, wanted: &Platform, image: &Descriptor) -> Result<(), Error> {
+        let manifest = Manifest::parse(&self.store.manifest(&image.digest)?)?;
+        let bytes = small_blob(&mut self.store, &manifest.config, "the image config", CONFIG_BYTES_MAX)?;
+        platform::check(&Config::parse(&bytes)?, wanted)
     }
 
     fn target(&mut self, descriptor: Descriptor) -> Result<Target, Error> {

@@ -92,7 +92,7 @@ impl Registry {
         let Some((host, name)) = rest.split_once('/').filter(|_| is_host) else {
             return Err(wrong(
                 text,
-                "it names no registry: docker:NAME is an image of the local engine, oci:DIR one in a layout, HOST/NAME one in a registry",
+                "it names no registry: docker:NAME is an image of the local engine, oci:DIR one in a layout, archive:FILE one in a tar, HOST/NAME one in a registry",
             ));
         };
         let (repository, tag) = match name.rsplit_once(':') {

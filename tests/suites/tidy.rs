@@ -262,6 +262,36 @@ fn each_event_has_its_row_in_the_manual() {
     assert!(read("man/blubr.log.5.in").lines().any(|line| line == "@EVENTS@"));
 }
 
+/// The keys that a file of blubr-attestation gives its structs: each field's name, or what it is renamed to.
+fn keys(file: &str) -> BTreeSet<String> {
+    let (mut keys, mut renamed) = (BTreeSet::new(), None);
+    let text = read(file);
+    for line in text.lines() {
+        let between = |from: &str, to: &str| Some(line.split_once(from)?.1.split_once(to)?.0.to_owned());
+        renamed = between("rename = \"", "\"").or(renamed);
+        if let Some(field) = line.strip_prefix("    pub ").and_then(|rest| rest.split_once(": ")) {
+            keys.insert(renamed.take().unwrap_or_else(|| field.0.to_owned()));
+        } else if line == "}" {
+            renamed = None;
+        }
+    }
+    keys
+}
+
+#[test]
+fn each_key_of_the_attestation_stands_in_the_manual() {
+    let page = read("man/blubr.attestation.5.in");
+    let words: BTreeSet<&str> =
+        page.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_').collect();
+    for file in ["build", "trace"].map(|name| format!("tools/lib/blubr-attestation/src/{name}.rs")) {
+        let keys = keys(&file);
+        assert!(keys.len() > 30, "{file}: {keys:?}");
+        for key in keys {
+            assert!(words.contains(key.as_str()), "blubr.attestation(5) does not name {key} ({file})");
+        }
+    }
+}
+
 #[test]
 fn each_library_says_what_it_must_never_know() {
     for library in LIBRARIES {

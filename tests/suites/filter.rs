@@ -368,19 +368,31 @@ fn what_is_no_log_is_refused_in_one_line() {
 }
 
 #[test]
-fn a_type_that_is_none_is_refused() {
+fn a_type_that_nobody_knows_is_said_to_be_one() {
     let folder = Folder::new();
     let file = folder.file("log", log());
-    let out = folder.0.path().join("out");
-    for wrong in ["file.opn", "net.", "Net.*", "net.*\n"] {
-        let told = refused(2, filter(&["--type", "file.*", "--type", wrong, "-o"]).arg(&out).arg(&file));
-        assert!(told.contains("no type of event is called so: blubr.log(5)"), "{wrong}: {told}");
-        assert!(!out.exists());
+    for (glob, says) in [("file.opn", true), ("net.", true), ("Net.*", true), ("net.*", false)] {
+        for flags in [&[][..], &["--quiet"]] {
+            let mut command = filter(&["--type", "file.*", "--type", glob]);
+            let output = run(command.args(flags).arg(&file));
+            assert!(output.status.success(), "{}", describe(&command, &output));
+            let told = String::from_utf8_lossy(&output.stderr).into_owned();
+            let said = format!(
+                "blubr-filter: --type `{glob}`: no type of event in blubr.log(5) is called so\n"
+            );
+            assert_eq!(told, if says && flags.is_empty() { said } else { String::new() });
+        }
     }
+}
+
+#[test]
+fn words_too_many_or_too_few_are_named() {
+    let folder = Folder::new();
+    let file = folder.file("log", log());
     let told = refused(2, filter(&["verify"]).arg(&file));
     assert!(told.contains("--source <SOURCE>|--checkpoints <FILE>"), "{told}");
-    let told = refused(2, filter(&["--type", "*"]).arg(&file).arg(&file));
-    assert!(told.contains("is one argument too many"), "{told}");
+    let told = refused(2, filter(&["--type", "*"]).arg(&file).arg("other"));
+    assert!(told.contains("'other' is one argument too many"), "{told}");
 }
 
 #[test]

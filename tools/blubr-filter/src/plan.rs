@@ -89,7 +89,12 @@ impl Plan {
         if selectors.dockerfile.is_some() {
             selectors.build.get_or_insert_default();
         }
-        select::known_types(&selectors.types)?;
+        for pattern in select::unknown_types(&selectors.types)? {
+            common.note(
+                TOOL,
+                format_args!("--type `{pattern}`: no type of event in blubr.log(5) is called so"),
+            );
+        }
         let told = selectors.dockerfile.as_deref().map(Told::read).transpose()?;
         let what = What::new(&selectors, told)?;
         Ok(Plan::Filter(Filtering { log, output, format, what, common }))

@@ -1,6 +1,9 @@
 //! The base images: the names in the Dockerfile, and the layers that were there before.
 
+use std::collections::HashSet;
+
 use blubr_attestation::BlubrBuild;
+use blubr_attestation::build::Status;
 
 use crate::cli::Subject::Base;
 use crate::compare::{Difference, Found};
@@ -20,15 +23,19 @@ pub fn compare(old: &BlubrBuild, new: &BlubrBuild, found: &mut Found) {
         let what = "the Dockerfile names other base images";
         found.add(Difference::new(Base, Change, what).values(a.base.join(", "), b.base.join(", ")));
     }
-    let unknown = |base: &[String], inherited: &[String]| {
-        inherited.is_empty() && base.iter().any(|name| !name.eq_ignore_ascii_case("scratch"))
+    let unknown = |base: &[String], layers: &[&str]| {
+        layers.is_empty() && base.iter().any(|name| !name.eq_ignore_ascii_case("scratch"))
     };
-    if unknown(&a.base, &old.inherited) && unknown(&b.base, &new.inherited) {
+    let (below, below_new) = (layers(old), layers(new));
+    if unknown(&a.base, &below) && unknown(&b.base, &below_new) {
         // With a base that has layers none was found to be older than the build.
         let what = "the base images' layers: neither record tells them from the build's own";
         found.not_compared.push(what.to_owned());
     }
-    if old.inherited != new.inherited {
+    if below != below_new && (is_unsure(old) || is_unsure(new)) {
+        let what = "the base images' layers: which is that of a step from the cache is not known";
+        found.not_compared.push(what.to_owned());
+    } else if below != below_new {
         let same_names = a.base == b.base;
         let severity = if same_names { Warning } else { Change };
         let what = if same_names {
@@ -36,15 +43,25 @@ pub fn compare(old: &BlubrBuild, new: &BlubrBuild, found: &mut Found) {
         } else {
             "the base image has other layers"
         };
+        let lines = below.iter().filter(|l| !below_new.contains(l)).map(|l| format!("- {l}"));
         let lines =
-            old.inherited.iter().filter(|l| !new.inherited.contains(l)).map(|l| format!("- {l}"));
-        let lines = lines.chain(
-            new.inherited.iter().filter(|l| !old.inherited.contains(l)).map(|l| format!("+ {l}")),
-        );
+            lines.chain(below_new.iter().filter(|l| !below.contains(l)).map(|l| format!("+ {l}")));
         let mut lines: Vec<String> = lines.collect();
         if lines.is_empty() {
             lines.push("the same layers in another order".to_owned());
         }
         found.add(Difference::new(Base, severity, what).detail(lines));
     }
+}
+
+/// The layers that the base images gave: those of steps that came from the cache were there before, too, and are no base's.
+fn layers(build: &BlubrBuild) -> Vec<&str> {
+    let of_steps: HashSet<&str> =
+        build.steps.iter().filter_map(|step| step.diff_id.as_deref()).collect();
+    build.inherited.iter().map(String::as_str).filter(|layer| !of_steps.contains(layer)).collect()
+}
+
+/// Whether the layer of a step from the cache isn't known: it may be any of those that were there before.
+fn is_unsure(build: &BlubrBuild) -> bool {
+    build.steps.iter().any(|step| step.status == Status::Cached && step.diff_id.is_none())
 }

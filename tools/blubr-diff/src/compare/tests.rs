@@ -83,6 +83,19 @@ fn the_same_is_the_same() {
 }
 
 #[test]
+fn the_layer_of_a_step_from_the_cache_is_no_base_s() {
+    let cached = |p: &mut Value, diff_id: Value| {
+        p["blubr_build"]["inherited"] = json!([id(1), id(2)]);
+        p["blubr_build"]["steps"][1]["status"] = "cached".into();
+        p["blubr_build"]["steps"][1]["diff_id"] = diff_id;
+    };
+    let of_base = |differences: Vec<String>| differences.iter().any(|one| one.starts_with("base "));
+    assert!(!of_base(with(false, |p| cached(p, id(2).into())).0));
+    assert!(of_base(with(false, |p| cached(p, id(3).into())).0), "another layer is one step's");
+    assert!(!of_base(with(false, |p| cached(p, Value::Null)).0), "it may be the step's");
+}
+
+#[test]
 fn each_subject_sees_its_own_change() {
     let cases: [(&str, Change); 15] = [
         (

@@ -1,6 +1,6 @@
-//! WORKDIR and VOLUME of buildah, each of which makes its directory in a tree of its own.
+//! WORKDIR, and VOLUME of buildah: each makes its directory in a tree of its own.
 
-use crate::tests::{Log, Who};
+use crate::tests::{DAEMON, Log, Who, unpack};
 use crate::{Dockerfile, Made, Tied, tie};
 
 const BUILDAH: Who = Who(20, 5, 0, 1, 1);
@@ -136,4 +136,47 @@ fn what_is_made_anew_for_another_instruction_is_still_the_workdirs() {
     }
     let text = "FROM base\nWORKDIR /a\nENV x=y\nWORKDIR /b\nWORKDIR /a\nRUN make\n";
     assert_eq!(tied(&mut log, text), [1, 1, 3, 4].map(Tied::One));
+}
+
+#[test]
+fn the_classic_builder_has_no_container_made_for_a_copy() {
+    let mut log = Log::begun();
+    unpack(&mut log, 101, "/s/tmp/docker-builder1", &["/Dockerfile", "/note"]);
+    // A WORKDIR, two COPYs and a RUN, each upon the layer that was registered of the one before.
+    for (n, lowers, makes) in [
+        (41, &[141, 40][..], "/made"),
+        (42, &[61, 40], "/made/m"),
+        (43, &[62, 61, 40], "/made/n"),
+        (44, &[144, 63, 62, 61, 40], ""),
+    ] {
+        let made = format!("/s/overlay2/{n}/merged{makes}");
+        if makes.is_empty() {
+            log.run(DAEMON, n, lowers, &["/bin/sh", "-c", "make"]);
+            continue;
+        }
+        log.overlay(DAEMON, n, lowers);
+        if makes == "/made" {
+            log.add(DAEMON, "file.mkdir", &format!(r#""path":"{made}","mode":"0755","ret":0"#));
+        } else {
+            let file = format!(r#""path":"{made}","mode":"w","create":true,"ret":3"#);
+            log.add(DAEMON, "file.open", &file);
+        }
+        // What it reads there it registers.
+        let result = format!("/s/overlay2/{n}/diff{makes}");
+        log.add(DAEMON, "file.open", &format!(r#""path":"{result}","mode":"r","size":7,"ret":3"#));
+        let registered = n + 20;
+        let link = format!(r#""path":"/s/overlay2/l/L{n}","target":"../{registered}/diff","ret":0"#);
+        log.add(DAEMON, "file.symlink", &link);
+        unpack(&mut log, 100 + n, &format!("/s/overlay2/{registered}/diff"), &[makes]);
+    }
+    log.end(Who(20, 5, 1000, 1, 1));
+    for n in [41, 44] {
+        log.rename(&format!("/s/overlay2/1{n}/diff"), &format!("/s/overlay2/{n}-init/diff"));
+    }
+    let builds = log.builds();
+    let text = "FROM base\nWORKDIR /made\nCOPY note m\nWORKDIR /made\nCOPY note n\nRUN make\n";
+    let file = Dockerfile::parse(text.as_bytes()).unwrap();
+    let [build] = builds.builds.as_slice() else { panic!("{builds:?}") };
+    let tied: Vec<Tied> = tie(build, &file).into_iter().map(|tie| tie.instruction).collect();
+    assert_eq!(tied, [1, 2, 4, 5].map(Tied::One), "{:?}", build.runs);
 }

@@ -9,6 +9,7 @@ use crate::build::{Build, Engine, Made, RunKind, StepRun};
 use crate::layout::Step;
 use crate::parts::spans;
 use crate::places::Named;
+use crate::traces::is_init_layer;
 
 /// How well an instruction fits a run.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -69,7 +70,7 @@ impl<'d> Table<'d> {
                 let is_named = !fits.is_empty();
                 let all = dockerfile.instructions.iter().enumerate();
                 let can = all.filter(|(at, instruction)| {
-                    fits_engines_work(run, instruction)
+                    fits_engines_work(run, instruction, build.engine)
                         && (!is_named || is_copy(instruction))
                         && !named.rules_out(*at, instruction, &run.made)
                 });
@@ -182,18 +183,22 @@ fn is_fetched(instruction: &Instruction) -> bool {
 }
 
 /// Whether an instruction can be what the engine itself did.
-fn fits_engines_work(run: &StepRun, instruction: &Instruction) -> bool {
+fn fits_engines_work(run: &StepRun, instruction: &Instruction, engine: Engine) -> bool {
+    // The classic builder copies into a bare layer, and has a container made that never runs for a WORKDIR.
+    let contained = run.lowers.first().is_some_and(|lower| is_init_layer(lower));
+    let copied = engine == Engine::Classic && !contained && !run.lowers.is_empty();
     instruction.stage.is_some()
         && match instruction.keyword.as_str() {
             "copy" | "add" if run.part.is_some_and(|part| !part.looked) && run.made_directories() => {
                 is_fetched(instruction)
             }
+            "copy" | "add" if contained => false,
             "copy" | "add" => {
                 let from = instruction.flag("from").is_some();
                 // A copy that was seen to read from the context is no COPY --from, and the other way round.
                 (run.reads_context.is_empty() || !from) && (run.reads_runs.is_empty() || from)
             }
-            "workdir" => run.reads_context.is_empty() && run.reads_runs.is_empty(),
+            "workdir" => !copied && run.reads_context.is_empty() && run.reads_runs.is_empty(),
             "volume" => run.made_directories(),
             _ => false,
         }

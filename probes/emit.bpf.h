@@ -211,9 +211,9 @@ struct scratch {
 	u8 tail[TAIL_MAX];
 };
 
-/* An array indexed by CPU, not a per-CPU map: those hold 32 KiB. Safe because tp_btf programs run without preemption, on
- * newer kernels since they ask for that themselves (HELD); the iterator, which doesn't, has the last entry. Sized by the
- * loader: CPUs + 1.
+/* An array indexed by CPU, not a per-CPU map: those hold 32 KiB. Safe because programs at tracepoints run without preemption,
+ * those of BTF on newer kernels since they ask for that themselves (HELD); the iterator, which doesn't, has the last entry.
+ * Sized by the loader: CPUs + 1.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -227,9 +227,13 @@ struct {
 	__uint(max_entries, 1 << 24);
 } RING SEC(".maps");
 
+/* By CPU and then by kind, and mapped by the reader: while a task looks into a map by bpf(2) the kernel passes programs over
+ * on its CPU (bpf_disable_instrumentation). Sized by the loader: CPUs times WIRE_KIND_COUNT.
+ */
 struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, WIRE_KIND_COUNT);
+	__uint(map_flags, BPF_F_MMAPABLE);
 	__type(key, u32);
 	__type(value, struct wire_loss);
 } LOSS SEC(".maps");
@@ -308,7 +312,8 @@ static __always_inline bool is_self(void)
 
 static __always_inline void count_loss(u32 kind, bool outside)
 {
-	struct wire_loss *loss = bpf_map_lookup_elem(&LOSS, &kind);
+	u32 at = bpf_get_smp_processor_id() * WIRE_KIND_COUNT + kind;
+	struct wire_loss *loss = bpf_map_lookup_elem(&LOSS, &at);
 
 	if (!loss)
 		return;
@@ -316,12 +321,13 @@ static __always_inline void count_loss(u32 kind, bool outside)
 		__sync_fetch_and_add(&loss->outside, 1);
 	else
 		__sync_fetch_and_add(&loss->count, 1);
-	loss->last_ns = bpf_ktime_get_ns();
 }
 
 /* Calls of the kernel's functions whose numbers the loader puts where the marks are: backend/object.rs. */
 #define PREEMPT_OFF_MARK "0x6275626d00002085"
 #define PREEMPT_ON_MARK "0x6275626e00002085"
+#define IRQ_SAVE_MARK "0x6275626f00002085"
+#define IRQ_RESTORE_MARK "0x6275627000002085"
 
 static __always_inline void preempt_off(void)
 {
@@ -331,11 +337,21 @@ static __always_inline void preempt_off(void)
 #endif
 }
 
+/* What has come up meanwhile, such as the end of the task's time, waits until the kernel has noted that the program is over:
+ * with interrupts off preempt_enable() doesn't give the CPU away, and local_irq_restore() never does.
+ */
 static __always_inline void preempt_on(void)
 {
 #ifndef BLUBR_OLD
+	u64 flags;
+
 	if (PREEMPTIBLE)
-		asm volatile(".quad " PREEMPT_ON_MARK : : : "r0", "r1", "r2", "r3", "r4", "r5", "memory");
+		asm volatile("r1 = %[flags]\n\t"
+			     ".quad " IRQ_SAVE_MARK "\n\t"
+			     ".quad " PREEMPT_ON_MARK "\n\t"
+			     "r1 = %[flags]\n\t"
+			     ".quad " IRQ_RESTORE_MARK
+			     : : [flags] "r"(&flags) : "r0", "r1", "r2", "r3", "r4", "r5", "memory");
 #endif
 }
 

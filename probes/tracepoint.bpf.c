@@ -470,9 +470,11 @@ int BPF_PROG(blubr_sys_enter, struct pt_regs *regs, long id)
 SEC("tp_btf/sched_process_fork")
 int BPF_PROG(blubr_fork, struct task_struct *parent, struct task_struct *child)
 {
-	note_born(as_task(parent), as_task(child));
-	if (!is_self())
-		HELD(process_fork(bpf_get_smp_processor_id(), as_task(parent), as_task(child)));
+	HELD(
+		note_born(as_task(parent), as_task(child));
+		if (!is_self())
+			process_fork(bpf_get_smp_processor_id(), as_task(parent), as_task(child))
+	);
 	return 0;
 }
 
@@ -490,14 +492,56 @@ int BPF_PROG(blubr_prepare_exec, struct task_struct *t, struct linux_binprm *bpr
 	return 0;
 }
 
+static __always_inline void at_end(struct task_struct *t)
+{
+	forget_calls(t);
+	if (!is_self())
+		process_exit(bpf_get_smp_processor_id(), t);
+}
+
 SEC("tp_btf/sched_process_exit")
 int BPF_PROG(blubr_exit, struct task_struct *t)
 {
-	forget_calls(as_task(t));
-	if (!is_self())
-		HELD(process_exit(bpf_get_smp_processor_id(), as_task(t)));
+	HELD(at_end(as_task(t)));
 	return 0;
 }
+
+#ifndef BLUBR_OLD
+/* Those for kernels that preempt programs at BTF tracepoints: perf's programs they don't. However short the moment is in
+ * which a program is preempted, the kernel passes it over for all tasks that have the CPU meanwhile.
+ */
+
+/* struct trace_event_raw_sys_enter and trace_event_raw_sys_exit (include/trace/events/syscalls.h) begin so. */
+struct perf_call {
+	u64 common;
+	s64 id;
+	s64 ret;
+};
+
+static __always_inline struct pt_regs *own_regs(void)
+{
+	return (struct pt_regs *)bpf_task_pt_regs(bpf_get_current_task_btf());
+}
+
+SEC("tracepoint/raw_syscalls/sys_exit")
+int blubr_sys_exit_perf(struct perf_call *ctx)
+{
+	return at_exit(own_regs(), ctx->ret);
+}
+
+SEC("tracepoint/raw_syscalls/sys_enter")
+int blubr_sys_enter_perf(struct perf_call *ctx)
+{
+	return at_entry(own_regs(), ctx->id);
+}
+/* It is the current task that ends (do_exit, kernel/exit.c). */
+SEC("tracepoint/sched/sched_process_exit")
+int blubr_exit_perf(void *ctx)
+{
+	at_end(bpf_get_current_task_btf());
+	return 0;
+}
+#endif
 
 /* An argument as a plain number: the verifier won't have it passed on as what it is. */
 static __always_inline u64 number_of(void *ctx, u32 argument)
@@ -532,8 +576,10 @@ int BPF_PROG(blubr_cgroup_rmdir, struct cgroup *cgroup, const char *path)
 SEC("tp_btf/inet_sock_set_state")
 int BPF_PROG(blubr_tcp_state, struct sock *sk, int oldstate, int newstate)
 {
-	if (BPF_CORE_READ(sk, sk_protocol) == IPPROTO_TCP)
-		HELD(tcp_state(sk, number_of(ctx, 0), newstate));
+	HELD(
+		if (BPF_CORE_READ(sk, sk_protocol) == IPPROTO_TCP)
+			tcp_state(sk, number_of(ctx, 0), newstate)
+	);
 	return 0;
 }
 

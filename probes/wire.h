@@ -319,12 +319,10 @@ struct wire_cgroup {
 	__u64 pad[5];
 };
 
-/* One entry of the loss table, per CPU and kind. */
+/* One entry of the loss table: of a CPU and a kind. */
 struct wire_loss {
 	/* What the ring had no room for. */
 	__u64 count;
-	/* Time of the latest. */
-	__u64 last_ns;
 	/* Beside it, what tasks outside had to give up: outside.bpf.h. Not among `count`: whoever reads between two additions
 	 * must not take one for the other.
 	 */
@@ -345,6 +343,6 @@ _Static_assert(sizeof(struct wire_ring) == WIRE_BODY, "wire_ring");
 _Static_assert(sizeof(struct wire_cgroup) == WIRE_BODY, "wire_cgroup");
 _Static_assert(sizeof(struct wire_stream) == 16, "wire_stream");
 _Static_assert(sizeof(struct wire_net_close) == WIRE_BODY + 24, "wire_net_close");
-_Static_assert(sizeof(struct wire_loss) == 24, "wire_loss");
+_Static_assert(sizeof(struct wire_loss) == 16, "wire_loss");
 
 #endif

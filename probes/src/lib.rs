@@ -37,7 +37,9 @@ pub const TRACEPOINT_OLD: &[u8] = &OLD.0;
 
 /// Where the object calls a function of the kernel: the instruction as it is compiled, whose upper half is to become the
 /// function's number in the kernel's BTF, and the function.
-pub const KERNEL_CALLS: [([u8; 8], &str); 2] = [
+pub const KERNEL_CALLS: [([u8; 8], &str); 4] = [
     ([0x85, 0x20, 0, 0, b'm', b'b', b'u', b'b'], "bpf_preempt_disable"),
     ([0x85, 0x20, 0, 0, b'n', b'b', b'u', b'b'], "bpf_preempt_enable"),
+    ([0x85, 0x20, 0, 0, b'o', b'b', b'u', b'b'], "bpf_local_irq_save"),
+    ([0x85, 0x20, 0, 0, b'p', b'b', b'u', b'b'], "bpf_local_irq_restore"),
 ];

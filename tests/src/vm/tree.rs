@@ -23,6 +23,8 @@ $b mount -t devpts none /dev/pts
 $b mount -t tmpfs none /tmp
 $b mount -t tmpfs none /run
 $b mount -t cgroup2 none /sys/fs/cgroup
+# As systemd does.
+$b mount -t tracefs none /sys/kernel/tracing
 $b ip link set lo up
 # Somewhere to send to: nothing leaves the machine.
 $b ip route add default dev lo

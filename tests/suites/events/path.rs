@@ -4,7 +4,7 @@
 use blubr_tests::require;
 use serde_json::Value;
 
-use crate::recording::{Recording, script_with};
+use crate::recording::{Recording, script_under, script_with};
 
 /// Opens each file for writing and has the kernel say its path: around the bytes that a name may have within its dentry (32 or
 /// 40 with its NUL), below mounts of several kinds, in a root of its own, and after the name is gone.
@@ -55,6 +55,21 @@ fn a_kernel_without_typed_loads_tells_the_same() {
     require!(Root);
     assert_eq!(told(&script_with(&["--without-typed-loads"], SCRIPT)), 31);
 }
+
+#[test]
+fn a_kernel_that_preempts_probes_tells_the_same() {
+    require!(Root);
+    let r = script_under(&TRACEFS, &["--by-perf"], SCRIPT);
+    assert_eq!(told(&r), 31);
+    let hooks = r.lines[0]["hooks"].as_array().unwrap();
+    let by_perf =
+        hooks.iter().filter(|hook| hook["attach"].as_str().unwrap().starts_with("tracepoint/"));
+    assert_eq!(by_perf.count(), 3, "{hooks:?}");
+}
+
+/// Has a program see tracefs, whether or not it is mounted.
+const TRACEFS: [&str; 5] =
+    ["unshare", "-m", "sh", "-c", "mount -t tracefs none /sys/kernel/tracing; exec \"$0\" \"$@\""];
 
 /// A file that is renamed from a short to a long name and back, for ever, while another process opens it: every path that is
 /// told is one of the two, whole.

@@ -64,6 +64,14 @@ pub fn script_with(flags: &[&str], text: &str) -> Recording {
     command_with(flags, &shell)
 }
 
+/// The same by a recorder that another program starts.
+#[track_caller]
+pub fn script_under(starter: &[&str], flags: &[&str], text: &str) -> Recording {
+    let mut shell = Command::new("sh");
+    shell.args(["-ec", text]);
+    recorded(starter, flags, &shell)
+}
+
 /// Records a command that runs in a fresh folder; it must succeed.
 #[track_caller]
 pub fn command(command: &Command) -> Recording {
@@ -72,9 +80,20 @@ pub fn command(command: &Command) -> Recording {
 
 #[track_caller]
 fn command_with(flags: &[&str], command: &Command) -> Recording {
+    recorded(&[], flags, command)
+}
+
+#[track_caller]
+fn recorded(starter: &[&str], flags: &[&str], command: &Command) -> Recording {
     let folder = folder();
     let log = folder.path().join("log.ndjson");
     let mut recorder = blubr_tests::record::recorder_with(flags, &log, command);
+    if let Some((program, arguments)) = starter.split_first() {
+        let mut started = Command::new(program);
+        started.args(arguments).arg(recorder.get_program()).args(recorder.get_args());
+        started.envs(recorder.get_envs().filter_map(|(key, value)| Some((key, value?))));
+        recorder = started;
+    }
     recorder.current_dir(folder.path());
     let output = recorder.stdin(Stdio::null()).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

@@ -67,6 +67,7 @@ fn describe_probes(
         no_failed: plan.no_failed,
         without: plan.without_probes.clone(),
         only_called: plan.without_typed_loads,
+        by_perf: plan.by_perf,
     };
     let loaded = backend::load(&options).and_then(|(mut loaded, _, _)| {
         loaded.attach(tree)?;
@@ -89,7 +90,7 @@ fn describe_probes(
     };
     writeln!(out, "kernel memory   read {reads}")?;
     for (name, at) in loaded.attached() {
-        writeln!(out, "probe           {name} on {}: yes", backend::place(at))?;
+        writeln!(out, "probe           {name} on {}: yes", backend::place(name, at))?;
     }
     writeln!(out, "not covered:")?;
     for entry in host::not_covered(layout, loaded.refused(), plan.no_failed) {

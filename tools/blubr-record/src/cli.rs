@@ -64,6 +64,11 @@ pub struct Flags {
     #[arg(long, hide = true)]
     pub without_typed_loads: bool,
 
+    /// Hook system calls at perf's tracepoints, where tracefs is mounted, as on kernels that preempt programs at BTF
+    /// tracepoints: dearer, and the same log. For tests
+    #[arg(long, hide = true)]
+    pub by_perf: bool,
+
     /// What every tool has.
     #[command(flatten)]
     pub common: Common,

@@ -29,7 +29,7 @@ const POLL_BYTES: usize = 512 << 10;
 const FLUSH_EVERY: Duration = Duration::from_millis(100);
 /// Records after which losses and the clock are looked at, however full the ring is.
 const BATCH: usize = 8192;
-/// How often the table of losses is read, besides before each checkpoint: a system call for each kind of record.
+/// How often the table of losses is read, besides before each checkpoint.
 const COUNT_EVERY: Duration = Duration::from_millis(100);
 /// Lines after which a checkpoint is set here, before the writer does it by itself: what was lost must be told first, so
 /// that it lies in the interval in which it was lost. A record makes fewer lines than lie between.
@@ -170,7 +170,6 @@ impl<W: Write> Drain<W> {
         let now_ns = monotonic_ns();
         let losses = self.losses.read();
         if losses != self.counted {
-            // Not the table's own times: a probe counts before it notes the time.
             let before_ns = monotonic_ns();
             let (mut by_type, mut outside) = (BTreeMap::new(), 0);
             for (kind, loss) in losses.iter().enumerate() {

@@ -20,6 +20,7 @@ mod decode;
 mod drain;
 mod host;
 mod log;
+mod mapping;
 mod mounts;
 mod output;
 mod overlay;

@@ -67,6 +67,8 @@ pub struct Plan {
     pub without_probes: Vec<String>,
     /// Read the kernel's memory by calls alone.
     pub without_typed_loads: bool,
+    /// Hook system calls at perf's tracepoints, whatever the kernel.
+    pub by_perf: bool,
     /// The command; empty for a monitor.
     pub command: Vec<OsString>,
     /// What every tool has.
@@ -95,6 +97,7 @@ impl Plan {
             rotate: rotate(flags.rotate.as_deref(), flags.keep.as_deref())?,
             without_probes: without_probes(flags.without_probe)?,
             without_typed_loads: flags.without_typed_loads,
+            by_perf: flags.by_perf,
             output,
             no_failed: flags.no_failed,
             fail_on_loss: flags.fail_on_loss,

@@ -5,17 +5,15 @@
 //! reader's position goes to and fro between two CPUs with every event; and poll(2) returns at once while anything is in the
 //! ring, so that a thread which asks it never sleeps under load.
 
-#![expect(
-    unsafe_code,
-    reason = "memory that is shared with the kernel, and calls that std does not have"
-)]
+#![expect(unsafe_code, reason = "calls that std does not have")]
 
 use std::io;
 use std::os::fd::{AsFd as _, AsRawFd as _, FromRawFd as _, OwnedFd};
-use std::ptr::NonNull;
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 
 use aya::maps::MapData;
+
+use crate::mapping::Mapping;
 
 /// Bits of a record's head, include/uapi/linux/bpf.h: BPF_RINGBUF_BUSY_BIT, BPF_RINGBUF_DISCARD_BIT.
 const BUSY: u32 = 1 << 31;
@@ -54,10 +52,9 @@ impl Ring {
         // SAFETY: a plain call that takes nothing and changes nothing.
         let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
         let page = usize::try_from(page).map_err(io::Error::other)?;
-        let fd = map.fd().as_fd().as_raw_fd();
-        let consumer = Mapping::new(fd, page, libc::PROT_READ | libc::PROT_WRITE, 0)?;
-        let producer = Mapping::new(fd, page + 2 * size, libc::PROT_READ, page)?;
-        let waker = waker(fd)?;
+        let consumer = Mapping::new(&map, page, libc::PROT_READ | libc::PROT_WRITE, 0)?;
+        let producer = Mapping::new(&map, page + 2 * size, libc::PROT_READ, page)?;
+        let waker = waker(map.fd().as_fd().as_raw_fd())?;
         let mut ring = Ring {
             consumer,
             producer,
@@ -88,7 +85,7 @@ impl Ring {
                 return None;
             }
             let at = self.page + (self.taken & (self.size - 1));
-            let head = self.producer.head(at).load(Ordering::Acquire);
+            let head = self.producer.word(at).load(Ordering::Acquire);
             if head & BUSY != 0 {
                 self.give_back();
                 return None;
@@ -143,52 +140,4 @@ fn waker(fd: i32) -> io::Result<OwnedFd> {
         return Err(io::Error::last_os_error());
     }
     Ok(waker)
-}
-
-/// Memory that is shared with the kernel; it begins with a position.
-struct Mapping {
-    at: NonNull<u8>,
-    len: usize,
-}
-
-// SAFETY: nothing in it belongs to a thread.
-unsafe impl Send for Mapping {}
-
-impl Mapping {
-    fn new(fd: i32, len: usize, prot: i32, offset: usize) -> io::Result<Self> {
-        let offset = libc::off_t::try_from(offset).map_err(io::Error::other)?;
-        // SAFETY: a new mapping, in the place that the kernel chooses.
-        let at = unsafe { libc::mmap(std::ptr::null_mut(), len, prot, libc::MAP_SHARED, fd, offset) };
-        if at == libc::MAP_FAILED {
-            return Err(io::Error::last_os_error());
-        }
-        let at = NonNull::new(at.cast()).ok_or_else(|| io::Error::other("mmap gave address 0"))?;
-        Ok(Mapping { at, len })
-    }
-
-    fn position(&self) -> &AtomicUsize {
-        // SAFETY: the mapping is at least a page, begins at a page's start, and lives as long as we do.
-        unsafe { self.at.cast().as_ref() }
-    }
-
-    /// A record's length and bits.
-    fn head(&self, at: usize) -> &AtomicU32 {
-        assert!(at.is_multiple_of(8) && at + HEAD <= self.len);
-        // SAFETY: it lies within the mapping and is aligned: asserted.
-        unsafe { self.at.add(at).cast().as_ref() }
-    }
-
-    fn bytes(&self, at: usize, len: usize) -> &[u8] {
-        assert!(at + len <= self.len);
-        // SAFETY: it lies within the mapping: asserted. The kernel writes there again only when it is given back, for which
-        // the whole ring must be borrowed anew.
-        unsafe { std::slice::from_raw_parts(self.at.add(at).as_ptr(), len) }
-    }
-}
-
-impl Drop for Mapping {
-    fn drop(&mut self) {
-        // SAFETY: it was mapped with this length, and nothing borrows from it any more.
-        unsafe { libc::munmap(self.at.as_ptr().cast(), self.len) };
-    }
 }

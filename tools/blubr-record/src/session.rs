@@ -121,6 +121,7 @@ fn begin(
         no_failed: plan.no_failed,
         without: plan.without_probes.clone(),
         only_called: plan.without_typed_loads,
+        by_perf: plan.by_perf,
     };
     let refused = |e: backend::LoadError| {
         not_recorded(&e).advise("blubr-record --check says what this host lacks")
@@ -237,7 +238,8 @@ fn drop_caps(keep: &[caps::Cap]) {
 }
 
 fn hooks(loaded: &Loaded) -> Vec<Hook> {
-    let hook = |(name, at): &(&str, &str)| Hook { name: (*name).to_owned(), attach: backend::place(at) };
+    let hook =
+        |(name, at): &(&str, &str)| Hook { name: (*name).to_owned(), attach: backend::place(name, at) };
     loaded.attached().iter().map(hook).collect()
 }
 

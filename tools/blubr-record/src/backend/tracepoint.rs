@@ -7,14 +7,15 @@ use std::io::Read as _;
 use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::path::Path;
 
-use aya::maps::{HashMap, Map, MapData, MapError, PerCpuArray};
-use aya::programs::{BtfTracePoint, Iter};
+use aya::maps::{HashMap, Map, MapError};
+use aya::programs::{BtfTracePoint, Iter, Program};
 use aya::{Btf, Ebpf, EbpfLoader};
 use aya_obj::btf::BtfKind;
-use blubr_probes::wire;
 
 use super::Reads;
+use super::losses::{self, LossTable};
 use super::object::has_casts;
+use super::perf;
 use super::sockets;
 use crate::decode::Counted;
 use crate::ring::Ring;
@@ -63,11 +64,17 @@ pub struct Options {
     pub without: Vec<String>,
     /// Read the kernel's memory by calls alone, also where loads can be typed.
     pub only_called: bool,
+    /// Hook system calls at perf's tracepoints also where programs at BTF tracepoints are not preempted.
+    pub by_perf: bool,
 }
 
 /// Where a probe hangs, as the header has it.
-pub fn place(at: &str) -> String {
-    if at == sockets::AT { at.to_owned() } else { format!("tp_btf/{at}") }
+pub fn place(name: &str, at: &str) -> String {
+    match perf::place(name) {
+        Some(place) => place,
+        None if at == sockets::AT => at.to_owned(),
+        None => format!("tp_btf/{at}"),
+    }
 }
 
 /// Why a probe that was left out is not there.
@@ -85,6 +92,9 @@ pub enum LoadError {
     /// The ring could not be mapped.
     #[error("the ring cannot be mapped: {0}")]
     Ring(#[source] std::io::Error),
+    /// Nor the table of losses.
+    #[error("the table of losses cannot be mapped: {0}")]
+    Losses(#[source] std::io::Error),
     /// A program was refused.
     #[error("the probe {name} on {tracepoint} is refused: {reason}")]
     Program {
@@ -113,50 +123,21 @@ pub struct Loaded {
     reads: Reads,
 }
 
-/// The table in which the probes count what the ring had no room for.
-pub struct LossTable(PerCpuArray<MapData, [u64; 3]>);
-
-impl LossTable {
-    /// What was lost of each kind since the start.
-    pub fn read(&self) -> Vec<Loss> {
-        let kinds = 0..wire::wire_kind::WIRE_KIND_COUNT as u32;
-        kinds.map(|kind| self.of(kind)).collect()
-    }
-
-    fn of(&self, kind: u32) -> Loss {
-        let Ok(cpus) = self.0.get(&kind, 0) else { return Loss::default() };
-        cpus.iter().fold(Loss::default(), |sum, [count, last_ns, outside]| Loss {
-            count: sum.count + count + outside,
-            last_ns: sum.last_ns.max(*last_ns),
-            outside: sum.outside + outside,
-        })
-    }
-}
-
-/// Counts of one kind that was lost.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub struct Loss {
-    /// Records, since the start.
-    pub count: u64,
-    /// When the latest was lost, on CLOCK_MONOTONIC, in ns.
-    pub last_ns: u64,
-    /// Of these, what tasks outside containers and the recorded command had to give up.
-    pub outside: u64,
-}
-
 /// Loads and verifies every probe; nothing is attached yet. Gives the ring and the loss table beside it.
 ///
 /// # Errors
 /// When a probe that must be there is refused.
 pub fn load(options: &Options) -> Result<(Loaded, Ring, LossTable), LoadError> {
     let btf = Btf::from_sys_fs().map_err(LoadError::Btf)?;
-    let (loaded, ring, loss) = load_best(options, &btf)?;
+    let (loaded, ring, losses) = load_best(options, &btf)?;
     // The kernel's types take as much memory as all that we do later; the ring is mapped when they are gone.
     drop(btf);
     give_back_memory();
     let Map::RingBuf(ring) = ring else { return Err(LoadError::Missing("RING")) };
     let ring = Ring::new(ring, options.ring_bytes as usize).map_err(LoadError::Ring)?;
-    Ok((loaded, ring, LossTable(loss)))
+    let Map::Array(losses) = losses else { return Err(LoadError::Missing("LOSS")) };
+    let losses = LossTable::new(losses, possible_cpus()).map_err(LoadError::Losses)?;
+    Ok((loaded, ring, losses))
 }
 
 /// Loads by typed loads where the kernel takes as many probes so, else by calls.
@@ -175,14 +156,13 @@ fn load_best(options: &Options, btf: &Btf) -> Result<Parts, LoadError> {
     }
 }
 
-type Parts = (Loaded, Map, PerCpuArray<MapData, [u64; 3]>);
+type Parts = (Loaded, Map, Map);
 
 /// Loads and verifies every probe for one way to read the kernel's memory.
 fn load_by(reads: Reads, options: &Options, btf: &Btf) -> Result<Parts, LoadError> {
     let mut ebpf = maps(reads, options, btf)?;
     let ring = ebpf.take_map("RING").ok_or(LoadError::Missing("RING"))?;
     let loss = ebpf.take_map("LOSS").ok_or(LoadError::Missing("LOSS"))?;
-    let loss = PerCpuArray::try_from(loss).map_err(|e| LoadError::Object(e.into()))?;
     if let Some(pid) = options.command_pid {
         let traced = ebpf.map_mut("TRACED").ok_or(LoadError::Missing("TRACED"))?;
         let noted = HashMap::try_from(traced).and_then(|mut map| map.insert(pid, 1u8, 0));
@@ -195,7 +175,8 @@ fn load_by(reads: Reads, options: &Options, btf: &Btf) -> Result<Parts, LoadErro
             loaded.refused.push((tracepoint, LEFT_OUT.to_owned()));
             continue;
         }
-        match loaded.verify(name, tracepoint, btf) {
+        let by_perf = options.by_perf || are_preemptible();
+        match loaded.verify(name, tracepoint, by_perf, btf) {
             Ok((name, tracepoint)) => loaded.verified.push((name, tracepoint, needed)),
             Err(reason) if needed => return Err(LoadError::Program { name, tracepoint, reason }),
             Err(reason) => loaded.refused.push((tracepoint, reason)),
@@ -235,6 +216,7 @@ fn maps(reads: Reads, options: &Options, btf: &Btf) -> Result<Ebpf, LoadError> {
         .override_global("WAKE_BYTES", &wake_bytes, true)
         .override_global("TYPED", &typed, has_loops(btf))
         .map_max_entries("SCRATCH", cpus + 1)
+        .map_max_entries("LOSS", cpus * losses::KINDS)
         .map_max_entries("RING", options.ring_bytes);
     let object = if has_loops(btf) { blubr_probes::TRACEPOINT } else { blubr_probes::TRACEPOINT_OLD };
     loader.load(&with_kernel_calls(&reads.object(object, btf), btf)).map_err(LoadError::Object)
@@ -286,13 +268,20 @@ impl Loaded {
         program.try_into().map_err(|e: aya::programs::ProgramError| e.to_string())
     }
 
-    /// Has the verifier look at a hook's program, or else at what older kernels have in its place. Gives which it took.
+    /// Has the verifier look at a hook's program, or at what has its place on this kernel. Gives which it took.
     fn verify(
         &mut self,
         name: &'static str,
         tracepoint: &'static str,
+        by_perf: bool,
         btf: &Btf,
     ) -> Result<(&'static str, &'static str), String> {
+        if by_perf
+            && let Some(instead) = perf::instead_of(name)
+            && perf::verify(&mut self.ebpf, instead, last_words).is_ok()
+        {
+            return Ok((instead, tracepoint));
+        }
         let Err(mut refused) = self.verify_one(name, tracepoint, btf) else {
             return Ok((name, tracepoint));
         };
@@ -352,8 +341,12 @@ impl Loaded {
     /// When the kernel refuses one that must be there.
     pub fn attach(&mut self, tree: Option<&Path>) -> Result<(), LoadError> {
         for (name, tracepoint, needed) in self.verified.clone() {
-            match self.attach_one(name, tree) {
-                Ok(()) => self.attached.push((name, tracepoint)),
+            let attached = match (self.attach_one(name, tree), perf::hook_of(name)) {
+                (Err(_), Some(hook)) => self.attach_late(hook, tracepoint).map(|()| hook),
+                (done, _) => done.map(|()| name),
+            };
+            match attached {
+                Ok(name) => self.attached.push((name, tracepoint)),
                 Err(reason) if needed => {
                     return Err(LoadError::Program { name, tracepoint, reason });
                 }
@@ -368,7 +361,17 @@ impl Loaded {
         Ok(())
     }
 
+    /// Attaches a hook's own program, in whose place perf's was verified.
+    fn attach_late(&mut self, name: &str, tracepoint: &str) -> Result<(), String> {
+        let btf = Btf::from_sys_fs().map_err(|e| e.to_string())?;
+        self.verify_one(name, tracepoint, &btf)?;
+        self.attach_one(name, None)
+    }
+
     fn attach_one(&mut self, name: &str, tree: Option<&Path>) -> Result<(), String> {
+        if perf::hook_of(name).is_some() {
+            return perf::attach(&mut self.ebpf, name);
+        }
         if name == sockets::RELEASE {
             return sockets::attach(&mut self.ebpf, tree);
         }
@@ -392,6 +395,8 @@ impl Loaded {
         for (name, _) in std::mem::take(&mut self.attached) {
             if name == sockets::RELEASE {
                 sockets::detach(&mut self.ebpf);
+            } else if perf::hook_of(name).is_some() {
+                perf::detach(&mut self.ebpf, name);
             } else if let Ok(program) = self.program(name) {
                 // The kernel drops the links with us if this fails.
                 let _ = program.unload();
@@ -401,10 +406,10 @@ impl Loaded {
 
     /// How often the kernel passed a probe over because it was at work on that CPU already, by the type of event that it
     /// would have been.
-    pub fn missed(&mut self) -> BTreeMap<String, u64> {
+    pub fn missed(&self) -> BTreeMap<String, u64> {
         let mut missed = BTreeMap::new();
-        for (name, tracepoint) in self.attached.clone() {
-            let times = self.program(name).map(|program| recursion_misses(program)).unwrap_or(0);
+        for &(name, tracepoint) in &self.attached {
+            let times = self.ebpf.program(name).map_or(0, recursion_misses);
             // A state change can interrupt another, from the network's softirq; a count that was passed over makes an end
             // that is told wrong.
             let of_ends = tracepoint == "inet_sock_set_state" || sockets::COUNTING.contains(&name);
@@ -447,7 +452,7 @@ impl Loaded {
 }
 
 /// What the kernel says of a program in its descriptor's /proc/self/fdinfo (bpf_prog_show_fdinfo, since 5.12).
-fn recursion_misses(program: &BtfTracePoint) -> u64 {
+fn recursion_misses(program: &Program) -> u64 {
     let Ok(fd) = program.fd() else { return 0 };
     let path = format!("/proc/self/fdinfo/{}", fd.as_fd().as_raw_fd());
     let text = std::fs::read_to_string(path).unwrap_or_default();

@@ -51,8 +51,12 @@ fn are_others(args: &[String], said: &[&str]) -> bool {
     let mut behind =
         sources.iter().rev().take_while(|word| is_plain(word)).zip(said_sources.iter().rev());
     let other = |(wanted, said): (&String, &&str)| wanted != said;
+    if !is_plain(dest) {
+        // Of how many words it is in the line isn't known, so that nothing is counted from there.
+        return ahead.any(other);
+    }
     let all_sure = sources.iter().all(|word| is_plain(word));
-    (is_plain(dest) && !may_be(dest, said_dest))
+    !may_be(dest, said_dest)
         || ahead.any(other)
         || behind.any(other)
         || all_sure && sources.len() != said_sources.len()
@@ -135,6 +139,7 @@ mod tests {
             ("COPY $X b /d/", "COPY x a /d/ # buildkit"),
             ("COPY a $X /d/", "COPY b x /d/ # buildkit"),
             ("COPY [\"b\", \"/b\"]", "COPY a /b # buildkit"),
+            ("COPY [\"b\", \"/d d/\"]", "COPY a /d d/ # buildkit"),
             ("ADD https://x.test/a /a", "ADD https://x.test/b /a # buildkit"),
             ("COPY a /b", "/bin/sh -c #(nop) COPY file:0123 in /a "),
             ("COPY --chown=3:4 a /b", "/bin/sh -c #(nop) COPY --chown=3:4file:01 in /a "),
@@ -155,6 +160,9 @@ mod tests {
             ("COPY $X /d/", "COPY a b /d/ # buildkit"),
             ("COPY \"a b\" /d/", "COPY a b /d/ # buildkit"),
             ("COPY [\"a b\", \"/d/\"]", "COPY a b /d/ # buildkit"),
+            ("COPY [\"a\", \"/d d/\"]", "COPY a /d d/ # buildkit"),
+            ("COPY [\"a b\", \"c\", \"/d d/\"]", "COPY a b c /d d/ # buildkit"),
+            ("COPY a b $X", "COPY a b /d d/ # buildkit"),
             ("COPY a .", "COPY a . # buildkit"),
             ("COPY a b", "COPY a /work/b # buildkit"),
             ("COPY <<X /a\nb\nX", "COPY <<X /a # buildkit"),

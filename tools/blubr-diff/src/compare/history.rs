@@ -4,6 +4,7 @@
 //! changed. A history keeps less than a Dockerfile (no sources with the classic builder, no flags of COPY), so a key holds
 //! what both sides tell.
 
+mod given;
 mod shape;
 
 use blubr_attestation::BlubrBuild;
@@ -223,7 +224,8 @@ fn fit_all<'a>(
         }
         ends.push(at + 1);
     }
-    let mut given = Vec::new();
+    // The classic builder tells of none that ENV has too. What a line says of itself comes last, and counts.
+    let mut given = given::by_command(&build.build.argv);
     for entry in &reversed.entries {
         given.extend(entry.build_args.iter().cloned());
     }

@@ -420,7 +420,17 @@ fn image(history: &[(&str, bool)], config: Value) -> Image {
 
 /// The history's differences, for steps of the same instructions as [`GOOD`].
 fn history_of(steps: &[&str], history: &[(&str, bool)]) -> Vec<(String, Option<[u32; 2]>)> {
+    history_of_command("docker build", steps, history)
+}
+
+/// The same of what a command built.
+fn history_of_command(
+    command: &str,
+    steps: &[&str],
+    history: &[(&str, bool)],
+) -> Vec<(String, Option<[u32; 2]>)> {
     let mut record = statement();
+    record["predicate"]["blubr_build"]["build"]["argv"] = command.split(' ').collect();
     let steps: Vec<Value> = steps.iter().zip(1..).map(|(text, line)| step(line, text, &[])).collect();
     record["predicate"]["blubr_build"]["steps"] = steps.into();
     let record: Statement = serde_json::from_value(record).unwrap();
@@ -459,6 +469,42 @@ const GOOD: [(&str, bool); 8] = [
 #[test]
 fn a_history_that_fits_has_no_difference() {
     assert_eq!(history_of(&STEPS, &GOOD[..7]), []);
+}
+
+#[test]
+fn a_path_is_made_longer() {
+    let steps = ["FROM base:1", "ENV PATH=/venv/bin:$PATH", "ENV PATH=$PATH:/last"];
+    let default = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+    let said = |path: &str| {
+        let lines = [format!("ENV PATH=/venv/bin:{path}"), format!("ENV PATH=/venv/bin:{path}:/last")];
+        let mut history = vec![("ADD base.tar / # buildkit", false)];
+        history.extend(lines.iter().map(|line| (line.as_str(), true)));
+        history_of(&steps, &history).len()
+    };
+    assert_eq!(said(default), 0);
+    assert_eq!(said("/evil"), 2);
+    let own = [
+        ("ADD base.tar / # buildkit", false),
+        ("ENV PATH=/own", true),
+        ("ENV PATH=/venv/bin:/own", true),
+        ("ENV PATH=/venv/bin:/own:/last", true),
+    ];
+    assert_eq!(history_of(&steps, &own), []);
+}
+
+#[test]
+fn a_build_argument_of_the_command_is_known_where_no_line_tells_it() {
+    let steps = ["FROM base:1", "ARG V=1", "ENV V=$V"];
+    // As the classic builder writes it, which leaves V out of RUN's arguments too.
+    let history = [
+        ("ADD base.tar / # buildkit", false),
+        ("/bin/sh -c #(nop)  ARG V=1", true),
+        ("/bin/sh -c #(nop)  ENV V=2", true),
+    ];
+    let of = |command| history_of_command(command, &steps, &history);
+    assert_eq!(of("docker build --build-arg V=2 ."), []);
+    assert_eq!(of("docker build --build-arg V=3 .").len(), 1);
+    assert_eq!(of("docker build --build-arg V .").len(), 1);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use blubr_cli::printable;
-use blubr_dockerfile::{Instruction, Scope};
+use blubr_dockerfile::{DEFAULT_PATH, Instruction, Scope};
 use blubr_image::{Config, ContainerConfig};
 
 use crate::reverse::layout;
@@ -119,8 +119,6 @@ fn tail(reversed: &mut Reversed, source: Option<String>, keyword: &str) {
 }
 
 fn env_and_labels(c: &ContainerConfig, made: &Made, reversed: &mut Reversed) {
-    /// Engines give an image without a PATH this one (BuildKit's system.DefaultPathEnvUnix, Docker's and buildah's too).
-    const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
     for (name, value) in c.env.iter().filter_map(|e| e.split_once('=')) {
         let default = name == "PATH" && value == DEFAULT_PATH && !made.env.contains_key(name);
         if made.env.get(name).map(String::as_str) != Some(value) && !default {

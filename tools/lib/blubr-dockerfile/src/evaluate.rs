@@ -20,8 +20,9 @@ use crate::step::{Evaluated, Stepper, error, expansion, finish};
 use crate::triggers::cut_trigger;
 use crate::variables::{Assumed, Variables};
 
-/// `system.DefaultPathEnvUnix`.
-const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+/// The PATH that engines give an image without one, before its first instruction (BuildKit's `system.DefaultPathEnvUnix`,
+/// Docker's and buildah's too).
+pub const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// Bytes that all replaced words of a file may have together, and the variables that its stages hand on.
 const EVALUATED_BYTES_MAX: usize = 64 * 1024 * 1024;
@@ -460,7 +461,7 @@ impl<'f> Evaluator<'f> {
         }
         if !state.image.has("PATH") && state.os != "windows" {
             let assumed = if state.image.open { ["PATH".to_owned()].into() } else { Assumed::default() };
-            state.image.set("PATH", PATH.to_owned(), assumed);
+            state.image.set("PATH", DEFAULT_PATH.to_owned(), assumed);
         }
         state.variables.extend(&state.image);
     }

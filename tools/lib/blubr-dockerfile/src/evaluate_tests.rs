@@ -123,7 +123,7 @@ fn the_base_image_is_not_guessed() {
     let file = "FROM debian\nENV P=/x:$PATH Q=${HOME:-/}\nUSER $P\nFROM scratch\nENV P=/x:$PATH\nUSER $P$HOME\n";
     let of = |target| evaluated(file, &options(&[], target, "linux/arm64")).unwrap();
     let all = of(None);
-    assert_eq!(all[4].clone().unwrap().args, ["P", &format!("/x:{PATH}")]);
+    assert_eq!(all[4].clone().unwrap().args, ["P", &format!("/x:{DEFAULT_PATH}")]);
     assert!(all[4].clone().unwrap().assumed.is_empty());
     let file = "FROM debian\nENV P=/x:$PATH Q=${HOME:-/}\nUSER $P\n";
     let all = evaluated(file, &options(&[], None, "linux/arm64")).unwrap();

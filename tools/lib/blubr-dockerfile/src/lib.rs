@@ -41,7 +41,7 @@ pub use command::{Engine, ShellCommand, default_shell};
 pub use dialect::Dialect;
 pub use directive::Directive;
 pub use error::{Objection, ParseError, Weight};
-pub use evaluate::{BuildOptions, evaluate};
+pub use evaluate::{BuildOptions, DEFAULT_PATH, evaluate};
 pub use expand::{ExpandError, expand};
 pub use heredoc::Heredoc;
 pub use instruction::{Instruction, Origin, is_keyword};

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use blubr_dockerfile::{Instruction, Scope, default_shell};
+use blubr_dockerfile::{DEFAULT_PATH, Instruction, Scope, default_shell};
 
 use crate::compare::redacted::{self, REDACTED};
 use crate::reverse::{parse_duration, workdir};
@@ -51,6 +51,8 @@ impl Start {
         for instruction in base {
             walk.shape(instruction, false);
         }
+        // No line of a history tells of it.
+        walk.env.entry("PATH".to_owned()).or_insert_with(|| DEFAULT_PATH.to_owned());
         Self { env: walk.env.into_iter().collect(), shell: walk.shell, workdir: walk.workdir }
     }
 }

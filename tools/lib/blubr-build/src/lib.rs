@@ -10,6 +10,9 @@
 //! This crate never opens a file, prints, or decides between two answers that both fit.
 
 mod anew;
+mod aside;
+#[cfg(test)]
+mod aside_tests;
 mod askers;
 mod build;
 mod chains;

@@ -18,7 +18,7 @@ pub(crate) struct Log {
 pub(crate) struct Who(pub(crate) u32, pub(crate) u32, pub(crate) u32, pub(crate) u64, pub(crate) u32);
 
 pub(crate) const DAEMON: Who = Who(10, 1, 0, 1, 1);
-const CLIENT: Who = Who(20, 5, 1000, 1, 1);
+pub(crate) const CLIENT: Who = Who(20, 5, 1000, 1, 1);
 pub(crate) const STRANGER: Who = Who(30, 5, 1000, 1, 1);
 
 /// How a RUN goes.

@@ -119,7 +119,7 @@ pub fn tie(build: &Build, dockerfile: &Dockerfile) -> Vec<Tie> {
 /// The chains of a build, each from the lowest step to a topmost.
 fn chains(build: &Build) -> Vec<Vec<usize>> {
     let at: BTreeMap<u32, usize> = build.runs.iter().enumerate().map(|(at, run)| (run.id, at)).collect();
-    let used: BTreeSet<u32> = build.runs.iter().flat_map(|run| run.below.iter().copied()).collect();
+    let used = stood_upon(build);
     let tops = build.runs.iter().enumerate().filter(|(_, run)| !used.contains(&run.id));
     tops.map(|(top, run)| {
         // `below` has the nearest first.
@@ -129,6 +129,11 @@ fn chains(build: &Build) -> Vec<Vec<usize>> {
         chain
     })
     .collect()
+}
+
+/// The runs that others stand on.
+fn stood_upon(build: &Build) -> BTreeSet<u32> {
+    build.runs.iter().flat_map(|run| run.below.iter().copied()).collect()
 }
 
 /// The steps of the build whose instruction, and no other, is at this line (from 1) of the Dockerfile; `Err` with those

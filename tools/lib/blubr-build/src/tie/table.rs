@@ -1,10 +1,12 @@
 //! Which instruction can be which step, by its kind and by what it names.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use blubr_dockerfile::{Dockerfile, Instruction, Origin};
 
+use super::stood_upon;
 use super::texts::Texts;
+use crate::aside::Aside;
 use crate::build::{Build, Engine, Made, RunKind, StepRun};
 use crate::layout::Step;
 use crate::parts::spans;
@@ -35,6 +37,10 @@ pub(crate) struct Table<'d> {
     first_step: u64,
     /// One overlay of buildah may hold several steps, and what is written between containers be of several.
     pub(super) spans: bool,
+    /// Runs that another one stands on.
+    stood_upon: BTreeSet<u32>,
+    /// Trees that may be no step's.
+    aside: Aside,
 }
 
 impl<'d> Table<'d> {
@@ -54,6 +60,8 @@ impl<'d> Table<'d> {
                 .unwrap_or(u64::MAX),
             flat: build.flat,
             spans: spans(build),
+            stood_upon: stood_upon(build),
+            aside: Aside::new(build, dockerfile),
         };
         let texts = Texts::new(dockerfile, build.engine);
         let named = Named::new(dockerfile, &table.bases);
@@ -70,7 +78,7 @@ impl<'d> Table<'d> {
                 let is_named = !fits.is_empty();
                 let all = dockerfile.instructions.iter().enumerate();
                 let can = all.filter(|(at, instruction)| {
-                    fits_engines_work(run, instruction, build.engine)
+                    fits_engines_work(run, instruction, build.engine, &table.aside)
                         && (!is_named || is_copy(instruction))
                         && !named.rules_out(*at, instruction, &run.made)
                 });
@@ -91,6 +99,8 @@ impl<'d> Table<'d> {
             && run.reads_context.is_empty()
             && run.reads_runs.is_empty()
             && self.engine != Engine::Buildah
+            // What nothing stands on may be a context, or what was copied from.
+            && (self.stood_upon.contains(&run.id) || self.first_step == u64::MAX && !self.aside.is_read(run))
             && self.dockerfile.stages.iter().any(|stage| {
                 stage.base != "scratch" && self.dockerfile.stage_named(&stage.base, usize::MAX).is_none()
             })
@@ -183,11 +193,17 @@ fn is_fetched(instruction: &Instruction) -> bool {
 }
 
 /// Whether an instruction can be what the engine itself did.
-fn fits_engines_work(run: &StepRun, instruction: &Instruction, engine: Engine) -> bool {
+fn fits_engines_work(
+    run: &StepRun,
+    instruction: &Instruction,
+    engine: Engine,
+    aside: &Aside,
+) -> bool {
     // The classic builder copies into a bare layer, and has a container made that never runs for a WORKDIR.
     let contained = run.lowers.first().is_some_and(|lower| is_init_layer(lower));
     let copied = engine == Engine::Classic && !contained && !run.lowers.is_empty();
     instruction.stage.is_some()
+        && !aside.is_foreign(run)
         && match instruction.keyword.as_str() {
             "copy" | "add" if run.part.is_some_and(|part| !part.looked) && run.made_directories() => {
                 is_fetched(instruction)
@@ -196,7 +212,7 @@ fn fits_engines_work(run: &StepRun, instruction: &Instruction, engine: Engine) -
             "copy" | "add" => {
                 let from = instruction.flag("from").is_some();
                 // A copy that was seen to read from the context is no COPY --from, and the other way round.
-                (run.reads_context.is_empty() || !from) && (run.reads_runs.is_empty() || from)
+                (run.reads_context.is_empty() || !from) && (from || aside.reads_no_step(run))
             }
             "workdir" => !copied && run.reads_context.is_empty() && run.reads_runs.is_empty(),
             "volume" => run.made_directories(),

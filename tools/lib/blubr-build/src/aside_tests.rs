@@ -1,0 +1,52 @@
+//! What BuildKit unpacks beside the steps, and what copies from it.
+
+use blubr_dockerfile::Dockerfile;
+
+use crate::tests::{CLIENT, DAEMON, Log, unpack};
+use crate::{Tied, tie};
+
+/// An archive is unpacked into a directory, from which a step copies; another runs upon that.
+fn copied_from_what_was_unpacked() -> Log {
+    let mut log = Log::begun();
+    let link = r#""path":"/s/overlay2/l/L50","target":"../50/diff","ret":0"#;
+    log.add(DAEMON, "file.symlink", link);
+    unpack(&mut log, 102, "/s/overlay2/50/diff", &["/Dockerfile", "/a"]);
+    let bind = r#""source":"/s/overlay2/50/diff","target":"/x/c","flags":["ro","bind"],"ret":0"#;
+    log.add(DAEMON, "mount.mount", bind);
+    log.overlay(DAEMON, 41, &[1]);
+    log.add(DAEMON, "file.open", r#""path":"/x/c/a","mode":"r","size":7,"ret":3"#);
+    let path = "/s/overlay2/41/merged/all/a";
+    let open = format!(r#""path":"{path}","mode":"w","create":true,"size":0,"ret":3"#);
+    log.add(DAEMON, "file.open", &open);
+    log.add(DAEMON, "file.close", &format!(r#""path":"{path}","size":7"#));
+    log.add(DAEMON, "mount.umount", r#""target":"/s/overlay2/41/merged","flags":[],"ret":0"#);
+    log.run(DAEMON, 42, &[41, 1], &["/bin/sh", "-c", "make"]);
+    log.end(CLIENT);
+    log
+}
+
+fn tied(log: &Log, text: &str) -> Vec<Tied> {
+    let builds = log.builds();
+    let [build] = builds.builds.as_slice() else { panic!("{builds:?}") };
+    let file = Dockerfile::parse(text.as_bytes()).unwrap();
+    tie(build, &file).into_iter().map(|tie| tie.instruction).collect()
+}
+
+#[test]
+fn a_context_that_came_as_an_archive_is_no_base() {
+    let log = copied_from_what_was_unpacked();
+    let steps = [Tied::None, Tied::One(1), Tied::One(2)];
+    assert_eq!(tied(&log, "FROM base\nCOPY . /all/\nRUN make\n"), steps);
+    // Nor is an image that was fetched for what a step takes from it.
+    assert_eq!(tied(&log, "FROM base\nCOPY --from=other / /all/\nRUN make\n"), steps);
+}
+
+#[test]
+fn a_stage_that_begins_with_nothing_leaves_the_same() {
+    let log = copied_from_what_was_unpacked();
+    let file = "FROM scratch AS x\nADD a.tar /\nFROM base\nCOPY --from=x / /all/\nRUN make\n";
+    assert_eq!(tied(&log, file), [1, 3, 4].map(Tied::One));
+    // But for one that nothing is taken from.
+    let file = "FROM base AS x\nCOPY . /all/\nRUN make\nFROM scratch\nCOPY --from=x /m /m\n";
+    assert_eq!(tied(&log, file), [Tied::None, Tied::One(1), Tied::One(2)]);
+}

@@ -8,7 +8,7 @@ use std::path::Path;
 use blubr_attestation::build::{BlubrBuild, Cited, File, Outcome, Recording, Status, Step, Taken};
 use blubr_attestation::detail::{Detail as Moved, Entry, Filler, List, Table};
 use blubr_attestation::path;
-use blubr_attestation::trace::{Access, Counts, HostnameFrom, Network, Place, Touched};
+use blubr_attestation::trace::{Access, Counts, Direction, HostnameFrom, Network, Place, Touched};
 use blubr_attestation::{Lists, Statement};
 use blubr_cli::{Common, Exit, Failure, Output, printable, printable_json};
 use blubr_envelope::{Kind, Opened};
@@ -360,7 +360,7 @@ impl<'a> Page<'a> {
         let lasting: Vec<&Touched> = writes.iter().filter(|touched| !touched.mounted).collect();
         for touched in lasting.iter().take(PATHS_SHOWN_MAX) {
             let name = shown(touched.path.as_deref(), touched.path_b64.as_deref());
-            let verb = verb(&touched.access);
+            let verb = verb(touched);
             let place = if touched.place == Place::Host { ", on the host" } else { "" };
             self.line(format!("{:14}{verb} {name}{place}", ""));
         }
@@ -490,12 +490,16 @@ fn citation(cited: &Cited) -> String {
     format!("{what} of envelope {}, signed by {}{further}", cited.envelope_sha256, cited.signed_by)
 }
 
-fn verb(access: &[Access]) -> &'static str {
-    let has = |one| access.contains(&one);
+fn verb(touched: &Touched) -> &'static str {
+    let has = |one| touched.access.contains(&one);
     let made = has(Access::Write) || has(Access::Create) || has(Access::RenameTo);
     let removed = has(Access::Delete) || has(Access::RenameFrom);
     match (made, removed) {
-        (true, true) => "wrote and removed",
+        (true, true) => match touched.gone {
+            Some(true) => "wrote and removed",
+            Some(false) => "replaced",
+            None => "wrote or removed",
+        },
         (false, true) => "removed",
         (true, false) => "wrote",
         (false, false) => "changed",
@@ -514,6 +518,9 @@ fn other_side(one: &Network) -> String {
     format!(" {name}{from}{lookup}")
 }
 
+/// What connect(2) returns for a socket that doesn't wait (errno.h).
+const EINPROGRESS: i64 = -115;
+
 fn connection(one: &Network) -> String {
     let name = other_side(one);
     let program = one.invoking_process.exe.as_deref().unwrap_or(&one.invoking_process.comm);
@@ -523,7 +530,7 @@ fn connection(one: &Network) -> String {
         _ => String::new(),
     };
     let times = if one.count > 1 { format!(", {} times", one.count) } else { String::new() };
-    let failed = if one.ret < 0 && one.ret != -115 {
+    let failed = if one.ret < 0 && one.ret != EINPROGRESS {
         format!(", failed (errno {})", -one.ret)
     } else {
         String::new()
@@ -531,16 +538,18 @@ fn connection(one: &Network) -> String {
     if one.protocol == "dns" {
         return format!("looked up{name} at {}{times} ({program})", one.ip);
     }
-    let port = if one.ip.contains(':') {
-        format!("[{}]:{}", one.ip, one.port)
-    } else {
-        format!("{}:{}", one.ip, one.port)
+    let ip = if one.ip.contains(':') { format!("[{}]", one.ip) } else { one.ip.clone() };
+    // Who doesn't wait is told that the connection is begun; that bytes went over it says that it was made.
+    let moved = [one.bytes_sent, one.bytes_received].iter().any(|bytes| bytes.is_some_and(|n| n > 0));
+    let reached = match one.direction {
+        Direction::Out if one.ret == EINPROGRESS && !moved => {
+            format!("began to connect to {ip}:{}", one.port)
+        }
+        Direction::Out => format!("connected to {ip}:{}", one.port),
+        // The port is the one that was asked for, our own.
+        Direction::In => format!("was reached at port {} from {ip}", one.port),
     };
-    let verb = match one.direction {
-        blubr_attestation::trace::Direction::Out => "connected to",
-        blubr_attestation::trace::Direction::In => "was reached from",
-    };
-    format!("{verb} {port}{name} {}{place}{bytes}{times}{failed} ({program})", one.protocol)
+    format!("{reached}{name} {}{place}{bytes}{times}{failed} ({program})", one.protocol)
 }
 
 fn shown(path: Option<&str>, path_b64: Option<&str>) -> String {
@@ -597,6 +606,39 @@ mod tests {
         assert!(page.out.contains("wrote /p0, on the host\n"), "{}", page.out);
         assert!(!page.out.contains("/p1\n") && page.out.contains("wrote /p8\n"), "{}", page.out);
         assert!(page.out.contains("... and 1 more"), "{}", page.out);
+    }
+
+    #[test]
+    fn what_was_taken_away_and_given_again_is_not_said_to_be_removed() {
+        let said = |access: &[Access], gone| {
+            verb(&Touched { access: access.to_vec(), gone, ..Touched::default() })
+        };
+        let both = [Access::Create, Access::RenameFrom];
+        assert_eq!(said(&both, Some(true)), "wrote and removed");
+        assert_eq!(said(&both, Some(false)), "replaced");
+        // An attestation that doesn't say which was last.
+        assert_eq!(said(&both, None), "wrote or removed");
+        assert_eq!(said(&both[..1], None), "wrote");
+        assert_eq!(said(&[Access::Delete], Some(true)), "removed");
+        assert_eq!(said(&[Access::Attributes], None), "changed");
+    }
+
+    #[test]
+    fn who_was_reached_and_by_whom_is_told_apart_from_who_was_only_asked() {
+        let said = |direction, ip: &str| {
+            let ip = ip.to_owned();
+            let protocol = "tcp".to_owned();
+            connection(&Network { ip, port: 80, protocol, direction, count: 2, ..Network::default() })
+        };
+        let begun = Network { ip: "::1".to_owned(), port: 80, ret: EINPROGRESS, ..Network::default() };
+        assert!(connection(&begun).starts_with("began to connect to [::1]:80 "));
+        let made = Network { bytes_sent: Some(1), bytes_received: Some(0), ..begun };
+        assert!(connection(&made).starts_with("connected to [::1]:80 , 1 bytes out, 0 in"));
+        assert_eq!(said(Direction::Out, "::1"), "connected to [::1]:80 tcp, 2 times ()");
+        assert_eq!(
+            said(Direction::In, "10.0.0.9"),
+            "was reached at port 80 from 10.0.0.9 tcp, 2 times ()"
+        );
     }
 
     #[test]

@@ -458,15 +458,21 @@ impl Doing {
 
     /// The paths that were read, as the statement lists them.
     pub fn reads(&self) -> Vec<Touched> {
-        self.list(|trail| (&trail.reads, trail.read_by))
+        self.list(|trail| (&trail.reads, trail.read_by), |_| None)
     }
 
     /// The paths that were changed, as the statement lists them.
     pub fn writes(&self) -> Vec<Touched> {
-        self.list(|trail| (&trail.writes, trail.written_by))
+        // Of what only has the same end as a longer name the trail keeps no order.
+        let gone = |trail: &Trail| (trail.is_taken() && !trail.cut).then_some(trail.gone);
+        self.list(|trail| (&trail.writes, trail.written_by), gone)
     }
 
-    fn list(&self, side: impl Fn(&Trail) -> (&Vec<Access>, Option<Mark>)) -> Vec<Touched> {
+    fn list(
+        &self,
+        side: impl Fn(&Trail) -> (&Vec<Access>, Option<Mark>),
+        gone: impl Fn(&Trail) -> Option<bool>,
+    ) -> Vec<Touched> {
         let touched = |((place, bytes), trail): (&(Place, Vec<u8>), &Trail)| {
             let (access, mark) = side(trail);
             let mark = mark?;
@@ -477,6 +483,7 @@ impl Doing {
                 path_truncated: trail.cut,
                 place: *place,
                 access: access.clone(),
+                gone: gone(trail).filter(|_| trail.is_change()),
                 process: mark.process.to_string(),
                 count: mark.count,
                 seq: mark.seq,
@@ -529,11 +536,12 @@ mod tests {
                 lies: Lies::InTree,
             };
             doing.touch(actor, &touch, &mut budget);
-            doing.paths.values().next().is_some_and(|trail| trail.gone)
+            doing.writes().first().and_then(|touched| touched.gone)
         };
-        assert!(!touch(Access::Create, false) && touch(Access::Delete, false));
-        assert!(touch(Access::Write, true), "a close");
-        assert!(!touch(Access::Create, false), "made anew");
+        assert_eq!(touch(Access::Create, false), None, "nothing took it away");
+        assert_eq!(touch(Access::Delete, false), Some(true));
+        assert_eq!(touch(Access::Write, true), Some(true), "a close");
+        assert_eq!(touch(Access::Create, false), Some(false), "made anew");
     }
 
     #[test]

@@ -274,6 +274,10 @@ pub struct Touched {
     /// The kinds of access, sorted, each once.
     #[serde(deserialize_with = "crate::lists::kept")]
     pub access: Vec<Access>,
+    /// Whether the last change took the name away. Said of names that one took away, and nowhere else: the kinds of access
+    /// have no order.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gone: Option<bool>,
     /// The last process that touched it so (`PID:START`).
     #[serde(default)]
     pub process: String,

@@ -32,6 +32,8 @@ pub struct Dockerfile {
     pub lines: u32,
     /// Its instructions, and what is known of triggers.
     pub parsed: Parsed,
+    /// For each of its stages the one that it begins from.
+    pub bases: Vec<Option<usize>>,
     /// Its instructions alone.
     bare: Parsed,
 }
@@ -74,6 +76,7 @@ impl Dockerfile {
                 .saturating_add(u64::try_from(meta.mtime_nsec()).unwrap_or(0)),
             sha256: hex(&Sha256::digest(&bytes)),
             lines: u32::try_from(lines).unwrap_or(u32::MAX),
+            bases: parsed.bases(),
             parsed,
             bare,
         })

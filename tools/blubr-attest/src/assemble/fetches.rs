@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use blubr_dockerfile::{BuildOptions, Dockerfile, Instruction, Platform, evaluate};
+use blubr_dockerfile::{BuildOptions, Dockerfile, Instruction, Platform, StageNames, evaluate};
 
 /// Indices of instructions.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -26,6 +26,7 @@ impl Fetches {
             };
             evaluate(dockerfile, &options).ok()
         });
+        let names = StageNames::new(dockerfile);
         let mut found = Self::default();
         for (at, instruction) in dockerfile.instructions.iter().enumerate() {
             let known = evaluated.as_ref().and_then(|all| all.get(at)?.as_ref());
@@ -35,7 +36,7 @@ impl Fetches {
             }
             let below = instruction.stage.unwrap_or(0);
             let is_image = |name: &str| {
-                let is_stage = dockerfile.stage_named(name, below).is_some()
+                let is_stage = names.find(name, below).is_some()
                     || name.parse::<usize>().is_ok_and(|number| number < below);
                 !is_stage && !asked.contexts.iter().any(|context| context == name)
             };

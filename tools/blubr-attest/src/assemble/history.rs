@@ -1,9 +1,9 @@
 //! Which layer came from which instruction: the image's history laid against the Dockerfile, from the end backwards.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use blubr_build::Build;
-use blubr_dockerfile::{Dockerfile, Instruction};
+use blubr_dockerfile::{Dockerfile, Instruction, StageNames, chain};
 use blubr_image::Config;
 use blubr_log::Time;
 
@@ -19,7 +19,7 @@ pub struct Alignment {
     /// Stages that the target is made from, the lowest first; the target itself last.
     pub stages: Vec<usize>,
     /// Stages that the target needs at all.
-    pub needed: Vec<usize>,
+    pub needed: BTreeSet<usize>,
     /// The lowest of them begins with nothing.
     pub from_nothing: bool,
     /// The first of its instructions in the Dockerfile, and how many it has.
@@ -44,7 +44,7 @@ pub struct Line {
 /// Lays the history against the stages that the build's target is made of.
 pub fn align(dockerfile: &Dockerfile, build: &Build, config: &Config) -> Alignment {
     let target = target(dockerfile, build);
-    let stages = target.map(|stage| chain(dockerfile, stage)).unwrap_or_default();
+    let stages = target.map(|stage| chain(&dockerfile.bases(), stage)).unwrap_or_default();
     let needed = target.map(|stage| needed(dockerfile, stage)).unwrap_or_default();
     let lowest = stages.first().and_then(|stage| dockerfile.stages.get(*stage));
     let from_nothing = lowest.is_some_and(|stage| stage.base.eq_ignore_ascii_case("scratch"));
@@ -59,11 +59,12 @@ pub fn align(dockerfile: &Dockerfile, build: &Build, config: &Config) -> Alignme
         .filter(|at| dockerfile.instructions.get(*at).is_some_and(|one| one.keyword != "from"))
         .collect();
     let shells = Shells::new(dockerfile, config);
+    let lines = Lines::new(config);
     let mut next = config.history.len();
     let mut left = false;
     for &at in wanted.iter().rev() {
         let Some(instruction) = dockerfile.instructions.get(at) else { continue };
-        match find(instruction, config, next, &shells) {
+        match lines.find(at, instruction, next, &shells) {
             Some(line) => {
                 let created = config.history.get(line).and_then(|line| line.created.clone());
                 let layer = layers.get(line).copied().flatten();
@@ -149,25 +150,41 @@ fn shell_form(created_by: &str) -> Option<String> {
     Some(format!("RUN {}", text.get(at..)?.strip_prefix(SHELL)?))
 }
 
-/// The line below `below` that is the instruction's: the next one, or one behind labels that the client added. (What holds a
-/// layer behind such a line no instruction made.)
-fn find(instruction: &Instruction, config: &Config, below: usize, shells: &Shells) -> Option<usize> {
-    for line in (0..below).rev() {
-        let text = &config.history.get(line)?.created_by;
-        if is_of(instruction, text, shells) {
-            return Some(line);
-        }
-        if keyword(text) != "label" {
-            return None;
-        }
-    }
-    None
+/// The lines of a history, by what they begin with.
+struct Lines<'c> {
+    all: Vec<(String, &'c str)>,
+    /// For each line the last one up to it that sets no label.
+    no_label: Vec<Option<usize>>,
 }
 
-/// Whether a line of a history is the instruction's.
-fn is_of(instruction: &Instruction, created_by: &str, shells: &Shells) -> bool {
-    keyword(created_by) == instruction.keyword
-        && (instruction.keyword != "run" || run_line::is_of(instruction, created_by, shells))
+impl<'c> Lines<'c> {
+    fn new(config: &'c Config) -> Self {
+        let texts = config.history.iter().map(|line| line.created_by.as_str());
+        let all: Vec<(String, &str)> = texts.map(|text| (keyword(text), text)).collect();
+        let mut last = None;
+        let no_label = all.iter().enumerate().map(|(at, (keyword, _))| {
+            last = if keyword == "label" { last } else { Some(at) };
+            last
+        });
+        Self { no_label: no_label.collect(), all }
+    }
+
+    /// The line below `below` that is the instruction's: the next one, or one behind labels that the client added. (What
+    /// holds a layer behind such a line no instruction made.)
+    fn find(
+        &self,
+        at: usize,
+        instruction: &Instruction,
+        below: usize,
+        shells: &Shells,
+    ) -> Option<usize> {
+        let next = below.checked_sub(1)?;
+        let line = if instruction.keyword == "label" { next } else { (*self.no_label.get(next)?)? };
+        let (keyword, text) = self.all.get(line)?;
+        let is_own = *keyword == instruction.keyword
+            && (keyword != "run" || run_line::is_of(at, instruction, text, shells));
+        is_own.then_some(line)
+    }
 }
 
 /// The keyword of a line of history, lower case; a line without one is a RUN of the classic builder or of buildah.
@@ -199,27 +216,13 @@ fn target(dockerfile: &Dockerfile, build: &Build) -> Option<usize> {
     Some(last)
 }
 
-/// The stages that `stage` begins from, the lowest first, and itself.
-fn chain(dockerfile: &Dockerfile, stage: usize) -> Vec<usize> {
-    let mut chain = vec![stage];
-    let mut at = stage;
-    while let Some(base) =
-        dockerfile.stages.get(at).and_then(|one| dockerfile.stage_named(&one.base, at))
-    {
-        chain.push(base);
-        at = base;
-    }
-    chain.reverse();
-    chain
-}
-
 /// The stages that `stage` needs: bases, COPY --from, RUN --mount=from=.
-fn needed(dockerfile: &Dockerfile, stage: usize) -> Vec<usize> {
-    let mut found = vec![stage];
-    let mut at = 0;
-    while let Some(&here) = found.get(at) {
-        at += 1;
-        let base = dockerfile.stages.get(here).and_then(|one| dockerfile.stage_named(&one.base, here));
+fn needed(dockerfile: &Dockerfile, stage: usize) -> BTreeSet<usize> {
+    let names = StageNames::new(dockerfile);
+    let mut waiting = vec![stage];
+    let mut seen = BTreeSet::from([stage]);
+    while let Some(here) = waiting.pop() {
+        let base = dockerfile.stages.get(here).and_then(|one| names.find(&one.base, here));
         let sources = dockerfile.stage(here).iter().flat_map(|instruction| {
             instruction.flags.iter().filter_map(|flag| {
                 let value = flag.strip_prefix("--from=").or_else(|| {
@@ -227,16 +230,16 @@ fn needed(dockerfile: &Dockerfile, stage: usize) -> Vec<usize> {
                     mount.split(',').find_map(|option| option.strip_prefix("from="))
                 })?;
                 let number = value.parse().ok().filter(|stage| *stage < here);
-                dockerfile.stage_named(value, here).or(number)
+                names.find(value, here).or(number)
             })
         });
         for one in base.into_iter().chain(sources) {
-            if !found.contains(&one) {
-                found.push(one);
+            if seen.insert(one) {
+                waiting.push(one);
             }
         }
     }
-    found
+    seen
 }
 
 /// A time of an image (RFC 3339) in ns since 1970.
@@ -314,8 +317,7 @@ mod tests {
     fn stages_are_followed() {
         let text = "FROM scratch AS a\nRUN x\nFROM b AS c\nFROM a AS d\nCOPY --from=c /x /y\nRUN --mount=type=bind,from=0 z\n";
         let file = Dockerfile::parse(text.as_bytes()).unwrap();
-        assert_eq!(chain(&file, 2), [0, 2]);
-        assert_eq!(needed(&file, 2), [2, 0, 1]);
-        assert_eq!(needed(&file, 0), [0]);
+        assert_eq!(needed(&file, 2), [0, 1, 2].into());
+        assert_eq!(needed(&file, 0), [0].into());
     }
 }

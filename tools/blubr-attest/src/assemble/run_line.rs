@@ -3,29 +3,32 @@
 use blubr_dockerfile::{Dockerfile, Instruction, default_shell};
 use blubr_image::Config;
 
-/// What stands in front of commands: `/bin/sh -c`, and each other shell that the Dockerfile or the image names.
-pub struct Shells(Vec<String>);
+/// What may stand in front of commands: `/bin/sh -c`, the SHELL in force, and that of the image (a base image's, where the
+/// Dockerfile has none).
+pub struct Shells<'d> {
+    in_force: Vec<Option<&'d [String]>>,
+    of_image: Option<&'d [String]>,
+    default: Vec<String>,
+}
 
-impl Shells {
+impl<'d> Shells<'d> {
     /// Of a Dockerfile and the image made of it.
-    pub fn new(dockerfile: &Dockerfile, config: &Config) -> Self {
-        let named = dockerfile.instructions.iter().filter(|one| one.keyword == "shell");
-        let inherited = config.config.shell.iter();
-        let all = named.map(|one| one.args.as_slice()).chain(inherited.map(Vec::as_slice));
-        let default = default_shell();
-        let mut shells: Vec<String> =
-            std::iter::once(default.as_slice()).chain(all).map(|words| words.join(" ")).collect();
-        shells.sort_unstable();
-        shells.dedup();
-        Self(shells)
+    pub fn new(dockerfile: &'d Dockerfile, config: &'d Config) -> Self {
+        let of_image = config.config.shell.as_deref();
+        Self { in_force: dockerfile.shells(), of_image, default: default_shell() }
+    }
+
+    /// In front of an instruction (its index).
+    fn at(&self, at: usize) -> impl Iterator<Item = &[String]> {
+        let in_force = self.in_force.get(at).copied().flatten();
+        let all = [Some(self.default.as_slice()), in_force, self.of_image];
+        all.into_iter().flatten().filter(|words| !words.is_empty())
     }
 }
 
-/// Whether a line is this RUN's. A heredoc's has its body in one form or another, which is not compared.
-pub fn is_of(instruction: &Instruction, created_by: &str, shells: &Shells) -> bool {
-    if !instruction.heredocs.is_empty() {
-        return true;
-    }
+/// Whether a line is this RUN's, which stands at `at` in the Dockerfile.
+pub fn is_of(at: usize, instruction: &Instruction, created_by: &str, shells: &Shells<'_>) -> bool {
+    let commands = Commands::of(at, instruction, shells);
     let line = created_by.trim();
     // runCommandString (BuildKit's frontend/dockerfile/dockerfile2llb/convert.go).
     let marked = line.strip_suffix("# buildkit").map(str::trim_end);
@@ -34,14 +37,9 @@ pub fn is_of(instruction: &Instruction, created_by: &str, shells: &Shells) -> bo
     [Some(line), marked, bound].into_iter().flatten().any(|line| {
         let line = line.strip_prefix("RUN ").unwrap_or(line);
         if !line.starts_with('|') {
-            return is_command(instruction, line.trim_start(), shells);
+            return commands.has(line.trim_start());
         }
-        // A value may hold anything: what is behind one of its spaces may be the command.
-        let Some(values) = values(line) else { return false };
-        values.match_indices(' ').any(|(at, _)| {
-            let rest = values.get(at..).unwrap_or_default().trim_start();
-            is_command(instruction, rest, shells)
-        })
+        values(line).is_some_and(|values| commands.ends(values))
     })
 }
 
@@ -65,29 +63,83 @@ fn values(line: &str) -> Option<&str> {
     fits.then_some(values)
 }
 
-/// Whether a text is a shell and the command, or an exec form's words.
-fn is_command(instruction: &Instruction, text: &str, shells: &Shells) -> bool {
-    let behind = |shell: &String| {
-        let rest = text.strip_prefix(shell.as_str())?;
-        rest.starts_with(char::is_whitespace).then(|| rest.trim_start())
-    };
-    let mut commands = shells.0.iter().filter_map(behind);
-    if !instruction.json_form {
-        let command = instruction.args.concat();
-        return commands.any(|text| without_flags(instruction, text) == command.trim());
-    }
-    // buildah writes the exec form as it stands, behind a shell; the others its words.
-    let json = instruction.text.find('[').and_then(|at| instruction.text.get(at..)).map(str::trim_end);
-    text == instruction.args.join(" ").trim()
-        || commands.any(|text| Some(without_flags(instruction, text)) == json)
+/// The forms in which engines write a RUN's command.
+struct Commands<'d> {
+    /// What may stand in front of it.
+    shells: Vec<String>,
+    /// What stands behind a shell.
+    texts: Vec<String>,
+    /// An exec form's words, which stand alone.
+    words: Option<String>,
+    flags: &'d [String],
 }
 
-/// A command without the RUN's flags, which buildah leaves in front of it.
-fn without_flags<'l>(instruction: &Instruction, text: &'l str) -> &'l str {
-    instruction.flags.iter().fold(text, |text, flag| {
-        let rest = text.strip_prefix(flag.as_str());
-        rest.filter(|rest| rest.starts_with(char::is_whitespace)).map_or(text, str::trim_start)
-    })
+impl<'d> Commands<'d> {
+    fn of(at: usize, instruction: &'d Instruction, shells: &Shells<'_>) -> Self {
+        let mut texts = Vec::new();
+        let mut words = None;
+        if instruction.json_form {
+            // buildah writes the exec form as it stands, behind a shell; the others its words.
+            let json = instruction.text.find('[').and_then(|at| instruction.text.get(at..));
+            texts.extend(json.map(str::to_owned));
+            words = Some(instruction.args.join(" ").trim().to_owned());
+        } else {
+            let commands = instruction.shell_commands(&shells.default).into_iter();
+            texts.extend(commands.filter_map(|command| command.argv.into_iter().next_back()));
+            // buildah's StageExecutor.getCreatedBy: bodies without their ends.
+            let mut text = instruction.args.concat();
+            for heredoc in &instruction.heredocs {
+                text.push('\n');
+                text.push_str(heredoc.content().trim());
+            }
+            texts.push(text);
+        }
+        texts.iter_mut().for_each(|text| *text = text.trim().to_owned());
+        let shells = shells.at(at).map(|words| words.join(" ")).collect();
+        Self { shells, texts, words, flags: &instruction.flags }
+    }
+
+    /// Whether a text is a shell and the command, or an exec form's words.
+    fn has(&self, text: &str) -> bool {
+        let behind = |shell: &String| {
+            let rest = text.strip_prefix(shell.as_str())?;
+            rest.starts_with(char::is_whitespace).then(|| self.without_flags(rest.trim_start()))
+        };
+        self.words.as_deref() == Some(text)
+            || self.shells.iter().filter_map(behind).any(|text| self.texts.iter().any(|own| own == text))
+    }
+
+    /// Whether it is what stands behind the values of build arguments. A value may hold anything, a space too, and a shell: the
+    /// command may be all that is behind that.
+    fn ends(&self, values: &str) -> bool {
+        let first = self.shells.iter().filter_map(|shell| first_behind_space(values, shell)).min();
+        if let Some(words) = &self.words
+            && let Some(before) = values.strip_suffix(words.as_str())
+            && before.ends_with(' ')
+        {
+            return first.is_none_or(|first| first >= before.len());
+        }
+        first.and_then(|first| values.get(first..)).is_some_and(|text| self.has(text))
+    }
+
+    /// A command without the RUN's flags, which buildah leaves in front of it.
+    fn without_flags<'l>(&self, text: &'l str) -> &'l str {
+        self.flags.iter().fold(text, |text, flag| {
+            let rest = text.strip_prefix(flag.as_str());
+            rest.filter(|rest| rest.starts_with(char::is_whitespace)).map_or(text, str::trim_start)
+        })
+    }
+}
+
+/// Where words first stand between a space and another one.
+fn first_behind_space(text: &str, words: &str) -> Option<usize> {
+    let length = words.len();
+    let ends = |at: &usize| {
+        let rest = text.get(at + length..).unwrap_or_default();
+        rest.starts_with(char::is_whitespace)
+    };
+    let words = format!(" {words}");
+    text.match_indices(&words).map(|(at, _)| at + 1).find(ends)
 }
 
 #[cfg(test)]
@@ -97,8 +149,9 @@ mod tests {
     fn is_of_line(text: &str, line: &str) -> bool {
         let text = format!("FROM scratch\nSHELL [\"/bin/ash\", \"-ec\"]\n{text}\n");
         let file = Dockerfile::parse(text.as_bytes()).unwrap();
-        let shells = Shells::new(&file, &Config::default());
-        is_of(&file.instructions[2], line, &shells)
+        let config = Config::default();
+        let shells = Shells::new(&file, &config);
+        is_of(2, &file.instructions[2], line, &shells)
     }
 
     #[test]
@@ -125,6 +178,17 @@ mod tests {
             (
                 "RUN [\"/bin/busybox\", \"touch\", \"/m2\"]",
                 "/bin/sh -c [\"/bin/busybox\", \"touch\", \"/m2\"]",
+            ),
+            ("RUN [\"/bin/env\", \"/bin/sh\", \"-c\", \"x\"]", "|1 A=b c /bin/env /bin/sh -c x"),
+            ("RUN [\"/bin/sh\", \"-c\", \"x y\"]", "|1 A=b c /bin/sh -c x y"),
+            ("RUN <<EOF\nmake\n  all\nEOF", "RUN /bin/sh -c make\n  all\n # buildkit"),
+            ("RUN <<EOF\nmake\nEOF", "RUN |1 A=b /bin/ash -ec make\n # buildkit"),
+            ("RUN <<EOF\n#!/bin/x\nmake\nEOF", "RUN /bin/sh -c /dev/pipes/EOF # buildkit"),
+            ("RUN cat <<A >x\nmake\nA", "RUN /bin/sh -c cat <<A >x\nmake\nA # buildkit"),
+            ("RUN cat <<A >x\nmake\nA", "/bin/sh -c cat <<A >x\nmake"),
+            (
+                "RUN --network=none <<EOF\nmake\n  all\nEOF",
+                "|3 A=b c /bin/sh -c --network=none <<EOF\nmake\n  all",
             ),
         ] {
             assert!(is_of_line(text, line), "{text}: {line}");
@@ -157,6 +221,15 @@ mod tests {
             ("RUN make", "|x A=b /bin/sh -c make"),
             ("RUN make", "|1 a;b=c /bin/sh -c make"),
             ("RUN make", "|1 A=b evil; make"),
+            ("RUN make", "|1 A=b /bin/sh -c evil; /bin/sh -c make"),
+            ("RUN make", "|1 A=b /bin/ash -ec evil; /bin/sh -c make"),
+            (
+                "RUN [\"/bin/busybox\", \"touch\", \"/m2\"]",
+                "|1 A=b /bin/sh -c evil /bin/busybox touch /m2",
+            ),
+            ("RUN <<EOF\nmake\nEOF", "RUN /bin/sh -c evil # buildkit"),
+            ("RUN <<EOF\nmake\nEOF", "/bin/sh -c  <<EOF\nevil"),
+            ("RUN cat <<A >x\nmake\nA", "RUN /bin/sh -c cat <<A >x\nevil\nA # buildkit"),
             ("RUN --mount=type=tmpfs,target=/t make", "/bin/sh -c --mount=type=tmpfs,target=/u make"),
             ("RUN [\"/bin/busybox\", \"touch\", \"/m2\"]", "evil /bin/busybox touch /m2"),
             (

@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::cmp::Ordering;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use blubr_attestation::build::{self as says, BlubrBuild, Completeness, Unattributed};
 use blubr_attestation::path;
@@ -283,15 +283,10 @@ fn image(picture: &Picture, dockerfile: Option<&Dockerfile>) -> says::Image {
     if let Some(variant) = &config.variant {
         platform = format!("{platform}/{variant}");
     }
-    let stages = dockerfile.map(|file| file.parsed.stages.as_slice()).unwrap_or_default();
-    let mut base: Vec<String> = Vec::new();
-    for (number, stage) in stages.iter().enumerate() {
-        let of_file =
-            dockerfile.is_some_and(|file| file.parsed.stage_named(&stage.base, number).is_some());
-        if !of_file && !base.contains(&stage.base) {
-            base.push(stage.base.clone());
-        }
-    }
+    let stages = dockerfile.into_iter().flat_map(|file| file.parsed.stages.iter().zip(&file.bases));
+    let mut seen = HashSet::new();
+    let images = stages.filter(|(_, of_file)| of_file.is_none()).map(|(stage, _)| &stage.base);
+    let base: Vec<String> = images.filter(|base| seen.insert(*base)).cloned().collect();
     says::Image {
         reference: picture.reference.clone(),
         manifest_digest: image.manifest.as_ref().map(|manifest| manifest.digest.to_string()),

@@ -189,7 +189,7 @@ impl Makings<'_> {
             return say(Status::Daemon, "empty-base", "FROM scratch begins with nothing".to_owned());
         }
         let number = instruction.stage.unwrap_or(0);
-        if self.dockerfile.parsed.stage_named(&stage.base, number).is_some() {
+        if self.dockerfile.bases.get(number).copied().flatten().is_some() {
             return say(
                 Status::Daemon,
                 "stage-base",

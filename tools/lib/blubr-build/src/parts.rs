@@ -10,7 +10,6 @@ use blubr_dockerfile::Dockerfile;
 
 use crate::build::{Build, Builds, Engine, Made, Moment, RunKind, StepRun};
 use crate::places::Named;
-use crate::tie::bases;
 
 /// What was done in a tree by one helper, or by the engine itself.
 #[derive(Debug, Clone)]
@@ -74,7 +73,7 @@ impl Builds {
         let free = ids.max().and_then(|id| id.checked_add(1));
         let build = self.builds.iter_mut().find(|build| build.number == number)?;
         if let Some(free) = free {
-            let named = Named::new(dockerfile, &bases(dockerfile));
+            let named = Named::new(dockerfile, &dockerfile.bases());
             tell_apart(build, free, dockerfile.stages.len(), &named);
         }
         Some(build)

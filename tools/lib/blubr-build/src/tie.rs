@@ -15,7 +15,7 @@ use blubr_dockerfile::Dockerfile;
 
 use crate::build::{Build, Engine, StepRun};
 use crate::places::by_time;
-pub(crate) use table::{Fit, Table, bases};
+pub(crate) use table::{Fit, Table};
 pub(crate) use texts::can_give;
 
 /// What a step is tied to. Numbers are indices into [`Dockerfile::instructions`].

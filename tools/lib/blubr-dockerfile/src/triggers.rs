@@ -33,11 +33,11 @@ impl Dockerfile {
         let mut count = 0;
         let first = self.stages.first().map_or(self.instructions.len(), |s| s.instructions.0);
         laid.instructions.extend(self.instructions.iter().take(first).cloned());
-        for (at, stage) in self.stages.iter().enumerate() {
+        for (at, base) in self.bases().into_iter().enumerate() {
             let [from, rest @ ..] = self.stage(at) else { continue };
             let begin = laid.instructions.len();
             laid.instructions.push(from.clone());
-            let texts: Vec<(String, &Instruction, Origin)> = match self.stage_named(&stage.base, at) {
+            let texts: Vec<(String, &Instruction, Origin)> = match base {
                 Some(base) => {
                     let onbuilds = self.stage(base).iter().filter(|i| i.keyword == "onbuild");
                     onbuilds.map(|i| (i.onbuild_expression(), i, Origin::Stage)).collect()

@@ -1,8 +1,8 @@
 //! Which instruction can be which step, by its kind and by what it names.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
-use blubr_dockerfile::{Dockerfile, Instruction, Origin};
+use blubr_dockerfile::{Dockerfile, Instruction, Origin, chain};
 
 use super::stood_upon;
 use super::texts::Texts;
@@ -29,6 +29,8 @@ pub(crate) struct Table<'d> {
     pub(super) engine: Engine,
     /// The stage that each stage begins from.
     pub(crate) bases: Vec<Option<usize>>,
+    /// Some stage begins from an image.
+    has_base_image: bool,
     pub(crate) fits: BTreeMap<u32, BTreeMap<usize, Fit>>,
     pub(super) succeeded: bool,
     /// Each stage has one tree, and nothing of it came from a cache.
@@ -45,10 +47,13 @@ pub(crate) struct Table<'d> {
 
 impl<'d> Table<'d> {
     pub(super) fn new(build: &Build, dockerfile: &'d Dockerfile) -> Self {
+        let bases = dockerfile.bases();
+        let mut of_stages = dockerfile.stages.iter().zip(&bases);
         let mut table = Table {
             dockerfile,
             engine: build.engine,
-            bases: bases(dockerfile),
+            has_base_image: of_stages.any(|(stage, base)| base.is_none() && stage.base != "scratch"),
+            bases,
             fits: BTreeMap::new(),
             succeeded: build.exit.is_some_and(|exit| exit.code == Some(0)),
             first_step: build
@@ -101,24 +106,20 @@ impl<'d> Table<'d> {
             && self.engine != Engine::Buildah
             // What nothing stands on may be a context, or what was copied from.
             && (self.stood_upon.contains(&run.id) || self.first_step == u64::MAX && !self.aside.is_read(run))
-            && self.dockerfile.stages.iter().any(|stage| {
-                stage.base != "scratch" && self.dockerfile.stage_named(&stage.base, usize::MAX).is_none()
-            })
+            && self.has_base_image
     }
 
     /// A stage and those that it begins from, the lowest last.
     pub(super) fn bases_of(&self, stage: usize) -> Vec<usize> {
-        let mut order = vec![stage];
-        while let Some(base) = order.last().and_then(|last| self.bases.get(*last).copied().flatten()) {
-            order.push(base);
-        }
+        let mut order = chain(&self.bases, stage);
+        order.reverse();
         order
     }
 
     /// The instructions of a stage that make steps, those of the stages that it begins from first.
     pub(super) fn steps_of(&self, stage: usize) -> Vec<Step> {
         let mut steps = Vec::new();
-        for stage in self.bases_of(stage).into_iter().rev() {
+        for stage in chain(&self.bases, stage) {
             let (first, count) = self.dockerfile.stages[stage].instructions;
             for at in first..first + count {
                 let instruction = &self.dockerfile.instructions[at];
@@ -167,19 +168,6 @@ fn who_named(named: &Named, lines: &[Vec<usize>], run: &StepRun) -> BTreeMap<usi
     }
     let found = lines.iter().flat_map(|line| named.who_named(made, line));
     found.map(|at| (at, Fit::Path)).collect()
-}
-
-/// The stage that each stage begins from.
-pub(crate) fn bases(dockerfile: &Dockerfile) -> Vec<Option<usize>> {
-    let mut by_name: HashMap<&str, usize> = HashMap::new();
-    let mut bases = Vec::new();
-    for (at, stage) in dockerfile.stages.iter().enumerate() {
-        bases.push(by_name.get(stage.base.to_lowercase().as_str()).copied());
-        if let Some(name) = &stage.name {
-            by_name.insert(name, at);
-        }
-    }
-    bases
 }
 
 pub(super) fn is_copy(instruction: &Instruction) -> bool {

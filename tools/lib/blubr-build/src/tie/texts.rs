@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use blubr_dockerfile::{Dockerfile, default_shell};
 
-use super::table::{Fit, bases};
+use super::table::Fit;
 use crate::build::{Engine, StepRun};
 
 /// What an engine makes of each RUN of a Dockerfile: with thousands of steps it is made once, and found by the arguments.
@@ -33,7 +33,7 @@ impl Texts {
             by_text: HashMap::new(),
         };
         let default = default_shell();
-        let shells = shells(dockerfile);
+        let shells = dockerfile.shells();
         for ((at, instruction), shell) in dockerfile.instructions.iter().enumerate().zip(shells) {
             if instruction.keyword != "run" || instruction.stage.is_none() {
                 continue;
@@ -77,28 +77,6 @@ impl Texts {
     }
 }
 
-/// The SHELL in force at each instruction, as [`Dockerfile::shell_at`] has it.
-fn shells(dockerfile: &Dockerfile) -> Vec<Option<&[String]>> {
-    let mut all = vec![None; dockerfile.instructions.len()];
-    let mut last: Vec<Option<&[String]>> = Vec::new();
-    for (stage, base) in dockerfile.stages.iter().zip(bases(dockerfile)) {
-        let mut shell = base.and_then(|base| last.get(base).copied().flatten());
-        let (first, count) = stage.instructions;
-        for at in first..first.saturating_add(count) {
-            let (Some(here), Some(instruction)) = (all.get_mut(at), dockerfile.instructions.get(at))
-            else {
-                break;
-            };
-            *here = shell;
-            if instruction.keyword == "shell" {
-                shell = Some(&instruction.args);
-            }
-        }
-        last.push(shell);
-    }
-    all
-}
-
 /// Whether some RUN of the Dockerfile gives this container's first program its arguments.
 pub(crate) fn can_give(dockerfile: &Dockerfile, engine: Engine, run: &StepRun) -> bool {
     !Texts::new(dockerfile, engine).fits(run).is_empty()
@@ -110,24 +88,4 @@ fn begins_as(ran: &[Vec<u8>], made: &[String]) -> bool {
     whole.len() < made.len()
         && whole.iter().zip(made).all(|(a, b)| a == b.as_bytes())
         && made[whole.len()].as_bytes().starts_with(last)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn shells_and_bases_of_all_are_those_of_each() {
-        let file = Dockerfile::parse(
-            b"ARG A\nFROM base AS one\nRUN a\nSHELL [\"/bin/bash\", \"-c\"]\nRUN b\nFROM One AS two\nRUN c\n\
-              SHELL [\"/bin/zsh\"]\nFROM two\nRUN d\nFROM three AS one\nRUN e\nFROM one\nRUN f\n",
-        )
-        .unwrap();
-        let each: Vec<_> = (0..file.instructions.len()).map(|at| file.shell_at(at)).collect();
-        assert!(each.iter().flatten().count() > 3);
-        assert_eq!(shells(&file), each);
-        let named = |(at, stage): (usize, &blubr_dockerfile::Stage)| file.stage_named(&stage.base, at);
-        let each: Vec<_> = file.stages.iter().enumerate().map(named).collect();
-        assert_eq!(bases(&file), each);
-    }
 }

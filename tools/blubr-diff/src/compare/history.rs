@@ -7,9 +7,12 @@
 mod given;
 mod shape;
 
+use std::cmp::Reverse;
+use std::collections::{BTreeSet, HashMap};
+
 use blubr_attestation::BlubrBuild;
 use blubr_attestation::build::Origin;
-use blubr_dockerfile::{Dockerfile, Instruction};
+use blubr_dockerfile::{Dockerfile, Instruction, chain};
 use blubr_image::Config;
 use similar::{Algorithm, DiffOp, capture_diff_slices};
 
@@ -21,6 +24,10 @@ use shape::{Shape, Start, shapes};
 
 /// Lines without a layer behind the base image's last layer that may still be the base image's: each is tried.
 const BASE_TAIL_LINES_MAX: usize = 64;
+
+/// What laying the history against the stages may cost: the squares of the lines that each time are laid against each other, and
+/// the bytes that are looked at; some seconds.
+const FITTING_MAX: u64 = 1 << 33;
 
 /// An instruction of the record, and where it stands.
 #[derive(Debug, Clone)]
@@ -45,16 +52,19 @@ impl History {
     pub fn new(build: &BlubrBuild, file: Option<&[u8]>) -> Result<Self, String> {
         if let Some(bytes) = file {
             let file = Dockerfile::parse_any(bytes).map_err(|e| e.to_string())?;
-            let step_at = |line: usize| {
-                build.steps.iter().find(|s| s.lines.is_some_and(|l| l[0] as usize == line))
-            };
+            let mut steps = HashMap::new();
+            for step in &build.steps {
+                if let Some(lines) = step.lines {
+                    steps.entry(lines[0] as usize).or_insert(&step.id);
+                }
+            }
             let recorded = file.instructions.iter().map(|i| Recorded {
                 instruction: i.clone(),
                 lines: u32::try_from(i.lines.0)
                     .ok()
                     .zip(u32::try_from(i.lines.1).ok())
                     .map(|(a, b)| [a, b]),
-                step: step_at(i.lines.0).map(|s| s.id.clone()),
+                step: steps.get(&i.lines.0).map(|id| (*id).clone()),
             });
             return Ok(Self { recorded: recorded.collect(), file });
         }
@@ -93,22 +103,54 @@ impl History {
             "the recorded instructions can't be read again ({why}); give the Dockerfile by --dockerfile"
         ))
     }
+}
 
-    /// The instructions that make the image of one stage: those of the stages that it begins from, then its own.
-    fn chain(&self, stage: usize) -> Vec<&Recorded> {
-        let mut stages = vec![stage];
-        while let Some(base) = stages.last().and_then(|s| self.file.stages.get(*s)) {
-            match self.file.stage_named(&base.base, *stages.last().unwrap_or(&0)) {
-                Some(earlier) => stages.push(earlier),
-                None => break,
+/// The instructions of the stages, without FROM.
+struct Chains<'a> {
+    of_stage: Vec<Vec<&'a Recorded>>,
+    bases: Vec<Option<usize>>,
+    /// How many instructions make the image of each stage, ONBUILDs left out.
+    lengths: Vec<usize>,
+}
+
+impl<'a> Chains<'a> {
+    fn new(history: &'a History) -> Self {
+        let bases = history.file.bases();
+        let mut of_stage = vec![Vec::new(); bases.len()];
+        for recorded in history.recorded.iter().filter(|r| r.instruction.keyword != "from") {
+            if let Some(own) = recorded.instruction.stage.and_then(|stage| of_stage.get_mut(stage)) {
+                own.push(recorded);
             }
         }
-        let of = |stage: usize| {
-            self.recorded
-                .iter()
-                .filter(move |r| r.instruction.stage == Some(stage) && r.instruction.keyword != "from")
-        };
-        stages.into_iter().rev().flat_map(of).collect()
+        let mut lengths: Vec<usize> = Vec::new();
+        for (own, base) in of_stage.iter().zip(&bases) {
+            let own = own.iter().filter(|r| r.instruction.keyword != "onbuild").count();
+            lengths.push(own + base.and_then(|base| lengths.get(base).copied()).unwrap_or(0));
+        }
+        Self { of_stage, bases, lengths }
+    }
+
+    fn count(&self) -> usize {
+        self.of_stage.len()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.of_stage.is_empty()
+    }
+
+    fn len(&self, stage: usize) -> usize {
+        self.lengths.get(stage).copied().unwrap_or(0)
+    }
+
+    /// The instructions that make the image of one stage: those of the stages that it begins from, then its own.
+    fn all(&self, stage: usize) -> impl Iterator<Item = &'a Recorded> {
+        let own = |stage: usize| self.of_stage.get(stage).into_iter().flatten().copied();
+        chain(&self.bases, stage).into_iter().flat_map(own)
+    }
+
+    /// The same without ONBUILDs.
+    fn of(&self, stage: usize) -> Vec<&'a Recorded> {
+        self.all(stage).filter(|r| r.instruction.keyword != "onbuild").collect()
     }
 }
 
@@ -126,7 +168,6 @@ struct Fit<'a> {
     told: Vec<(&'a Told, Shape)>,
     recorded: Vec<(&'a Recorded, Shape)>,
     ops: Vec<DiffOp>,
-    matched: usize,
 }
 
 /// Compares them.
@@ -154,12 +195,12 @@ pub fn compare(
         .filter(|t| t.instruction.keyword != "onbuild")
         .collect();
     unreadable(build, reversed, found);
-    let fits = fit_all(build, history, reversed, &told);
-    let Some(fit) = fits
-        .into_iter()
-        .max_by_key(|f| (f.matched, std::cmp::Reverse(f.told.len() + f.recorded.len()), f.stage))
-    else {
-        return found.not_compared.push("the history: the Dockerfile has no stage".to_owned());
+    let fit = match fit_best(build, history, reversed, &told) {
+        Ok(fit) => fit,
+        Err(why) => {
+            let what = format!("the image's history can't be compared with the instructions: {why}");
+            return found.add(Difference::new(Subject, Warning, what));
+        }
     };
     if fit.stage + 1 != history.file.stages.len() {
         let name = history
@@ -207,62 +248,87 @@ fn unreadable(build: &BlubrBuild, reversed: &Reversed, found: &mut Found) {
     }
 }
 
-fn fit_all<'a>(
+/// The stage, and the length of the base's history, that fit best; `Err` with why nothing can be said.
+fn fit_best<'a>(
     build: &BlubrBuild,
     history: &'a History,
     reversed: &Reversed,
     told: &'a [Told],
-) -> Vec<Fit<'a>> {
+) -> Result<Fit<'a>, &'static str> {
     let base = inherited_lines(build, reversed);
-    let with_layer =
-        |at: usize| reversed.entries.iter().any(|e| e.history == Some(at) && e.layer.is_some());
+    let layers: BTreeSet<usize> =
+        reversed.entries.iter().filter(|e| e.layer.is_some()).filter_map(|e| e.history).collect();
     let lines = reversed.entries.iter().filter_map(|e| e.history).max().map_or(0, |h| h + 1);
-    let mut ends = vec![base];
-    while let Some(&at) = ends.last() {
-        if at >= lines || with_layer(at) || ends.len() > BASE_TAIL_LINES_MAX {
-            break;
-        }
-        ends.push(at + 1);
+    let ends = (base..=lines).take(BASE_TAIL_LINES_MAX + 1);
+    let ends: Vec<usize> = ends.take_while(|at| *at == base || !layers.contains(&(at - 1))).collect();
+    let fitting = Fitting::new(build, history, reversed, told);
+    if fitting.chains.is_empty() {
+        return Err("the Dockerfile has no stage");
     }
-    // The classic builder tells of none that ENV has too. What a line says of itself comes last, and counts.
-    let mut given = given::by_command(&build.build.argv);
-    for entry in &reversed.entries {
-        given.extend(entry.build_args.iter().cloned());
+    // Where each would be too much, those lines that hold no layer are taken for the image's own.
+    let best = fitting.best(&ends).or_else(|| fitting.best(&[base]));
+    best.ok_or("its lines and the Dockerfile's stages are too many to be laid against each other")
+}
+
+/// What is laid against each other.
+struct Fitting<'a> {
+    told: &'a [Told],
+    /// For each stage the instructions that make its image.
+    chains: Chains<'a>,
+    global: Vec<&'a Instruction>,
+    /// Values of build arguments.
+    given: Vec<(String, String)>,
+}
+
+impl<'a> Fitting<'a> {
+    fn new(build: &BlubrBuild, history: &'a History, reversed: &Reversed, told: &'a [Told]) -> Self {
+        // The classic builder tells of none that ENV has too. What a line says of itself comes last, and counts.
+        let mut given = given::by_command(&build.build.argv);
+        given.extend(reversed.entries.iter().flat_map(|entry| entry.build_args.iter().cloned()));
+        let global = history.recorded.iter().map(|r| &r.instruction).filter(|i| i.stage.is_none());
+        Self { told, chains: Chains::new(history), global: global.collect(), given }
     }
-    let global: Vec<&Instruction> =
-        history.recorded.iter().map(|r| &r.instruction).filter(|i| i.stage.is_none()).collect();
-    let mut fits = Vec::new();
-    for stage in 0..history.file.stages.len() {
-        let chain = history.chain(stage);
-        for end in &ends {
-            let before: Vec<&Instruction> =
-                told.iter().filter(|t| t.history < *end).map(|t| &t.instruction).collect();
-            let after: Vec<&Told> = told.iter().filter(|t| t.history >= *end).collect();
+
+    /// Of all stages and these lengths; `None` where that is too much work.
+    fn best(&self, ends: &[usize]) -> Option<Fit<'a>> {
+        let lines = |stage| (self.chains.len(stage) + self.told.len() + 1) as u64;
+        let squares = (0..self.chains.count()).map(|stage| lines(stage).saturating_mul(lines(stage)));
+        let one = squares.fold(0, u64::saturating_add);
+        let mut work = one.saturating_mul(ends.len() as u64);
+        let mut best: Option<(Fit<'a>, _)> = None;
+        for &end in ends {
+            let (before, after): (Vec<&Told>, Vec<&Told>) =
+                self.told.iter().partition(|t| t.history < end);
+            let before: Vec<&Instruction> = before.iter().map(|t| &t.instruction).collect();
             let start = Start::after(&before);
             let sums = after.iter().any(|t| shape::has_sum(&t.instruction));
             let mine: Vec<&Instruction> = after.iter().map(|t| &t.instruction).collect();
-            let told_shapes = shapes(&mine, &start, &[], &given, sums);
-            let theirs: Vec<&Instruction> =
-                chain.iter().map(|r| &r.instruction).filter(|i| i.keyword != "onbuild").collect();
-            let kept: Vec<&Recorded> =
-                chain.iter().copied().filter(|r| r.instruction.keyword != "onbuild").collect();
-            let recorded_shapes = shapes(&theirs, &start, &global, &given, sums);
-            let keys = |shapes: &[Shape]| shapes.iter().map(|s| s.key.clone()).collect::<Vec<_>>();
-            let ops =
-                capture_diff_slices(Algorithm::Myers, &keys(&recorded_shapes), &keys(&told_shapes));
-            let matched =
-                ops.iter().map(|op| if let DiffOp::Equal { len, .. } = op { *len } else { 0 }).sum();
-            fits.push(Fit {
-                stage,
-                end: *end,
-                told: after.into_iter().zip(told_shapes).collect(),
-                recorded: kept.into_iter().zip(recorded_shapes).collect(),
-                ops,
-                matched,
-            });
+            let (told_shapes, bytes) = shapes(&mine, &start, &[], &self.given, sums);
+            work = work.saturating_add(bytes);
+            let told_keys: Vec<&str> = told_shapes.iter().map(|s| s.key.as_str()).collect();
+            for stage in 0..self.chains.count() {
+                if work > FITTING_MAX {
+                    return None;
+                }
+                let kept = self.chains.of(stage);
+                let theirs: Vec<&Instruction> = kept.iter().map(|r| &r.instruction).collect();
+                let (shapes, bytes) = shapes(&theirs, &start, &self.global, &self.given, sums);
+                work = work.saturating_add(bytes);
+                let keys: Vec<&str> = shapes.iter().map(|s| s.key.as_str()).collect();
+                let ops = capture_diff_slices(Algorithm::Myers, &keys, &told_keys);
+                let equal =
+                    ops.iter().map(|op| if let DiffOp::Equal { len, .. } = op { *len } else { 0 });
+                let matched: usize = equal.sum();
+                let rank = (matched, Reverse(after.len() + kept.len()), stage, end);
+                if best.as_ref().is_none_or(|(_, known)| *known < rank) {
+                    let told = after.iter().copied().zip(told_shapes.iter().cloned()).collect();
+                    let recorded = kept.into_iter().zip(shapes).collect();
+                    best = Some((Fit { stage, end, told, recorded, ops }, rank));
+                }
+            }
         }
+        best.map(|(fit, _)| fit)
     }
-    fits
 }
 
 fn report(fit: &Fit<'_>, config: &Config, found: &mut Found) {
@@ -328,13 +394,12 @@ fn at(mut difference: Difference, recorded: &Recorded) -> Difference {
 
 /// BuildKit keeps ONBUILD in the config only, so both sides are compared there.
 fn onbuild(history: &History, stage: usize, config: &Config, found: &mut Found) {
-    let chain = history.chain(stage);
-    let triggers: Vec<(&Recorded, String)> = chain
-        .iter()
+    let triggers: Vec<(&Recorded, String)> = Chains::new(history)
+        .all(stage)
         .filter(|r| r.instruction.keyword == "onbuild")
         .map(|r| {
             (
-                *r,
+                r,
                 r.instruction
                     .line
                     .trim()

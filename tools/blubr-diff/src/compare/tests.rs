@@ -539,6 +539,15 @@ fn changed_missing_and_extra_lines_are_named() {
 }
 
 #[test]
+fn more_stages_than_can_be_laid_against_the_history_are_said_and_not_the_same() {
+    let stages: Vec<String> = (0..9_000).map(|n| format!("FROM s{n} AS s{}\nRUN x{n}", n + 1)).collect();
+    let steps: Vec<&str> = stages.iter().flat_map(|stage| stage.split('\n')).collect();
+    let why = "its lines and the Dockerfile's stages are too many to be laid against each other";
+    let said = format!("warning the image's history can't be compared with the instructions: {why}");
+    assert_eq!(history_of(&steps, &GOOD[..7]), [(said, None)]);
+}
+
+#[test]
 fn the_stages_that_an_image_is_made_of() {
     let steps = [
         "FROM x AS one",

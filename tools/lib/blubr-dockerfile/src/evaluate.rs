@@ -25,7 +25,7 @@ use crate::variables::{Assumed, Variables};
 pub const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// Bytes that all replaced words of a file may have together, and the variables that its stages hand on.
-const EVALUATED_BYTES_MAX: usize = 64 * 1024 * 1024;
+pub(crate) const EVALUATED_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// What a word takes beside its bytes.
 const WORD_BYTES: usize = 24;
 /// The same of the name of a variable that a value rests on.

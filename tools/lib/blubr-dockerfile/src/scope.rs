@@ -4,9 +4,11 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use crate::error::ParseError;
+use crate::evaluate::EVALUATED_BYTES_MAX;
 use crate::expand::expand;
 use crate::instruction::Instruction;
-use crate::step::{Stepper, expansion};
+use crate::limits::EXPANSION_BYTES_MAX;
+use crate::step::{Stepper, error, expansion};
 use crate::variables::{Assumed, Variables};
 
 /// The variables at one place of a stage. They are replaced as [`evaluate`](crate::evaluate) does it, for lists of instructions
@@ -22,6 +24,8 @@ pub struct Scope {
     global: Variables,
     /// `--build-arg`, which outweighs a default.
     build_args: BTreeMap<String, String>,
+    /// Bytes that replacing gave so far.
+    spent: usize,
 }
 
 impl Scope {
@@ -29,7 +33,7 @@ impl Scope {
     #[must_use]
     pub fn new(escape: char, build_args: BTreeMap<String, String>) -> Self {
         let none = Variables::default;
-        Self { escape, variables: none(), image: none(), global: none(), build_args }
+        Self { escape, variables: none(), image: none(), global: none(), build_args, spent: 0 }
     }
 
     /// Begins a stage: its base image's ENV is set, the last stage's variables are forgotten.
@@ -46,8 +50,28 @@ impl Scope {
     /// an ENV see the values from before it.
     ///
     /// # Errors
-    /// What can't be replaced, or is nothing that the instruction takes once it is.
+    /// What can't be replaced, or is nothing that the instruction takes once it is; and any instruction, once replacing has given
+    /// more bytes than a whole file's may.
     pub fn step(&mut self, instruction: &Instruction) -> Result<Vec<String>, ParseError> {
+        if self.spent > EVALUATED_BYTES_MAX {
+            let what = format!("replacing variables gives more than {EVALUATED_BYTES_MAX} bytes");
+            let advice = "let fewer variables hold one another";
+            return Err(error(instruction, instruction.keyword_at, what, advice));
+        }
+        let words = self.replace(instruction);
+        // A word that can't be replaced may be found out at its limit.
+        let bytes = words.as_ref().map_or(EXPANSION_BYTES_MAX, |all| all.iter().map(String::len).sum());
+        self.spent = self.spent.saturating_add(bytes);
+        words
+    }
+
+    /// Bytes that replacing gave so far.
+    #[must_use]
+    pub fn spent(&self) -> usize {
+        self.spent
+    }
+
+    fn replace(&mut self, instruction: &Instruction) -> Result<Vec<String>, ParseError> {
         let stepper = Stepper { escape: self.escape, build_args: &self.build_args };
         let (global, variables) = (&mut self.global, &mut self.variables);
         let evaluated = match instruction.keyword.as_str() {
@@ -84,6 +108,18 @@ mod tests {
             seen.push(format!("{} {}", i.keyword, scope.step(i).unwrap().join(" ")));
         }
         seen
+    }
+
+    #[test]
+    fn replacing_has_an_end() {
+        let copy = format!("COPY {} /\n", "$A".repeat(4));
+        let lines = EVALUATED_BYTES_MAX / (4 * 60_000) + 2;
+        let text = format!("FROM a\nENV A={}\n{}", "x".repeat(60_000), copy.repeat(lines));
+        let file = Dockerfile::parse(text.as_bytes()).unwrap();
+        let mut scope = Scope::new(file.escape, BTreeMap::new());
+        let refused = file.instructions.iter().filter(|i| scope.step(i).is_err()).count();
+        assert!((1..=2).contains(&refused), "{refused}");
+        assert!(scope.spent() < EVALUATED_BYTES_MAX + EXPANSION_BYTES_MAX);
     }
 
     #[test]

@@ -67,16 +67,19 @@ pub fn has_sum(instruction: &Instruction) -> bool {
             .is_some_and(|a| kinds.iter().any(|k| a.strip_prefix(k).is_some_and(|s| s.len() == 64)))
 }
 
-/// The shapes of a list. `global`: ARGs before the first FROM. `given`: values of build arguments. `sums`: leave sources out.
+/// The shapes of a list, and how many bytes were looked at to make them. `global`: ARGs before the first FROM. `given`: values
+/// of build arguments. `sums`: leave sources out.
 pub fn shapes(
     list: &[&Instruction],
     start: &Start,
     global: &[&Instruction],
     given: &[(String, String)],
     sums: bool,
-) -> Vec<Shape> {
+) -> (Vec<Shape>, u64) {
     let mut walk = Walk::new(start, global, given);
-    list.iter().map(|i| walk.shape(i, sums)).collect()
+    let shapes: Vec<Shape> = list.iter().map(|i| walk.shape(i, sums)).collect();
+    let bytes = shapes.iter().map(|shape| shape.key.len()).sum::<usize>() + walk.scope.spent();
+    (shapes, bytes as u64)
 }
 
 struct Walk {

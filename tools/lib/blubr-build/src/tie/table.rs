@@ -181,12 +181,7 @@ fn is_fetched(instruction: &Instruction) -> bool {
 }
 
 /// Whether an instruction can be what the engine itself did.
-fn fits_engines_work(
-    run: &StepRun,
-    instruction: &Instruction,
-    engine: Engine,
-    aside: &Aside,
-) -> bool {
+fn fits_engines_work(run: &StepRun, instruction: &Instruction, engine: Engine, aside: &Aside) -> bool {
     // The classic builder copies into a bare layer, and has a container made that never runs for a WORKDIR.
     let contained = run.lowers.first().is_some_and(|lower| is_init_layer(lower));
     let copied = engine == Engine::Classic && !contained && !run.lowers.is_empty();

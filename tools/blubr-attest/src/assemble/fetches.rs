@@ -14,15 +14,15 @@ pub struct Fetches {
 }
 
 impl Fetches {
-    /// Of a Dockerfile, and the client's arguments.
-    pub fn of(dockerfile: &Dockerfile, argv: &[Vec<u8>]) -> Self {
+    /// Of a Dockerfile, the client's arguments, and the architecture of the host that it ran on (as uname has it).
+    pub fn of(dockerfile: &Dockerfile, argv: &[Vec<u8>], arch: &str) -> Self {
         let asked = Asked::of(argv);
         let evaluated = asked.build_args.as_ref().and_then(|build_args| {
             let options = BuildOptions {
                 build_args: build_args.clone(),
                 target: None,
                 platform: None,
-                host: Platform::linux_on(std::env::consts::ARCH),
+                host: Platform::linux_on(arch),
             };
             evaluate(dockerfile, &options).ok()
         });
@@ -120,7 +120,7 @@ mod tests {
     fn of(text: &str, argv: &[&str]) -> (usize, usize) {
         let file = Dockerfile::parse(text.as_bytes()).unwrap();
         let argv: Vec<Vec<u8>> = argv.iter().map(|word| word.as_bytes().to_vec()).collect();
-        let found = Fetches::of(&file, &argv);
+        let found = Fetches::of(&file, &argv, "x86_64");
         (found.adds.len(), found.froms.len())
     }
 

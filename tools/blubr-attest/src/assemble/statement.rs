@@ -180,7 +180,8 @@ fn blubr_build(mut parts: Parts<'_>, ids: &BTreeMap<usize, String>) -> (BlubrBui
         checks: Vec::new(),
         redactions: says::Redactions::default(),
     };
-    let fetches = parts.dockerfile.map(|file| Fetches::of(&file.parsed, &parts.build.argv));
+    let arch = &parts.first.header.host.arch;
+    let fetches = parts.dockerfile.map(|file| Fetches::of(&file.parsed, &parts.build.argv, arch));
     let seen = checks::Seen {
         gathered: &parts.gathered,
         unchecked: &unchecked,

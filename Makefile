@@ -51,7 +51,7 @@ test-all: lint docs test ## what a reviewer runs before a release: also the whol
 	$(ORACLE)
 	$(MAKE) test-kernels
 
-test-kernels: ## the recorder on Debian's 5.10, 6.1 and 6.12 kernels, in virtual machines; BLUBR_KERNELS=6.1,newest,... for others
+test-kernels: ## the recorder on Debian's 5.10, 6.1, 6.12 and newest kernels, in virtual machines; BLUBR_KERNELS=6.1,... for others
 	@tests/host/setup kernels
 	cargo build --release --workspace --bins
 	tests/host/build-static "$(TARGET)/static"

@@ -18,10 +18,8 @@ mod tree;
 use tree::SYSTEMD;
 pub use tree::Tree;
 
-/// The kernels that are tried unless `$BLUBR_KERNELS` names others: beginnings of versions. The newest that there is stays
-/// for those who ask: emulated, it passes probes over now and then (a preemption before they can keep that off), which
-/// the log counts as lost and the suites do not forgive.
-pub const KERNELS: [&str; 3] = ["5.10", "6.1", "6.12"];
+/// The kernels that are tried unless `$BLUBR_KERNELS` names others: beginnings of versions, and the newest there is.
+pub const KERNELS: [&str; 4] = ["5.10", "6.1", "6.12", NEWEST];
 /// The newest kernel there is, by that name.
 pub const NEWEST: &str = "newest";
 

@@ -310,13 +310,18 @@ fn run(
             Some(ended.status())
         }
     };
-    let lost = end(recording, output, exit.map(i32::from))?;
-    if lost > 0 {
-        let what = format!("{lost} events were lost");
+    let Lost { events, missed } = end(recording, output, exit.map(i32::from))?;
+    if events > 0 {
+        let what = format!("{events} events were lost");
+        let advice = if missed < events {
+            "--ring-size holds more"
+        } else {
+            "the kernel passed the probes over; KERNELS in blubr-record(1) says where it does"
+        };
         if plan.fail_on_loss {
-            return Err(Failure::new(what).advise("--ring-size holds more").exit(Exit::NotRecorded));
+            return Err(Failure::new(what).advise(advice).exit(Exit::NotRecorded));
         }
-        plan.common.note(TOOL, format!("{what}: --ring-size holds more"));
+        plan.common.note(TOOL, format!("{what}: {advice}"));
     }
     match (not_run, exit) {
         (Some(error), Some(status)) => {
@@ -330,10 +335,17 @@ fn run(
     }
 }
 
-/// Takes the probes out, drains what is left, writes the trailer. Gives how many events were lost.
-fn end(recording: Recording, output: Output, exit: Option<i32>) -> Result<u64, Failure> {
+/// How many events were lost, and of these how many because the kernel passed probes over.
+struct Lost {
+    events: u64,
+    missed: u64,
+}
+
+/// Takes the probes out, drains what is left, writes the trailer.
+fn end(recording: Recording, output: Output, exit: Option<i32>) -> Result<Lost, Failure> {
     let Recording { mut loaded, began_ns, stop, drain, not_listed, .. } = recording;
     let missed = loaded.missed();
+    let passed_over = missed.values().sum();
     loaded.detach();
     let ended_ns = monotonic_ns();
     stop.store(true, Ordering::Release);
@@ -348,7 +360,7 @@ fn end(recording: Recording, output: Output, exit: Option<i32>) -> Result<u64, F
     }
     // The last before the trailer: whoever has the checkpoints has the end too.
     log.writer().checkpoint().map_err(|e| failed(&e))?;
-    let lost = log.writer().lost_total();
+    let lost = Lost { events: log.writer().lost_total(), missed: passed_over };
     let queue = log.finish(ended_ns, exit).map_err(|e| failed(&e))?;
     let sinks = queue.end().map_err(|e| failed(&e))?;
     output.commit().map_err(|e| failed(&e))?;

@@ -124,7 +124,7 @@ mod tests {
     fn a_word_too_many_is_called_that() {
         let told = told::<Reads>;
         assert_eq!(told(&["--key", "k", "a", "b"]), "'b' is one argument too many: see --help");
-        assert!(told(&["--key", "k", "show"]).starts_with("the subcommand 'show' cannot be used with"));
+        assert!(!told(&["--key", "k", "a", "show"]).contains("too many"));
     }
 
     #[test]

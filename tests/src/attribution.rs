@@ -44,7 +44,7 @@ pub fn attest(case: &Case, ready: &Ready, folder: &Path) -> Attested {
     }
     let context = case.context();
     let tag = format!("blubr-corpus-{}", case.name);
-    let options = case.options(folder);
+    let options = case.options(folder, ready.host_address());
     [context.path(), folder].iter().for_each(|folder| ready.hand_over(folder));
     let before = case.words("before");
     if !before.is_empty() {

@@ -70,13 +70,12 @@ impl Buildah {
     /// # Panics
     /// When the folder cannot be made and handed over.
     #[must_use]
-    pub fn rootless() -> Self {
-        let mut own = Self::new();
-        own.rootless = true;
+    pub fn for_user(mut self) -> Self {
+        self.rootless = true;
         // What the user's buildah asks for: without mounts of its own it would take fuse-overlayfs.
-        own.driver = vec!["--storage-driver=overlay".to_owned()];
-        own.hand_over(&own.folder);
-        own
+        self.driver = vec!["--storage-driver=overlay".to_owned()];
+        self.hand_over(&self.folder);
+        self
     }
 
     /// The same for podman. A test asks for `Prerequisite::Podman` first.

@@ -9,6 +9,7 @@ use crate::buildah::{Buildah, Isolation, Program};
 use crate::engine::{Builder, Engine, Options};
 use crate::program::stdout_of;
 use crate::require::other_engine;
+use crate::web::LOOPBACK;
 
 /// A way to build.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,8 +30,16 @@ pub enum Way {
     BuildahVfs(Isolation, bool),
     /// buildah with trees that fuse-overlayfs serves.
     BuildahFuse,
+    /// The host's Docker, of a user who is not root.
+    RootlessDocker(Builder),
+    /// That of Debian unstable, of such a user.
+    NewerRootlessDocker(Builder),
     /// buildah, by a user who is not root.
     Rootless(Isolation),
+    /// podman, by such a user.
+    RootlessPodman,
+    /// buildah or podman of Debian unstable, by such a user.
+    NewerRootless(Program),
     /// podman, in which buildah's code builds.
     Podman,
     /// buildah or podman of Debian unstable; with or without a layer for each step.
@@ -46,6 +55,10 @@ impl Way {
             Way::Docker(Builder::BuildKit) => "buildkit",
             Way::Newer(Builder::Classic) => "classic-sid",
             Way::Newer(Builder::BuildKit) => "buildkit-sid",
+            Way::RootlessDocker(Builder::Classic) => "classic-rootless",
+            Way::RootlessDocker(Builder::BuildKit) => "buildkit-rootless",
+            Way::NewerRootlessDocker(Builder::Classic) => "classic-sid-rootless",
+            Way::NewerRootlessDocker(Builder::BuildKit) => "buildkit-sid-rootless",
             Way::Containerd => "buildkit-sid-containerd",
             Way::Buildah(Isolation::Oci, true) => "buildah-oci-layers",
             Way::Buildah(Isolation::Oci, false) => "buildah-oci",
@@ -62,6 +75,9 @@ impl Way {
             Way::BuildahFuse => "buildah-oci-layers-fuse",
             Way::Rootless(Isolation::Oci) => "buildah-oci-layers-rootless",
             Way::Rootless(Isolation::Chroot) => "buildah-chroot-layers-rootless",
+            Way::RootlessPodman => "podman-oci-layers-rootless",
+            Way::NewerRootless(Program::Buildah) => "buildah-sid-oci-layers-rootless",
+            Way::NewerRootless(Program::Podman) => "podman-sid-oci-layers-rootless",
             Way::Podman => "podman-oci-layers",
             Way::NewerBuildah(Program::Buildah, true) => "buildah-sid-oci-layers",
             Way::NewerBuildah(Program::Buildah, false) => "buildah-sid-oci",
@@ -84,12 +100,19 @@ impl Way {
             Way::Newer(Builder::BuildKit) | Way::NewerVfs(Builder::BuildKit) | Way::Containerd => {
                 ["mounts", "heredoc", "copy-flags", "mknod"].into()
             }
-            Way::Buildah(..)
+            // A user makes no devices.
+            Way::RootlessDocker(Builder::Classic) | Way::NewerRootlessDocker(Builder::Classic) => {
+                BTreeSet::new()
+            }
+            Way::NewerRootlessDocker(Builder::BuildKit) => ["mounts", "heredoc", "copy-flags"].into(),
+            Way::RootlessDocker(Builder::BuildKit)
+            | Way::Buildah(..)
             | Way::BuildahVfs(..)
             | Way::BuildahFuse
             | Way::Rootless(_)
+            | Way::RootlessPodman
             | Way::Podman => ["mounts"].into(),
-            Way::NewerBuildah(..) => ["mounts", "heredoc"].into(),
+            Way::NewerBuildah(..) | Way::NewerRootless(_) => ["mounts", "heredoc"].into(),
         };
         // Who copies trees can't copy a socket: the engine fails at the next step.
         if !matches!(self, Way::DockerVfs(Builder::BuildKit) | Way::NewerVfs(Builder::BuildKit)) {
@@ -121,6 +144,19 @@ impl Way {
         matches!(self, Way::BuildahFuse)
     }
 
+    /// Whether a user who is not root builds.
+    #[must_use]
+    pub fn is_rootless(self) -> bool {
+        matches!(
+            self,
+            Way::Rootless(_)
+                | Way::RootlessPodman
+                | Way::NewerRootless(_)
+                | Way::RootlessDocker(_)
+                | Way::NewerRootlessDocker(_)
+        )
+    }
+
     /// Whether it is buildah's code, which is client and engine in one.
     #[must_use]
     pub fn is_buildah(self) -> bool {
@@ -129,11 +165,17 @@ impl Way {
             | Way::BuildahVfs(..)
             | Way::BuildahFuse
             | Way::Rootless(_)
+            | Way::RootlessPodman
+            | Way::NewerRootless(_)
             | Way::Podman
             | Way::NewerBuildah(..) => true,
-            Way::Docker(_) | Way::Newer(_) | Way::Containerd | Way::DockerVfs(_) | Way::NewerVfs(_) => {
-                false
-            }
+            Way::Docker(_)
+            | Way::Newer(_)
+            | Way::RootlessDocker(_)
+            | Way::NewerRootlessDocker(_)
+            | Way::Containerd
+            | Way::DockerVfs(_)
+            | Way::NewerVfs(_) => false,
         }
     }
 }
@@ -167,7 +209,10 @@ impl Ready {
         let cgroup = format!("/blubr-corpus-{}-{number}", std::process::id());
         let docker = |builder, newer: bool, store: Option<&str>| {
             let mut options = Options::default();
-            options.dockerd.push(format!("--cgroup-parent={cgroup}").into());
+            options.rootless = way.is_rootless();
+            if !options.rootless {
+                options.dockerd.push(format!("--cgroup-parent={cgroup}").into());
+            }
             options.dockerd.extend(store.map(Into::into));
             if newer {
                 options.first_on_path = Some(other_engine().expect("the test required it"));
@@ -175,8 +220,8 @@ impl Ready {
             Kind::Docker(Engine::start_with(&options), builder)
         };
         let kind = match way {
-            Way::Docker(builder) => docker(builder, false, None),
-            Way::Newer(builder) => docker(builder, true, None),
+            Way::Docker(builder) | Way::RootlessDocker(builder) => docker(builder, false, None),
+            Way::Newer(builder) | Way::NewerRootlessDocker(builder) => docker(builder, true, None),
             Way::DockerVfs(builder) => docker(builder, false, Some("--storage-driver=vfs")),
             Way::NewerVfs(builder) => docker(builder, true, Some("--storage-driver=vfs")),
             Way::Containerd => {
@@ -185,15 +230,18 @@ impl Ready {
             Way::Buildah(isolation, layers) => Kind::Buildah(Buildah::new(), isolation, layers),
             Way::BuildahVfs(isolation, layers) => Kind::Buildah(Buildah::vfs(), isolation, layers),
             Way::BuildahFuse => Kind::Buildah(Buildah::fuse(), Isolation::Oci, true),
-            Way::Rootless(isolation) => Kind::Buildah(Buildah::rootless(), isolation, true),
+            Way::Rootless(isolation) => Kind::Buildah(Buildah::new().for_user(), isolation, true),
+            Way::RootlessPodman => Kind::Buildah(Buildah::podman().for_user(), Isolation::Oci, true),
+            Way::NewerRootless(program) => {
+                Kind::Buildah(Buildah::newer(program).for_user(), Isolation::Oci, true)
+            }
             Way::Podman => Kind::Buildah(Buildah::podman(), Isolation::Oci, true),
             Way::NewerBuildah(program, layers) => {
                 Kind::Buildah(Buildah::newer(program), Isolation::Oci, layers)
             }
         };
         // chroot makes no control group, and a user may make none.
-        let none =
-            matches!(kind, Kind::Buildah(_, Isolation::Chroot, _)) || matches!(way, Way::Rootless(_));
+        let none = matches!(kind, Kind::Buildah(_, Isolation::Chroot, _)) || way.is_rootless();
         Self { way, cgroup_parent: (!none).then_some(cgroup), kind }
     }
 
@@ -231,13 +279,24 @@ impl Ready {
         }
     }
 
+    /// Under which address a step reaches what listens on the host's loopback.
+    #[must_use]
+    pub fn host_address(&self) -> &'static str {
+        match self.way {
+            // slirp4netns's way out of its network namespace.
+            Way::RootlessDocker(_) | Way::NewerRootlessDocker(_) => "10.0.2.2",
+            _ => LOOPBACK,
+        }
+    }
+
     /// Lets who builds read and write a folder of the test's.
     ///
     /// # Panics
     /// When it cannot be handed over.
     pub fn hand_over(&self, folder: &Path) {
-        if let Kind::Buildah(buildah, ..) = &self.kind {
-            buildah.hand_over(folder);
+        match &self.kind {
+            Kind::Docker(engine, _) => engine.hand_over(folder),
+            Kind::Buildah(buildah, ..) => buildah.hand_over(folder),
         }
     }
 

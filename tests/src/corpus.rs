@@ -131,15 +131,16 @@ impl Case {
         Some(context)
     }
 
-    /// The build's own options. `folder` is for what they name.
+    /// The build's own options. `folder` is for what they name; `host` is the address under which its steps reach the
+    /// host's loopback.
     ///
     /// # Panics
     /// When a secret cannot be written.
     #[must_use]
-    pub fn options(&self, folder: &Path) -> Vec<String> {
+    pub fn options(&self, folder: &Path, host: &str) -> Vec<String> {
         let mut options = self.words("args");
         if self.has("feed") {
-            options.extend(["--build-arg".to_owned(), format!("FEED={}", Web::shared().url())]);
+            options.extend(["--build-arg".to_owned(), format!("FEED={}", Web::shared().url_at(host))]);
         }
         if let Some(id) = self.expect.get("secret").and_then(Value::as_str) {
             let file = folder.join("secret");

@@ -8,6 +8,7 @@ use std::sync::OnceLock;
 
 use crate::program::{stdout_of, text_of};
 use crate::require::host_script;
+use crate::unprivileged;
 
 /// Which of an engine's two builders builds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +24,8 @@ pub enum Builder {
 pub struct Options {
     /// A folder to search before `PATH`, for a newer engine that was unpacked aside.
     pub first_on_path: Option<PathBuf>,
+    /// An ordinary user runs it, with subordinate ids: in a user namespace. It builds then, too.
+    pub rootless: bool,
     /// More options of dockerd.
     pub dockerd: Vec<OsString>,
 }
@@ -38,6 +41,7 @@ pub struct Engine {
     pub host: String,
     /// Its folder: data under `data/`, log in `log`.
     pub state: PathBuf,
+    rootless: bool,
 }
 
 impl Engine {
@@ -56,7 +60,12 @@ impl Engine {
     /// When it does not start.
     #[must_use]
     pub fn start_with(options: &Options) -> Self {
-        let mut command = Command::new(host_script("private-engine"));
+        let script = host_script("private-engine");
+        let mut command = match options.rootless {
+            true => unprivileged::command(&script, Path::new("/var/tmp")),
+            false => Command::new(&script),
+        };
+        command.args(options.rootless.then_some("--rootless"));
         if let Some(folder) = &options.first_on_path {
             command.arg("--first-on-path").arg(folder);
         }
@@ -80,7 +89,7 @@ impl Engine {
         let (Some(state), Some(host), Some(client)) = (state, host, client) else {
             panic!("the engine did not start: {:?}", script.wait());
         };
-        Self { script, hold, client, host, state }
+        Self { script, hold, client, host, state, rootless: options.rootless }
     }
 
     /// The engine that the tests of one suite share; started at first use, gone when the suite's process ends.
@@ -93,10 +102,23 @@ impl Engine {
         SHARED.get_or_init(Self::start)
     }
 
+    /// Lets who builds read and write a folder of the test's.
+    ///
+    /// # Panics
+    /// When it cannot be handed over.
+    pub fn hand_over(&self, folder: &Path) {
+        if self.rootless {
+            unprivileged::hand_over(folder);
+        }
+    }
+
     /// A docker command that talks to this engine.
     #[must_use]
     pub fn docker(&self) -> Command {
-        let mut command = Command::new(&self.client);
+        let mut command = match self.rootless {
+            true => unprivileged::command(&self.client, &self.state),
+            false => Command::new(&self.client),
+        };
         // No configuration of whoever runs the tests: its contexts and proxies are not ours.
         command.env("DOCKER_HOST", &self.host).env("DOCKER_CONFIG", self.state.join("client"));
         command

@@ -19,6 +19,8 @@ pub enum Prerequisite {
     Podman,
     /// What gives an ordinary user other ids (newuidmap), and a kernel that lets them.
     Rootless,
+    /// What gives an ordinary user's Docker its namespaces (rootlesskit, slirp4netns), and its network's device.
+    RootlessKit,
     /// fuse-overlayfs, and a kernel with FUSE.
     Fuse,
     /// gpg and gpgconf.
@@ -65,6 +67,7 @@ impl Prerequisite {
             Self::Buildah => "buildah",
             Self::Podman => "podman",
             Self::Rootless => "rootless",
+            Self::RootlessKit => "rootlesskit",
             Self::Fuse => "fuse",
             Self::Gpg => "gpg",
             Self::Engines => "engines",
@@ -104,6 +107,9 @@ impl Prerequisite {
             Self::Rootless => {
                 lacks(&["newuidmap", "setpriv", "unshare"]).or_else(crate::unprivileged::missing)
             }
+            Self::RootlessKit => lacks(&["rootlesskit", "slirp4netns"]).or_else(|| {
+                (!std::path::Path::new("/dev/net/tun").exists()).then(|| "no /dev/net/tun".to_owned())
+            }),
             Self::Fuse => lacks(&["fuse-overlayfs"]).or_else(|| {
                 (!std::path::Path::new("/dev/fuse").exists()).then(|| "no /dev/fuse".to_owned())
             }),

@@ -16,9 +16,14 @@ const SUBORDINATE: (u32, u32) = (4_848_000, 65_536);
 
 /// The files that say who is there.
 const FILES: [&str; 4] = ["passwd", "group", "subuid", "subgid"];
-/// Puts the user into the files that say who is there, and becomes it: `sh -c SCRIPT sh FILES ID PROGRAM...`.
+/// Puts the user into the files that say who is there, opens the device of networks in user space to it (as udev does), and
+/// becomes it: `sh -c SCRIPT sh FILES ID PROGRAM...`.
 const BECOME: &str = r#"
 for name in passwd group subuid subgid; do mount --bind "$1/$name" "/etc/$name"; done
+if [ -c /dev/net/tun ]; then
+  mount -t tmpfs -o mode=755 none /dev/net
+  mknod -m 666 /dev/net/tun c 10 200
+fi
 id=$2
 shift 2
 exec setpriv --reuid "$id" --regid "$id" --clear-groups -- "$@"

@@ -12,6 +12,9 @@ use crate::program::run;
 use crate::supervise::Supervised;
 use crate::workload::busybox_path;
 
+/// Where the host itself reaches it.
+pub const LOOPBACK: &str = "127.0.0.1";
+
 /// The document that it gives.
 pub const FEED: &str = "{\"apple\": 3}\n";
 
@@ -49,10 +52,10 @@ impl Web {
         SHARED.get_or_init(Self::start)
     }
 
-    /// Where [`FEED`] is.
+    /// Where [`FEED`] is, for who reaches the host's loopback under this address.
     #[must_use]
-    pub fn url(&self) -> String {
-        format!("http://127.0.0.1:{}/feed.json", self.port)
+    pub fn url_at(&self, address: &str) -> String {
+        format!("http://{address}:{}/feed.json", self.port)
     }
 
     /// Where [`FEED`] is once [`Web::release`] was called with the same name: who asks waits for it.
@@ -101,7 +104,7 @@ impl Web {
         let server = Supervised::start(&httpd, folder.as_os_str(), log);
         let web = Self { _server: server, folder, port };
         let mut get = Command::new(busybox_path());
-        get.args(["wget", "-q", "-O", "-", &web.url()]);
+        get.args(["wget", "-q", "-O", "-", &web.url_at(LOOPBACK)]);
         let deadline = Instant::now() + Duration::from_secs(START_SECONDS_MAX);
         while run(&mut get).stdout != FEED.as_bytes() {
             assert!(Instant::now() < deadline, "the web server does not answer");

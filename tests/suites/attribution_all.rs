@@ -146,3 +146,45 @@ fn newer_podman() {
     require!(Root, Buildah, Engines);
     hold_all(Way::NewerBuildah(Program::Podman, true));
 }
+
+#[test]
+fn podman_rootless() {
+    require!(Root, Buildah, Podman, Rootless);
+    hold_all(Way::RootlessPodman);
+}
+
+#[test]
+fn newer_buildah_rootless() {
+    require!(Root, Buildah, Engines, Rootless);
+    hold_all(Way::NewerRootless(Program::Buildah));
+}
+
+#[test]
+fn newer_podman_rootless() {
+    require!(Root, Buildah, Engines, Rootless);
+    hold_all(Way::NewerRootless(Program::Podman));
+}
+
+#[test]
+fn classic_rootless() {
+    require!(Root, Docker, Rootless, RootlessKit);
+    hold_all(Way::RootlessDocker(Builder::Classic));
+}
+
+#[test]
+fn buildkit_rootless() {
+    require!(Root, Docker, Rootless, RootlessKit);
+    hold_all(Way::RootlessDocker(Builder::BuildKit));
+}
+
+#[test]
+fn newer_classic_rootless() {
+    require!(Root, Docker, Engines, Rootless, RootlessKit);
+    hold_all(Way::NewerRootlessDocker(Builder::Classic));
+}
+
+#[test]
+fn newer_buildkit_rootless() {
+    require!(Root, Docker, Engines, Rootless, RootlessKit);
+    hold_all(Way::NewerRootlessDocker(Builder::BuildKit));
+}

@@ -208,8 +208,7 @@ impl Ready {
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let cgroup = format!("/blubr-corpus-{}-{number}", std::process::id());
         let docker = |builder, newer: bool, store: Option<&str>| {
-            let mut options = Options::default();
-            options.rootless = way.is_rootless();
+            let mut options = Options { rootless: way.is_rootless(), ..Options::default() };
             if !options.rootless {
                 options.dockerd.push(format!("--cgroup-parent={cgroup}").into());
             }

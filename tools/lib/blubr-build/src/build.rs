@@ -83,7 +83,8 @@ pub enum NoBuild {
     None,
     /// Steps without a client.
     #[error(
-        "no build in it, but {0} steps of an engine whose client was not seen: it is on another host, or began before the recording"
+        "no build in it, but {0} steps of an engine whose client was not seen: it is on another host, began before the recording, or \
+         is not the user's that runs the engine"
     )]
     NoClient(u32),
     /// Several, and nothing to choose by.

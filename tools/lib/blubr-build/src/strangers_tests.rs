@@ -1,7 +1,7 @@
 //! Who is of a step and who is not, made of synthetic events: processes that move or stay behind, and those that come in.
 
 use crate::tests::{DAEMON, Log, Who};
-use crate::{Area, Membership, Place, Spot};
+use crate::{Area, Membership, NoBuild, Place, Spot};
 
 const CLIENT: Who = Who(20, 5, 1000, 1, 1);
 const STRANGER: Who = Who(30, 5, 0, 1, 1);
@@ -420,4 +420,23 @@ fn who_says_to_serve_a_steps_tree_is_no_server_for_that() {
     serve(&mut log, who, "/s/overlay2/41", "/l");
     let evil = open(&mut log, who, "/s/overlay2/41/diff/evil", "");
     assert_eq!(place(&ended(log), evil), FOREIGN);
+}
+
+#[test]
+fn a_users_engine_builds_for_that_user_and_nobody_else() {
+    let engine = Who(50, 5, 1000, 1, 1);
+    let build_of = |client: Who| {
+        let mut log = Log::new();
+        log.exec(client, &["docker", "build", "."]);
+        log.add(client, "unix.connect", r#""path":"/run/user/1000/docker.sock","ret":0"#);
+        log.run(engine, 41, &[40], &["/bin/sh", "-c", "make"]);
+        log.end(client);
+        log.builds()
+    };
+    let builds = build_of(Who(60, 5, 1000, 1, 1));
+    let build = builds.pick(None).unwrap();
+    assert_eq!((build.runs.len(), build.uid, build.runs[0].shared), (1, 1000, false));
+    for other in [0, 1001] {
+        assert_eq!(build_of(Who(60, 5, other, 1, 1)).pick(None).err(), Some(NoBuild::NoClient(1)));
+    }
 }

@@ -226,6 +226,10 @@ impl Default for Buildah {
 
 impl Drop for Buildah {
     fn drop(&mut self) {
+        if self.rootless && self.program == Program::Podman {
+            // Ends the process that keeps the user's namespace.
+            drop(self.buildah().args(["system", "migrate"]).output());
+        }
         let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
         let targets = mounts.lines().filter_map(|line| line.split(' ').nth(4));
         let mut ours: Vec<_> =

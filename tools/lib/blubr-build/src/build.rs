@@ -195,6 +195,8 @@ pub struct Layer {
     pub dir: Vec<u8>,
     /// `id` of the run whose result it holds, where that is known.
     pub of: Option<u32>,
+    /// Where it was mounted to be filled, if it was.
+    pub tree: Option<Vec<u8>>,
 }
 
 /// What a step was to the kernel.

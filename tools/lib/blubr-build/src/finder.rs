@@ -12,6 +12,7 @@ mod parts;
 mod places;
 mod prepared;
 mod processes;
+mod registered;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -30,6 +31,7 @@ use crate::shared::shared_before;
 use crate::traces::{Container, Dir, Entered, Maker, Overlay, Reads, Source};
 use copies::Copies;
 use places::Places;
+use registered::Held;
 
 /// Overlays, layers and containers of one log that are remembered: some fifty thousand steps.
 pub(crate) const TRACES_MAX: usize = 1 << 17;
@@ -131,6 +133,7 @@ pub struct Finder {
     /// More was mounted in a tree than is remembered.
     mounts_full: bool,
     places: Places,
+    held: Held,
 }
 
 impl Finder {
@@ -172,6 +175,7 @@ impl Finder {
             kept: 0,
             mounts_full: false,
             places: Places::default(),
+            held: Held::default(),
         }
     }
 

@@ -14,6 +14,7 @@ use crate::traces::Source;
 use dirs::dir_piece;
 pub(crate) use link::link;
 use overlays::overlay_pieces;
+pub(crate) use register::{same_base, without_init};
 
 /// A step that may be several clients'.
 pub(crate) struct Piece {

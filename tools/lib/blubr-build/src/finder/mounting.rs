@@ -320,6 +320,7 @@ impl Finder {
                 add_bind(&mut overlay.binds, &target);
             }
             self.mounts.overlay(target, known, mntns);
+            self.hold(known);
             self.clients.engine_active(now);
             return;
         }
@@ -338,15 +339,17 @@ impl Finder {
         self.by_upper.insert(upper.clone(), index);
         let layers = Layers { lowers, upper: None, work };
         self.overlays.push(mounted(key, now, target, upper, layers));
+        self.hold(index);
     }
 
     pub(super) fn umount(&mut self, key: ProcessKey, now: Moment, mntns: u32, umount: &MountUmount<'_>) {
         let Some(target) = self.host(key, umount.target.get()) else { return };
         self.views.remove(&target);
-        if let Some(overlay) = self.mounts.umount(&target, mntns) {
-            let overlay = &mut self.overlays[overlay];
+        if let Some(at) = self.mounts.umount(&target, mntns) {
+            let overlay = &mut self.overlays[at];
             overlay.last = overlay.last.max(now);
             overlay.unmounted = Some(now.seq);
+            self.let_go(at);
         }
     }
 }
@@ -384,6 +387,7 @@ fn mounted(maker: ProcessKey, now: Moment, target: Vec<u8>, upper: Vec<u8>, laye
         servers: Vec::new(),
         unpacked: false,
         whole: None,
+        registers: Vec::new(),
     }
 }
 

@@ -54,6 +54,9 @@ pub(super) fn directories(build: &Build) -> Dirs<Owned> {
     }
     for layer in &build.layers {
         dirs.insert_new(&layer.dir, Owned::new(layer.of, Area::Layer));
+        if let Some(tree) = &layer.tree {
+            dirs.insert_new(tree, Owned::new(layer.of, Area::Layer));
+        }
         notes(&mut dirs, &layer.dir, layer.of);
     }
     for context in &build.contexts {

@@ -21,14 +21,14 @@ pub(super) fn dir_piece(finder: &Finder, at: usize, lowers: &HashSet<&[u8]>, wor
     }
     // Of a container that was made and never run only its -init layer is seen.
     if dir.unpacked || is_init_layer(&dir.path) || !dir.merged.is_empty() {
-        work.layers.push((dir.maker, Layer { dir: dir.path.clone(), of: None }, None));
+        work.layers.push((dir.maker, Layer { dir: dir.path.clone(), of: None, tree: None }, None));
         return;
     }
     let is_lower = lowers.contains(dir.path.as_slice());
     let containers = finder.makers.get(&dir.maker).is_some_and(|maker| maker.store == Store::Containers);
     if dir.by_helper {
         if containers {
-            work.layers.push((dir.maker, Layer { dir: dir.path.clone(), of: None }, Some(at)));
+            work.layers.push((dir.maker, Layer { dir: dir.path.clone(), of: None, tree: None }, Some(at)));
             return;
         }
         // The classic builder writes COPY on nothing straight into a layer, reads it, and registers what it read:
@@ -45,7 +45,7 @@ pub(super) fn dir_piece(finder: &Finder, at: usize, lowers: &HashSet<&[u8]>, wor
             let upper = work.pieces[of].run.upper.clone();
             work.has_layer.insert(upper);
             let of = u32::try_from(of).ok();
-            work.layers.push((dir.maker, Layer { dir: dir.path.clone(), of }, Some(at)));
+            work.layers.push((dir.maker, Layer { dir: dir.path.clone(), of, tree: None }, Some(at)));
             return;
         }
     } else if !is_lower && is_context(dir) {

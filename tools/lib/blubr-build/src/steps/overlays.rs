@@ -12,7 +12,7 @@ use crate::traces::{Container, Overlay, Span, Store, Whole, is_init_layer};
 pub(super) fn overlay_pieces(finder: &Finder, at: usize, lowers: &HashSet<&[u8]>, work: &mut Work) {
     let overlay = &finder.overlays[at];
     if overlay.unpacked || is_init_layer(&overlay.upper) {
-        work.layers.push((overlay.maker, Layer { dir: overlay.upper.clone(), of: None }, None));
+        work.layers.push((overlay.maker, Layer { dir: overlay.upper.clone(), of: None, tree: None }, None));
         return;
     }
     let buildah =
@@ -27,6 +27,12 @@ pub(super) fn overlay_pieces(finder: &Finder, at: usize, lowers: &HashSet<&[u8]>
         None
     };
     if overlay.containers.is_empty() {
+        if let Some(dir) = finder.registered_in(overlay) {
+            let tree = Some(overlay.target.clone());
+            let layer = Layer { dir: overlay.upper.clone(), of: None, tree };
+            work.layers.push((overlay.maker, layer, Some(dir)));
+            return;
+        }
         if let Some(whole) = &overlay.whole
             && is_registered(
                 finder,
@@ -36,7 +42,7 @@ pub(super) fn overlay_pieces(finder: &Finder, at: usize, lowers: &HashSet<&[u8]>
                 work,
             )
         {
-            let layer = Layer { dir: overlay.upper.clone(), of: None };
+            let layer = Layer { dir: overlay.upper.clone(), of: None, tree: None };
             work.layers.push((overlay.maker, layer, Some(whole.dir)));
             return;
         }

@@ -23,6 +23,7 @@ pub(super) fn register(finder: &Finder, work: &mut Work) {
         let Some(dir) = dir.map(|at| &finder.dirs[at]) else { continue };
         let written = dir.last_write.unwrap_or(dir.began).seq;
         let lowers = lowers_above(finder, &dir.path, &above);
+        let uppers = finder.registers(&dir.path);
         let fits: Vec<usize> = (0..work.pieces.len())
             .filter(|&at| {
                 let piece = &work.pieces[at];
@@ -34,6 +35,7 @@ pub(super) fn register(finder: &Finder, work: &mut Work) {
                         from < dir.began.seq && to.is_none_or(|to| to > written)
                     })
                     && !taken.contains(&piece.run.upper)
+                    && uppers.as_ref().is_none_or(|uppers| uppers.contains(&piece.run.upper.as_slice()))
                     && lowers.is_none_or(|lowers| same_base(&piece.run.lowers, lowers))
             })
             .collect();
@@ -54,6 +56,7 @@ pub(super) fn register(finder: &Finder, work: &mut Work) {
             let registered = dir.last_write.unwrap_or(dir.began);
             work.pieces[at].done = work.pieces[at].done.max(Some(registered));
             layer.of = Some(work.pieces[at].run.id);
+            work.pieces[at].run.compared |= layer.tree.is_some();
             work.result.insert(dir.path.clone(), at);
         }
     }
@@ -145,7 +148,7 @@ fn lowers_above<'f>(
     above: &HashMap<&[u8], &'f [Vec<u8>]>,
 ) -> Option<&'f [Vec<u8>]> {
     let own = finder.overlay_of(layer).map(|overlay| &finder.overlays[overlay]);
-    if let Some(own) = own.filter(|overlay| overlay.whole.is_some()) {
+    if let Some(own) = own.filter(|overlay| overlay.whole.is_some() || !overlay.registers.is_empty()) {
         return Some(&own.lowers);
     }
     above.get(layer).copied()
@@ -162,7 +165,7 @@ fn by_topmost(finder: &Finder) -> HashMap<&[u8], &[Vec<u8>]> {
     all
 }
 
-fn without_init(lowers: &[Vec<u8>]) -> &[Vec<u8>] {
+pub(crate) fn without_init(lowers: &[Vec<u8>]) -> &[Vec<u8>] {
     match lowers.split_first() {
         Some((first, rest)) if is_init_layer(first) => rest,
         _ => lowers,
@@ -170,7 +173,7 @@ fn without_init(lowers: &[Vec<u8>]) -> &[Vec<u8>] {
 }
 
 /// Whether a step stood on these layers. buildah puts an empty directory below a step without a base.
-pub(super) fn same_base(of_step: &[Vec<u8>], lowers: &[Vec<u8>]) -> bool {
+pub(crate) fn same_base(of_step: &[Vec<u8>], lowers: &[Vec<u8>]) -> bool {
     let of_step = without_init(of_step);
     let real = |lower: &&Vec<u8>| crate::path::base(lower) != b"empty";
     of_step.iter().filter(real).eq(lowers.iter().filter(real))

@@ -421,6 +421,13 @@ impl<'a> Judge<'a> {
                 self.row.wrong += 1;
                 faults.push(format!("{path} is said to be of {}, and is a trigger's", file["step"]));
             }
+            // Also where the image's file is not tied to who is said to have written it.
+            let own = |step: &&Value| step["origin"] != "ONBUILD" && self.way.has_layers();
+            for step in self.steps().filter(own).filter(|step| wrote(step, &path)) {
+                self.row.wrong += 1;
+                faults
+                    .push(format!("{path} is said to be written by {}, and is a trigger's", step["id"]));
+            }
         }
         self.row.faults.extend(faults);
     }
@@ -474,6 +481,11 @@ fn made(step: &Value) -> impl Iterator<Item = (&str, u64)> {
         let path = write["path"].as_str().filter(|_| made)?;
         Some((path, marker_of(path)?))
     })
+}
+
+/// Whether a step is said to have written there.
+fn wrote(step: &Value, path: &str) -> bool {
+    step["writes"].as_array().into_iter().flatten().any(|write| write["path"] == path)
 }
 
 /// The line in a step's name, `STAGE.LINE`.

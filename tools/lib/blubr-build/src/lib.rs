@@ -45,6 +45,8 @@ mod places_tests;
 #[cfg(test)]
 mod prepared_tests;
 mod process;
+#[cfg(test)]
+mod registered_tests;
 mod shared;
 mod steps;
 #[cfg(test)]

@@ -316,16 +316,21 @@ impl Finder {
         self.is_inside(key) && !self.tree.lineage(key).any(of_engine)
     }
 
-    /// The parent that runs the same program, of a process that has pivoted into a directory: Docker unpacks a
-    /// context so before it has made anything that shows it to be an engine.
+    /// The parent that runs the same program, of a process that has put its root into a directory: Docker unpacks a
+    /// context so before it has made anything that shows it to be an engine. In a user namespace it calls chroot(2)
+    /// instead; so do buildah's helpers, which the command began, where there is no context to unpack.
     fn maker_to_be(
         &mut self,
         key: ProcessKey,
         now: Moment,
         whole_namespace: bool,
     ) -> Option<ProcessKey> {
-        let process = self.tree.get(key).filter(|_| whole_namespace)?;
+        let process = self.tree.get(key)?;
         let parent = process.parent?;
+        let begun_anew = process.forked.is_some_and(|forked| forked < process.began);
+        if !whole_namespace && (!begun_anew || self.under_command(key)) {
+            return None;
+        }
         let of_same_program = process.exe.is_some() && self.tree.get(parent)?.exe == process.exe;
         if !of_same_program {
             return None;

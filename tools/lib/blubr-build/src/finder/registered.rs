@@ -27,7 +27,9 @@ impl Finder {
     /// A tree was mounted.
     pub(super) fn hold(&mut self, at: usize) {
         let Some(base) = without_init(&self.overlays[at].lowers).first().cloned() else { return };
-        if self.keep(base.len()) {
+        // Mounted again it takes no more room.
+        let known = self.overlays[at].mounted_again.is_some();
+        if known || self.keep(base.len()) {
             self.held.0.entry(base).or_default().insert(at);
         }
     }
@@ -90,12 +92,15 @@ impl Finder {
         Some(removed.map(|step| step.upper.as_slice()).collect())
     }
 
-    /// When the last of it was done, so far; none where nothing was, or something runs in it.
+    /// When the last of it was done, so far; none where nothing was, or something runs in it. (Each container has a tree of its
+    /// own here.)
     fn done(&self, step: &Overlay) -> Option<u64> {
-        let ends = step.containers.iter().map(|at| self.containers[*at].ended.map(|(at, _)| at.seq));
-        let ended: Option<Vec<u64>> = ends.collect();
         let wrote = step.writes.last().map(|span| span.last.seq);
-        ended?.into_iter().chain(wrote).max()
+        match step.containers.as_slice() {
+            [] => wrote,
+            [only] => self.containers[*only].ended.map(|(at, _)| at.seq).max(wrote),
+            _ => None,
+        }
     }
 
     fn read_all(&self, step: &Overlay, layer: &Overlay) -> bool {

@@ -1,7 +1,7 @@
 //! The classic builder where overlay's upper directories are not taken for layers: it compares trees, and mounts each layer to fill
 //! it. Synthetic events of COPYs and RUNs done so.
 
-use crate::tests::{DAEMON, Log, Who};
+use crate::tests::{DAEMON, Log, Who, unpack};
 use crate::{Area, Build, Dockerfile, Membership, Place, Tied, tie};
 
 const CLIENT: Who = Who(20, 5, 1000, 1, 1);
@@ -113,6 +113,23 @@ fn what_is_registered_through_a_mount_is_the_result_of_the_copy() {
             assert_eq!((spot.run, spot.area, spot.path.as_slice()), (run, Area::Layer, &b"/a"[..]));
         }
     });
+}
+
+#[test]
+fn threads_of_the_engine_copy_and_register_as_helpers_do() {
+    let mut log = Log::begun();
+    for (n, layer, lowers, file) in [(41, 42, &[40][..], "/a"), (43, 44, &[42, 40], "/a")] {
+        mount(&mut log, n, lowers);
+        unpack(&mut log, n, &tree(n), &[file]);
+        compare(&mut log, n, file);
+        mount(&mut log, layer, lowers);
+        unpack(&mut log, layer, &tree(layer), &[file]);
+        unmount(&mut log, layer);
+        remove(&mut log, n);
+    }
+    let build = build(&mut log);
+    assert_eq!(shape(&build), (vec!["41", "43"], vec![("42", "41"), ("44", "43")]));
+    assert_eq!(tied(&build, "FROM base\nCOPY a /a\nCOPY a /a\n"), [Tied::One(1), Tied::One(2)]);
 }
 
 #[test]
@@ -301,10 +318,13 @@ fn a_context_that_is_unpacked_by_chroot_before_anything_else_is_one() {
         log.add(helper, "file.close", &format!(r#""path":"{file}","size":{size}"#));
     }
     log.end(helper);
+    let own = r#""path":"/tmp/context/Dockerfile","mode":"r","size":20,"ret":7"#;
+    log.add(DAEMON, "file.open", own);
     copy_on_nothing(&mut log, "/tmp/context/a");
+    copy(&mut log, 42, 43, &[41], "/b");
     let build = build(&mut log);
     assert_eq!(build.contexts.len(), 1);
     assert_eq!(build.runs[0].reads_context, [b"/tmp/context".to_vec()]);
-    let text = "FROM scratch AS one\nCOPY a /a\nFROM base\nCOPY --from=one /a /a\n";
-    assert_eq!(tied(&build, text)[0], Tied::One(1));
+    let text = "FROM scratch\nCOPY a /a\nCOPY --from=other /b /b\n";
+    assert_eq!(tied(&build, text), [Tied::One(1), Tied::One(2)]);
 }

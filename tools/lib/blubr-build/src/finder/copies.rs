@@ -284,6 +284,7 @@ impl Finder {
             servers: Vec::new(),
             unpacked: false,
             whole: Some(Whole { dir: at, copied_until: None, entered: false }),
+            entered: false,
             registers: Vec::new(),
         });
         // What it was as a directory is not asked for any more.

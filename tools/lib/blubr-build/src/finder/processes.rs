@@ -230,6 +230,7 @@ impl Finder {
         }
         if let Some((overlay, whole_tree)) = within {
             let maker = makers.into_iter().find(|maker| self.works_in(*maker, overlay));
+            self.overlays[overlay].entered |= maker.is_some() && whole_tree;
             // What its own threads write is the engine's work like any other.
             if maker == Some(key) {
                 return;

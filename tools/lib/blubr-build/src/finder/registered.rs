@@ -2,10 +2,10 @@
 //!
 //! Where overlay may keep in an upper directory what is no layer by itself (in a user namespace, or with `redirect_dir` or
 //! `metacopy`), Docker's overlay2 does not take that directory for what a step changed: it mounts the step's tree and the one
-//! below, compares them, and has a helper write what differs into a new tree upon the same layers, which it mounts for that
-//! and for nothing else (`doesSupportNativeDiff` in graphdriver/overlay2, `NaiveDiffDriver` in graphdriver/fsdiff.go). All
-//! the while the step's own tree stays mounted: what is written is being read there. A COPY is carried out by a helper in a tree
-//! too, but that tree is read when it is done.
+//! below, compares them, and has a helper (since Docker 24 a thread) write what differs into a new tree upon the same layers,
+//! which it mounts for that and for nothing else (`doesSupportNativeDiff` in graphdriver/overlay2, `NaiveDiffDriver` in
+//! graphdriver/fsdiff.go). All the while the step's own tree stays mounted: what is written is being read there. A COPY is
+//! carried out by a helper in a tree too, but that tree is read when it is done.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -111,7 +111,8 @@ impl Finder {
     }
 }
 
-/// Whether nothing was done in a tree but that helpers wrote into it, in one mount.
+/// Whether nothing was done in a tree but that the engine's helpers or threads, with their root there, wrote into it while it was
+/// mounted once.
 fn was_only_filled(tree: &Overlay) -> bool {
     tree.whole.is_none()
         && !is_init_layer(&tree.upper)
@@ -120,6 +121,6 @@ fn was_only_filled(tree: &Overlay) -> bool {
         && tree.mounted_again.is_none()
         && tree.exported.is_empty()
         && tree.binds.iter().all(|bind| *bind == tree.target)
-        && !tree.parts.is_empty()
-        && tree.parts.iter().all(|part| part.by_helper)
+        && tree.entered
+        && !tree.writes.is_empty()
 }

@@ -541,6 +541,8 @@ pub(crate) fn unpack(log: &mut Log, tid: u32, dir: &str, files: &[&str]) -> Vec<
     log.add_by(thread, tid, "ns.unshare", r#""namespaces":["mnt"],"ret":0"#);
     let pivot = format!(r#""path":"{dir}","put_old":".","ret":0"#);
     log.add_by(thread, tid, "mount.pivot_root", &pivot);
+    // It lists its root as it goes.
+    log.add_by(thread, tid, "file.open", r#""path":"/","mode":"r","size":4096,"ret":3"#);
     let write = |name: &&str| {
         let open = format!(r#""path":"{name}","mode":"w","create":true,"size":0,"ret":3"#);
         let opened = log.add_by(thread, tid, "file.open", &open);

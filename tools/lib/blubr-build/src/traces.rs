@@ -62,6 +62,8 @@ pub(crate) struct Overlay {
     pub(crate) unpacked: bool,
     /// What is known of it where it is no mount but a directory with the whole tree in it.
     pub(crate) whole: Option<Whole>,
+    /// When the engine last read in it from outside: none of its helpers and threads that have their root there.
+    pub(crate) looked_into: Option<u64>,
     /// A helper, or a thread, of the engine put its root into it.
     pub(crate) entered: bool,
     /// Trees of steps one of which this may be the registered layer of (see `finder/registered.rs`).

@@ -284,6 +284,7 @@ impl Finder {
             servers: Vec::new(),
             unpacked: false,
             whole: Some(Whole { dir: at, copied_until: None, entered: false }),
+            looked_into: None,
             entered: false,
             registers: Vec::new(),
         });

@@ -169,7 +169,7 @@ impl Finder {
                     return;
                 }
             }
-            self.engine_read(now, tid, &path, open.size);
+            self.engine_read(key, now, tid, &path, open.size);
             return;
         }
         let Some((place, cut)) = self.place(&path) else { return };
@@ -191,7 +191,7 @@ impl Finder {
         }
     }
 
-    fn engine_read(&mut self, now: Moment, tid: u32, path: &[u8], size: Option<u64>) {
+    fn engine_read(&mut self, key: ProcessKey, now: Moment, tid: u32, path: &[u8], size: Option<u64>) {
         let real = self.mounts.unbound(path);
         let path = real.as_deref().unwrap_or(path);
         let (source, name) = match self.place(path) {
@@ -199,7 +199,11 @@ impl Finder {
                 let name = path[cut..].strip_prefix(b"/").unwrap_or_default().to_vec();
                 match place {
                     Source::Overlay(at) => {
+                        let from_within = self.has_root_in(key, at);
                         let overlay = &mut self.overlays[at];
+                        if !from_within {
+                            overlay.looked_into = Some(now.seq);
+                        }
                         note(&mut overlay.exported, now.seq);
                         overlay.read_back.get_or_insert(now.seq);
                         let is_open =
@@ -237,6 +241,13 @@ impl Finder {
         if self.reads.len() < READS_MAX || self.reads.contains_key(&tid) {
             self.reads.insert(tid, (now.seq, source, name));
         }
+    }
+
+    /// Whether the process, or the thread of it that was seen last, has its root directory in a tree.
+    fn has_root_in(&self, key: ProcessKey, overlay: usize) -> bool {
+        let root = self.tree.get(key).and_then(|process| process.root());
+        let within = root.and_then(|root| self.mounts.within(root));
+        within.is_some_and(|within| within.overlay == overlay)
     }
 
     /// Whose tree a path lies in, also through binds and read-only views.

@@ -387,6 +387,7 @@ fn mounted(maker: ProcessKey, now: Moment, target: Vec<u8>, upper: Vec<u8>, laye
         servers: Vec::new(),
         unpacked: false,
         whole: None,
+        looked_into: None,
         entered: false,
         registers: Vec::new(),
     }

@@ -68,7 +68,7 @@ impl Finder {
         let mounted = step.mounted_again.unwrap_or(step.began.seq);
         let until = layer.writes.last().map_or(layer.last, |span| span.last);
         let done = self.done(step).filter(|done| *done < layer.began.seq);
-        let read = |done: u64| step.exported.last().is_some_and(|read| *read > done.max(mounted));
+        let read = |done: u64| step.looked_into.is_some_and(|read| read > done.max(mounted));
         step.maker == layer.maker
             && mounted < layer.began.seq
             && done.is_some_and(read)
@@ -119,7 +119,7 @@ fn was_only_filled(tree: &Overlay) -> bool {
         && tree.containers.is_empty()
         && tree.servers.is_empty()
         && tree.mounted_again.is_none()
-        && tree.exported.is_empty()
+        && tree.looked_into.is_none()
         && tree.binds.iter().all(|bind| *bind == tree.target)
         && tree.entered
         && !tree.writes.is_empty()

@@ -24,6 +24,8 @@ pub(crate) struct Rule {
     pub(crate) gaps: bool,
     /// The last run is the stage's last step.
     pub(crate) to_end: bool,
+    /// The directory to copy to may be all that was made: that which was copied had nothing in it.
+    pub(crate) empty: bool,
 }
 
 impl Table<'_> {
@@ -50,7 +52,7 @@ impl Table<'_> {
         let keyword = |at: usize| self.dockerfile.instructions[line[at].at].keyword.as_str();
         // Of one run and the next, whether both may be of the instruction, and whether they need not be.
         let stays = |run: usize, at: usize| runs[run].goes_on(runs[run + 1], keyword(at));
-        let leaves = |run: usize, at: usize| !runs[run].must_go_on(keyword(at));
+        let leaves = |run: usize, at: usize| rule.empty || !runs[run].must_go_on(keyword(at));
         let mut forward = vec![vec![false; line.len()]; runs.len()];
         let begins = |at: usize| !from_start || at <= skipped_before;
         forward[0] = (0..line.len()).map(|at| can(0, at) && begins(at)).collect();

@@ -122,6 +122,19 @@ fn the_directory_that_a_copy_makes_for_its_files_is_the_copys() {
 }
 
 #[test]
+fn of_a_copy_of_nothing_the_directory_is_all_there_is() {
+    let all = ["$ a", "<", "/d/", "<", "$ b"];
+    assert_eq!(tied(&all, "FROM base\nRUN a\nCOPY empty /d/\nRUN b\n"), one(&[1, 2, 3]));
+    // The next one's directory is its own, and so is what is copied there.
+    let all = ["$ a", "<", "/d/", "<", "<", "/e/", "<", "/e/m", "$ b"];
+    let file = "FROM base\nRUN a\nCOPY empty /d/\nADD m /e/\nRUN b\n";
+    assert_eq!(tied(&all, file), one(&[1, 2, 3, 3, 4]));
+    let file = "FROM base\nRUN a\nCOPY empty m /d/\nCOPY n /d/\nRUN b\n";
+    let all = ["$ a", "<", "/d/", "<", "<", "/d/m", "<", "/d/n", "$ b"];
+    assert_eq!(tied(&all, file)[1], Tied::One(2));
+}
+
+#[test]
 fn a_directory_that_either_may_have_made_is_neithers() {
     // Something was looked at before: the copy's sources, or what else.
     let all = ["$ a", "<", "/d/", "<", "/d/m", "$ b"];

@@ -21,7 +21,10 @@ impl Table<'_> {
         let gaps = Rule { gaps: true, ..Rule::default() };
         let mut ways = vec![(steps, to_end), (steps, Rule::default()), (steps, gaps)];
         if sure.len() < steps.len() {
-            ways.splice(2..2, [(sure.as_slice(), to_end), (sure.as_slice(), Rule::default())]);
+            let empty = |rule| (steps, Rule { empty: true, ..rule });
+            let rest = [empty(to_end), empty(Rule::default())];
+            let sure = [(sure.as_slice(), to_end), (sure.as_slice(), Rule::default())];
+            ways.splice(2..2, sure.into_iter().chain(rest));
         }
         for (these, rule) in ways {
             if let Some(all) = self.lay_by(these, rule) {

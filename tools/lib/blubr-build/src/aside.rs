@@ -51,9 +51,9 @@ impl Aside {
         self.foreign.contains(&run.id)
     }
 
-    /// Whether all that a run was seen to read is such: it reads the context, or an image.
-    pub(crate) fn reads_no_step(&self, run: &StepRun) -> bool {
-        run.reads_runs.iter().all(|read| self.foreign.contains(read))
+    /// Whether a run copied from what may be a step's: who reads none reads the context, or an image.
+    pub(crate) fn reads_step(&self, run: &StepRun) -> bool {
+        run.reads_runs.iter().any(|read| !self.foreign.contains(read))
     }
 }
 

@@ -3,7 +3,7 @@
 use blubr_dockerfile::Dockerfile;
 
 use crate::tests::{CLIENT, DAEMON, Log, unpack};
-use crate::{Tied, tie};
+use crate::{TieEvidence, Tied, tie};
 
 /// An archive is unpacked into a directory, from which a step copies; another runs upon that.
 fn copied_from_what_was_unpacked() -> Log {
@@ -29,7 +29,11 @@ fn tied(log: &Log, text: &str) -> Vec<Tied> {
     let builds = log.builds();
     let [build] = builds.builds.as_slice() else { panic!("{builds:?}") };
     let file = Dockerfile::parse(text.as_bytes()).unwrap();
-    tie(build, &file).into_iter().map(|tie| tie.instruction).collect()
+    let ties = tie(build, &file);
+    let copied = ties.iter().any(|tie| tie.evidence.contains(&TieEvidence::CopyFrom));
+    // (Of the step that begins with nothing.)
+    assert_eq!(copied, text.starts_with("FROM scratch"), "{text}");
+    ties.into_iter().map(|tie| tie.instruction).collect()
 }
 
 #[test]

@@ -34,7 +34,7 @@ impl Table<'_> {
         if !run.reads_context.is_empty() && !instructions.is_empty() {
             evidence.push(TieEvidence::Context);
         }
-        if !run.reads_runs.is_empty() && !instructions.is_empty() {
+        if self.aside.reads_step(run) && !instructions.is_empty() {
             evidence.push(TieEvidence::CopyFrom);
         }
         // Text alone would have left more.

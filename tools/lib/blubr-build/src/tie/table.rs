@@ -42,7 +42,7 @@ pub(crate) struct Table<'d> {
     /// Runs that another one stands on.
     stood_upon: BTreeSet<u32>,
     /// Trees that may be no step's.
-    aside: Aside,
+    pub(super) aside: Aside,
 }
 
 impl<'d> Table<'d> {
@@ -195,7 +195,7 @@ fn fits_engines_work(run: &StepRun, instruction: &Instruction, engine: Engine, a
             "copy" | "add" => {
                 let from = instruction.flag("from").is_some();
                 // A copy that was seen to read from the context is no COPY --from, and the other way round.
-                (run.reads_context.is_empty() || !from) && (from || aside.reads_no_step(run))
+                (run.reads_context.is_empty() || !from) && (from || !aside.reads_step(run))
             }
             "workdir" => !copied && run.reads_context.is_empty() && run.reads_runs.is_empty(),
             "volume" => run.made_directories(),

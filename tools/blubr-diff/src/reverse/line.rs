@@ -1,6 +1,6 @@
 //! One line of an image's history, taken apart as the engine that wrote it put it together.
 
-use crate::reverse::goquote;
+use crate::reverse::{goquote, layout};
 
 /// Who writes lines of this form.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,8 +85,11 @@ pub fn recognise<'a>(created_by: &'a str, comment: &str, shell: &str) -> Line<'a
             if word == "RUN" { Body::Command(rest) } else { Body::Instruction(word, rest.trim_end()) };
         return Line { engine: Some(engine), shell: None, body };
     }
-    let engine =
-        if comment == BUILDKIT_COMMENT { Some(Engine::BuildKit) } else { from_comment(comment) };
+    let engine = if comment == BUILDKIT_COMMENT {
+        Some(Engine::BuildKit)
+    } else {
+        from_comment(comment).or_else(|| is_list_behind_shell(created_by).then_some(Engine::Buildah))
+    };
     let command = is_command(created_by, shell);
     Line { engine, shell: None, body: if command { Body::Command(created_by) } else { Body::Unknown } }
 }
@@ -99,6 +102,16 @@ fn from_comment(comment: &str) -> Option<Engine> {
 /// The image that buildah's comment names: `FROM localhost/base:latest`.
 pub fn base_of_comment(comment: &str) -> Option<&str> {
     comment.strip_prefix("FROM ").map(str::trim).filter(|name| !name.is_empty())
+}
+
+/// An exec form as it was written, behind a shell: buildah's. Another's shell was given a text that is no list, which is no shell form.
+fn is_list_behind_shell(text: &str) -> bool {
+    const SHELL: &str = "/bin/sh -c ";
+    let given = || text.starts_with('|').then(|| text.split_once(&format!(" {SHELL}"))).flatten();
+    let written = text.strip_prefix(SHELL).or_else(|| given().map(|(_, written)| written));
+    // Most lines end otherwise, and need not be parsed.
+    let list = written.filter(|written| written.trim_end().ends_with(']'));
+    list.and_then(|list| layout::parse_one(&format!("RUN {list}"))).is_some_and(|run| run.json_form)
 }
 
 /// A line that a RUN leaves begins with its build arguments, with the shell, or with a program (exec form).
@@ -149,6 +162,18 @@ mod tests {
             ),
             ("/bin/sh -c x # buildkit", None, Body::Command("/bin/sh -c x # buildkit")),
             ("|1 A=1 /bin/sh -c x", None, Body::Command("|1 A=1 /bin/sh -c x")),
+            (
+                "/bin/sh -c [\"x\", \"y\"]",
+                Some(Engine::Buildah),
+                Body::Command("/bin/sh -c [\"x\", \"y\"]"),
+            ),
+            (
+                "|1 A=1 /bin/sh -c --network=none [\"x\"]",
+                Some(Engine::Buildah),
+                Body::Command("|1 A=1 /bin/sh -c --network=none [\"x\"]"),
+            ),
+            ("/bin/sh -c [ -e /x ]", None, Body::Command("/bin/sh -c [ -e /x ]")),
+            ("/bin/sh -c echo [\"x\"]", None, Body::Command("/bin/sh -c echo [\"x\"]")),
             ("bazel build ...", None, Body::Unknown),
             ("", None, Body::Unknown),
         ] {

@@ -18,7 +18,7 @@ use similar::{Algorithm, DiffOp, capture_diff_slices};
 
 use crate::cli::Subject::History as Subject;
 use crate::compare::{Difference, Found};
-use crate::reverse::{Reversed, parse_one};
+use crate::reverse::{Entry, Reversed, parse_one};
 use crate::severity::Severity::{Alert, Warning};
 use shape::{Shape, Start, shapes};
 
@@ -168,6 +168,8 @@ struct Fit<'a> {
     told: Vec<(&'a Told, Shape)>,
     recorded: Vec<(&'a Recorded, Shape)>,
     ops: Vec<DiffOp>,
+    /// ARGs that the history does not name: they may be recorded ones that no line names.
+    nameless: usize,
 }
 
 /// Compares them.
@@ -227,20 +229,26 @@ pub fn compare(
     onbuild(history, fit.stage, config, found);
 }
 
-/// How many history lines belong to layers that were there before the build.
+/// How many history lines belong to the base image's layers: those that were there before the build, and are no step's.
 fn inherited_lines(build: &BlubrBuild, reversed: &Reversed) -> usize {
-    let last = reversed
-        .entries
-        .iter()
-        .filter(|e| e.layer.as_ref().is_some_and(|l| build.inherited.iter().any(|i| i == l.as_str())));
-    last.filter_map(|e| e.history).max().map_or(0, |at| at + 1)
+    let layer = |e: &'_ Entry| Some((e.history?, e.layer.as_ref()?.as_str().to_owned()));
+    let mut layers: Vec<(usize, String)> = reversed.entries.iter().filter_map(layer).collect();
+    // A step's may have been there, too, in the cache. From the top, as the base may hold the like of it.
+    for step in build.steps.iter().rev().filter(|step| step.origin != Origin::Inherited) {
+        let of_step = |(_, layer): &(usize, String)| step.diff_id.as_ref() == Some(layer);
+        if let Some(at) = layers.iter().rposition(of_step) {
+            layers.truncate(at);
+        }
+    }
+    let base = layers.iter().rev().find(|(_, layer)| build.inherited.contains(layer));
+    base.map_or(0, |(at, _)| at + 1)
 }
 
 /// A line behind the base image that is no instruction.
 fn unreadable(build: &BlubrBuild, reversed: &Reversed, found: &mut Found) {
     let base = inherited_lines(build, reversed);
-    for entry in
-        reversed.entries.iter().filter(|e| e.source.is_none() && e.history.is_some_and(|h| h >= base))
+    let unread = |e: &&Entry| e.source.is_none() && !e.nameless_arg;
+    for entry in reversed.entries.iter().filter(unread).filter(|e| e.history.is_some_and(|h| h >= base))
     {
         let at = entry.history.unwrap_or(0) + 1;
         let what = format!("history line {at} is no instruction");
@@ -278,6 +286,8 @@ struct Fitting<'a> {
     global: Vec<&'a Instruction>,
     /// Values of build arguments.
     given: Vec<(String, String)>,
+    /// The lines of ARGs that the history does not name.
+    nameless: Vec<usize>,
 }
 
 impl<'a> Fitting<'a> {
@@ -285,8 +295,15 @@ impl<'a> Fitting<'a> {
         // The classic builder tells of none that ENV has too. What a line says of itself comes last, and counts.
         let mut given = given::by_command(&build.build.argv);
         given.extend(reversed.entries.iter().flat_map(|entry| entry.build_args.iter().cloned()));
+        let nameless = reversed.entries.iter().filter(|entry| entry.nameless_arg);
         let global = history.recorded.iter().map(|r| &r.instruction).filter(|i| i.stage.is_none());
-        Self { told, chains: Chains::new(history), global: global.collect(), given }
+        Self {
+            told,
+            chains: Chains::new(history),
+            global: global.collect(),
+            given,
+            nameless: nameless.filter_map(|entry| entry.history).collect(),
+        }
     }
 
     /// Of all stages and these lengths; `None` where that is too much work.
@@ -300,6 +317,7 @@ impl<'a> Fitting<'a> {
             let (before, after): (Vec<&Told>, Vec<&Told>) =
                 self.told.iter().partition(|t| t.history < end);
             let before: Vec<&Instruction> = before.iter().map(|t| &t.instruction).collect();
+            let nameless = self.nameless.iter().filter(|at| **at >= end).count();
             let start = Start::after(&before);
             let sums = after.iter().any(|t| shape::has_sum(&t.instruction));
             let mine: Vec<&Instruction> = after.iter().map(|t| &t.instruction).collect();
@@ -318,12 +336,15 @@ impl<'a> Fitting<'a> {
                 let ops = capture_diff_slices(Algorithm::Myers, &keys, &told_keys);
                 let equal =
                     ops.iter().map(|op| if let DiffOp::Equal { len, .. } = op { *len } else { 0 });
-                let matched: usize = equal.sum();
-                let rank = (matched, Reverse(after.len() + kept.len()), stage, end);
+                let unmatched = ops.iter().filter(|op| !matches!(op, DiffOp::Equal { .. }));
+                let unnamed = unmatched.flat_map(|op| theirs.get(op.old_range()).unwrap_or_default());
+                let unnamed = unnamed.filter(|i| i.keyword == "arg").count();
+                let matched = equal.sum::<usize>() + nameless.min(unnamed);
+                let rank = (matched, Reverse(after.len() + kept.len() + nameless), stage, end);
                 if best.as_ref().is_none_or(|(_, known)| *known < rank) {
                     let told = after.iter().copied().zip(told_shapes.iter().cloned()).collect();
                     let recorded = kept.into_iter().zip(shapes).collect();
-                    best = Some((Fit { stage, end, told, recorded, ops }, rank));
+                    best = Some((Fit { stage, end, told, recorded, ops, nameless }, rank));
                 }
             }
         }
@@ -332,6 +353,7 @@ impl<'a> Fitting<'a> {
 }
 
 fn report(fit: &Fit<'_>, config: &Config, found: &mut Found) {
+    let mut nameless = fit.nameless;
     for op in &fit.ops {
         let (old, new) = (op.old_range(), op.new_range());
         if matches!(op, DiffOp::Equal { .. }) {
@@ -368,12 +390,21 @@ fn report(fit: &Fit<'_>, config: &Config, found: &mut Found) {
             }
         }
         for (r, _) in recorded {
+            if r.instruction.keyword == "arg" && nameless > 0 {
+                nameless -= 1;
+                continue;
+            }
             let what = format!("{} has no line in the image's history", place(r));
             let severity = if r.instruction.keyword == "arg" { Warning } else { Alert };
             let first = r.instruction.text.lines().next().unwrap_or("").to_owned();
             let difference = Difference::new(Subject, severity, what).detail(vec![format!("- {first}")]);
             found.add(at(difference, r).values(r.instruction.text.clone(), None));
         }
+    }
+    if nameless > 0 {
+        let what =
+            format!("the history has {nameless} more ARG than the record, which it does not name");
+        found.add(Difference::new(Subject, Warning, what));
     }
 }
 

@@ -412,8 +412,9 @@ fn what_was_not_looked_at_is_not_the_same() {
 }
 
 fn image(history: &[(&str, bool)], config: Value) -> Image {
-    let history: Vec<Value> =
-        history.iter().map(|(by, empty)| json!({"created_by": by, "comment": "buildkit.dockerfile.v0", "empty_layer": empty})).collect();
+    let comment = |by: &str| if by.starts_with(['/', '|']) { "" } else { "buildkit.dockerfile.v0" };
+    let line = |(by, empty): &(&str, bool)| json!({"created_by": by, "comment": comment(by), "empty_layer": empty});
+    let history: Vec<Value> = history.iter().map(line).collect();
     let text = json!({"history": history, "config": config, "rootfs": {"type": "layers", "diff_ids": [id(1), id(2), id(3)]}}).to_string();
     Image::new(None, text.into_bytes(), Vec::new()).unwrap()
 }
@@ -429,10 +430,22 @@ fn history_of_command(
     steps: &[&str],
     history: &[(&str, bool)],
 ) -> Vec<(String, Option<[u32; 2]>)> {
-    let mut record = statement();
-    record["predicate"]["blubr_build"]["build"]["argv"] = command.split(' ').collect();
     let steps: Vec<Value> = steps.iter().zip(1..).map(|(text, line)| step(line, text, &[])).collect();
-    record["predicate"]["blubr_build"]["steps"] = steps.into();
+    history_of_steps(command, steps, &[1], history)
+}
+
+/// The same of steps, where these layers were there before.
+fn history_of_steps(
+    command: &str,
+    steps: Vec<Value>,
+    inherited: &[u8],
+    history: &[(&str, bool)],
+) -> Vec<(String, Option<[u32; 2]>)> {
+    let mut record = statement();
+    let build = &mut record["predicate"]["blubr_build"];
+    build["build"]["argv"] = command.split(' ').collect();
+    build["steps"] = steps.into();
+    build["inherited"] = inherited.iter().map(|n| id(*n)).collect();
     let record: Statement = serde_json::from_value(record).unwrap();
     let image = image(history, json!({}));
     let reversed = reverse::reverse(&image.config, None);
@@ -505,6 +518,55 @@ fn a_build_argument_of_the_command_is_known_where_no_line_tells_it() {
     assert_eq!(of("docker build --build-arg V=2 ."), []);
     assert_eq!(of("docker build --build-arg V=3 .").len(), 1);
     assert_eq!(of("docker build --build-arg V .").len(), 1);
+}
+
+#[test]
+fn what_came_from_the_cache_is_no_base() {
+    let history = [
+        ("ADD base.tar / # buildkit", false),
+        ("RUN /bin/sh -c a # buildkit", false),
+        ("RUN /bin/sh -c b # buildkit", false),
+    ];
+    let of = |texts: &[&str], made: &[(usize, u8)], inherited: &[u8]| {
+        let mut steps: Vec<Value> =
+            texts.iter().zip(1..).map(|(text, line)| step(line, text, &[])).collect();
+        made.iter().for_each(|(at, layer)| steps[*at]["diff_id"] = id(*layer).into());
+        history_of_steps("docker build", steps, inherited, &history)
+    };
+    let (whole, last) = (["FROM base:1", "RUN a", "RUN b"], ["FROM base:1", "RUN b"]);
+    assert_eq!(of(&whole, &[(1, 2), (2, 3)], &[1, 2]), []);
+    assert_eq!(of(&whole, &[(1, 2), (2, 3)], &[1, 2, 3]), []);
+    assert_eq!(of(&last, &[(1, 3)], &[1, 2, 3]), []);
+    // The cache's is held against the file, too.
+    assert_eq!(of(&["FROM base:1", "RUN evil", "RUN b"], &[(1, 2), (2, 3)], &[1, 2]).len(), 1);
+}
+
+#[test]
+fn buildah_alone_writes_a_list_behind_a_shell() {
+    let steps = ["FROM base:1", "RUN [\"/bin/x\", \"a b\"]", "RUN make"];
+    let history = |list| [("/bin/sh -c base", false), (list, false), ("/bin/sh -c make", false)];
+    assert_eq!(history_of(&steps, &history("/bin/sh -c [\"/bin/x\", \"a b\"]")), []);
+    assert_eq!(history_of(&steps, &history("/bin/sh -c [\"/bin/evil\", \"a b\"]")).len(), 1);
+}
+
+#[test]
+fn an_arg_that_the_history_does_not_name_is_one_that_it_names_nowhere() {
+    let steps = ["FROM base:1", "ENV A=1", "ARG TAG", "ARG V=1", "ARG V", "RUN make"];
+    let history = [
+        ("/bin/sh -c #(nop) ADD file:x in /", false),
+        ("/bin/sh -c #(nop) ENV A=1", true),
+        ("/bin/sh -c #(nop) ARG ", true),
+        ("/bin/sh -c #(nop) ARG V", true),
+        ("/bin/sh -c #(nop) ARG V", true),
+        ("|1 V=1 /bin/sh -c make", false),
+    ];
+    assert_eq!(history_of(&steps, &history), []);
+    // One more, and one less.
+    let fewer = ["FROM base:1", "ENV A=1", "ARG TAG", "ARG V=1", "RUN make"];
+    let what = "warning the history has 1 more ARG than the record, which it does not name";
+    assert_eq!(history_of(&fewer, &history), [(what.to_owned(), None)]);
+    let more = ["FROM base:1", "ENV A=1", "ARG TAG", "ARG OTHER", "ARG V=1", "ARG V", "RUN make"];
+    assert_eq!(history_of(&more, &history).len(), 1);
 }
 
 #[test]

@@ -50,6 +50,8 @@ pub struct Entry {
     pub layer: Option<Digest>,
     /// Dockerfile source; `None` where no instruction can be given.
     pub source: Option<String>,
+    /// Whether it is an ARG whose name the line does not tell.
+    pub nameless_arg: bool,
     /// What isn't known, safe to print.
     pub unknown: Vec<String>,
     /// What is known and the source can't say, safe to print.
@@ -93,6 +95,7 @@ pub fn reverse(config: &Config, base: Option<&Config>) -> Reversed {
             Body::Instruction(keyword, rest) => {
                 let done = walk.instruction(engine, keyword, rest);
                 (entry.source, entry.unknown) = (done.source, done.unknown);
+                entry.nameless_arg = done.nameless_arg;
             }
             Body::Command(text) => {
                 let (done, given) = walk.command(engine, text);
@@ -111,7 +114,7 @@ pub fn reverse(config: &Config, base: Option<&Config>) -> Reversed {
             }
             Body::Unknown => {}
         }
-        if entry.source.is_none() {
+        if entry.source.is_none() && !entry.nameless_arg {
             entry.unknown.push(nameless(&history.created_by, &history.comment, entry.layer.as_ref()));
         }
         reversed.entries.push(entry);

@@ -14,16 +14,18 @@ pub struct Statement {
     pub source: Option<String>,
     /// What isn't known, a line each, safe to print.
     pub unknown: Vec<String>,
+    /// Whether it is an ARG whose name is not told.
+    pub nameless_arg: bool,
 }
 
 impl Statement {
     fn sure(source: Option<String>) -> Self {
-        Self { source, unknown: Vec::new() }
+        Self::with(source, true, "")
     }
 
     fn with(source: Option<String>, sure: bool, remark: &str) -> Self {
         let unknown = if sure { Vec::new() } else { vec![remark.to_owned()] };
-        Self { source, unknown }
+        Self { source, unknown, nameless_arg: false }
     }
 }
 
@@ -142,11 +144,14 @@ impl<'a> Walk<'a> {
 
     fn arg(&mut self, engine: Engine, rest: &str) -> Statement {
         if engine == Engine::Buildah {
-            // buildah names all arguments declared so far, without their values.
+            // buildah names all arguments declared so far that have a value, without it.
             let names: Vec<&str> =
                 rest.split_whitespace().map(|w| w.split_once('=').map_or(w, |(n, _)| n)).collect();
-            let new = names.iter().find(|n| !self.args.contains_key(**n));
-            let Some(name) = new.or(names.first()) else { return Statement::default() };
+            let Some(name) = names.iter().find(|n| !self.args.contains_key(**n)) else {
+                let remark = "the name of this ARG: one that was declared before, or that has no value";
+                let unknown = vec![remark.to_owned()];
+                return Statement { source: None, unknown, nameless_arg: true };
+            };
             self.declare(name, None);
             return Statement::sure(layout::arg(name, None));
         }
@@ -183,8 +188,8 @@ impl<'a> Walk<'a> {
                 Some(check) => (check, true),
                 None => {
                     return Statement {
-                        source: None,
                         unknown: vec!["this HEALTHCHECK; a later one replaced it".into()],
+                        ..Statement::default()
                     };
                 }
             },
@@ -205,7 +210,7 @@ impl<'a> Walk<'a> {
             let source = layout::verbatim("run", &format!("RUN {written}"));
             let source =
                 source.or_else(|| layout::run_shell(written, &blubr_dockerfile::default_shell()));
-            return (Statement { source, unknown }, given);
+            return (Statement { source, unknown, nameless_arg: false }, given);
         }
         let joined = self.shell.join(" ");
         let source = match text.strip_prefix(&joined).and_then(|t| t.strip_prefix(' ')) {
@@ -222,7 +227,7 @@ impl<'a> Walk<'a> {
                 layout::exec("run", &argv)
             }
         };
-        (Statement { source, unknown }, given)
+        (Statement { source, unknown, nameless_arg: false }, given)
     }
 
     /// Undoes `|2 A=1 B=x y /bin/sh -c ...`: the arguments, and the command behind them.
@@ -301,6 +306,7 @@ fn copy(engine: Engine, keyword: &str, rest: &str) -> Statement {
         return Statement {
             source: layout(keyword, &flags, &[source.to_owned(), dest.to_owned()]),
             unknown: vec![format!("{what}; the history keeps a sum of them only")],
+            nameless_arg: false,
         };
     }
     let mut words: Vec<String> = rest.split(' ').filter(|w| !w.is_empty()).map(str::to_owned).collect();

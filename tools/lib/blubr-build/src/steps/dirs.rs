@@ -28,7 +28,11 @@ pub(super) fn dir_piece(finder: &Finder, at: usize, lowers: &HashSet<&[u8]>, wor
     let containers = finder.makers.get(&dir.maker).is_some_and(|maker| maker.store == Store::Containers);
     if dir.by_helper {
         if containers {
-            work.layers.push((dir.maker, Layer { dir: dir.path.clone(), of: None, tree: None }, Some(at)));
+            work.layers.push((
+                dir.maker,
+                Layer { dir: dir.path.clone(), of: None, tree: None },
+                Some(at),
+            ));
             return;
         }
         // The classic builder writes COPY on nothing straight into a layer, reads it, and registers what it read:

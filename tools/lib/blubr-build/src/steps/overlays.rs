@@ -12,7 +12,11 @@ use crate::traces::{Container, Overlay, Span, Store, Whole, is_init_layer};
 pub(super) fn overlay_pieces(finder: &Finder, at: usize, lowers: &HashSet<&[u8]>, work: &mut Work) {
     let overlay = &finder.overlays[at];
     if overlay.unpacked || is_init_layer(&overlay.upper) {
-        work.layers.push((overlay.maker, Layer { dir: overlay.upper.clone(), of: None, tree: None }, None));
+        work.layers.push((
+            overlay.maker,
+            Layer { dir: overlay.upper.clone(), of: None, tree: None },
+            None,
+        ));
         return;
     }
     let buildah =

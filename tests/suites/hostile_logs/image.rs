@@ -58,8 +58,9 @@ pub fn write_layers(layers: &[Layer<'_>], to: &Path) -> Digests {
         Some(created) => serde_json::json!({"created": created, "created_by": layer.created_by}),
         None => serde_json::json!({"created_by": layer.created_by}),
     };
+    let last = layers.iter().filter_map(|layer| layer.created).fold(MADE, |last, made| last.max(made));
     let config = serde_json::json!({
-        "architecture": "amd64", "os": "linux", "created": MADE, "config": {},
+        "architecture": "amd64", "os": "linux", "created": last, "config": {},
         "rootfs": {"type": "layers", "diff_ids": sums},
         "history": layers.iter().map(line).collect::<Vec<_>>(),
     });

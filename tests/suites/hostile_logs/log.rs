@@ -32,6 +32,7 @@ pub struct Log {
     writer: Writer<BufWriter<File>>,
     line: String,
     seq: u64,
+    waited_ns: u64,
 }
 
 impl Log {
@@ -61,12 +62,17 @@ impl Log {
             part: None,
             filters: vec![],
         };
-        Self { writer: Writer::new(out, &header).unwrap(), line: String::new(), seq: 0 }
+        Self { writer: Writer::new(out, &header).unwrap(), line: String::new(), seq: 0, waited_ns: 0 }
     }
 
     /// Events so far.
     pub fn events(&self) -> u64 {
         self.seq
+    }
+
+    /// Nothing happens for so long.
+    pub fn wait(&mut self, ns: u64) {
+        self.waited_ns += ns;
     }
 
     /// Adds an event with its own fields.
@@ -78,7 +84,7 @@ impl Log {
     pub fn add_by(&mut self, who: Who, tid: u64, kind: &str, own: &str) {
         let Who(pid, ppid, uid, cgroup, mntns) = who;
         self.seq += 1;
-        let time = Time(BEGAN_NS + self.seq * STEP_NS);
+        let time = Time(BEGAN_NS + self.waited_ns + self.seq * STEP_NS);
         let comma = if own.is_empty() { "" } else { "," };
         self.line.clear();
         write!(
@@ -223,7 +229,7 @@ impl Log {
     /// Ends the log.
     pub fn finish(mut self) {
         self.checkpoint();
-        let ended = Time(BEGAN_NS + self.seq * STEP_NS);
+        let ended = Time(BEGAN_NS + self.waited_ns + self.seq * STEP_NS);
         drop(self.writer.finish(ended, Some(0), vec![]).unwrap());
     }
 }

@@ -174,9 +174,20 @@ fn only_layers_below_those_of_the_instructions_are_the_base_s() {
 /// Statuses of the steps behind FROM, number of layers that were there before, and the answer, of an image whose step of `RUN make`
 /// stands on these directories.
 fn judged(dockerfile: &str, layers: &[Layer<'_>], lowers: &[u64]) -> (String, String, String) {
+    judged_after(0, dockerfile, layers, lowers)
+}
+
+/// The same of a build that begins so long (in ns) after the recording.
+fn judged_after(
+    wait_ns: u64,
+    dockerfile: &str,
+    layers: &[Layer<'_>],
+    lowers: &[u64],
+) -> (String, String, String) {
     let case = Case::new(dockerfile);
     drop(case.image(layers));
     case.attest(|mut log| {
+        log.wait(wait_ns);
         log.begin_client();
         log.step(41, RUNTIME, STEP, lowers);
         creat(&mut log, STEP, "/w");
@@ -229,6 +240,30 @@ fn nothing_comes_from_a_cache_upon_what_this_build_made() {
     ] {
         let (statuses, inherited, explained) = judged(dockerfile, &layers, lowers);
         assert_eq!((&*statuses, &*inherited, &*explained), wanted, "{dockerfile:?} {lowers:?}");
+    }
+}
+
+#[test]
+fn what_was_made_in_this_recording_before_the_build_began_is_from_the_cache_too() {
+    let copy = "COPY a /a # buildkit";
+    let (below, above) = ("FROM base\nCOPY a /a\nRUN make\n", "FROM base\nRUN make\nCOPY a /a\n");
+    for (dockerfile, copied, wanted) in [
+        (below, "2026-11-24T12:00:02.5Z", ("cached observed", "2", "pass")),
+        (below, "2026-11-24T12:00:03Z", ("cached observed", "2", "pass")),
+        // A second's worth of time may be lost to rounding; else clocks are off by little.
+        (below, "2026-11-24T12:00:05Z", ("not-observed observed", "1", "fail")),
+        (below, "2026-11-24T12:00:04.995Z", ("not-observed observed", "1", "fail")),
+        // While the build went on, and upon what it made.
+        (below, "2026-11-24T12:00:05.000020Z", ("not-observed observed", "1", "fail")),
+        (above, "2026-11-24T12:00:02.5Z", ("observed not-observed", "1", "fail")),
+    ] {
+        let base = layer("bin/sh", Some(OLD), "ADD base");
+        let copied = layer("odd", Some(copied), copy);
+        let made = layer("w", Some("2026-11-24T12:00:05.000050Z"), RUN);
+        let layers = if dockerfile == below { [base, copied, made] } else { [base, made, copied] };
+        let lowers: &[u64] = if dockerfile == below { &[42, 40] } else { &[40] };
+        let (statuses, inherited, explained) = judged_after(5_000_000_000, dockerfile, &layers, lowers);
+        assert_eq!((&*statuses, &*inherited, &*explained), wanted, "{:?}", layers[1].created);
     }
 }
 

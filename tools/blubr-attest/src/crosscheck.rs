@@ -100,7 +100,7 @@ pub fn cross(
     has_detail: bool,
 ) -> Result<Crossed, Failure> {
     let gathered = record.gathered;
-    let made = layers::made(picture, record, first)?;
+    let made = layers::made(picture, record)?;
     let mut crossing = Crossing { has_detail, ..Crossing::default() };
     crossing.unchecked.attributes = unjudged::why(first, gathered);
     crossing.unchecked.owners = gathered.given.own_numbers;

@@ -2,6 +2,7 @@
 
 use blubr_build::Build;
 use blubr_cli::Failure;
+use blubr_log::Time;
 
 use super::gather::Gathered;
 use super::history::when;
@@ -12,6 +13,16 @@ use crate::picture::Picture;
 const SLACK_NS: u64 = 10_000_000;
 /// The same for a time in whole seconds, which some engines round down to.
 const SLACK_OF_SECONDS_NS: u64 = 1_000_000_000;
+
+/// Whether a time, as an image writes it, lies before another by more than both clocks may be off.
+pub fn is_before(text: &str, other: Time) -> bool {
+    when(text).is_some_and(|made| made.saturating_add(slack(text)) < other.0)
+}
+
+/// How far a time may be off, in ns.
+fn slack(text: &str) -> u64 {
+    if text.contains('.') { SLACK_NS } else { SLACK_OF_SECONDS_NS }
+}
 
 /// Refuses an image that this build didn't make: one that is older, while steps were run.
 pub fn made_by(picture: &Picture, build: &Build, gathered: &Gathered) -> Result<(), Failure> {
@@ -31,8 +42,8 @@ pub fn made_by(picture: &Picture, build: &Build, gathered: &Gathered) -> Result<
     let Some(made) = when(text) else {
         return refuse(format!("it says that it was made at {text:?}, which is no time"));
     };
-    let slack = if text.contains('.') { SLACK_NS } else { SLACK_OF_SECONDS_NS };
-    if made.saturating_add(slack) < build.began.time.0 {
+    let slack = slack(text);
+    if is_before(text, build.began.time) {
         return refuse(format!("it was made at {text}, and the build began at {}", build.began.time));
     }
     if let Some(ended) = build.ended

@@ -100,7 +100,8 @@ pub fn run(plan: &Plan, common: &Common) -> Result<Exit, Failure> {
     if let Some(picture) = &picture {
         judge::made_by(picture, &build, &gathered)?;
     }
-    let reuse = reuse::Reuse::new(&build, &slots, &alignment, parsed);
+    let reuse =
+        reuse::Reuse::new((&build, first.header.started, gathered.late), &slots, &alignment, parsed);
     let crossed = match &mut picture {
         Some(picture) => {
             let record = crosscheck::Record::new(&build, &slots, &gathered, &alignment, &reuse);

@@ -4,8 +4,10 @@ use std::collections::HashSet;
 
 use blubr_build::{Build, Engine, Made, StepRun};
 use blubr_dockerfile::Dockerfile;
+use blubr_log::Time;
 
-use super::history::Alignment;
+use super::history::{Alignment, when};
+use super::judge::is_before;
 use super::slots::{Slot, Slots};
 
 /// What was kept, and which instructions of the image may have been carried out before.
@@ -16,6 +18,10 @@ pub struct Reuse {
     made: Option<usize>,
     /// Instructions that stand upon nothing (COPY --link).
     alone: HashSet<usize>,
+    /// When the recording began.
+    started: Time,
+    /// When the build did, where the recording shows that.
+    began: Option<Time>,
 }
 
 /// What buildah kept: it copies anew what it then finds in its cache, and throws it away.
@@ -37,9 +43,9 @@ impl Kept {
 }
 
 impl Reuse {
-    /// By what ran.
+    /// By what ran. `late`: the build had begun when the recording did.
     pub fn new(
-        build: &Build,
+        (build, started, late): (&Build, Time, bool),
         slots: &Slots,
         alignment: &Alignment,
         dockerfile: Option<&Dockerfile>,
@@ -48,11 +54,22 @@ impl Reuse {
         let alone = instructions.iter().enumerate().filter(|(_, one)| one.is_linked());
         let alone = alone.filter(|_| build.engine == Engine::BuildKit).map(|(at, _)| at).collect();
         let kept = (build.engine == Engine::Buildah).then(|| Kept::new(build));
-        let mut reuse = Self { kept, made: None, alone };
+        let began = Some(build.began.time).filter(|_| !late);
+        let mut reuse = Self { kept, made: None, alone, started, began };
         let ran = |at: usize| slots.runs(build, Slot::Step(at)).any(|(run, _)| reuse.is_kept(run));
         let lowest = alignment.lines.iter().find(|(at, line)| line.works && ran(**at));
         reuse.made = lowest.map(|(at, _)| *at);
         reuse
+    }
+
+    /// What began when this time, as the image's history writes it, was over already: the recording, or the build. What another
+    /// build of the recording made is as little this one's as what was there before both.
+    pub fn before(&self, created: &str) -> Option<String> {
+        if when(created).is_some_and(|made| made < self.started.0) {
+            return Some(format!("the recording began at {}", self.started));
+        }
+        let began = self.began.filter(|began| is_before(created, *began))?;
+        Some(format!("the build began at {began}, after the recording"))
     }
 
     /// Whether an instruction may have been. An engine that carries one out has for none above it what it made before.

@@ -113,7 +113,6 @@ fn blubr_build(mut parts: Parts<'_>, ids: &BTreeMap<usize, String>) -> (BlubrBui
     let (mut all, mut candidates) = (Vec::new(), Vec::new());
     if let Some(dockerfile) = parts.dockerfile {
         let makings = Makings {
-            first: parts.first,
             build: parts.build,
             dockerfile,
             picture: parts.picture,

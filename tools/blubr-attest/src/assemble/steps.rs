@@ -7,8 +7,7 @@ use blubr_log::Time;
 
 use super::doing::Doing;
 use super::facts::Dockerfile;
-use super::first::First;
-use super::history::{Alignment, when};
+use super::history::Alignment;
 use super::reuse::Reuse;
 use super::slots::{Slot, Slots};
 use crate::picture::Picture;
@@ -22,7 +21,6 @@ const LATE: &str = "no event of the log belongs to it: the build had begun when 
 
 /// What the steps are made of.
 pub struct Makings<'a> {
-    pub first: &'a First,
     pub build: &'a Build,
     pub dockerfile: &'a Dockerfile,
     pub picture: Option<&'a Picture>,
@@ -255,15 +253,15 @@ impl Makings<'_> {
         }
     }
 
-    /// An instruction that no run is tied to: from the cache, if its layer is older than the log and can be.
+    /// An instruction that no run is tied to: from the cache, if its layer is older than the build and can be.
     fn cached(&self, at: usize) -> Judged {
         if self.late {
             return say(Status::NotObserved, "none", LATE.to_owned());
         }
         let line = self.alignment.lines.get(&at);
         let created = line.and_then(|line| line.created.as_deref());
-        if let (Some(text), Some(made)) = (created, created.and_then(when))
-            && made < self.first.header.started.0
+        if let Some(text) = created
+            && let Some(began) = self.reuse.before(text)
         {
             let was_there = self.diff_id(at).is_none_or(|layer| self.inherited.contains(&layer));
             if !self.reuse.allows(at) || !was_there {
@@ -273,10 +271,7 @@ impl Makings<'_> {
                 );
                 return say(Status::NotObserved, "none", detail);
             }
-            let detail = format!(
-                "the image's history says that it was made at {text}, and the recording began at {}",
-                self.first.header.started
-            );
+            let detail = format!("the image's history says that it was made at {text}, and {began}");
             return say(Status::Cached, "history", detail);
         }
         let detail = if self.picture.is_none() {

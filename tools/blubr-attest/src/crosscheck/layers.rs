@@ -4,7 +4,7 @@ use blubr_build::{Build, StepRun};
 use blubr_cli::Failure;
 
 use super::Record;
-use crate::assemble_parts::{Alignment, First, Slot, Slots, is_made_in, when};
+use crate::assemble_parts::{Alignment, Slot, Slots, is_made_in, when};
 use crate::picture::Picture;
 
 /// How a layer came to be.
@@ -19,11 +19,7 @@ pub(super) enum Made {
 }
 
 /// One answer for each layer of the image, lowest first.
-pub(super) fn made(
-    picture: &mut Picture,
-    record: &Record<'_>,
-    first: &First,
-) -> Result<Vec<Made>, Failure> {
+pub(super) fn made(picture: &mut Picture, record: &Record<'_>) -> Result<Vec<Made>, Failure> {
     let Record { build, slots, alignment, reuse, .. } = *record;
     let mut of_layer: Vec<Option<Vec<usize>>> = vec![None; picture.image.layers.len()];
     let mut waiting = Vec::new();
@@ -36,11 +32,11 @@ pub(super) fn made(
     }
     let created = created(picture);
     let older = |index: usize| {
-        let made = created.get(index).copied().flatten();
-        made.is_some_and(|made| made < first.header.started.0)
+        let made = created.get(index).and_then(Option::as_deref);
+        made.is_some_and(|made| reuse.before(made).is_some())
     };
     let meanwhile = |index: usize| {
-        let made = created.get(index).copied().flatten();
+        let made = created.get(index).and_then(Option::as_deref).and_then(when);
         made.is_some_and(|made| is_made_in(build, made))
     };
     let mut base = Base::new(build, slots, alignment, &of_layer);
@@ -185,13 +181,13 @@ fn slots_of(instructions: &[usize], slots: &Slots) -> Vec<Slot> {
 }
 
 /// When each layer was made, by the image's history.
-fn created(picture: &Picture) -> Vec<Option<u64>> {
+fn created(picture: &Picture) -> Vec<Option<String>> {
     let config = &picture.image.config;
     let mut times = vec![None; picture.image.layers.len()];
     let lines = config.layers_of_history().unwrap_or_default();
     for (layer, line) in lines.iter().zip(&config.history) {
         if let Some(time) = layer.and_then(|layer| times.get_mut(layer)) {
-            *time = line.created.as_deref().and_then(when);
+            time.clone_from(&line.created);
         }
     }
     times

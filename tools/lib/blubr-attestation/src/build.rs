@@ -347,7 +347,7 @@ pub enum Origin {
 pub enum Status {
     /// Seen.
     Observed,
-    /// Taken from the cache: its layer is older than the log.
+    /// Taken from the cache: its layer is older than the build.
     Cached,
     /// The engine's own work.
     Daemon,

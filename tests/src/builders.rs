@@ -134,7 +134,9 @@ impl Way {
     /// Whether its layers are found by comparing trees: what has its old size and time is taken for unchanged.
     #[must_use]
     pub fn compares(self) -> bool {
+        let in_user_namespace = matches!(self, Way::RootlessDocker(Builder::Classic));
         matches!(self, Way::DockerVfs(_) | Way::NewerVfs(_) | Way::BuildahVfs(..) | Way::BuildahFuse)
+            || in_user_namespace
     }
 
     /// Whether a file of a layer below that a rename replaced and that was then removed is in the image all the same:

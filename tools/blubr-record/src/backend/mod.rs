@@ -1,4 +1,5 @@
-//! How the probes get into the kernel. One module a way; this slice has BTF tracepoints.
+//! How the probes get into the kernel: at BTF tracepoints, at perf's where those can be preempted, and at the root of the control
+//! groups.
 
 mod losses;
 mod object;

@@ -160,7 +160,7 @@ fn a_layout_keeps_its_promises_and_stays_a_layout() {
     assert!(said.contains("not for plan9/mips"), "{said}");
     let (_, said) = ends(2, &["discover", "--platform", "plan9/mips", &bare]);
     assert!(said.contains("not for plan9/mips"), "{said}");
-    ends(0, &["discover", "--platform", &platform_of(&bare), &bare]);
+    ends(0, &["discover", "--platform", &platform_of(&fixture.layout()), &bare]);
     let (_, said) = ends(1, &["fetch", "--digest", &format!("sha256:{}", "0".repeat(64)), &bare]);
     assert!(said.contains(&format!("nothing with the digest sha256:{}", "0".repeat(64))), "{said}");
     // Every blob has the name that sha256sum gives it.

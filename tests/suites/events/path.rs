@@ -64,7 +64,10 @@ fn a_kernel_that_preempts_probes_tells_the_same() {
     let hooks = r.lines[0]["hooks"].as_array().unwrap();
     let by_perf =
         hooks.iter().filter(|hook| hook["attach"].as_str().unwrap().starts_with("tracepoint/"));
-    assert_eq!(by_perf.count(), 3, "{hooks:?}");
+    // There are none among the probes for kernels before 5.17, which have no bpf_loop.
+    let symbols = std::fs::read_to_string("/proc/kallsyms").unwrap();
+    let has_loops = symbols.lines().any(|line| line.split_whitespace().nth(2) == Some("bpf_loop"));
+    assert_eq!(by_perf.count(), if has_loops { 3 } else { 0 }, "{hooks:?}");
 }
 
 /// Has a program see tracefs, whether or not it is mounted.

@@ -32,7 +32,7 @@ fn a_killed_recorder_leaves_what_it_had_and_every_reader_says_so() {
         recording.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     wait_until_attached(&log, &child);
     let children = format!("/proc/{0}/task/{0}/children", child.id());
-    wait_for_checkpoint_after(&partial, "\"sleep\",\"60\"");
+    wait_for_checkpoint_after(&partial, "\"/bin/busybox\",\"sleep\",\"60\"");
     let client = std::fs::read_to_string(children).unwrap_or_default();
     child.kill().unwrap();
     drop(child.wait());

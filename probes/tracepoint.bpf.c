@@ -534,6 +534,7 @@ int blubr_sys_enter_perf(struct perf_call *ctx)
 {
 	return at_entry(own_regs(), ctx->id);
 }
+
 /* It is the current task that ends (do_exit, kernel/exit.c). */
 SEC("tracepoint/sched/sched_process_exit")
 int blubr_exit_perf(void *ctx)

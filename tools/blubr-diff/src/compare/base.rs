@@ -1,9 +1,7 @@
 //! The base images: the names in the Dockerfile, and the layers that were there before.
 
-use std::collections::HashSet;
-
 use blubr_attestation::BlubrBuild;
-use blubr_attestation::build::Status;
+use blubr_attestation::build::{Origin, Status};
 
 use crate::cli::Subject::Base;
 use crate::compare::{Difference, Found};
@@ -23,10 +21,11 @@ pub fn compare(old: &BlubrBuild, new: &BlubrBuild, found: &mut Found) {
         let what = "the Dockerfile names other base images";
         found.add(Difference::new(Base, Change, what).values(a.base.join(", "), b.base.join(", ")));
     }
-    let unknown = |base: &[String], layers: &[&str]| {
+    let unknown = |base: &[String], layers: &[String]| {
         layers.is_empty() && base.iter().any(|name| !name.eq_ignore_ascii_case("scratch"))
     };
-    let (below, below_new) = (layers(old), layers(new));
+    let of_base = |build, diff_ids: &'_ [String]| diff_ids[..count(build, diff_ids)].to_vec();
+    let (below, below_new) = (of_base(old, &a.diff_ids), of_base(new, &b.diff_ids));
     if unknown(&a.base, &below) && unknown(&b.base, &below_new) {
         // With a base that has layers none was found to be older than the build.
         let what = "the base images' layers: neither record tells them from the build's own";
@@ -54,11 +53,19 @@ pub fn compare(old: &BlubrBuild, new: &BlubrBuild, found: &mut Found) {
     }
 }
 
-/// The layers that the base images gave: those of steps that came from the cache were there before, too, and are no base's.
-fn layers(build: &BlubrBuild) -> Vec<&str> {
-    let of_steps: HashSet<&str> =
-        build.steps.iter().filter_map(|step| step.diff_id.as_deref()).collect();
-    build.inherited.iter().map(String::as_str).filter(|layer| !of_steps.contains(layer)).collect()
+/// How many of an image's layers (diff_ids, lowest first) its base gave: those that were there before the build, and are no
+/// step's.
+pub fn count<L: AsRef<str>>(build: &BlubrBuild, layers: &[L]) -> usize {
+    let mut below = layers;
+    // A step's may have been there, too, in the cache. From the top, as the base may hold the like of it.
+    for step in build.steps.iter().rev().filter(|step| step.origin != Origin::Inherited) {
+        let of_step = |layer: &L| step.diff_id.as_deref() == Some(layer.as_ref());
+        if let Some(at) = below.iter().rposition(of_step) {
+            below = &below[..at];
+        }
+    }
+    let was_there = |layer: &L| build.inherited.iter().any(|one| one == layer.as_ref());
+    below.iter().rposition(was_there).map_or(0, |at| at + 1)
 }
 
 /// Whether the layer of a step from the cache isn't known: it may be any of those that were there before.

@@ -17,7 +17,7 @@ use blubr_image::Config;
 use similar::{Algorithm, DiffOp, capture_diff_slices};
 
 use crate::cli::Subject::History as Subject;
-use crate::compare::{Difference, Found};
+use crate::compare::{Difference, Found, base};
 use crate::reverse::{Entry, Reversed, parse_one};
 use crate::severity::Severity::{Alert, Warning};
 use shape::{Shape, Start, shapes};
@@ -229,19 +229,11 @@ pub fn compare(
     onbuild(history, fit.stage, config, found);
 }
 
-/// How many history lines belong to the base image's layers: those that were there before the build, and are no step's.
+/// How many history lines belong to the base image's layers.
 fn inherited_lines(build: &BlubrBuild, reversed: &Reversed) -> usize {
     let layer = |e: &'_ Entry| Some((e.history?, e.layer.as_ref()?.as_str().to_owned()));
-    let mut layers: Vec<(usize, String)> = reversed.entries.iter().filter_map(layer).collect();
-    // A step's may have been there, too, in the cache. From the top, as the base may hold the like of it.
-    for step in build.steps.iter().rev().filter(|step| step.origin != Origin::Inherited) {
-        let of_step = |(_, layer): &(usize, String)| step.diff_id.as_ref() == Some(layer);
-        if let Some(at) = layers.iter().rposition(of_step) {
-            layers.truncate(at);
-        }
-    }
-    let base = layers.iter().rev().find(|(_, layer)| build.inherited.contains(layer));
-    base.map_or(0, |(at, _)| at + 1)
+    let (lines, layers): (Vec<usize>, Vec<String>) = reversed.entries.iter().filter_map(layer).unzip();
+    lines[..base::count(build, &layers)].iter().max().map_or(0, |at| at + 1)
 }
 
 /// A line behind the base image that is no instruction.

@@ -542,6 +542,23 @@ fn what_came_from_the_cache_is_no_base() {
 }
 
 #[test]
+fn a_shell_that_is_written_out_is_one_in_the_history() {
+    let steps = [
+        "FROM base:1",
+        "RUN [\"/bin/sh\", \"-c\", \"echo a > /m\"]",
+        "CMD [\"/bin/sh\", \"-c\", \"b\"]",
+    ];
+    let history = |run, cmd| {
+        history_of(&steps, &[("ADD base.tar / # buildkit", false), (run, false), (cmd, true)]).len()
+    };
+    let (run, cmd) = ("RUN /bin/sh -c echo a > /m # buildkit", "CMD [\"/bin/sh\" \"-c\" \"b\"]");
+    assert_eq!(history(run, cmd), 0);
+    assert_eq!(history("RUN /bin/sh -c echo evil > /m # buildkit", cmd), 1);
+    assert_eq!(history("RUN /bin/bash -c echo a > /m # buildkit", cmd), 1);
+    assert_eq!(history(run, "CMD [\"/bin/sh\" \"-c\" \"b\" \"c\"]"), 1);
+}
+
+#[test]
 fn buildah_alone_writes_a_list_behind_a_shell() {
     let steps = ["FROM base:1", "RUN [\"/bin/x\", \"a b\"]", "RUN make"];
     let history = |list| [("/bin/sh -c base", false), (list, false), ("/bin/sh -c make", false)];

@@ -145,7 +145,18 @@ impl Walk {
     /// the one with the shell, since a history can't tell them apart.
     fn command(&self, i: &Instruction) -> String {
         if i.json_form {
-            return i.args.join(" ");
+            let words = i.args.join(" ");
+            // A history can't tell a shell that was written out from the one in force; of a RUN it joins the words.
+            let default = default_shell();
+            let joined = |shell: &[String]| words.strip_prefix(&shell.join(" "))?.strip_prefix(' ');
+            let listed = |shell: &[String]| match i.args.strip_prefix(shell)? {
+                [text] => Some(text.as_str()),
+                _ => None,
+            };
+            let behind =
+                |shell: &Vec<String>| if i.keyword == "run" { joined(shell) } else { listed(shell) };
+            let text = [&self.shell, &default].into_iter().find_map(behind);
+            return text.map_or_else(|| words.clone(), |text| format!("{SHELL}{text}"));
         }
         let commands = i.shell_commands(&self.shell);
         let Some(command) = commands.first() else { return String::new() };

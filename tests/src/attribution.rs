@@ -30,6 +30,8 @@ pub struct Attested {
     pub statement: PathBuf,
     /// The image's name with its engine.
     pub tag: String,
+    /// What blubr-diff finds between statement and image.
+    pub differs: Option<String>,
 }
 
 /// Builds a case and takes it through the tools; what it makes lies in `folder`.
@@ -56,7 +58,8 @@ pub fn attest(case: &Case, ready: &Ready, folder: &Path) -> Attested {
     filter(&log, &filtered);
     let image = ready.image(&tag, folder);
     state(&filtered, &context.file("Dockerfile"), &image, &statement);
-    Attested { context, log, statement, tag }
+    let differs = differs(&statement, &image);
+    Attested { context, log, statement, tag, differs }
 }
 
 /// Has a log's build filtered into a file.
@@ -80,6 +83,18 @@ pub fn state(filtered: &Path, dockerfile: &Path, image: &Named, out: &Path) {
     }
     let output = run(&mut attest);
     assert!(output.status.success(), "{}", describe(&attest, &output));
+}
+
+/// What blubr-diff finds between a statement and the image that it speaks of: nothing, for an honest build.
+#[must_use]
+pub fn differs(statement: &Path, image: &Named) -> Option<String> {
+    let mut diff = bins::command("blubr-diff");
+    diff.args(["--image", &image.reference]).arg(statement);
+    if let Some(host) = &image.host {
+        diff.env("DOCKER_HOST", host);
+    }
+    let output = run(&mut diff);
+    (!output.status.success()).then(|| describe(&diff, &output))
 }
 
 /// The `blubr_build` of a statement.

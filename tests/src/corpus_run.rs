@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
-use crate::attribution::{Attested, Row, attest, filter, judge, state};
+use crate::attribution::{Attested, Row, attest, differs, filter, judge, state};
 use crate::builders::{Named, Ready, Way};
 use crate::corpus::Case;
 use crate::require::debian_base;
@@ -83,6 +83,7 @@ fn once(case: &Case, ready: &Ready) -> Row {
         }
         let parent = ready.cgroup_parent.as_deref();
         row = judge(case, ready.way, parent, &attested.log, &attested.statement);
+        row.faults.extend(attested.differs);
         ready.remove(&attested.tag);
         if !row.lossy {
             break;
@@ -128,10 +129,15 @@ fn again(case: &Case, way: Way, kept: &Path) -> Row {
         true => format!("archive:{}", archive.display()),
         false => format!("oci:{}:image", kept.join("layout").display()),
     };
-    state(&filtered, &kept.join("Dockerfile"), &Named { reference, host: None }, &statement);
+    let image = Named { reference, host: None };
+    state(&filtered, &kept.join("Dockerfile"), &image, &statement);
+    let differs = differs(&statement, &image);
     std::fs::copy(&statement, kept.join("statement-again.json")).expect("it can be kept");
     let parent = std::fs::read_to_string(kept.join("cgroup-parent")).expect("it was kept");
-    judge(case, way, Some(parent.as_str()).filter(|parent| !parent.is_empty()), &log, &statement)
+    let parent = Some(parent.as_str()).filter(|parent| !parent.is_empty());
+    let mut row = judge(case, way, parent, &log, &statement);
+    row.faults.extend(differs);
+    row
 }
 
 /// Puts a line into `$BLUBR_REPORT`, where that is set.

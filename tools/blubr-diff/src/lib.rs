@@ -88,7 +88,7 @@ fn run_image(one: &Path, image: &str, flags: &Compare, common: &Common) -> Resul
             }
         }
     }
-    let reversed = reverse::reverse(&opened.image.config, None);
+    let reversed = reverse::reverse(&opened.image.config, None, &compare::given(build));
     let side = ImageSide { image: &opened.image, reversed: &reversed, files: checker };
     let mut found = compare::against_image(
         &record.statement,
@@ -144,7 +144,7 @@ fn run_reverse(flags: &cli::Reverse) -> Result<Exit, Failure> {
     let base = flags.base.as_deref().map(source::open).transpose()?;
     let files = if flags.files { Some(opened.files()?) } else { None };
     let config = &opened.image.config;
-    let reversed = reverse::reverse(config, base.as_ref().map(|b| &b.image.config));
+    let reversed = reverse::reverse(config, base.as_ref().map(|b| &b.image.config), &[]);
     if base.is_some() && reversed.base.is_none() {
         let what = "was not made from the image given by --base: layers or history differ";
         return Err(Failure::no(what).at(&flags.image));

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use blubr_dockerfile::{BuildOptions, Dockerfile, Instruction, Platform, StageNames, evaluate};
+use blubr_dockerfile::{BuildOptions, Dockerfile, Instruction, Platform, StageNames, asked, evaluate};
 
 /// Indices of instructions.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -60,27 +60,18 @@ impl Asked {
     fn of(argv: &[Vec<u8>]) -> Self {
         let words: Vec<&str> =
             argv.iter().map(|word| std::str::from_utf8(word).unwrap_or_default()).collect();
-        let words = words.as_slice();
-        let values = |flag: &'static str| {
-            let value = move |(at, word): (usize, &&'_ str)| match word.strip_prefix(flag)? {
-                "" => Some((*words.get(at + 1)?).to_owned()),
-                rest => rest.strip_prefix('=').map(str::to_owned),
-            };
-            words.iter().enumerate().filter_map(value)
-        };
         let builds = |word: &&str| matches!(*word, "build" | "bud" | "b");
         // A file may tell more, or the environment.
         let elsewhere =
             |word: &&str| matches!(*word, "compose" | "bake") || word.starts_with("--build-arg-file");
         let told = words.iter().any(builds) && !words.iter().any(elsewhere);
-        let pair =
-            |text: String| text.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned()));
-        let contexts = values("--build-context")
-            .filter_map(pair)
+        let contexts = asked::values(&words, "--build-context")
+            .filter_map(|text| text.split_once('='))
             .filter(|(_, of)| of.starts_with("oci-layout://") || !is_remote(of))
-            .map(|(name, _)| name)
+            .map(|(name, _)| name.to_owned())
             .collect();
-        let build_args = if told { values("--build-arg").map(pair).collect() } else { None };
+        let pair = |(name, value): (&str, Option<&str>)| Some((name.to_owned(), value?.to_owned()));
+        let build_args = if told { asked::build_args(&words).map(pair).collect() } else { None };
         Self { build_args, contexts }
     }
 }

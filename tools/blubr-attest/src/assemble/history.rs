@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use blubr_build::Build;
-use blubr_dockerfile::{Dockerfile, Instruction, StageNames, chain};
+use blubr_dockerfile::{Dockerfile, Instruction, StageNames, asked, chain};
 use blubr_image::Config;
 use blubr_log::Time;
 
@@ -198,22 +198,11 @@ fn keyword(created_by: &str) -> String {
     if nop.is_some() || is_named { first } else { "run".to_owned() }
 }
 
-/// The stage that is built: the one that `--target` names, else the last.
+/// The stage that is built.
 fn target(dockerfile: &Dockerfile, build: &Build) -> Option<usize> {
-    let last = dockerfile.stages.len().checked_sub(1)?;
-    let mut words = build.argv.iter().map(|word| String::from_utf8_lossy(word));
-    while let Some(word) = words.next() {
-        let value = match word.strip_prefix("--target") {
-            Some("") => words.next().map(|value| value.into_owned()),
-            Some(rest) => rest.strip_prefix('=').map(str::to_owned),
-            None => None,
-        };
-        if let Some(value) = value {
-            let by_number = value.parse().ok().filter(|stage| *stage <= last);
-            return dockerfile.stage_named(&value, last + 1).or(by_number);
-        }
-    }
-    Some(last)
+    let words: Vec<_> = build.argv.iter().map(|word| String::from_utf8_lossy(word)).collect();
+    let words: Vec<&str> = words.iter().map(AsRef::as_ref).collect();
+    dockerfile.target(asked::target(&words))
 }
 
 /// The stages that `stage` needs: bases, COPY --from, RUN --mount=from=.

@@ -1,6 +1,6 @@
 //! Whether a line of an image's history is a RUN's, from its beginning to its end, in the form that its engine gives it.
 
-use blubr_dockerfile::{Dockerfile, Instruction, default_shell};
+use blubr_dockerfile::{Dockerfile, Instruction, default_shell, without_mounted};
 use blubr_image::Config;
 
 /// What may stand in front of commands: `/bin/sh -c`, the SHELL in force, and that of the image (a base image's, where the
@@ -32,8 +32,7 @@ pub fn is_of(at: usize, instruction: &Instruction, created_by: &str, shells: &Sh
     let line = created_by.trim();
     // runCommandString (BuildKit's frontend/dockerfile/dockerfile2llb/convert.go).
     let marked = line.strip_suffix("# buildkit").map(str::trim_end);
-    let binds = instruction.flags.iter().any(|flag| flag.starts_with("--mount"));
-    let bound = Some(without_mounted(line)).filter(|_| binds);
+    let bound = without_mounted(line).filter(|_| instruction.mounts());
     [Some(line), marked, bound].into_iter().flatten().any(|line| {
         let line = line.strip_prefix("RUN ").unwrap_or(line);
         if !line.starts_with('|') {
@@ -41,14 +40,6 @@ pub fn is_of(at: usize, instruction: &Instruction, created_by: &str, shells: &Sh
         }
         values(line).is_some_and(|values| commands.ends(values))
     })
-}
-
-/// A line without the digest of what a RUN's bind mounts held, which newer buildah writes behind it.
-fn without_mounted(text: &str) -> &str {
-    let split = text.rsplit_once(":sha256:");
-    let digest =
-        |digest: &str| digest.len() == 64 && digest.bytes().all(|byte| byte.is_ascii_hexdigit());
-    split.filter(|(_, last)| digest(last)).map_or(text, |(text, _)| text)
 }
 
 /// The values behind `|N NAME=`, with what follows them. (N is no count of them with buildah.)
@@ -86,13 +77,7 @@ impl<'d> Commands<'d> {
         } else {
             let commands = instruction.shell_commands(&shells.default).into_iter();
             texts.extend(commands.filter_map(|command| command.argv.into_iter().next_back()));
-            // buildah's StageExecutor.getCreatedBy: bodies without their ends.
-            let mut text = instruction.args.concat();
-            for heredoc in &instruction.heredocs {
-                text.push('\n');
-                text.push_str(heredoc.content().trim());
-            }
-            texts.push(text);
+            texts.push(instruction.buildah_text());
         }
         texts.iter_mut().for_each(|text| *text = text.trim().to_owned());
         let shells = shells.at(at).map(|words| words.join(" ")).collect();

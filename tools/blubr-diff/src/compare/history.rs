@@ -4,30 +4,25 @@
 //! changed. A history keeps less than a Dockerfile (no sources with the classic builder, no flags of COPY), so a key holds
 //! what both sides tell.
 
-mod given;
+pub mod asked;
+mod chains;
+mod fit;
 mod shape;
 
-use std::cmp::Reverse;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 
 use blubr_attestation::BlubrBuild;
 use blubr_attestation::build::Origin;
-use blubr_dockerfile::{Dockerfile, Instruction, chain};
+use blubr_dockerfile::{Dockerfile, Instruction};
 use blubr_image::Config;
-use similar::{Algorithm, DiffOp, capture_diff_slices};
+use similar::DiffOp;
 
 use crate::cli::Subject::History as Subject;
-use crate::compare::{Difference, Found, base};
-use crate::reverse::{Entry, Reversed, parse_one};
+use crate::compare::{Difference, Found};
+use crate::reverse::{Engine, Entry, Reversed, parse_one};
 use crate::severity::Severity::{Alert, Warning};
-use shape::{Shape, Start, shapes};
-
-/// Lines without a layer behind the base image's last layer that may still be the base image's: each is tried.
-const BASE_TAIL_LINES_MAX: usize = 64;
-
-/// What laying the history against the stages may cost: the squares of the lines that each time are laid against each other, and
-/// the bytes that are looked at; some seconds.
-const FITTING_MAX: u64 = 1 << 33;
+use chains::Chains;
+use fit::{Fit, Told, fit_best, inherited_lines};
 
 /// An instruction of the record, and where it stands.
 #[derive(Debug, Clone)]
@@ -105,73 +100,6 @@ impl History {
     }
 }
 
-/// The instructions of the stages, without FROM.
-struct Chains<'a> {
-    of_stage: Vec<Vec<&'a Recorded>>,
-    bases: Vec<Option<usize>>,
-    /// How many instructions make the image of each stage, ONBUILDs left out.
-    lengths: Vec<usize>,
-}
-
-impl<'a> Chains<'a> {
-    fn new(history: &'a History) -> Self {
-        let bases = history.file.bases();
-        let mut of_stage = vec![Vec::new(); bases.len()];
-        for recorded in history.recorded.iter().filter(|r| r.instruction.keyword != "from") {
-            if let Some(own) = recorded.instruction.stage.and_then(|stage| of_stage.get_mut(stage)) {
-                own.push(recorded);
-            }
-        }
-        let mut lengths: Vec<usize> = Vec::new();
-        for (own, base) in of_stage.iter().zip(&bases) {
-            let own = own.iter().filter(|r| r.instruction.keyword != "onbuild").count();
-            lengths.push(own + base.and_then(|base| lengths.get(base).copied()).unwrap_or(0));
-        }
-        Self { of_stage, bases, lengths }
-    }
-
-    fn count(&self) -> usize {
-        self.of_stage.len()
-    }
-
-    fn is_empty(&self) -> bool {
-        self.of_stage.is_empty()
-    }
-
-    fn len(&self, stage: usize) -> usize {
-        self.lengths.get(stage).copied().unwrap_or(0)
-    }
-
-    /// The instructions that make the image of one stage: those of the stages that it begins from, then its own.
-    fn all(&self, stage: usize) -> impl Iterator<Item = &'a Recorded> {
-        let own = |stage: usize| self.of_stage.get(stage).into_iter().flatten().copied();
-        chain(&self.bases, stage).into_iter().flat_map(own)
-    }
-
-    /// The same without ONBUILDs.
-    fn of(&self, stage: usize) -> Vec<&'a Recorded> {
-        self.all(stage).filter(|r| r.instruction.keyword != "onbuild").collect()
-    }
-}
-
-/// A line of the image's side.
-struct Told {
-    instruction: Instruction,
-    history: usize,
-}
-
-/// How one stage and one length of the base's history fit.
-struct Fit<'a> {
-    stage: usize,
-    /// How many history lines are taken for the base image's.
-    end: usize,
-    told: Vec<(&'a Told, Shape)>,
-    recorded: Vec<(&'a Recorded, Shape)>,
-    ops: Vec<DiffOp>,
-    /// ARGs that the history does not name: they may be recorded ones that no line names.
-    nameless: usize,
-}
-
 /// Compares them.
 pub fn compare(
     build: &BlubrBuild,
@@ -192,7 +120,8 @@ pub fn compare(
         .entries
         .iter()
         .filter_map(|e| {
-            Some(Told { instruction: parse_one(e.source.as_deref()?)?, history: e.history? })
+            let by_buildah = e.engine == Some(Engine::Buildah.name());
+            Some(Told { instruction: parse_one(e.source.as_deref()?)?, history: e.history?, by_buildah })
         })
         .filter(|t| t.instruction.keyword != "onbuild")
         .collect();
@@ -204,18 +133,20 @@ pub fn compare(
             return found.add(Difference::new(Subject, Warning, what));
         }
     };
-    if fit.stage + 1 != history.file.stages.len() {
-        let name = history
-            .file
-            .stages
-            .get(fit.stage)
-            .and_then(|s| s.name.clone())
-            .unwrap_or_else(|| fit.stage.to_string());
-        found.add(Difference::new(
-            Subject,
-            Warning,
-            format!("the image is of stage {name}, not of the last one"),
-        ));
+    let wanted = asked::stage(build, &history.file);
+    if wanted != Some(fit.stage) {
+        let name = |at: usize| {
+            let named = history.file.stages.get(at).and_then(|stage| stage.name.clone());
+            named.unwrap_or_else(|| at.to_string())
+        };
+        let instead = match wanted {
+            Some(asked) if asked + 1 != history.file.stages.len() => {
+                format!("the recorded command asked for {}", name(asked))
+            }
+            _ => "not of the last one".to_owned(),
+        };
+        let what = format!("the image is of stage {}, {instead}", name(fit.stage));
+        found.add(Difference::new(Subject, Warning, what));
     }
     if fit.end > 0 {
         let without = fit.end - inherited_lines(build, reversed);
@@ -229,13 +160,6 @@ pub fn compare(
     onbuild(history, fit.stage, config, found);
 }
 
-/// How many history lines belong to the base image's layers.
-fn inherited_lines(build: &BlubrBuild, reversed: &Reversed) -> usize {
-    let layer = |e: &'_ Entry| Some((e.history?, e.layer.as_ref()?.as_str().to_owned()));
-    let (lines, layers): (Vec<usize>, Vec<String>) = reversed.entries.iter().filter_map(layer).unzip();
-    lines[..base::count(build, &layers)].iter().max().map_or(0, |at| at + 1)
-}
-
 /// A line behind the base image that is no instruction.
 fn unreadable(build: &BlubrBuild, reversed: &Reversed, found: &mut Found) {
     let base = inherited_lines(build, reversed);
@@ -245,102 +169,6 @@ fn unreadable(build: &BlubrBuild, reversed: &Reversed, found: &mut Found) {
         let at = entry.history.unwrap_or(0) + 1;
         let what = format!("history line {at} is no instruction");
         found.add(Difference::new(Subject, Alert, what).detail(entry.unknown.clone()));
-    }
-}
-
-/// The stage, and the length of the base's history, that fit best; `Err` with why nothing can be said.
-fn fit_best<'a>(
-    build: &BlubrBuild,
-    history: &'a History,
-    reversed: &Reversed,
-    told: &'a [Told],
-) -> Result<Fit<'a>, &'static str> {
-    let base = inherited_lines(build, reversed);
-    let layers: BTreeSet<usize> =
-        reversed.entries.iter().filter(|e| e.layer.is_some()).filter_map(|e| e.history).collect();
-    let lines = reversed.entries.iter().filter_map(|e| e.history).max().map_or(0, |h| h + 1);
-    let ends = (base..=lines).take(BASE_TAIL_LINES_MAX + 1);
-    let ends: Vec<usize> = ends.take_while(|at| *at == base || !layers.contains(&(at - 1))).collect();
-    let fitting = Fitting::new(build, history, reversed, told);
-    if fitting.chains.is_empty() {
-        return Err("the Dockerfile has no stage");
-    }
-    // Where each would be too much, those lines that hold no layer are taken for the image's own.
-    let best = fitting.best(&ends).or_else(|| fitting.best(&[base]));
-    best.ok_or("its lines and the Dockerfile's stages are too many to be laid against each other")
-}
-
-/// What is laid against each other.
-struct Fitting<'a> {
-    told: &'a [Told],
-    /// For each stage the instructions that make its image.
-    chains: Chains<'a>,
-    global: Vec<&'a Instruction>,
-    /// Values of build arguments.
-    given: Vec<(String, String)>,
-    /// The lines of ARGs that the history does not name.
-    nameless: Vec<usize>,
-}
-
-impl<'a> Fitting<'a> {
-    fn new(build: &BlubrBuild, history: &'a History, reversed: &Reversed, told: &'a [Told]) -> Self {
-        // The classic builder tells of none that ENV has too. What a line says of itself comes last, and counts.
-        let mut given = given::by_command(&build.build.argv);
-        given.extend(reversed.entries.iter().flat_map(|entry| entry.build_args.iter().cloned()));
-        let nameless = reversed.entries.iter().filter(|entry| entry.nameless_arg);
-        let global = history.recorded.iter().map(|r| &r.instruction).filter(|i| i.stage.is_none());
-        Self {
-            told,
-            chains: Chains::new(history),
-            global: global.collect(),
-            given,
-            nameless: nameless.filter_map(|entry| entry.history).collect(),
-        }
-    }
-
-    /// Of all stages and these lengths; `None` where that is too much work.
-    fn best(&self, ends: &[usize]) -> Option<Fit<'a>> {
-        let lines = |stage| (self.chains.len(stage) + self.told.len() + 1) as u64;
-        let squares = (0..self.chains.count()).map(|stage| lines(stage).saturating_mul(lines(stage)));
-        let one = squares.fold(0, u64::saturating_add);
-        let mut work = one.saturating_mul(ends.len() as u64);
-        let mut best: Option<(Fit<'a>, _)> = None;
-        for &end in ends {
-            let (before, after): (Vec<&Told>, Vec<&Told>) =
-                self.told.iter().partition(|t| t.history < end);
-            let before: Vec<&Instruction> = before.iter().map(|t| &t.instruction).collect();
-            let nameless = self.nameless.iter().filter(|at| **at >= end).count();
-            let start = Start::after(&before);
-            let sums = after.iter().any(|t| shape::has_sum(&t.instruction));
-            let mine: Vec<&Instruction> = after.iter().map(|t| &t.instruction).collect();
-            let (told_shapes, bytes) = shapes(&mine, &start, &[], &self.given, sums);
-            work = work.saturating_add(bytes);
-            let told_keys: Vec<&str> = told_shapes.iter().map(|s| s.key.as_str()).collect();
-            for stage in 0..self.chains.count() {
-                if work > FITTING_MAX {
-                    return None;
-                }
-                let kept = self.chains.of(stage);
-                let theirs: Vec<&Instruction> = kept.iter().map(|r| &r.instruction).collect();
-                let (shapes, bytes) = shapes(&theirs, &start, &self.global, &self.given, sums);
-                work = work.saturating_add(bytes);
-                let keys: Vec<&str> = shapes.iter().map(|s| s.key.as_str()).collect();
-                let ops = capture_diff_slices(Algorithm::Myers, &keys, &told_keys);
-                let equal =
-                    ops.iter().map(|op| if let DiffOp::Equal { len, .. } = op { *len } else { 0 });
-                let unmatched = ops.iter().filter(|op| !matches!(op, DiffOp::Equal { .. }));
-                let unnamed = unmatched.flat_map(|op| theirs.get(op.old_range()).unwrap_or_default());
-                let unnamed = unnamed.filter(|i| i.keyword == "arg").count();
-                let matched = equal.sum::<usize>() + nameless.min(unnamed);
-                let rank = (matched, Reverse(after.len() + kept.len() + nameless), stage, end);
-                if best.as_ref().is_none_or(|(_, known)| *known < rank) {
-                    let told = after.iter().copied().zip(told_shapes.iter().cloned()).collect();
-                    let recorded = kept.into_iter().zip(shapes).collect();
-                    best = Some((Fit { stage, end, told, recorded, ops, nameless }, rank));
-                }
-            }
-        }
-        best.map(|(fit, _)| fit)
     }
 }
 

@@ -23,6 +23,7 @@ use crate::severity::Severity;
 pub use against_image::{ImageSide, against_image};
 pub use files::Checker;
 pub use history::History;
+pub use history::asked::given;
 use redacted::REDACTED;
 
 /// One difference.

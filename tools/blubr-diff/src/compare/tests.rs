@@ -448,7 +448,7 @@ fn history_of_steps(
     build["inherited"] = inherited.iter().map(|n| id(*n)).collect();
     let record: Statement = serde_json::from_value(record).unwrap();
     let image = image(history, json!({}));
-    let reversed = reverse::reverse(&image.config, None);
+    let reversed = reverse::reverse(&image.config, None, &[]);
     let recorded = History::new(&record.predicate.blubr_build, None).unwrap();
     let side = ImageSide { image: &image, reversed: &reversed, files: None };
     let found = against_image(&record, side, Ok(&recorded), &[Subject::History]);
@@ -559,6 +559,38 @@ fn a_shell_that_is_written_out_is_one_in_the_history() {
 }
 
 #[test]
+fn buildah_drops_the_ends_of_heredocs() {
+    let steps = [
+        "FROM base:1",
+        "RUN --network=none <<EOF\nmake\n  all\nEOF",
+        "RUN cat <<A >x; cat <<B >y\na\nA\nb\nB",
+    ];
+    let history = |one: &str, two: &str| {
+        let lines = [one, two].map(|line| format!("/bin/sh -c {line}"));
+        let lines = [("/bin/sh -c #(nop) ADD base in /", false), (&lines[0], false), (&lines[1], true)];
+        history_of(&steps, &lines).len()
+    };
+    let (one, two) = ("--network=none <<EOF\nmake\n  all", "cat <<A >x; cat <<B >y\na\nb");
+    assert_eq!(history(one, two), 0);
+    assert_eq!(history("--network=none <<EOF\nmake\n  evil", two), 1);
+    assert_eq!(history(one, "cat <<A >x; cat <<B >y\na\nevil"), 1);
+}
+
+#[test]
+fn buildah_writes_a_digest_behind_a_run_with_bind_mounts_only() {
+    let steps = ["FROM base:1", "RUN --mount=type=bind,source=a,target=/a cat /a", "RUN make"];
+    let digest = format!(":sha256:{:064x}", 7);
+    let history = |bound: &str, other: &str| {
+        let lines = [bound, other].map(|line| format!("/bin/sh -c {line}"));
+        let lines = [("/bin/sh -c #(nop) ADD base in /", false), (&lines[0], false), (&lines[1], true)];
+        history_of(&steps, &lines).len()
+    };
+    assert_eq!(history(&format!("cat /a{digest}"), "make"), 0);
+    assert_eq!(history(&format!("cat /b{digest}"), "make"), 1);
+    assert_eq!(history("cat /a", &format!("make{digest}")), 1, "it binds nothing");
+}
+
+#[test]
 fn buildah_alone_writes_a_list_behind_a_shell() {
     let steps = ["FROM base:1", "RUN [\"/bin/x\", \"a b\"]", "RUN make"];
     let history = |list| [("/bin/sh -c base", false), (list, false), ("/bin/sh -c make", false)];
@@ -657,7 +689,7 @@ fn another_image_is_an_alert() {
     let record: Statement = serde_json::from_value(statement()).unwrap();
     let mut other = image(&GOOD[..7], json!({}));
     other.config_digest = Digest::parse(&id(8)).unwrap();
-    let reversed = reverse::reverse(&other.config, None);
+    let reversed = reverse::reverse(&other.config, None, &[]);
     let side = ImageSide { image: &other, reversed: &reversed, files: None };
     let found = against_image(&record, side, Err("not read"), &[Subject::Image]);
     let what: Vec<_> = found.differences.iter().map(|d| (d.severity, d.what.as_str())).collect();

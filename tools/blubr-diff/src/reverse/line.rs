@@ -88,7 +88,8 @@ pub fn recognise<'a>(created_by: &'a str, comment: &str, shell: &str) -> Line<'a
     let engine = if comment == BUILDKIT_COMMENT {
         Some(Engine::BuildKit)
     } else {
-        from_comment(comment).or_else(|| is_list_behind_shell(created_by).then_some(Engine::Buildah))
+        from_comment(comment)
+            .or_else(|| is_as_written_behind_shell(created_by).then_some(Engine::Buildah))
     };
     let command = is_command(created_by, shell);
     Line { engine, shell: None, body: if command { Body::Command(created_by) } else { Body::Unknown } }
@@ -104,14 +105,24 @@ pub fn base_of_comment(comment: &str) -> Option<&str> {
     comment.strip_prefix("FROM ").map(str::trim).filter(|name| !name.is_empty())
 }
 
-/// An exec form as it was written, behind a shell: buildah's. Another's shell was given a text that is no list, which is no shell form.
-fn is_list_behind_shell(text: &str) -> bool {
+/// What no other engine puts behind a shell, since it is no shell form: flags, a list, or a heredoc without its end.
+fn is_as_written_behind_shell(text: &str) -> bool {
     const SHELL: &str = "/bin/sh -c ";
     let given = || text.starts_with('|').then(|| text.split_once(&format!(" {SHELL}"))).flatten();
     let written = text.strip_prefix(SHELL).or_else(|| given().map(|(_, written)| written));
+    written.is_some_and(|text| text.starts_with("--") || is_list(text) || is_open_heredoc(text))
+}
+
+fn is_list(text: &str) -> bool {
     // Most lines end otherwise, and need not be parsed.
-    let list = written.filter(|written| written.trim_end().ends_with(']'));
+    let list = Some(text).filter(|text| text.trim_end().ends_with(']'));
     list.and_then(|list| layout::parse_one(&format!("RUN {list}"))).is_some_and(|run| run.json_form)
+}
+
+fn is_open_heredoc(text: &str) -> bool {
+    let Some((line, bodies)) = text.split_once('\n') else { return false };
+    let end = blubr_dockerfile::heredoc_names(line).pop();
+    end.is_some_and(|end| bodies.lines().last() != Some(end.as_str()))
 }
 
 /// A line that a RUN leaves begins with its build arguments, with the shell, or with a program (exec form).
@@ -172,6 +183,17 @@ mod tests {
                 Some(Engine::Buildah),
                 Body::Command("|1 A=1 /bin/sh -c --network=none [\"x\"]"),
             ),
+            (
+                "/bin/sh -c cat <<A <<B\nx\ny",
+                Some(Engine::Buildah),
+                Body::Command("/bin/sh -c cat <<A <<B\nx\ny"),
+            ),
+            (
+                "/bin/sh -c cat <<A <<B\nx\nA\ny\nB",
+                None,
+                Body::Command("/bin/sh -c cat <<A <<B\nx\nA\ny\nB"),
+            ),
+            ("/bin/sh -c cat <<A", None, Body::Command("/bin/sh -c cat <<A")),
             ("/bin/sh -c [ -e /x ]", None, Body::Command("/bin/sh -c [ -e /x ]")),
             ("/bin/sh -c echo [\"x\"]", None, Body::Command("/bin/sh -c echo [\"x\"]")),
             ("bazel build ...", None, Body::Unknown),

@@ -4,6 +4,7 @@
 //! `statement` turns it into an instruction with the help of the config, `layout` writes it so that it reads back to the
 //! same. What a line does not tell is said in a remark; what config and history say differently is said at the end.
 
+mod arguments;
 mod base;
 mod goquote;
 mod layout;
@@ -23,6 +24,7 @@ pub use line::Engine;
 pub use reconcile::workdir;
 pub use statement::parse_duration;
 
+use arguments::Arguments;
 use line::Body;
 use statement::Walk;
 
@@ -65,8 +67,9 @@ const INSTRUCTION_BYTES_MAX: usize = blubr_dockerfile::limits::LINE_BYTES_MAX;
 /// A command may have many lines; one that is longer than this is not taken apart, in bytes. execve(2) takes 128 KiB.
 const COMMAND_BYTES_MAX: usize = 1 << 20;
 
-/// Reverses an image. `base`: the config of the image that it was made from, where that is known.
-pub fn reverse(config: &Config, base: Option<&Config>) -> Reversed {
+/// Reverses an image. `base`: the config of the image that it was made from, where that is known. `given`: names and values of
+/// build arguments that the build's command gave, where that is known.
+pub fn reverse(config: &Config, base: Option<&Config>, given: &[(String, String)]) -> Reversed {
     let mut reversed = Reversed::default();
     let layers = match config.layers_of_history() {
         Ok(layers) => layers,
@@ -79,7 +82,26 @@ pub fn reverse(config: &Config, base: Option<&Config>) -> Reversed {
         }
     };
     let engines = engines(config);
-    let mut walk = Walk::new(config);
+    let (mut entries, told) = entries(config, &engines, &layers, Arguments::given(given));
+    // A later line may tell where a value ends that an earlier one leaves open.
+    if let Some(told) = told.again() {
+        (entries, _) = self::entries(config, &engines, &layers, told);
+    }
+    reversed.entries = give_args_their_values(entries);
+    reversed.base = base::boundary(config, &engines, base);
+    reconcile::reconcile(config, &mut reversed);
+    reversed
+}
+
+/// One for each line, and what they told of build arguments.
+fn entries(
+    config: &Config,
+    engines: &[Engine],
+    layers: &[Option<usize>],
+    arguments: Arguments,
+) -> (Vec<Entry>, Arguments) {
+    let mut entries = Vec::with_capacity(config.history.len());
+    let mut walk = Walk::new(config, arguments);
     let last_healthcheck = config.history.iter().rposition(|h| h.created_by.contains("HEALTHCHECK "));
     for (at, history) in config.history.iter().enumerate() {
         let engine = engines.get(at).copied().unwrap_or(Engine::Classic);
@@ -117,12 +139,9 @@ pub fn reverse(config: &Config, base: Option<&Config>) -> Reversed {
         if entry.source.is_none() && !entry.nameless_arg {
             entry.unknown.push(nameless(&history.created_by, &history.comment, entry.layer.as_ref()));
         }
-        reversed.entries.push(entry);
+        entries.push(entry);
     }
-    reversed.entries = give_args_their_values(reversed.entries);
-    reversed.base = base::boundary(config, &engines, base);
-    reconcile::reconcile(config, &mut reversed);
-    reversed
+    (entries, walk.args)
 }
 
 /// What to say of a line that is no instruction.
@@ -175,7 +194,7 @@ fn give_args_their_values(entries: Vec<Entry>) -> Vec<Entry> {
         for (name, value) in &entry.build_args {
             match declared.get(name).and_then(|at| done.get_mut(*at)) {
                 Some(arg) => give(arg, name, value),
-                None if statement::PREDEFINED_ARGS.contains(&name.as_str()) => {}
+                None if arguments::PREDEFINED.contains(&name.as_str()) => {}
                 None => {
                     let source = layout::arg(name, Some(value));
                     let mut added = Entry { source, ..Entry::default() };

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use blubr_image::{Config, Healthcheck};
 
+use crate::reverse::arguments::Arguments;
 use crate::reverse::line::Engine;
 use crate::reverse::{goquote, layout, lossy};
 
@@ -37,41 +38,24 @@ pub struct Walk<'a> {
     volumes: BTreeSet<&'a str>,
     /// SHELL in force.
     pub shell: Vec<String>,
-    /// Build arguments declared so far, with the values that an ARG line gives.
-    pub args: BTreeMap<String, Option<String>>,
+    /// Build arguments.
+    pub args: Arguments,
     /// Whether a later line sets the same thing again, so that the config's value isn't this line's.
     pub last_of_kind: bool,
 }
 
-/// Arguments that every engine takes without an ARG (BuildKit's and Docker's predefined ones).
-pub const PREDEFINED_ARGS: [&str; 10] = [
-    "HTTP_PROXY",
-    "http_proxy",
-    "HTTPS_PROXY",
-    "https_proxy",
-    "FTP_PROXY",
-    "ftp_proxy",
-    "NO_PROXY",
-    "no_proxy",
-    "ALL_PROXY",
-    "all_proxy",
-];
-
 /// Where BuildKit puts a heredoc that begins with `#!`.
 const INLINE_SCRIPT: &str = "/dev/pipes/";
 
-/// Places where the build arguments of a command may end, which are tried.
-const ENDS_MAX: usize = 32;
-
 impl<'a> Walk<'a> {
     /// Before the first line.
-    pub fn new(config: &'a Config) -> Self {
+    pub fn new(config: &'a Config, args: Arguments) -> Self {
         Self {
             config,
             env: config.config.env.iter().rev().filter_map(|e| e.split_once('=')).collect(),
             volumes: config.config.volumes.iter().map(String::as_str).collect(),
             shell: blubr_dockerfile::default_shell(),
-            args: BTreeMap::new(),
+            args,
             last_of_kind: false,
         }
     }
@@ -147,24 +131,20 @@ impl<'a> Walk<'a> {
             // buildah names all arguments declared so far that have a value, without it.
             let names: Vec<&str> =
                 rest.split_whitespace().map(|w| w.split_once('=').map_or(w, |(n, _)| n)).collect();
-            let Some(name) = names.iter().find(|n| !self.args.contains_key(**n)) else {
+            let Some(name) = names.iter().find(|n| !self.args.is_declared(n)) else {
                 let remark = "the name of this ARG: one that was declared before, or that has no value";
                 let unknown = vec![remark.to_owned()];
                 return Statement { source: None, unknown, nameless_arg: true };
             };
-            self.declare(name, None);
+            self.args.declare(name, None);
             return Statement::sure(layout::arg(name, None));
         }
         let (name, value) = match rest.split_once('=') {
             Some((name, value)) => (name, Some(value)),
             None => (rest, None),
         };
-        self.declare(name, value);
+        self.args.declare(name, value);
         Statement::sure(layout::arg(name, value))
-    }
-
-    fn declare(&mut self, name: &str, value: Option<&str>) {
-        self.args.insert(name.to_owned(), value.map(str::to_owned));
     }
 
     fn set_shell(&mut self, rest: &str) -> Statement {
@@ -203,13 +183,24 @@ impl<'a> Walk<'a> {
             let source = layout::verbatim("run", &format!("RUN {text}"));
             return (Statement::sure(source), Vec::new());
         }
-        let (given, text, mut unknown) = self.split_build_args(text);
+        let (given, text, mut unknown) = self.args.split(text, &self.shell);
         if engine == Engine::Buildah {
             // Always /bin/sh -c, whatever SHELL says, and behind it the instruction as written.
             let written = text.strip_prefix("/bin/sh -c ").unwrap_or(text);
-            let source = layout::verbatim("run", &format!("RUN {written}"));
-            let source =
-                source.or_else(|| layout::run_shell(written, &blubr_dockerfile::default_shell()));
+            let heredocs = blubr_dockerfile::heredoc_names(written.lines().next().unwrap_or(""));
+            let source = match heredocs.as_slice() {
+                [] => layout::verbatim("run", &format!("RUN {written}")),
+                [name] => layout::verbatim("run", &format!("RUN {written}\n{name}")),
+                _ => None,
+            };
+            let source = source.or_else(|| {
+                if heredocs.len() > 1 {
+                    unknown.push("where its heredocs end; the history drops their ends".to_owned());
+                }
+                let (flags, command) = layout::flags(written);
+                let source = layout::run_shell(command, &blubr_dockerfile::default_shell())?;
+                layout::verbatim("run", &source.replacen("RUN ", &format!("RUN {flags}"), 1))
+            });
             return (Statement { source, unknown, nameless_arg: false }, given);
         }
         let joined = self.shell.join(" ");
@@ -228,47 +219,6 @@ impl<'a> Walk<'a> {
             }
         };
         (Statement { source, unknown, nameless_arg: false }, given)
-    }
-
-    /// Undoes `|2 A=1 B=x y /bin/sh -c ...`: the arguments, and the command behind them.
-    fn split_build_args<'t>(&self, text: &'t str) -> (Vec<(String, String)>, &'t str, Vec<String>) {
-        let nothing = (Vec::new(), text, Vec::new());
-        let Some((count, rest)) = text.strip_prefix('|').and_then(|t| t.split_once(' ')) else {
-            return nothing;
-        };
-        let Ok(count) = count.parse::<usize>() else { return nothing };
-        if count == 0 {
-            return (Vec::new(), rest, Vec::new());
-        }
-        let known = |name: &str| {
-            let declared = self.args.get(name).map(Option::as_deref);
-            declared.or_else(|| PREDEFINED_ARGS.contains(&name).then_some(None))
-        };
-        for shell in [self.shell.join(" "), "/bin/sh -c".to_owned()] {
-            for (at, _) in rest.match_indices(&format!(" {shell} ")).take(ENDS_MAX) {
-                let (Some(args), Some(command)) = (rest.get(..at), rest.get(at + 1..)) else { continue };
-                let (pairs, sure) = lossy::pairs(args, known);
-                // buildah counts words, not arguments.
-                if pairs.len() == count || (!pairs.is_empty() && args.split(' ').count() == count) {
-                    let remark = "where the build arguments' values end".to_owned();
-                    let sure = sure || lossy::has_one_reading(args, known, count);
-                    return (pairs, command, if sure { Vec::new() } else { vec![remark] });
-                }
-            }
-        }
-        // An exec form, or names that no ARG line declares: values without spaces are the only reading left.
-        let mut words = rest.splitn(count.saturating_add(1), ' ');
-        let pairs: Vec<_> = words.by_ref().take(count).filter_map(|w| w.split_once('=')).collect();
-        let command = words.next().unwrap_or("");
-        if pairs.len() != count || command.is_empty() {
-            return (
-                Vec::new(),
-                text,
-                vec!["where the build arguments in front of this command end".to_owned()],
-            );
-        }
-        let pairs = pairs.into_iter().map(|(n, v)| (n.to_owned(), v.to_owned())).collect();
-        (pairs, command, vec!["whether the build arguments' values hold spaces".to_owned()])
     }
 }
 

@@ -39,7 +39,7 @@ fn classic() {
         json!({"Env": ["A=1", "B=two words", "C=sing $A le"], "Shell": ["/bin/ash", "-e", "-c"],
             "Cmd": ["/bin/ash", "-e", "-c", "echo \"$A\""]}),
     );
-    let reversed = reverse(&c, None);
+    let reversed = reverse(&c, None, &[]);
     assert_eq!(
         sources(&reversed),
         [
@@ -71,7 +71,7 @@ fn given_build_arguments_are_told() {
         ],
         json!({}),
     );
-    let reversed = reverse(&c, None);
+    let reversed = reverse(&c, None, &[]);
     assert_eq!(sources(&reversed), ["ARG V=1", "ARG N=\"a b\"", "RUN x"]);
     assert_eq!(reversed.entries[0].notes, ["--build-arg gave 2"]);
     assert_eq!(reversed.entries[1].notes, ["the value was given by --build-arg"]);
@@ -93,7 +93,7 @@ fn buildkit() {
         json!({"Volumes": {"/v3": {}, "/v 4": {}}, "OnBuild": ["RUN echo \"$A\""], "ExposedPorts": {"80/tcp": {}, "53/udp": {}},
             "Healthcheck": {"Test": ["CMD-SHELL", "test -f x || exit 1"], "Interval": 5_000_000_000_i64, "Retries": 2}}),
     );
-    let reversed = reverse(&c, None);
+    let reversed = reverse(&c, None, &[]);
     assert_eq!(
         sources(&reversed),
         [
@@ -122,7 +122,7 @@ fn onbuild_with_heredocs() {
         &[("CMD [\"x\"]", "buildkit.dockerfile.v0", true)],
         json!({"OnBuild": triggers, "Cmd": ["x"]}),
     );
-    let reversed = reverse(&c, None);
+    let reversed = reverse(&c, None, &[]);
     let wanted: Vec<String> = triggers.iter().map(|t| format!("ONBUILD {t}")).collect();
     assert_eq!(
         sources(&reversed).get(1..),
@@ -134,7 +134,7 @@ fn onbuild_with_heredocs() {
     assert_eq!(again, triggers);
     // One that ends too early, or takes in what stands behind it, is not printed as it stands.
     let c = config(&[], json!({"OnBuild": ["RUN <<E\nx", "RUN a\nRUN b", "RUN a \\"]}));
-    let reversed = reverse(&c, None);
+    let reversed = reverse(&c, None, &[]);
     assert!(sources(&reversed).iter().all(|s| !s.starts_with("ONBUILD")), "{:?}", sources(&reversed));
 }
 
@@ -154,7 +154,7 @@ fn newer_buildkit() {
         ],
         json!({"ExposedPorts": {"80/tcp": {}, "53/udp": {}}, "Healthcheck": {"Test": ["NONE"]}}),
     );
-    let reversed = reverse(&c, None);
+    let reversed = reverse(&c, None, &[]);
     assert_eq!(
         sources(&reversed),
         [
@@ -185,7 +185,7 @@ fn others() {
         ],
         json!({"Env": ["A=two words"], "Cmd": ["sh"]}),
     );
-    let reversed = reverse(&c, None);
+    let reversed = reverse(&c, None, &[]);
     assert_eq!(
         sources(&reversed),
         [
@@ -201,7 +201,7 @@ fn others() {
         &[("# debian.sh", "debuerreotype 0.15", false), ("/bin/sh -c #(nop)  CMD [\"bash\"]", "", true)],
         json!({"Cmd": ["bash"]}),
     );
-    assert_eq!(sources(&reverse(&classic, None)), ["-", "CMD [\"bash\"]"]);
+    assert_eq!(sources(&reverse(&classic, None, &[])), ["-", "CMD [\"bash\"]"]);
 }
 
 #[test]
@@ -218,7 +218,7 @@ fn buildah() {
         ],
         json!({"Env": ["A=1", "B=two 1.2"], "Cmd": ["/bin/sh", "-c", "echo \"$A\""], "Labels": {"io.buildah.version": "1.28.2"}}),
     );
-    let reversed = reverse(&c, None);
+    let reversed = reverse(&c, None, &[]);
     assert_eq!(
         sources(&reversed),
         [
@@ -238,12 +238,12 @@ fn buildah() {
 #[test]
 fn missing_and_rewritten_histories_are_said() {
     let none = config(&[], json!({"Env": ["A=1"], "User": "me"}));
-    assert_eq!(sources(&reverse(&none, None)), ["ENV A=1", "USER me"]);
+    assert_eq!(sources(&reverse(&none, None, &[])), ["ENV A=1", "USER me"]);
     let text = json!({"history": [{"created_by": "RUN x"}], "rootfs": {"diff_ids": []}}).to_string();
-    let rewritten = reverse(&Config::parse(text.as_bytes()).unwrap(), None);
+    let rewritten = reverse(&Config::parse(text.as_bytes()).unwrap(), None, &[]);
     assert!(rewritten.remarks.iter().any(|r| r.contains("rewritten")));
     let committed = config(&[("bash", "made by hand", false)], json!({"Cmd": ["bash"]}));
-    let reversed = reverse(&committed, None);
+    let reversed = reverse(&committed, None, &[]);
     assert!(reversed.entries[0].unknown.iter().any(|u| u.contains("committed")), "{reversed:?}");
 }
 
@@ -254,9 +254,9 @@ fn a_given_base_is_compared() {
         &[("COPY a /b # buildkit", "", false), ("CMD [\"x\"]", "", true), ("RUN y", "", false)],
         json!({}),
     );
-    assert_eq!(reverse(&image, Some(&base)).base.unwrap().lines, 2);
+    assert_eq!(reverse(&image, Some(&base), &[]).base.unwrap().lines, 2);
     let other = config(&[("COPY c /b # buildkit", "", false)], json!({}));
-    assert_eq!(reverse(&image, Some(&other)).base, None);
+    assert_eq!(reverse(&image, Some(&other), &[]).base, None);
 }
 
 /// Whatever a history says, the print is a Dockerfile of exactly the instructions that were given, without a character that
@@ -333,7 +333,7 @@ fn hostile_histories_stay_in_their_lines() {
                     json!({"Env": [format!("A={one}"), format!("{two}=x")], "Labels": {one: two}, "User": "after", "Volumes": {one: {}},
                         "OnBuild": [format!("RUN x{two}")], "Cmd": [two], "Shell": [one, two], "WorkingDir": one, "StopSignal": two}),
                 );
-                let reversed = reverse(&c, None);
+                let reversed = reverse(&c, None, &[]);
                 let print = dockerfile::print(&reversed, &c, "x", None);
                 let bad = print.chars().find(|c| blubr_cli::misleads(*c) && *c != '\n' && *c != '\t');
                 assert_eq!(bad, None, "{text:?} gives {print}");
@@ -370,7 +370,7 @@ fn values_read_back() {
             &[(&format!("ENV V={value}"), "buildkit.dockerfile.v0", true)],
             json!({"Env": [format!("V={value}")]}),
         );
-        let reversed = reverse(&c, None);
+        let reversed = reverse(&c, None, &[]);
         let instruction = layout::parse_one(reversed.entries[0].source.as_deref().unwrap()).unwrap();
         let words = Scope::new('\\', BTreeMap::new()).step(&instruction).unwrap();
         assert_eq!(words, ["V", value]);
@@ -397,7 +397,7 @@ fn huge_configs_take_no_longer_than_they_are_long() {
     for (line, more) in lines {
         let start = Instant::now();
         let c = config(&[(&line, "", false)], more);
-        dockerfile::print(&reverse(&c, None), &c, "x", None);
+        dockerfile::print(&reverse(&c, None, &[]), &c, "x", None);
         // Without optimisation, and with other tests beside it.
         assert!(start.elapsed() < Duration::from_secs(60), "{}: {:?}", &line[..20], start.elapsed());
     }

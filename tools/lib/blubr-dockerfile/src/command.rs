@@ -31,6 +31,17 @@ pub fn default_shell() -> Vec<String> {
     vec!["/bin/sh".to_owned(), "-c".to_owned()]
 }
 
+/// A line of a history without the digest of what a RUN's bind mounts held (`:sha256:` and 64 hexadecimal digits), which
+/// newer buildah writes behind it (`StageExecutor.getCreatedBy`); `None` where it has none.
+#[must_use]
+pub fn without_mounted(line: &str) -> Option<&str> {
+    /// Hexadecimal digits of a SHA-256.
+    const DIGITS: usize = 64;
+    let (line, digest) = line.rsplit_once(":sha256:")?;
+    let whole = digest.len() == DIGITS && digest.bytes().all(|byte| byte.is_ascii_hexdigit());
+    whole.then_some(line)
+}
+
 impl Instruction {
     /// The argv of a RUN, CMD or ENTRYPOINT (or of an ONBUILD's trigger that is one), one entry for each way the engines
     /// differ. `shell` is the SHELL in force ([`crate::Dockerfile::shell_at`], else the base image's, else
@@ -65,6 +76,24 @@ impl Instruction {
             }
         }
         commands
+    }
+
+    /// What buildah writes of a RUN into an image's history behind the shell (`StageExecutor.getCreatedBy`), without flags: the
+    /// line, and the bodies of heredocs trimmed and without their ends.
+    #[must_use]
+    pub fn buildah_text(&self) -> String {
+        let mut text = self.args.concat();
+        for heredoc in &self.heredocs {
+            text.push('\n');
+            text.push_str(heredoc.content().trim());
+        }
+        text
+    }
+
+    /// Whether a RUN has `--mount`: buildah may then write a digest behind its line ([`without_mounted`]).
+    #[must_use]
+    pub fn mounts(&self) -> bool {
+        self.flags.iter().any(|flag| flag.starts_with("--mount"))
     }
 
     /// What stands behind the shell, or nothing where the engine can't take it or the text can't be known.
@@ -149,5 +178,18 @@ mod tests {
         assert_eq!(found[0].0, "/bin/sh|-c|cat <<A - <<-B >x\n1\nA\n\t2\nB");
         let found = commands("FROM a\nRUN <<EOF\n#!/usr/bin/perl\nprint 1\nEOF\n");
         assert_eq!(found, [("/bin/sh|-c|/dev/pipes/EOF".into(), vec![Engine::BuildKit])]);
+    }
+
+    #[test]
+    fn what_buildah_keeps_in_a_history() {
+        let text =
+            |file: &str| Dockerfile::parse(file.as_bytes()).unwrap().instructions[1].buildah_text();
+        assert_eq!(text("FROM a\nRUN --network=none a \\\n  b\n"), "a   b");
+        assert_eq!(text("FROM a\nRUN <<EOF\n\na\n  b\nEOF\n"), "<<EOF\na\n  b");
+        assert_eq!(text("FROM a\nRUN cat <<A; cat <<B\na\nA\nb\nB\n"), "cat <<A; cat <<B\na\nb");
+        let digest = "0".repeat(64);
+        assert_eq!(without_mounted(&format!("x:sha256:{digest}")), Some("x"));
+        assert_eq!(without_mounted(&format!("x:sha256:{digest}0")), None);
+        assert_eq!(without_mounted("x:sha256:"), None);
     }
 }

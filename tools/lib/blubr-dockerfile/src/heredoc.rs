@@ -29,6 +29,12 @@ impl Heredoc {
     }
 }
 
+/// The names of the heredocs that a RUN's line opens, in order.
+#[must_use]
+pub fn heredoc_names(line: &str) -> Vec<String> {
+    heredocs_of(line, true).unwrap_or_default().into_iter().map(|heredoc| heredoc.name).collect()
+}
+
 /// The heredocs that a joined line opens, with empty bodies, in order. `spaced` takes `<< NAME` too, as BuildKit does since
 /// 0.22. `\` escapes here whatever the file chose.
 pub(crate) fn heredocs_of(line: &str, spaced: bool) -> Result<Vec<Heredoc>, String> {

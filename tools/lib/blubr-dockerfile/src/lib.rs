@@ -11,6 +11,7 @@
 //! Everything is a pure function of its arguments and bounded by [`limits`]. This crate must never open a file, read the
 //! environment, know of logs or images, or execute what a Dockerfile says.
 
+pub mod asked;
 mod check;
 mod command;
 mod dialect;
@@ -38,13 +39,13 @@ mod triggers;
 mod variables;
 mod words;
 
-pub use command::{Engine, ShellCommand, default_shell};
+pub use command::{Engine, ShellCommand, default_shell, without_mounted};
 pub use dialect::Dialect;
 pub use directive::Directive;
 pub use error::{Objection, ParseError, Weight};
 pub use evaluate::{BuildOptions, DEFAULT_PATH, evaluate};
 pub use expand::{ExpandError, expand};
-pub use heredoc::Heredoc;
+pub use heredoc::{Heredoc, heredoc_names};
 pub use instruction::{Instruction, Origin, is_keyword};
 pub use parser::{Dockerfile, Stage};
 pub use platform::Platform;

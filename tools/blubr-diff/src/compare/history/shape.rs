@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use blubr_dockerfile::{DEFAULT_PATH, Instruction, Scope, default_shell};
+use blubr_dockerfile::{DEFAULT_PATH, Instruction, Scope, default_shell, without_mounted};
 
 use crate::compare::redacted::{self, REDACTED};
 use crate::reverse::{parse_duration, workdir};
@@ -26,6 +26,13 @@ pub struct Shape {
 const SHELL: &str = "<shell> ";
 
 impl Shape {
+    /// Without the digest that newer buildah writes behind a RUN with bind mounts; `None` where there is none.
+    pub fn without_mounted(&self) -> Option<Self> {
+        let key = without_mounted(&self.key)?.to_owned();
+        let text = without_mounted(&self.text).unwrap_or(&self.text).to_owned();
+        Some(Self { key, text })
+    }
+
     /// Whether the other one is this with something in place of `[redacted:KIND]`.
     pub fn redacted_fits(&self, other: &Self) -> bool {
         self.key.contains(REDACTED) && redacted::fits(&self.key, &other.key)
@@ -47,14 +54,24 @@ impl Start {
             &Self { env: Vec::new(), shell: default_shell(), workdir: "/".to_owned() },
             &[],
             &[],
+            LeftOut::default(),
         );
         for instruction in base {
-            walk.shape(instruction, false);
+            walk.shape(instruction);
         }
         // No line of a history tells of it.
         walk.env.entry("PATH".to_owned()).or_insert_with(|| DEFAULT_PATH.to_owned());
         Self { env: walk.env.into_iter().collect(), shell: walk.shell, workdir: walk.workdir }
     }
+}
+
+/// What the lines of a history leave out.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct LeftOut {
+    /// The sources of COPY and ADD: a sum stands for them.
+    pub sources: bool,
+    /// The ends of a RUN's heredocs, as buildah does.
+    pub heredoc_ends: bool,
 }
 
 /// Whether this is a COPY or ADD whose sources are only known by a sum.
@@ -68,16 +85,16 @@ pub fn has_sum(instruction: &Instruction) -> bool {
 }
 
 /// The shapes of a list, and how many bytes were looked at to make them. `global`: ARGs before the first FROM. `given`: values
-/// of build arguments. `sums`: leave sources out.
+/// of build arguments.
 pub fn shapes(
     list: &[&Instruction],
     start: &Start,
     global: &[&Instruction],
     given: &[(String, String)],
-    sums: bool,
+    left_out: LeftOut,
 ) -> (Vec<Shape>, u64) {
-    let mut walk = Walk::new(start, global, given);
-    let shapes: Vec<Shape> = list.iter().map(|i| walk.shape(i, sums)).collect();
+    let mut walk = Walk::new(start, global, given, left_out);
+    let shapes: Vec<Shape> = list.iter().map(|i| walk.shape(i)).collect();
     let bytes = shapes.iter().map(|shape| shape.key.len()).sum::<usize>() + walk.scope.spent();
     (shapes, bytes as u64)
 }
@@ -87,10 +104,16 @@ struct Walk {
     env: BTreeMap<String, String>,
     shell: Vec<String>,
     workdir: String,
+    left_out: LeftOut,
 }
 
 impl Walk {
-    fn new(start: &Start, global: &[&Instruction], given: &[(String, String)]) -> Self {
+    fn new(
+        start: &Start,
+        global: &[&Instruction],
+        given: &[(String, String)],
+        left_out: LeftOut,
+    ) -> Self {
         let mut scope = Scope::new('\\', given.iter().cloned().collect());
         for instruction in global {
             // An ARG that can't be expanded leaves its name unset, as if it weren't there.
@@ -102,10 +125,11 @@ impl Walk {
             env: start.env.iter().cloned().collect(),
             shell: start.shell.clone(),
             workdir: start.workdir.clone(),
+            left_out,
         }
     }
 
-    fn shape(&mut self, i: &Instruction, sums: bool) -> Shape {
+    fn shape(&mut self, i: &Instruction) -> Shape {
         let words = self.scope.step(i).unwrap_or_else(|_| i.args.clone());
         let text = match i.keyword.as_str() {
             "run" | "cmd" | "entrypoint" => self.command(i),
@@ -133,7 +157,9 @@ impl Walk {
             }
             "expose" => ports(&words),
             "healthcheck" => healthcheck(i),
-            "copy" | "add" if sums => format!("{SUM} {}", words.last().map_or("", String::as_str)),
+            "copy" | "add" if self.left_out.sources => {
+                format!("{SUM} {}", words.last().map_or("", String::as_str))
+            }
             "copy" | "add" => inline_files(i, words).join(" "),
             _ => words.join(" "),
         };
@@ -158,9 +184,13 @@ impl Walk {
             let text = [&self.shell, &default].into_iter().find_map(behind);
             return text.map_or_else(|| words.clone(), |text| format!("{SHELL}{text}"));
         }
-        let commands = i.shell_commands(&self.shell);
-        let Some(command) = commands.first() else { return String::new() };
-        let text = command.argv.last().cloned().unwrap_or_default();
+        let text = if i.keyword == "run" && !i.heredocs.is_empty() && self.left_out.heredoc_ends {
+            i.buildah_text()
+        } else {
+            let commands = i.shell_commands(&self.shell);
+            let Some(command) = commands.first() else { return String::new() };
+            command.argv.last().cloned().unwrap_or_default()
+        };
         // Without the shell: SHELL has a line of its own, and buildah always writes /bin/sh.
         format!("{SHELL}{text}")
     }

@@ -5,6 +5,7 @@
 mod claims;
 mod copies;
 mod files;
+mod heredocs;
 mod layers;
 mod masters;
 mod mounting;
@@ -104,6 +105,8 @@ pub struct Finder {
     short_names: HashMap<Vec<u8>, Vec<u8>>,
     /// What else engines called layers, before or after.
     pub(crate) renamed: HashMap<Vec<u8>, Vec<OtherName>>,
+    /// Directories that engines made for inline files, by the folder they lie in.
+    heredocs: HashMap<Vec<u8>, Vec<(ProcessKey, Vec<u8>)>>,
     /// Read-only overlays (COPY --from): the topmost lower of each.
     views: Dirs<Vec<u8>>,
     /// What each thread of an engine read last.
@@ -157,6 +160,7 @@ impl Finder {
             clients: Clients::default(),
             short_names: HashMap::new(),
             renamed: HashMap::new(),
+            heredocs: HashMap::new(),
             views: Dirs::default(),
             reads: HashMap::new(),
             named: HashMap::new(),
@@ -240,6 +244,7 @@ impl Finder {
                 if let Some(path) = mkdir.path.get() {
                     self.snapshot_made(key, now, path.bytes());
                     self.whole_made(key, now, path.bytes());
+                    self.heredoc_made(key, path.bytes());
                     if let Some(maker) = self.makers.get_mut(&key) {
                         maker.export.made(event.head.tid, path.bytes());
                     }

@@ -28,6 +28,8 @@ mod export;
 mod finder;
 mod fits;
 mod gaps;
+#[cfg(test)]
+mod heredocs_tests;
 mod layout;
 #[cfg(test)]
 mod masters_tests;

@@ -153,6 +153,7 @@ impl Finder {
             return;
         }
         let Some(path) = self.host(key, path) else { return };
+        self.heredoc_removed(&path);
         if let Some(layer) = self.makers.get_mut(&key).and_then(|maker| maker.export.removed(&path))
             && let Some(&overlay) = self.by_upper.get([&layer[..], b"/diff"].concat().as_slice())
         {

@@ -265,6 +265,7 @@ impl Finder {
         }
         let entered = match self.dir_above(&root) {
             Some(dir) => dir,
+            None if self.heredocs_entered(maker, &root, now) => return,
             None if root != b"/" && self.room() => {
                 self.add_dir(maker, root, now, false);
                 self.dirs.len() - 1

@@ -143,24 +143,31 @@ fn steps(build: &BlubrBuild, untied: &[u64]) -> Check {
     if build.steps.is_empty() {
         return say(ID, Outcome::Unknown, "no Dockerfile was given");
     }
-    let unseen: Vec<&str> =
-        build.steps.iter().filter(|step| is_unseen(step)).map(|step| step.id.as_str()).collect();
-    if let Some(first) = untied.first().filter(|_| unseen.is_empty()) {
+    let ids = |is: fn(&Step) -> bool| {
+        let steps = build.steps.iter().filter(|step| is_unseen(step) && is(step));
+        steps.map(|step| step.id.as_str()).collect::<Vec<_>>().join(", ")
+    };
+    let unseen = ids(|step| step.status != Status::Candidates);
+    if !unseen.is_empty() {
+        return say(ID, Outcome::Fail, format!("not seen: {unseen}"));
+    }
+    let alike = ids(|step| step.status == Status::Candidates);
+    if !alike.is_empty() {
+        return say(ID, Outcome::Unknown, format!("not told apart: {alike}"));
+    }
+    if let Some(first) = untied.first() {
         let detail = format!(
             "{} of no instruction of this Dockerfile (the first from seq {first} on)",
             count(untied.len(), "container of the build is", "containers of the build are")
         );
         return say(ID, Outcome::Unknown, detail);
     }
-    if unseen.is_empty() {
-        let counts = &build.completeness.steps;
-        let detail = format!(
-            "{} observed, {} by the engine, {} from the cache",
-            counts.observed, counts.daemon, counts.cached
-        );
-        return say(ID, Outcome::Pass, detail);
-    }
-    say(ID, Outcome::Fail, format!("not seen, or not told apart: {}", unseen.join(", ")))
+    let counts = &build.completeness.steps;
+    let detail = format!(
+        "{} observed, {} by the engine, {} from the cache",
+        counts.observed, counts.daemon, counts.cached
+    );
+    say(ID, Outcome::Pass, detail)
 }
 
 fn network(build: &BlubrBuild, gathered: &Gathered, fetches: &Fetches) -> Check {

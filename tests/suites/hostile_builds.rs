@@ -5,7 +5,7 @@ use std::process::{Child, Command, Stdio};
 
 use blubr_tests::bins;
 use blubr_tests::engine::{Builder, Engine};
-use blubr_tests::program::{describe, jq, run};
+use blubr_tests::program::{describe, jq, run, stdout_of};
 use blubr_tests::record::record;
 use blubr_tests::require;
 use blubr_tests::workload::Context;
@@ -51,6 +51,48 @@ fn what_a_step_does_behind_a_chroot_of_its_own_is_the_steps() {
         assert_eq!(writes, "true", "{builder:?}: {wrote}");
         let engine = "[.predicate.monitorLog.process[] | select(.part == \"engine\") | tostring | select(contains(\"backdoor\"))] | length";
         assert_eq!(jq(engine, &statement), "0", "{builder:?}");
+    }
+}
+
+#[test]
+fn what_a_steps_program_runs_as_a_runtime_would_is_no_step_and_no_strangers() {
+    require!(Root, Docker, Compiler);
+    let context = Context::of_dockerfile(
+        "FROM scratch\n\
+         COPY busybox /bin/busybox\n\
+         RUN [\"/bin/busybox\", \"--install\", \"-s\", \"/bin\"]\n\
+         COPY forger /forger\n\
+         RUN /forger /bin/sh -c 'touch /evil'\n\
+         RUN touch /evil\n\
+         COPY forger /copied\n",
+    );
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/programs/forger.c");
+    let mut compiler = Command::new("cc");
+    compiler.args(["-static", "-O1", "-o"]).arg(context.file("forger")).arg(source);
+    drop(stdout_of(&mut compiler));
+    let folder = tempfile::tempdir().unwrap();
+    for builder in BUILDERS {
+        let log = folder.path().join(format!("{builder:?}.ndjson"));
+        let build = Engine::shared().build_command(builder, context.path(), "blubr-forged", &[]);
+        drop(record(&log, &build));
+        let statement = attest(&context, "blubr-forged", &log);
+        let programs = |line: u32| {
+            jq(
+                &format!(
+                    ".predicate.blubr_build.steps[] | select(.lines[0] == {line}) | [.processes[].argv | join(\" \")] | join(\", \")"
+                ),
+                &statement,
+            )
+        };
+        let forged = "/bin/sh -c touch /evil";
+        let of_five = format!("/bin/sh -c /forger /bin/sh -c 'touch /evil', /forger {forged}, {forged}");
+        assert_eq!(programs(5), of_five, "{builder:?}");
+        assert_eq!(programs(6), forged, "{builder:?}");
+        let files = "[.predicate.blubr_build.files[] | select(.path == \"/evil\" or .path == \"/copied\") | \"\\(.path) \\(.step)\"] | join(\", \")";
+        let expected = "/copied 0.5, /evil 0.5, /evil 0.6, /copied 0.7";
+        assert_eq!(jq(files, &statement), expected, "{builder:?}");
+        let checks = "[.predicate.blubr_build.checks[] | select(.id == \"steps-observed\" or .id == \"image-explained\" or .id == \"no-foreign-access\") | .result] | join(\" \")";
+        assert_eq!(jq(checks, &statement), "pass pass pass", "{builder:?}");
     }
 }
 

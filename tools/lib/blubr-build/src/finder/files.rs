@@ -42,6 +42,20 @@ impl Finder {
         nearer.map(|(length, source)| (source, length))
     }
 
+    /// The same, where the process may work there as an engine: one of a container, whatever it looks like in there, is none to
+    /// trees and directories that were made outside.
+    fn workplace(&self, key: ProcessKey, path: &[u8]) -> Option<(Source, usize)> {
+        self.place(path).filter(|(place, _)| self.may_work_in(key, *place))
+    }
+
+    pub(super) fn may_work_in(&self, key: ProcessKey, place: Source) -> bool {
+        let maker = match place {
+            Source::Overlay(overlay) => self.overlays[overlay].maker,
+            Source::Dir(dir) => self.dirs[dir].maker,
+        };
+        !self.is_inside(key) || self.is_inside(maker)
+    }
+
     pub(super) fn touched(
         &mut self,
         key: ProcessKey,
@@ -54,7 +68,7 @@ impl Finder {
             return;
         }
         let Some(path) = self.host(key, path) else { return };
-        if let Some((place, cut)) = self.place(&path)
+        if let Some((place, cut)) = self.workplace(key, &path)
             && path.len() > cut
         {
             if self.wrote(key, now, tid, place, content) {
@@ -87,7 +101,8 @@ impl Finder {
             return;
         }
         let (Some(from), Some(to)) = (self.host(key, from), self.host(key, to)) else { return };
-        if let (Some(from), Some((Source::Dir(dir), _))) = (self.source_at(&from), self.place(&to))
+        if let (Some(from), Some((Source::Dir(dir), _))) =
+            (self.source_at(&from), self.workplace(key, &to))
             && from != Source::Dir(dir)
             && !self.dirs[dir].merged.contains(&from)
             && self.dirs[dir].merged.len() < MERGED_MAX
@@ -172,7 +187,7 @@ impl Finder {
             self.engine_read(key, now, tid, &path, open.size);
             return;
         }
-        let Some((place, cut)) = self.place(&path) else { return };
+        let Some((place, cut)) = self.workplace(key, &path) else { return };
         if self.wrote(key, now, tid, place, true) {
             self.note_made(now, place, &path[cut..], true);
         }
@@ -195,6 +210,7 @@ impl Finder {
         let real = self.mounts.unbound(path);
         let path = real.as_deref().unwrap_or(path);
         let (source, name) = match self.place(path) {
+            Some((place, _)) if !self.may_work_in(key, place) => return,
             Some((place, cut)) => {
                 let name = path[cut..].strip_prefix(b"/").unwrap_or_default().to_vec();
                 match place {
@@ -271,7 +287,7 @@ impl Finder {
             return;
         }
         let Some(path) = self.host(key, close.path.get()) else { return };
-        let Some((place, cut)) = self.place(&path) else { return };
+        let Some((place, cut)) = self.workplace(key, &path) else { return };
         if let Source::Overlay(overlay) = place
             && self.copied(key, now, overlay)
         {

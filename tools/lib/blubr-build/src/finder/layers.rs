@@ -6,7 +6,7 @@ use blubr_log::Name;
 
 use crate::build::{Moment, OtherName, ProcessKey};
 use crate::path::{base, parent};
-use crate::traces::{Dir, link_names};
+use crate::traces::{Dir, Source, link_names};
 
 use super::{Finder, TRACES_MAX};
 
@@ -162,7 +162,8 @@ impl Finder {
         if let Some(&dir) = self.by_dir.get(&path) {
             self.dirs[dir].removed = Some(now.seq);
         }
-        if let Some(&overlay) = self.by_upper.get(&path).or_else(|| self.by_group.get(base(&path))) {
+        let overlay = self.by_upper.get(&path).or_else(|| self.by_group.get(base(&path))).copied();
+        if let Some(overlay) = overlay.filter(|at| self.may_work_in(key, Source::Overlay(*at))) {
             self.overlays[overlay].removed = Some(now.seq);
         }
     }

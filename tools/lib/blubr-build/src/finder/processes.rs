@@ -217,6 +217,9 @@ impl Finder {
         }
         let whole = self.used_as_tree(now, &root);
         let within = self.mounts.within(&root).map(|within| (within.overlay, within.rest.is_empty()));
+        if within.is_some_and(|(overlay, _)| !self.may_work_in(key, Source::Overlay(overlay))) {
+            return;
+        }
         let is_thread = tid != key.pid && whole_namespace;
         let above = self.tree.lineage(key).skip(usize::from(!is_thread));
         let makers: Vec<ProcessKey> =

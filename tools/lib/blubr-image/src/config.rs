@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny};
 
+use crate::spelling::{self, keys_of};
 use crate::{Digest, Error};
 
 /// A config larger than this is refused, in bytes. Engines write a few kB; containerd reads at most 8 MiB of JSON.
@@ -48,7 +49,16 @@ impl Config {
         if bytes.len() > CONFIG_BYTES_MAX {
             return Err(too_large("the image config (bytes)", bytes.len(), CONFIG_BYTES_MAX));
         }
-        let config: Config = object("the image config", bytes)?;
+        const WHAT: &str = "the image config";
+        let config: Config = object(WHAT, bytes)?;
+        let known = [
+            keys_of::<Config>(),
+            keys_of::<ContainerConfig>(),
+            keys_of::<Healthcheck>(),
+            keys_of::<History>(),
+            keys_of::<Rootfs>(),
+        ];
+        spelling::check(WHAT, bytes, &known.concat())?;
         if config.history.len() > LIST_LEN_MAX {
             return Err(too_large("the image's history (lines)", config.history.len(), LIST_LEN_MAX));
         }
@@ -260,8 +270,9 @@ mod tests {
         let deep = "[".repeat(100_000);
         let other_digest = r#"{"rootfs":{"diff_ids":["../../etc/passwd"]}}"#;
         let twice = r#"{"config":{"User":"root"},"config":{"User":"nobody"}}"#;
-        for text in ["", "null", "[]", &many, &deep, other_digest, twice, r#"{"config":{"Env":"A=1"}}"#]
-        {
+        let cased = r#"{"rootfs":{"diff_ids":[]},"RootFS":{"diff_ids":[]}}"#;
+        let env = r#"{"config":{"Env":"A=1"}}"#;
+        for text in ["", "null", "[]", &many, &deep, other_digest, twice, cased, env] {
             assert!(Config::parse(text.as_bytes()).is_err(), "{}", &text[..text.len().min(60)]);
         }
         assert!(matches!(Config::parse(&vec![b' '; CONFIG_BYTES_MAX + 1]), Err(Error::TooLarge { .. })));

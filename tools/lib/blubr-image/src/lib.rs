@@ -13,6 +13,7 @@ mod error;
 mod image;
 pub mod layer;
 pub mod manifest;
+mod spelling;
 pub mod tar;
 
 pub use config::{Config, ContainerConfig, Healthcheck, History};

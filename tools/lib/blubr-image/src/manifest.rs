@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
 use crate::config::{LIST_LEN_MAX, null_is_default, object};
+use crate::spelling::{self, keys_of};
 use crate::{Digest, Error};
 
 /// A manifest or index larger than this is refused, in bytes: distribution-spec asks registries to take 4 MiB.
@@ -65,12 +67,12 @@ impl Descriptor {
 
     /// Whether it names an index or manifest list.
     pub fn is_index(&self) -> bool {
-        self.media_type == OCI_INDEX || self.media_type == DOCKER_LIST
+        is_index_type(&self.media_type)
     }
 
     /// Whether it names a manifest of one image or artifact.
     pub fn is_manifest(&self) -> bool {
-        self.media_type == OCI_MANIFEST || self.media_type == DOCKER_MANIFEST
+        is_manifest_type(&self.media_type)
     }
 
     /// BuildKit's attestations stand in an index as manifests for the platform unknown/unknown.
@@ -169,9 +171,15 @@ impl Manifest {
             .map_err(|error| Error::Json { what: "a manifest", reason: error.to_string() })
     }
 
-    /// Reads a manifest, at most [`MANIFEST_BYTES_MAX`] bytes.
+    /// Reads a manifest, at most [`MANIFEST_BYTES_MAX`] bytes. One that could be read as an index too is an error.
     pub fn parse(bytes: &[u8]) -> Result<Manifest, Error> {
-        let manifest: Manifest = parse("the image manifest", bytes)?;
+        const WHAT: &str = "the image manifest";
+        let manifest: Manifest = parse(WHAT, bytes)?;
+        let of_index: OfIndex = object(WHAT, bytes)?;
+        let says_index = manifest.media_type.as_deref().is_some_and(is_index_type);
+        if of_index.manifests.is_some() || says_index {
+            return Err(either(WHAT, "an index"));
+        }
         bound("the manifest's layers", manifest.layers.len())?;
         Ok(manifest)
     }
@@ -193,9 +201,15 @@ pub struct Index {
 }
 
 impl Index {
-    /// Reads an index, at most [`MANIFEST_BYTES_MAX`] bytes.
+    /// Reads an index, at most [`MANIFEST_BYTES_MAX`] bytes. One that could be read as a manifest too is an error.
     pub fn parse(bytes: &[u8]) -> Result<Index, Error> {
-        let index: Index = parse("the image index", bytes)?;
+        const WHAT: &str = "the image index";
+        let index: Index = parse(WHAT, bytes)?;
+        let of_manifest: OfManifest = object(WHAT, bytes)?;
+        let says_manifest = index.media_type.as_deref().is_some_and(is_manifest_type);
+        if of_manifest.config.is_some() || of_manifest.layers.is_some() || says_manifest {
+            return Err(either(WHAT, "a manifest"));
+        }
         bound("the index's manifests", index.manifests.len())?;
         Ok(index)
     }
@@ -239,6 +253,35 @@ impl Index {
     }
 }
 
+/// What of a manifest an index may have too, which then is one image to who reads it as the one, and another to who reads it as
+/// the other, under one digest (CVE-2021-41190).
+#[derive(Deserialize)]
+struct OfIndex {
+    manifests: Option<IgnoredAny>,
+}
+
+/// The same the other way round.
+#[derive(Deserialize)]
+struct OfManifest {
+    config: Option<IgnoredAny>,
+    layers: Option<IgnoredAny>,
+}
+
+fn either(what: &'static str, other: &str) -> Error {
+    Error::Json {
+        what,
+        reason: format!("it is {other} as well, by its keys or by what it says of itself"),
+    }
+}
+
+fn is_index_type(media_type: &str) -> bool {
+    media_type == OCI_INDEX || media_type == DOCKER_LIST
+}
+
+fn is_manifest_type(media_type: &str) -> bool {
+    media_type == OCI_MANIFEST || media_type == DOCKER_MANIFEST
+}
+
 /// So many platforms are named in an error.
 const NAMED_MAX: usize = 20;
 
@@ -250,7 +293,11 @@ fn parse<'de, T: Deserialize<'de>>(what: &'static str, bytes: &'de [u8]) -> Resu
             limit: MANIFEST_BYTES_MAX as u64,
         });
     }
-    object(what, bytes)
+    let read = object(what, bytes)?;
+    let known =
+        [keys_of::<Manifest>(), keys_of::<Index>(), keys_of::<Descriptor>(), keys_of::<Platform>()];
+    spelling::check(what, bytes, &known.concat())?;
+    Ok(read)
 }
 
 fn bound(what: &'static str, len: usize) -> Result<(), Error> {
@@ -315,5 +362,32 @@ mod tests {
             assert!(Manifest::parse(text.as_bytes()).is_err(), "{}", &text[..text.len().min(60)]);
         }
         assert!(Manifest::parse(format!(r#"{{"config":{config},"layers":null}}"#).as_bytes()).is_ok());
+    }
+
+    #[test]
+    fn what_another_would_read_otherwise_is_an_error() {
+        let config = serde_json::to_string(&Descriptor::of(OCI_CONFIG, b"{}")).unwrap();
+        let cased = config.replacen("digest", "Digest", 1);
+        for text in [
+            format!(r#"{{"config":{config},"manifests":[]}}"#),
+            format!(r#"{{"mediaType":"{OCI_INDEX}","config":{config}}}"#),
+            format!(r#"{{"config":{config},"layers":[],"Layers":[{config}]}}"#),
+            format!(
+                r#"{{"config":{config},"layers":[{}]}}"#,
+                cased.replace('{', &format!("{{{},", &config[1..config.len() - 1]))
+            ),
+        ] {
+            assert!(Manifest::parse(text.as_bytes()).is_err(), "{text}");
+        }
+        for text in [
+            format!(r#"{{"manifests":[],"config":{config}}}"#),
+            r#"{"manifests":[],"layers":[]}"#.to_owned(),
+            format!(r#"{{"mediaType":"{DOCKER_MANIFEST}","manifests":[]}}"#),
+            format!(r#"{{"manifests":[],"MANIFESTS":[{config}]}}"#),
+        ] {
+            assert!(Index::parse(text.as_bytes()).is_err(), "{text}");
+        }
+        let fine = format!(r#"{{"manifests":[{config}],"config":null,"annotations":{{"Layers":"x"}}}}"#);
+        assert!(Index::parse(fine.as_bytes()).is_ok());
     }
 }

@@ -134,10 +134,12 @@ impl Http {
         self.send_now(request)
     }
 
-    /// Sends a request once (twice, where it is answered by a challenge).
+    /// Sends a request once (twice, where the registry answers by a challenge: one from where it has sent us to would have its
+    /// credentials shown elsewhere).
     pub fn send_now(&mut self, request: &Request<'_>) -> Result<Response, Error> {
         let response = self.send_once(request)?;
-        if response.status() != StatusCode::UNAUTHORIZED {
+        let is_asked = response.status() == StatusCode::UNAUTHORIZED;
+        if !is_asked || response.url().origin() != self.base.origin() {
             return Ok(response);
         }
         self.authorization = Some(self.answer(response.headers())?);
@@ -211,7 +213,12 @@ impl Http {
     fn token(&self, realm: &str, service: Option<&str>, scope: Option<&str>) -> Result<String, Error> {
         let mut url = Url::parse(realm)
             .map_err(|_| self.error("the registry names a token server that is no URL"))?;
-        let trusted = url.scheme() == "https" || self.plain && url.scheme() == "http";
+        // Without TLS the registry itself may be asked, as the user has said or its being this machine says, and no other host.
+        let is_here = || {
+            let local = [self.base.host_str(), url.host_str()].map(|host| host.is_some_and(is_loopback));
+            url.host_str() == self.base.host_str() || local == [true, true]
+        };
+        let trusted = url.scheme() == "https" || self.plain && url.scheme() == "http" && is_here();
         if !trusted {
             return Err(
                 self.error("the registry's token server has no TLS: no credentials are sent there")

@@ -21,6 +21,8 @@ use crate::{Options, Registry, index};
 
 /// Pages of referrers that are read; each has dozens.
 const PAGES_MAX: usize = 100;
+/// Bytes of all of them: what each page says of its entries is kept.
+const PAGES_BYTES_MAX: usize = 4 * MANIFEST_BYTES_MAX;
 /// How often a lost update of a fallback tag is repeated.
 const ROUNDS_MAX: u32 = 10;
 /// A fallback tag is looked at again after so long at least, for another client's update may overwrite ours until then.
@@ -72,7 +74,7 @@ impl Remote {
     /// The referrers API; `None` where the registry has none.
     fn referrers_api(&mut self, subject: &Digest) -> Result<Option<Vec<Descriptor>>, Error> {
         let mut next = Some(self.http.url(&format!("referrers/{subject}"))?);
-        let mut list = Vec::new();
+        let (mut list, mut left) = (Vec::new(), PAGES_BYTES_MAX);
         for page in 0..PAGES_MAX {
             let Some(url) = next.take() else { return Ok(Some(list)) };
             let response = self.get(url.clone(), OCI_INDEX)?;
@@ -92,7 +94,9 @@ impl Remote {
                     .http
                     .error(format!("the next page of referrers is at another host, '{host}'")));
             }
-            list.extend(Index::parse(&self.http.body(response, MANIFEST_BYTES_MAX)?)?.manifests);
+            let bytes = self.http.body(response, MANIFEST_BYTES_MAX.min(left))?;
+            left -= bytes.len();
+            list.extend(Index::parse(&bytes)?.manifests);
         }
         Err(self.http.error(format!("more than {PAGES_MAX} pages of referrers")))
     }

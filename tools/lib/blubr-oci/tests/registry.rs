@@ -76,6 +76,12 @@ fn pages_without_end_or_at_another_host_are_refused() {
         answer(200, &[("content-type", INDEX), ("link", &link)], index(&[]))
     });
     assert!(error(&endless).contains("pages"));
+    let long = registry(|asked, _| {
+        let link = format!("<{}>; rel=\"next\"", asked.path);
+        let page = format!("{}{}", index(&[descriptor("a")]), " ".repeat(3 << 20));
+        answer(200, &[("content-type", INDEX), ("link", &link)], page)
+    });
+    assert!(error(&long).contains("larger"));
     let elsewhere = registry(|_, _| {
         answer(
             200,
@@ -259,6 +265,49 @@ fn credentials_follow_no_upload_to_another_host() {
     assert_eq!(attach(place.as_mut()).how, Some(How::Api));
     let seen = seen.lock().unwrap();
     assert_eq!(*seen, [("PUT".to_owned(), String::new()), ("PUT".to_owned(), String::new())]);
+}
+
+#[test]
+fn credentials_are_shown_to_nobody_that_the_registry_sends_us_to() {
+    let shown = Arc::new(Mutex::new(Vec::new()));
+    let log = Arc::clone(&shown);
+    let fisher = registry(move |asked, own| {
+        log.lock().unwrap().push(asked.header("authorization").to_owned());
+        let realm = format!("Bearer realm=\"http://{own}/token\"");
+        answer(401, &[("www-authenticate", &realm)], "")
+    });
+    let redirects = registry({
+        let fisher = fisher.clone();
+        move |asked, _| answer(307, &[("location", &format!("http://{fisher}{}", asked.path))], "")
+    });
+    let uploads = registry(move |asked, _| match asked.method.as_str() {
+        "POST" => answer(202, &[("location", &format!("http://{fisher}/put"))], ""),
+        "GET" if asked.path.ends_with("/manifests/1") || asked.path.contains(subject().as_str()) => {
+            answer(200, &[("content-type", MANIFEST)], manifest())
+        }
+        _ => answer(404, &[], ""),
+    });
+    let file = AuthFile::new("fished", &redirects, AUTH);
+    let error = list(&redirects, &file.options()).unwrap_err();
+    assert!(error.contains("401"), "{error}");
+    let file = AuthFile::new("fished-put", &uploads, AUTH);
+    let mut place = referrers(&names(&uploads), &file.options()).unwrap();
+    let target = place.targets().unwrap().remove(0);
+    let artifact =
+        Artifact { artifact_type: "t/t", title: "f", bytes: b"content", annotations: BTreeMap::new() };
+    let error = place.attach(&target.descriptor, &artifact).unwrap_err().to_string();
+    assert!(error.contains("401"), "{error}");
+    assert_eq!(*shown.lock().unwrap(), ["", ""]);
+}
+
+#[test]
+fn a_token_server_without_tls_is_the_registrys_own_host_or_none() {
+    let address = registry(|_, _| {
+        answer(401, &[("www-authenticate", "Bearer realm=\"http://198.51.100.1/token\"")], "")
+    });
+    let file = AuthFile::new("realm", &address, AUTH);
+    let error = list(&address, &file.options()).unwrap_err();
+    assert!(error.contains("no TLS"), "{error}");
 }
 
 #[test]

@@ -35,6 +35,8 @@ pub(crate) struct Client {
     pub(crate) connected: Moment,
     pub(crate) ended: Option<(Moment, Ended)>,
     pub(crate) of_command: bool,
+    /// The first process of the container that it runs in.
+    pub(crate) inside: Option<ProcessKey>,
     opens: HashMap<Vec<u8>, Vec<Opened>>,
     open_count: usize,
 }
@@ -103,11 +105,13 @@ impl Clients {
         path: &[u8],
         now: Moment,
         of_command: bool,
+        inside: Option<ProcessKey>,
     ) {
         let Some(client) = self.meet(key, process, now) else { return };
         if client.is_ghost() {
             client.connected = now;
         }
+        client.inside = inside;
         client.of_command |= of_command;
         if client.sockets.len() < SOCKETS_MAX && !client.sockets.iter().any(|known| known == path) {
             client.sockets.push(path.to_vec());
@@ -139,6 +143,7 @@ impl Clients {
             argv: process.argv.clone(),
             cwd: process.cwd.clone(),
             uid: process.uid,
+            inside: None,
             sockets: Vec::new(),
             began: process.began,
             connected: now,

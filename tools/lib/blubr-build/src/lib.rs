@@ -30,12 +30,15 @@ mod fits;
 mod gaps;
 #[cfg(test)]
 mod heredocs_tests;
+mod inside;
 mod layout;
 #[cfg(test)]
 mod masters_tests;
 mod membership;
 mod mounts;
 mod nearest;
+#[cfg(test)]
+mod nested_tests;
 mod owner;
 mod parts;
 #[cfg(test)]

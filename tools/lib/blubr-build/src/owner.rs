@@ -16,6 +16,7 @@ use crate::decide::{Case, Decided, Fits};
 use crate::finder::Finder;
 use crate::fits::{can_ask, foreign_container};
 use crate::gaps::Gaps;
+use crate::inside::Inside;
 use crate::steps::{Piece, Work, link, pieces};
 use crate::traces::{Dir, Maker, Overlay, Store};
 
@@ -30,6 +31,7 @@ pub(crate) fn assign(finder: Finder) -> Builds {
     let overlays: HashMap<Vec<u8>, Overlay> =
         overlays.into_iter().map(|overlay| (overlay.upper.clone(), overlay)).collect();
     let clients = clients.into_sorted();
+    let inside = Inside::of(&work);
     let mut builds = Vec::new();
     let mut orphans = 0;
     let mut made: Vec<_> = makers.iter().collect();
@@ -40,9 +42,12 @@ pub(crate) fn assign(finder: Finder) -> Builds {
         }
         if maker.store == Store::Containers {
             let own = own_build(key, maker, &work, &dirs);
-            builds.extend(own.map(|(build, of_command)| (with_parts(build, &overlays), of_command)));
+            let of_command = maker.of_command && !inside.is_in_step(maker.inside);
+            builds.extend(own.map(|build| (with_parts(build, &overlays), of_command)));
             continue;
         }
+        let may_ask = |client: &&Client| inside.may_ask(client.inside, key, maker.inside);
+        let clients: Vec<&Client> = clients.iter().filter(may_ask).collect();
         let found = of_daemon(key, maker, &work, &dirs, &clients, &gaps, dockerfile.as_ref());
         orphans += found.1;
         builds.extend(found.0);
@@ -110,7 +115,7 @@ fn complete(build: &mut Build, work: &Work) {
 // ---- buildah and podman
 
 /// The build of a client that makes its own mounts.
-fn own_build(key: ProcessKey, maker: &Maker, work: &Work, dirs: &[Dir]) -> Option<(Build, bool)> {
+fn own_build(key: ProcessKey, maker: &Maker, work: &Work, dirs: &[Dir]) -> Option<Build> {
     let runs: Vec<StepRun> = work
         .pieces
         .iter()
@@ -153,7 +158,7 @@ fn own_build(key: ProcessKey, maker: &Maker, work: &Work, dirs: &[Dir]) -> Optio
     };
     let mut build = build;
     complete(&mut build, work);
-    Some((build, maker.of_command))
+    Some(build)
 }
 
 /// The build, with what was done in each of its trees.
@@ -192,7 +197,7 @@ fn of_daemon(
     maker: &Maker,
     work: &Work,
     dirs: &[Dir],
-    clients: &[Client],
+    clients: &[&Client],
     gaps: &Gaps,
     dockerfile: Option<&(ProcessKey, Dockerfile)>,
 ) -> (Vec<(Build, bool)>, u32) {
@@ -200,7 +205,7 @@ fn of_daemon(
     let my_contexts: Vec<usize> =
         work.contexts.iter().copied().filter(|at| dirs[*at].maker == key).collect();
     let allowed: Vec<&Client> =
-        clients.iter().filter(|client| maker.uid == 0 || maker.uid == client.uid).collect();
+        clients.iter().copied().filter(|client| maker.uid == 0 || maker.uid == client.uid).collect();
     let askers = askers(key, maker, &mine, &my_contexts, work, dirs, &allowed);
     let chains = Chains::new(&mine, work);
     let mut fits = Fits::new();

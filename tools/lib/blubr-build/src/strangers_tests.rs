@@ -1,7 +1,7 @@
 //! Who is of a step and who is not, made of synthetic events: processes that move or stay behind, and those that come in.
 
 use crate::tests::{DAEMON, Log, Who};
-use crate::{Area, Membership, NoBuild, Place, RunKind, Spot};
+use crate::{Area, Membership, NoBuild, Place, Spot};
 
 const CLIENT: Who = Who(20, 5, 1000, 1, 1);
 const STRANGER: Who = Who(30, 5, 0, 1, 1);
@@ -438,48 +438,5 @@ fn a_users_engine_builds_for_that_user_and_nobody_else() {
     assert_eq!((build.runs.len(), build.uid, build.runs[0].shared), (1, 1000, false));
     for other in [0, 1001] {
         assert_eq!(build_of(Who(60, 5, other, 1, 1)).pick(None).err(), Some(NoBuild::NoClient(1)));
-    }
-}
-
-/// A program of a step makes a layer, and its child enters the step's own tree anew, as a runtime would.
-fn forged(make: &str, own: &str) -> (Log, u64) {
-    let mut log = at_work();
-    log.add(INIT, make, own);
-    let child = Who(412, 411, 0, 41, 41);
-    log.fork(INIT, child);
-    log.add(child, "fs.chroot", r#""path":"/","ret":0"#);
-    log.exec(child, &["/bin/sh", "-c", "another line"]);
-    let wrote = open(&mut log, child, "/evil", "");
-    (ended(log), wrote)
-}
-
-#[test]
-fn what_a_step_runs_in_its_own_tree_as_an_engine_would_is_no_step() {
-    let ways = [
-        ("file.symlink", r#""path":"/l/x","target":"../x/diff","ret":0"#),
-        ("file.mkdir", r#""path":"/vfs/dir/x","mode":"0755","ret":0"#),
-        ("mount.mount", r#""source":"/x/diff","target":"/m","flags":["bind"],"ret":0"#),
-    ];
-    for (make, own) in ways {
-        // BuildKit, the classic builder, buildah.
-        for store in ["overlay2/40/diff", "overlay2/40-init/diff", "overlay/40/diff"] {
-            let (mut log, wrote) = forged(make, own);
-            log.rename("overlay2/40/diff", store);
-            if store.starts_with("overlay/") {
-                log.rename("overlay2/", "overlay/");
-                log.rename(r#"["anything"]"#, r#"["buildah","build","."]"#);
-            }
-            let builds = log.builds();
-            let runs = builds.builds.iter().flat_map(|build| &build.runs);
-            let inits: Vec<_> = runs.map(|run| (run.kind, run.init.map(|init| init.pid))).collect();
-            assert_eq!(inits, [(RunKind::Run, Some(411))], "{make} {store}");
-            let mut place = None;
-            let mut membership = Membership::new(&builds, 1).unwrap();
-            log.each(|event| {
-                let at = membership.classify(event);
-                place = place.or((event.head.seq == wrote).then_some(at));
-            });
-            assert_eq!(place, Some(OWN), "{make} {store}");
-        }
     }
 }

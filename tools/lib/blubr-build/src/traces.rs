@@ -250,6 +250,8 @@ pub(crate) struct Maker {
     pub(crate) seen: Vec<u64>,
     /// Processes that make directories for it.
     pub(crate) servants: Vec<ProcessKey>,
+    /// The first process of the container that it runs in.
+    pub(crate) inside: Option<ProcessKey>,
 }
 
 /// Whose layout the directories have that it makes.

@@ -81,9 +81,15 @@ impl Finder {
         }
     }
 
-    /// Whether it is a process of a container: its first, or what descends from that.
+    /// The first process of the container that this is one of: itself, or what it descends from.
+    pub(super) fn container_of(&self, key: ProcessKey) -> Option<ProcessKey> {
+        let container = self.inside.get(&key).map(|at| &self.containers[*at]);
+        container.filter(|container| !container.masked).map(|container| container.init)
+    }
+
+    /// Whether it is a process of a container.
     pub(super) fn is_inside(&self, key: ProcessKey) -> bool {
-        self.inside.get(&key).is_some_and(|at| !self.containers[*at].masked)
+        self.container_of(key).is_some()
     }
 }
 

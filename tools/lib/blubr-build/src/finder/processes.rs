@@ -150,7 +150,8 @@ impl Finder {
         }
         let of_command = self.under_command(key);
         if let Some(process) = self.tree.get(key) {
-            self.clients.connected(key, process, path.bytes(), now, of_command);
+            let inside = self.container_of(key);
+            self.clients.connected(key, process, path.bytes(), now, of_command, inside);
         }
     }
 
@@ -196,6 +197,7 @@ impl Finder {
             export: Export::default(),
             seen: Vec::new(),
             servants: Vec::new(),
+            inside: self.container_of(key),
         };
         self.makers.insert(key, maker);
     }

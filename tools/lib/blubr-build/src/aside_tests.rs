@@ -54,3 +54,45 @@ fn a_stage_that_begins_with_nothing_leaves_the_same() {
     let file = "FROM base AS x\nCOPY . /all/\nRUN make\nFROM scratch\nCOPY --from=x /m /m\n";
     assert_eq!(tied(&log, file), [Tied::None, Tied::One(1), Tied::One(2)]);
 }
+
+#[test]
+fn a_heredoc_s_file_is_no_copy_of_a_context_that_the_same_thread_receives() {
+    // BuildKit 0.26, one goroutine after another on thread 7: it lists the directory that a context comes into, then makes the
+    // file of `COPY <<two.txt` in a directory of its own.
+    let mut log = Log::begun();
+    let file = |log: &mut Log, path: &str, own: &str| {
+        log.add_by(DAEMON, 7, "file.open", &format!(r#""path":"{path}",{own},"ret":3"#));
+    };
+    for n in [50, 51] {
+        let link = format!(r#""path":"/s/overlay2/l/L{n}","target":"../{n}/diff","ret":0"#);
+        log.add(DAEMON, "file.symlink", &link);
+    }
+    file(&mut log, "/s/overlay2/50/diff", r#""mode":"r","size":4096"#);
+    file(&mut log, "/s/overlay2/51/diff/two.txt", r#""mode":"w","create":true,"size":0"#);
+    log.add_by(DAEMON, 8, "file.close", r#""path":"/s/overlay2/51/diff/two.txt","size":7"#);
+    file(&mut log, "/s/overlay2/50/diff/a", r#""mode":"w","create":true,"size":0"#);
+    log.add_by(DAEMON, 8, "file.close", r#""path":"/s/overlay2/50/diff/a","size":9"#);
+    for (n, below, from, name, size) in [(41, 1, 50, "a", 9), (42, 41, 51, "two.txt", 7)] {
+        let bind = format!(
+            r#""source":"/s/overlay2/{from}/diff","target":"/x/{from}","flags":["ro","bind"],"ret":0"#
+        );
+        log.add(DAEMON, "mount.mount", &bind);
+        log.overlay(DAEMON, n, &[below]);
+        file(&mut log, &format!("/x/{from}/{name}"), &format!(r#""mode":"r","size":{size}"#));
+        let path = format!("/s/overlay2/{n}/merged/{name}");
+        file(&mut log, &path, r#""mode":"w","create":true,"size":0"#);
+        log.add_by(DAEMON, 7, "file.close", &format!(r#""path":"{path}","size":{size}"#));
+        let umount = format!(r#""target":"/s/overlay2/{n}/merged","flags":[],"ret":0"#);
+        log.add(DAEMON, "mount.umount", &umount);
+    }
+    log.run(DAEMON, 43, &[42, 41, 1], &["/bin/sh", "-c", "make"]);
+    log.end(CLIENT);
+    let text = "FROM base\nCOPY a /\nCOPY <<two.txt /\nsecond\ntwo.txt\nRUN make\n";
+    let builds = log.builds();
+    let [build] = builds.builds.as_slice() else { panic!("{builds:?}") };
+    let ties: Vec<Tied> = tie(build, &Dockerfile::parse(text.as_bytes()).unwrap())
+        .into_iter()
+        .map(|tie| tie.instruction)
+        .collect();
+    assert_eq!(ties, [1, 2, 3].map(Tied::One), "{:?}", build.runs);
+}

@@ -31,6 +31,7 @@ use crate::process::{Tree, key_of, moment_of};
 use crate::shared::shared_before;
 use crate::traces::{Container, Dir, Entered, Maker, Overlay, Reads, Source};
 use copies::Copies;
+use files::Made;
 use places::Places;
 use registered::Held;
 
@@ -90,7 +91,7 @@ pub struct Finder {
     by_dir: Dirs<usize>,
     pub(crate) containers: Vec<Container>,
     by_init: HashMap<ProcessKey, usize>,
-    /// Overlays by the name of the control group of a container in it, which is the container's id.
+    /// Overlays by the name that the control group has of a container in it, which is the container's id.
     by_group: HashMap<Vec<u8>, usize>,
     entered: HashMap<ProcessKey, Entered>,
     pub(crate) makers: HashMap<ProcessKey, Maker>,
@@ -109,8 +110,9 @@ pub struct Finder {
     heredocs: HashMap<Vec<u8>, Vec<(ProcessKey, Vec<u8>)>>,
     /// Read-only overlays (COPY --from): the topmost lower of each.
     views: Dirs<Vec<u8>>,
-    /// What each thread of an engine read last.
-    reads: HashMap<u32, (u64, Source, Vec<u8>)>,
+    /// What each thread of an engine read last: the name below the source, which is empty of the source itself; none where a
+    /// view hides it.
+    reads: HashMap<u32, (u64, Source, Option<Vec<u8>>)>,
     /// What descriptors of a process that only name a file (O_PATH) were opened on: runtimes mount upon those.
     named: HashMap<ProcessKey, Vec<(i64, Vec<u8>)>>,
     copies: Copies,
@@ -238,7 +240,7 @@ impl Finder {
                 if let (Some(path), Some(target)) = (link.path.get(), link.target.get()) {
                     self.layer_link(key, now, path.bytes(), target.bytes());
                 }
-                self.touched(key, now, event.head.tid, link.path.get(), true);
+                self.touched(key, now, event.head.tid, link.path.get(), Made::Other);
             }
             Body::FileMkdir(mkdir) => {
                 if let Some(path) = mkdir.path.get() {
@@ -249,7 +251,7 @@ impl Finder {
                         maker.export.made(event.head.tid, path.bytes());
                     }
                 }
-                self.touched(key, now, event.head.tid, mkdir.path.get(), false);
+                self.touched(key, now, event.head.tid, mkdir.path.get(), Made::Folder);
             }
             Body::FileRename(rename) => {
                 if let (Some(from), Some(to)) = (rename.path.get(), rename.to.get()) {
@@ -259,7 +261,7 @@ impl Finder {
                         maker.export.renamed(to.bytes(), now.seq);
                     }
                 }
-                self.touched(key, now, event.head.tid, rename.to.get(), true);
+                self.touched(key, now, event.head.tid, rename.to.get(), Made::Other);
             }
             Body::FileOpen(open) => {
                 if open.mode == OpenMode::Path {
@@ -278,9 +280,11 @@ impl Finder {
                 self.taken_away(key, unlink.path.get());
                 self.removed(key, now, unlink.path.get());
             }
-            Body::FileMknod(mknod) => self.touched(key, now, event.head.tid, mknod.path.get(), true),
+            Body::FileMknod(mknod) => {
+                self.touched(key, now, event.head.tid, mknod.path.get(), Made::Other)
+            }
             Body::FileLink(link) => {
-                self.touched(key, now, event.head.tid, link.to.get(), true);
+                self.touched(key, now, event.head.tid, link.to.get(), Made::Other);
                 self.merged(key, link.path.get(), link.to.get());
             }
             _ => {}

@@ -22,6 +22,16 @@ const ALL_EXPORTS_MAX: usize = 1 << 21;
 /// Layers that are put together in one.
 const MERGED_MAX: usize = 256;
 
+/// What an engine made in a tree.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Made {
+    Folder,
+    /// A file that it opened to write to.
+    File,
+    /// A link, a device, or what was made elsewhere.
+    Other,
+}
+
 impl Finder {
     /// The engine whose work this process does.
     pub(super) fn works_for(&self, key: ProcessKey) -> Option<ProcessKey> {
@@ -62,8 +72,9 @@ impl Finder {
         now: Moment,
         tid: u32,
         path: Option<&Name<'_>>,
-        content: bool,
+        made: Made,
     ) {
+        let content = made != Made::Folder;
         if self.works_for(key).is_none() {
             return;
         }
@@ -71,7 +82,7 @@ impl Finder {
         if let Some((place, cut)) = self.workplace(key, &path)
             && path.len() > cut
         {
-            if self.wrote(key, now, tid, place, content) {
+            if self.wrote(key, now, tid, place, made) {
                 self.note_made(now, place, &path[cut..], content);
             }
             self.may_prepare(key, &path[cut..], !content);
@@ -112,7 +123,8 @@ impl Finder {
     }
 
     /// `false` where it is no more than a copy of what was below.
-    fn wrote(&mut self, key: ProcessKey, now: Moment, tid: u32, place: Source, content: bool) -> bool {
+    fn wrote(&mut self, key: ProcessKey, now: Moment, tid: u32, place: Source, made: Made) -> bool {
+        let content = made != Made::Folder;
         match place {
             Source::Overlay(overlay) if self.copied(key, now, overlay) => return false,
             Source::Overlay(overlay) => self.wrote_whole(overlay, now),
@@ -125,7 +137,9 @@ impl Finder {
         {
             self.serves(dir, key);
         }
-        let read = self.reads.get(&tid).filter(|(_, source, _)| *source != place);
+        // A file is no copy of a folder: a thread that listed one did so for another step, or to receive a context there.
+        let may_be_of = |name: &Option<Vec<u8>>| made != Made::File || name.as_deref() != Some(b"");
+        let read = self.reads.get(&tid).filter(|(_, of, name)| *of != place && may_be_of(name));
         match place {
             Source::Overlay(overlay) => {
                 let overlay = &mut self.overlays[overlay];
@@ -141,7 +155,7 @@ impl Finder {
                 }
                 if let Some((_, source, name)) = read.filter(|(seq, ..)| *seq > overlay.began.seq) {
                     overlay.sources.insert(*source);
-                    note_copy(&mut overlay.copied, *source, name);
+                    note_copy(&mut overlay.copied, *source, name.as_deref());
                 }
             }
             Source::Dir(dir) => {
@@ -151,7 +165,7 @@ impl Finder {
                 dir.read_back = None;
                 if let Some((_, source, name)) = read.filter(|(seq, ..)| *seq > dir.began.seq) {
                     dir.sources.insert(*source);
-                    note_copy(&mut dir.copied, *source, name);
+                    note_copy(&mut dir.copied, *source, name.as_deref());
                 }
             }
         }
@@ -188,7 +202,7 @@ impl Finder {
             return;
         }
         let Some((place, cut)) = self.workplace(key, &path) else { return };
-        if self.wrote(key, now, tid, place, true) {
+        if self.wrote(key, now, tid, place, Made::File) {
             self.note_made(now, place, &path[cut..], true);
         }
         self.may_prepare(key, &path[cut..], open.create.0);
@@ -241,7 +255,7 @@ impl Finder {
                         }
                     }
                 }
-                (place, name)
+                (place, Some(name))
             }
             None => match self.viewed(path) {
                 Some(source) => {
@@ -249,7 +263,7 @@ impl Finder {
                         Source::Overlay(at) => self.overlays[at].read_back.get_or_insert(now.seq),
                         Source::Dir(at) => self.dirs[at].read_back.get_or_insert(now.seq),
                     };
-                    (source, Vec::new())
+                    (source, None)
                 }
                 None => return,
             },
@@ -330,7 +344,8 @@ impl Finder {
     }
 }
 
-fn note_copy(copied: &mut Vec<(usize, Vec<u8>)>, source: Source, name: &[u8]) {
+fn note_copy(copied: &mut Vec<(usize, Vec<u8>)>, source: Source, name: Option<&[u8]>) {
+    let name = name.unwrap_or_default();
     if let Source::Dir(dir) = source
         && copied.len() < COPIED_MAX
         && !copied.iter().any(|(of, known)| *of == dir && known == name)

@@ -31,6 +31,7 @@ mod gaps;
 #[cfg(test)]
 mod heredocs_tests;
 mod inside;
+mod groups;
 mod layout;
 #[cfg(test)]
 mod masters_tests;

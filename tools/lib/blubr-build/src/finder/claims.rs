@@ -3,8 +3,8 @@
 use blubr_log::Event;
 
 use crate::build::ProcessKey;
+use crate::groups::container_of;
 use crate::membership::is_digest;
-use crate::path::base;
 use crate::traces::{Claim, Entered, Store, is_init_layer};
 
 use super::Finder;
@@ -38,7 +38,7 @@ impl Finder {
             let is_lossy = self.gaps.within(overlay.began.time, entered.at.time);
             return is_lossy.then_some(Claim::Bare);
         }
-        let is_named = event.head.cgroup.get().map(|path| is_containers(path.bytes()));
+        let is_named = event.head.cgroup.get().map(|path| is_digest(container_of(path.bytes())));
         let since = self.tree.group_since(event.head.cgroup_id);
         let is_new = since.is_some_and(|since| since > overlay.began.seq);
         let forked = self.tree.get(key).and_then(|process| process.forked);
@@ -91,11 +91,4 @@ impl Finder {
     pub(super) fn is_inside(&self, key: ProcessKey) -> bool {
         self.container_of(key).is_some()
     }
-}
-
-/// Whether a control group is named by the id of a container of Docker's: `<id>`, or with systemd `docker-<id>.scope`.
-fn is_containers(group: &[u8]) -> bool {
-    let name = base(group);
-    let scope = name.strip_suffix(b".scope").and_then(|scope| scope.rsplit(|byte| *byte == b'-').next());
-    is_digest(scope.unwrap_or(name))
 }

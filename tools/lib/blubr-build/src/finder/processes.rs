@@ -6,14 +6,14 @@ use blubr_log::{Body, Event, Name};
 
 use crate::build::{Ended, FirstExec, Moment, ProcessKey};
 use crate::export::Export;
-use crate::path::base;
+use crate::groups::container_of;
 use crate::traces::{Claim, Container, Entered, Maker, Source, Store};
 
 use super::{Finder, NAME_BYTES, TRACES_MAX};
 
 /// Helper processes of one step.
 const HELPERS_MAX: usize = 1 << 12;
-/// The shortest name of a control group that counts as a container's id; Docker's have 64 digits.
+/// The shortest name in a control group's that counts as a container's id; Docker's have 64 digits.
 const CONTAINER_ID_MIN: usize = 12;
 
 impl Finder {
@@ -94,9 +94,10 @@ impl Finder {
         let cgroup = event.head.cgroup.get().filter(|_| own_group);
         let cgroup = cgroup.map(|path| (event.head.cgroup_id, path.bytes().to_vec()));
         if let Some((_, path)) = &cgroup
-            && base(path).len() >= CONTAINER_ID_MIN
+            && let name = container_of(path)
+            && name.len() >= CONTAINER_ID_MIN
         {
-            self.by_group.insert(base(path).to_vec(), of);
+            self.by_group.insert(name.to_vec(), of);
         }
         Container {
             overlay: of,

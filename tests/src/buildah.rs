@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::program::{find, stdout_of, text_of};
-use crate::require::newer_buildah;
+use crate::require::{newer_buildah, newer_crun};
 use crate::unprivileged;
 
 /// How buildah keeps a step apart from the host.
@@ -27,6 +27,8 @@ pub struct Buildah {
     newer: Option<PathBuf>,
     /// An ordinary user runs it, with subordinate ids: in a user namespace.
     rootless: bool,
+    /// What runs its steps; the host's runc unless something else was asked for.
+    runtime: Option<PathBuf>,
 }
 
 /// What builds with buildah's code.
@@ -60,6 +62,7 @@ impl Buildah {
             program: Program::Buildah,
             newer: None,
             rootless: false,
+            runtime: find("runc"),
         };
         std::fs::write(own.conf(), CONF).expect("the folder is ours");
         own
@@ -98,6 +101,17 @@ impl Buildah {
         std::fs::write(own.conf(), [CONF, &helpers].concat()).expect("the folder is ours");
         (own.program, own.newer) = (program, Some(newer));
         own
+    }
+
+    /// The same whose steps crun runs, Debian unstable's: older ones want to lock more memory than a host that is a container
+    /// itself may have. A test asks for `Prerequisite::Crun` first, and for a host with but cgroup v2.
+    ///
+    /// # Panics
+    /// When it is not there.
+    #[must_use]
+    pub fn by_crun(mut self) -> Self {
+        self.runtime = Some(newer_crun().expect("the test required it"));
+        self
     }
 
     /// Lets who builds read and write a folder of the test's.
@@ -182,8 +196,8 @@ impl Buildah {
     ) -> Command {
         let mut command = self.buildah();
         let name = if isolation == Isolation::Oci { "oci" } else { "chroot" };
-        let runtime = find("runc").filter(|_| isolation == Isolation::Oci);
-        let runtime = runtime.map(|runc| format!("--runtime={}", runc.display()));
+        let runtime = self.runtime.as_ref().filter(|_| isolation == Isolation::Oci);
+        let runtime = runtime.map(|program| format!("--runtime={}", program.display()));
         // Which podman takes before the command's name, and buildah behind it.
         let (before, after) = match self.program {
             Program::Podman => (runtime, None),

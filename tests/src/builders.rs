@@ -44,6 +44,10 @@ pub enum Way {
     Podman,
     /// buildah or podman of Debian unstable; with or without a layer for each step.
     NewerBuildah(Program, bool),
+    /// The host's buildah or podman, with crun, on a host with but cgroup v2; with or without a layer for each step.
+    Crun(Program, bool),
+    /// The same of Debian unstable.
+    NewerCrun(Program, bool),
 }
 
 impl Way {
@@ -83,6 +87,14 @@ impl Way {
             Way::NewerBuildah(Program::Buildah, false) => "buildah-sid-oci",
             Way::NewerBuildah(Program::Podman, true) => "podman-sid-oci-layers",
             Way::NewerBuildah(Program::Podman, false) => "podman-sid-oci",
+            Way::Crun(Program::Buildah, true) => "buildah-crun-layers",
+            Way::Crun(Program::Buildah, false) => "buildah-crun",
+            Way::Crun(Program::Podman, true) => "podman-crun-layers",
+            Way::Crun(Program::Podman, false) => "podman-crun",
+            Way::NewerCrun(Program::Buildah, true) => "buildah-sid-crun-layers",
+            Way::NewerCrun(Program::Buildah, false) => "buildah-sid-crun",
+            Way::NewerCrun(Program::Podman, true) => "podman-sid-crun-layers",
+            Way::NewerCrun(Program::Podman, false) => "podman-sid-crun",
         }
     }
 
@@ -111,8 +123,11 @@ impl Way {
             | Way::BuildahFuse
             | Way::Rootless(_)
             | Way::RootlessPodman
-            | Way::Podman => ["mounts"].into(),
-            Way::NewerBuildah(..) | Way::NewerRootless(_) => ["mounts", "heredoc"].into(),
+            | Way::Podman
+            | Way::Crun(..) => ["mounts"].into(),
+            Way::NewerBuildah(..) | Way::NewerRootless(_) | Way::NewerCrun(..) => {
+                ["mounts", "heredoc"].into()
+            }
         };
         // Who copies trees can't copy a socket: the engine fails at the next step.
         if !matches!(self, Way::DockerVfs(Builder::BuildKit) | Way::NewerVfs(Builder::BuildKit)) {
@@ -128,7 +143,14 @@ impl Way {
     /// Whether each step leaves a layer of its own.
     #[must_use]
     pub fn has_layers(self) -> bool {
-        !matches!(self, Way::Buildah(_, false) | Way::BuildahVfs(_, false) | Way::NewerBuildah(_, false))
+        !matches!(
+            self,
+            Way::Buildah(_, false)
+                | Way::BuildahVfs(_, false)
+                | Way::NewerBuildah(_, false)
+                | Way::Crun(_, false)
+                | Way::NewerCrun(_, false)
+        )
     }
 
     /// Whether its layers are found by comparing trees: what has its old size and time is taken for unchanged.
@@ -170,7 +192,9 @@ impl Way {
             | Way::RootlessPodman
             | Way::NewerRootless(_)
             | Way::Podman
-            | Way::NewerBuildah(..) => true,
+            | Way::NewerBuildah(..)
+            | Way::Crun(..)
+            | Way::NewerCrun(..) => true,
             Way::Docker(_)
             | Way::Newer(_)
             | Way::RootlessDocker(_)
@@ -239,6 +263,15 @@ impl Ready {
             Way::Podman => Kind::Buildah(Buildah::podman(), Isolation::Oci, true),
             Way::NewerBuildah(program, layers) => {
                 Kind::Buildah(Buildah::newer(program), Isolation::Oci, layers)
+            }
+            Way::Crun(Program::Buildah, layers) => {
+                Kind::Buildah(Buildah::new().by_crun(), Isolation::Oci, layers)
+            }
+            Way::Crun(Program::Podman, layers) => {
+                Kind::Buildah(Buildah::podman().by_crun(), Isolation::Oci, layers)
+            }
+            Way::NewerCrun(program, layers) => {
+                Kind::Buildah(Buildah::newer(program).by_crun(), Isolation::Oci, layers)
             }
         };
         // chroot makes no control group, and a user may make none.

@@ -18,6 +18,7 @@ pub mod record;
 pub mod registry;
 pub mod require;
 pub mod supervise;
+pub mod unified;
 pub mod unprivileged;
 pub mod vm;
 pub mod web;

@@ -27,6 +27,8 @@ pub enum Prerequisite {
     Gpg,
     /// Docker, buildah and podman of Debian unstable, unpacked aside.
     Engines,
+    /// crun of Debian unstable, unpacked with them.
+    Crun,
     /// A C compiler (cc), or what it would make, in `$BLUBR_PROGRAMS`.
     Compiler,
     /// An assembler and a linker that make 32-bit programs (as --32, ld -m elf_i386), and a kernel that runs them.
@@ -71,6 +73,7 @@ impl Prerequisite {
             Self::Fuse => "fuse",
             Self::Gpg => "gpg",
             Self::Engines => "engines",
+            Self::Crun => "crun",
             Self::Compiler => "compiler",
             Self::I386 => "i386",
             Self::Strace => "strace",
@@ -117,6 +120,9 @@ impl Prerequisite {
             Self::Engines => {
                 let absent = other_engine().is_none() || newer_buildah().is_none();
                 absent.then(|| "no newer engines aside: make test-all".to_owned())
+            }
+            Self::Crun => {
+                newer_crun().is_none().then(|| "no newer crun aside: make test-all".to_owned())
             }
             Self::Compiler => made_before("calls").map_or_else(|| lacks(&["cc"]), |_| None),
             Self::I386 => match made_before("i386") {
@@ -213,6 +219,12 @@ pub fn newer_buildah() -> Option<PathBuf> {
     let tools = PathBuf::from(std::env::var_os("BLUBR_TOOLS")?);
     let folder = tools.parent()?.join("engines/sid-buildah");
     folder.join("bin/buildah").is_file().then_some(folder)
+}
+
+/// The newer crun that it unpacked with them.
+#[must_use]
+pub fn newer_crun() -> Option<PathBuf> {
+    newer_buildah().map(|folder| folder.join("helpers/crun")).filter(|program| program.is_file())
 }
 
 /// A program of `fixtures/programs/` that was made beforehand, for machines without a compiler.

@@ -8,6 +8,7 @@ use blubr_tests::builders::Way;
 use blubr_tests::corpus_run::hold_all;
 use blubr_tests::engine::Builder;
 use blubr_tests::require;
+use blubr_tests::unified::on_unified_host;
 
 #[test]
 fn classic() {
@@ -187,4 +188,34 @@ fn newer_classic_rootless() {
 fn newer_buildkit_rootless() {
     require!(Root, Docker, Engines, Rootless, RootlessKit);
     hold_all(Way::NewerRootlessDocker(Builder::BuildKit));
+}
+
+#[test]
+fn crun_layers() {
+    require!(Root, Buildah, Crun);
+    on_unified_host(|| hold_all(Way::Crun(Program::Buildah, true)));
+}
+
+#[test]
+fn crun_flat() {
+    require!(Root, Buildah, Crun);
+    on_unified_host(|| hold_all(Way::Crun(Program::Buildah, false)));
+}
+
+#[test]
+fn crun_podman() {
+    require!(Root, Buildah, Podman, Crun);
+    on_unified_host(|| hold_all(Way::Crun(Program::Podman, true)));
+}
+
+#[test]
+fn newer_crun_layers() {
+    require!(Root, Buildah, Engines, Crun);
+    on_unified_host(|| hold_all(Way::NewerCrun(Program::Buildah, true)));
+}
+
+#[test]
+fn newer_crun_podman() {
+    require!(Root, Buildah, Engines, Crun);
+    on_unified_host(|| hold_all(Way::NewerCrun(Program::Podman, true)));
 }

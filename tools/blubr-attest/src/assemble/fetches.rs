@@ -65,8 +65,7 @@ impl Asked {
         let elsewhere =
             |word: &&str| matches!(*word, "compose" | "bake") || word.starts_with("--build-arg-file");
         let told = words.iter().any(builds) && !words.iter().any(elsewhere);
-        let contexts = asked::values(&words, "--build-context")
-            .filter_map(|text| text.split_once('='))
+        let contexts = asked::contexts(&words)
             .filter(|(_, of)| of.starts_with("oci-layout://") || !is_remote(of))
             .map(|(name, _)| name.to_owned())
             .collect();
@@ -139,6 +138,8 @@ mod tests {
         let add = "FROM base\nARG A=x\nADD $A /x\n";
         assert_eq!(of(add, &["docker", "build", "--build-arg", "A=https://a/b", "."]), (1, 0));
         assert_eq!(of(add, &["docker", "build", "--build-arg=A=y", "."]), (0, 0));
+        assert_eq!(of(add, &["buildctl", "build", "--opt", "build-arg:A=https://a/b"]), (1, 0));
+        assert_eq!(of(add, &["buildctl", "build", "--opt=build-arg:A=y"]), (0, 0));
         // Of these the arguments don't tell what A is.
         for argv in [
             &["docker", "build", "--build-arg", "A", "."][..],
@@ -173,5 +174,9 @@ mod tests {
         ] {
             assert_eq!(of(&text(here), &build), (0, 0), "{here}");
         }
+        let build = |opt: &'static str| ["buildctl", "build", "--opt", opt];
+        let from = text("COPY --from=ctx /x /x");
+        assert_eq!(of(&from, &build("context:ctx=local:c")), (0, 0));
+        assert_eq!(of(&from, &build("context:ctx=docker-image://a/b")), (0, 1));
     }
 }

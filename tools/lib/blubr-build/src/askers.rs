@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
+use blubr_dockerfile::asked;
+
 use crate::build::{Engine, ProcessKey};
 use crate::context::Client;
 use crate::path::base;
@@ -218,15 +220,9 @@ fn bounds(
 /// Whether a transfer is the Dockerfile's: it has nothing but the file that the client was told to read, and what
 /// goes with it (`<name>.dockerignore`).
 fn is_dockerfile(client: &Client, dir: &Dir) -> bool {
-    let mut words = client.argv.iter();
-    let mut name: &[u8] = b"Dockerfile";
-    while let Some(word) = words.next() {
-        if word == b"-f" || word == b"--file" {
-            name = words.next().map_or(name, |word| base(word));
-        } else if let Some(file) = word.strip_prefix(b"--file=") {
-            name = base(file);
-        }
-    }
+    let words: Vec<_> = client.argv.iter().map(|word| String::from_utf8_lossy(word)).collect();
+    let words: Vec<&str> = words.iter().map(AsRef::as_ref).collect();
+    let name = base(asked::file(&words).unwrap_or("Dockerfile").as_bytes());
     !dir.files.is_empty() && dir.files.keys().all(|file| file.starts_with(name) && !file.contains(&b'/'))
 }
 

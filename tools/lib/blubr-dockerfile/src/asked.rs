@@ -27,6 +27,20 @@ pub fn target<'w>(words: &'w [&'w str]) -> Option<&'w str> {
     all.last().filter(|name| !name.is_empty())
 }
 
+/// The Dockerfile that is asked for; of buildctl's its name within what is sent as `dockerfile`.
+#[must_use]
+pub fn file<'w>(words: &'w [&'w str]) -> Option<&'w str> {
+    let short = values(words, "-f").chain(values(words, "--file"));
+    short.chain(values(words, "--opt").filter_map(|option| option.strip_prefix("filename="))).last()
+}
+
+/// The contexts that are given a name: each with where it is.
+pub fn contexts<'w>(words: &'w [&'w str]) -> impl Iterator<Item = (&'w str, &'w str)> {
+    let direct = values(words, "--build-context");
+    let all = direct.chain(values(words, "--opt").filter_map(|option| option.strip_prefix("context:")));
+    all.filter_map(|text| text.split_once('='))
+}
+
 impl Dockerfile {
     /// The stage that is built where `name` is asked for, which may be its number too; `None` asks for the last one.
     #[must_use]
@@ -57,6 +71,18 @@ mod tests {
         assert_eq!(build_args(&words).collect::<Vec<_>>(), [("A", Some("1"))]);
         assert_eq!(target(&words), Some("three"));
         assert_eq!(target(&["docker", "build", "--target="]), None);
+    }
+
+    #[test]
+    fn files_and_contexts() {
+        let docker = ["docker", "build", "-f", "a/b", "--build-context", "c=../d", "--build-context=e=f=g"];
+        assert_eq!(file(&docker), Some("a/b"));
+        assert_eq!(contexts(&docker).collect::<Vec<_>>(), [("c", "../d"), ("e", "f=g")]);
+        let buildctl = ["buildctl", "build", "--opt", "filename=x", "--opt=context:c=local:d", "--local", "d=."];
+        assert_eq!(file(&buildctl), Some("x"));
+        assert_eq!(contexts(&buildctl).collect::<Vec<_>>(), [("c", "local:d")]);
+        assert_eq!(file(&["docker", "build", "--file=x"]), Some("x"));
+        assert_eq!(file(&["docker", "build", "--filename", "x"]), None);
     }
 
     #[test]

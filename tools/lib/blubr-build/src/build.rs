@@ -336,6 +336,8 @@ pub struct StepRun {
     /// The engine finds what the step changed by comparing whole trees, as it does where the kernel has no overlay (vfs,
     /// fuse-overlayfs).
     pub compared: bool,
+    /// Where trees from before the log were mounted of which something was copied into it.
+    pub(crate) copied_older: Vec<Vec<u8>>,
     /// Until when the engine filled it with what was below, by `seq`.
     pub(crate) copied_until: Option<u64>,
     pub(crate) setup: Vec<ProcessKey>,

@@ -110,9 +110,9 @@ pub struct Finder {
     heredocs: HashMap<Vec<u8>, Vec<(ProcessKey, Vec<u8>)>>,
     /// Read-only overlays (COPY --from): the topmost lower of each.
     views: Dirs<Vec<u8>>,
-    /// What each thread of an engine read last: the name below the source, which is empty of the source itself; none where a
-    /// view hides it.
-    reads: HashMap<u32, (u64, Source, Option<Vec<u8>>)>,
+    /// What each thread of an engine read last: in which tree, and the name in it, which is empty of the tree itself; none where a
+    /// view hides it. Of a tree from before the log only where it is mounted is known.
+    reads: HashMap<u32, (u64, Option<Source>, Option<Vec<u8>>)>,
     /// What descriptors of a process that only name a file (O_PATH) were opened on: runtimes mount upon those.
     named: HashMap<ProcessKey, Vec<(i64, Vec<u8>)>>,
     copies: Copies,

@@ -104,6 +104,12 @@ impl Mounts {
         None
     }
 
+    /// The bind that the path lies in.
+    pub(crate) fn bind_above<'p>(&self, path: &'p [u8]) -> Option<&'p [u8]> {
+        let is_bind = |(mounted, _): &(Mounted, u32)| matches!(mounted, Mounted::Bind(_)).then_some(());
+        self.at.nearest(path, is_bind).map(|(length, ())| &path[..length])
+    }
+
     /// Where the path lies when binds are followed; `None` when none has part in it.
     pub(crate) fn unbound(&self, path: &[u8]) -> Option<Vec<u8>> {
         let mut moved: Option<Vec<u8>> = None;
@@ -136,6 +142,8 @@ mod tests {
         assert_eq!((within.overlay, within.rest.as_ref()), (7, &b"/bin/sh"[..]));
         assert!(mounts.within(b"/l/1/merged2").is_none());
         assert_eq!(mounts.unbound(b"/x/rootfs/a"), Some(b"/l/1/merged/a".to_vec()));
+        assert_eq!(mounts.bind_above(b"/x/rootfs/a"), Some(&b"/x/rootfs"[..]));
+        assert_eq!(mounts.bind_above(b"/l/1/merged/a"), None, "an overlay is no bind");
         assert_eq!(mounts.umount(b"/l/1/merged", 2), None, "a copy of the mount, in another namespace");
         assert_eq!(mounts.umount(b"/l/1/merged", 1), Some(7));
         assert!(mounts.within(b"/x/rootfs").is_none());

@@ -154,6 +154,9 @@ pub(crate) struct Dir {
     /// Where else it was mounted, read only, to be copied from.
     pub(crate) binds: Vec<Vec<u8>>,
     pub(crate) sources: HashSet<Source>,
+    /// Where that was mounted from which something in it was copied, of trees that the log does not know: those from before it,
+    /// such as a context that BuildKit has kept and brought up to date.
+    pub(crate) of_older: Vec<Vec<u8>>,
     pub(crate) exported: Vec<u64>,
     /// When the engine first read in it after whoever made it what it is was done: an engine reads so what it puts
     /// into an image, or looks for in its cache.

@@ -8,7 +8,7 @@ use crate::context::ContextFile;
 use crate::parts::Part;
 use crate::traces::{Source, Span};
 
-use super::{Finder, READS_MAX};
+use super::{Finder, NAME_BYTES, READS_MAX};
 
 /// Files of one context that are remembered by name.
 const CONTEXT_FILES_MAX: usize = 1 << 16;
@@ -19,6 +19,8 @@ const COPIED_MAX: usize = 64;
 /// What was read in one overlay that is remembered, and in all.
 const EXPORTS_MAX: usize = 1 << 18;
 const ALL_EXPORTS_MAX: usize = 1 << 21;
+/// Mounts of trees from before the log that one directory's files were copied from: BuildKit makes one for each source.
+const OLDER_MAX: usize = 16;
 /// Layers that are put together in one.
 const MERGED_MAX: usize = 256;
 
@@ -139,7 +141,8 @@ impl Finder {
         }
         // A file is no copy of a folder: a thread that listed one did so for another step, or to receive a context there.
         let may_be_of = |name: &Option<Vec<u8>>| made != Made::File || name.as_deref() != Some(b"");
-        let read = self.reads.get(&tid).filter(|(_, of, name)| *of != place && may_be_of(name));
+        let read = self.reads.get(&tid);
+        let read = read.filter(|(_, source, name)| *source != Some(place) && may_be_of(name));
         match place {
             Source::Overlay(overlay) => {
                 let overlay = &mut self.overlays[overlay];
@@ -153,19 +156,32 @@ impl Finder {
                 } else {
                     overlay.wrote(span, Part::of_engine(span));
                 }
-                if let Some((_, source, name)) = read.filter(|(seq, ..)| *seq > overlay.began.seq) {
+                if let Some((_, Some(source), name)) = read.filter(|(seq, ..)| *seq > overlay.began.seq)
+                {
                     overlay.sources.insert(*source);
                     note_copy(&mut overlay.copied, *source, name.as_deref());
                 }
             }
             Source::Dir(dir) => {
-                let dir = &mut self.dirs[dir];
+                let of = dir;
+                let dir = &mut self.dirs[of];
                 dir.first_write.get_or_insert(now);
                 dir.last_write = Some(now);
                 dir.read_back = None;
-                if let Some((_, source, name)) = read.filter(|(seq, ..)| *seq > dir.began.seq) {
-                    dir.sources.insert(*source);
-                    note_copy(&mut dir.copied, *source, name.as_deref());
+                match read.filter(|(seq, ..)| *seq > dir.began.seq) {
+                    Some((_, Some(source), name)) => {
+                        dir.sources.insert(*source);
+                        note_copy(&mut dir.copied, *source, name.as_deref());
+                    }
+                    Some((_, None, Some(mounted)))
+                        if dir.of_older.len() < OLDER_MAX && !dir.of_older.contains(mounted) =>
+                    {
+                        let mounted = mounted.clone();
+                        if self.keep(mounted.len() + NAME_BYTES) {
+                            self.dirs[of].of_older.push(mounted);
+                        }
+                    }
+                    _ => {}
                 }
             }
         }
@@ -221,6 +237,7 @@ impl Finder {
     }
 
     fn engine_read(&mut self, key: ProcessKey, now: Moment, tid: u32, path: &[u8], size: Option<u64>) {
+        let given = path;
         let real = self.mounts.unbound(path);
         let path = real.as_deref().unwrap_or(path);
         let (source, name) = match self.place(path) {
@@ -255,7 +272,7 @@ impl Finder {
                         }
                     }
                 }
-                (place, Some(name))
+                (Some(place), Some(name))
             }
             None => match self.viewed(path) {
                 Some(source) => {
@@ -263,9 +280,12 @@ impl Finder {
                         Source::Overlay(at) => self.overlays[at].read_back.get_or_insert(now.seq),
                         Source::Dir(at) => self.dirs[at].read_back.get_or_insert(now.seq),
                     };
-                    (source, None)
+                    (Some(source), None)
                 }
-                None => return,
+                None => match self.mounts.bind_above(given).or_else(|| self.view_above(path)) {
+                    Some(mounted) => (None, Some(mounted.to_vec())),
+                    None => return,
+                },
             },
         };
         if self.reads.len() < READS_MAX || self.reads.contains_key(&tid) {
@@ -294,6 +314,11 @@ impl Finder {
             Some(&overlay) => Some(Source::Overlay(overlay)),
             None => self.by_dir.get(dir).map(|&dir| Source::Dir(dir)),
         }
+    }
+
+    /// Where the view is mounted that the path lies in.
+    fn view_above<'p>(&self, path: &'p [u8]) -> Option<&'p [u8]> {
+        self.views.nearest(path, Some).map(|(length, _)| &path[..length])
     }
 
     pub(super) fn close(&mut self, key: ProcessKey, now: Moment, close: &FileClose<'_>) {

@@ -135,6 +135,7 @@ impl Finder {
             received: false,
             binds: Vec::new(),
             sources: HashSet::new(),
+            of_older: Vec::new(),
             exported: Vec::new(),
             read_back: None,
             removed: None,

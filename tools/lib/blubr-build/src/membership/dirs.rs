@@ -48,6 +48,10 @@ pub(super) fn directories(build: &Build) -> Dirs<Owned> {
         let (whole, copied_until) = (run.whole, run.copied_until);
         dirs.insert(run.upper.clone(), Owned { whole, copied_until, ..Owned::new(of, Area::Upper) });
         notes(&mut dirs, &run.upper, of);
+        // Who goes over what is kept must see it too.
+        for mounted in &run.copied_older {
+            dirs.insert_new(mounted, Owned::new(None, Area::Work));
+        }
         if let Some(work) = &run.work {
             dirs.insert(work.clone(), Owned::new(of, Area::Work));
         }

@@ -66,7 +66,8 @@ pub(super) fn dir_piece(finder: &Finder, at: usize, lowers: &HashSet<&[u8]>, wor
 /// log may lack), it was filled as such are, or it was mounted to be copied from and its files came from nowhere else (as
 /// those of a COPY --link do).
 fn is_context(dir: &Dir) -> bool {
-    !dir.votes.is_empty() || dir.received || !dir.binds.is_empty() && dir.sources.is_empty()
+    let from_nowhere = dir.sources.is_empty() && dir.of_older.is_empty();
+    !dir.votes.is_empty() || dir.received || !dir.binds.is_empty() && from_nowhere
 }
 
 fn layer_piece(finder: &Finder, dir: &Dir) -> Piece {
@@ -104,6 +105,7 @@ fn layer_piece(finder: &Finder, dir: &Dir) -> Piece {
         evidence: Vec::new(),
         whole: is_whole(&dir.path),
         compared: is_whole(&dir.path),
+        copied_older: dir.of_older.clone(),
         copied_until: None,
         setup: Vec::new(),
         setup_began: None,

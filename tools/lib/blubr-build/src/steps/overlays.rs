@@ -137,6 +137,7 @@ fn empty_run(overlay: &Overlay) -> StepRun {
         evidence: Vec::new(),
         whole: overlay.whole.is_some(),
         compared: overlay.whole.is_some() || !overlay.servers.is_empty(),
+        copied_older: Vec::new(),
         copied_until: overlay.whole.as_ref().and_then(|whole| whole.copied_until),
         setup: Vec::new(),
         setup_began: None,

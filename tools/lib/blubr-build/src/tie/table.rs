@@ -103,6 +103,7 @@ impl<'d> Table<'d> {
             && run.began.seq < self.first_step
             && run.reads_context.is_empty()
             && run.reads_runs.is_empty()
+            && run.copied_older.is_empty()
             && self.engine != Engine::Buildah
             // What nothing stands on may be a context, or what was copied from.
             && (self.stood_upon.contains(&run.id) || self.first_step == u64::MAX && !self.aside.is_read(run))

@@ -14,6 +14,9 @@ mod aside;
 #[cfg(test)]
 mod aside_tests;
 mod askers;
+mod beside;
+#[cfg(test)]
+mod beside_tests;
 mod build;
 mod chains;
 #[cfg(test)]

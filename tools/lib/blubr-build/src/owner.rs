@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use blubr_dockerfile::Dockerfile;
 
 use crate::askers::{Asker, askers};
+use crate::beside::settle;
 use crate::build::{Build, Builds, Context, Engine, Evidence, Layer, ProcessKey, RunKind, StepRun};
 use crate::chains::Chains;
 use crate::context::{Client, says_build};
@@ -34,6 +35,8 @@ pub(crate) fn assign(finder: Finder) -> Builds {
     let inside = Inside::of(&work);
     let mut builds = Vec::new();
     let mut orphans = 0;
+    let hosts: HashMap<ProcessKey, ProcessKey> =
+        makers.iter().filter_map(|(key, maker)| Some((*key, maker.inside?))).collect();
     let mut made: Vec<_> = makers.iter().collect();
     made.sort_by_key(|(key, maker)| (maker.began, **key));
     for (&key, maker) in made {
@@ -52,11 +55,7 @@ pub(crate) fn assign(finder: Finder) -> Builds {
         orphans += found.1;
         builds.extend(found.0);
     }
-    // Anyone does what shows an engine at work, while a client is there that asked another.
-    let has_any = |build: &Build| !build.runs.is_empty() || !build.contexts.is_empty();
-    let served: HashSet<ProcessKey> =
-        builds.iter().filter(|(build, _)| has_any(build)).map(|(build, _)| build.client).collect();
-    builds.retain(|(build, _)| has_any(build) || !served.contains(&build.client));
+    settle(&mut builds, &hosts);
     builds.sort_by_key(|(build, _)| (build.began, build.client));
     let by_command: Vec<u32> = (1..)
         .zip(&builds)

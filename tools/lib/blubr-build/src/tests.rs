@@ -175,7 +175,7 @@ impl Log {
                 r#""source":"/s/overlay2/{n}/merged","target":"/x/{n}/rootfs","flags":["bind"],"ret":0"#
             ),
         );
-        let runtime = Who(n * 10, daemon.0, daemon.2, 1, 1);
+        let runtime = Who(n * 10, daemon.0, daemon.2, daemon.3, daemon.4);
         let init = Who(n * 10 + 1, n * 10, daemon.2, u64::from(n), how.mntns.unwrap_or(n));
         self.fork(daemon, runtime);
         self.exec(runtime, &["runc", "run"]);

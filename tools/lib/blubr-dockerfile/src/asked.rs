@@ -75,10 +75,12 @@ mod tests {
 
     #[test]
     fn files_and_contexts() {
-        let docker = ["docker", "build", "-f", "a/b", "--build-context", "c=../d", "--build-context=e=f=g"];
+        let docker =
+            ["docker", "build", "-f", "a/b", "--build-context", "c=../d", "--build-context=e=f=g"];
         assert_eq!(file(&docker), Some("a/b"));
         assert_eq!(contexts(&docker).collect::<Vec<_>>(), [("c", "../d"), ("e", "f=g")]);
-        let buildctl = ["buildctl", "build", "--opt", "filename=x", "--opt=context:c=local:d", "--local", "d=."];
+        let buildctl =
+            ["buildctl", "build", "--opt", "filename=x", "--opt=context:c=local:d", "--local", "d=."];
         assert_eq!(file(&buildctl), Some("x"));
         assert_eq!(contexts(&buildctl).collect::<Vec<_>>(), [("c", "local:d")]);
         assert_eq!(file(&["docker", "build", "--file=x"]), Some("x"));

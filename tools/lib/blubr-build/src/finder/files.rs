@@ -42,16 +42,21 @@ impl Finder {
 
     /// Where in an engine's trees a path lies: an overlay, or a directory of the store.
     pub(super) fn place(&self, path: &[u8]) -> Option<(Source, usize)> {
-        if let Some(within) = self.mounts.within(path) {
-            return Some((Source::Overlay(within.overlay), path.len() - within.rest.len()));
-        }
+        let within = self.mounts.within(path);
+        let within =
+            within.map(|within| (Source::Overlay(within.overlay), path.len() - within.rest.len()));
         let overlay = self.by_upper.nearest(path, |overlay| Some(Source::Overlay(*overlay)));
         let dir = self.by_dir.nearest(path, |dir| Some(Source::Dir(*dir)));
         let nearer = match (overlay, dir) {
             (Some(overlay), Some(dir)) if dir.0 > overlay.0 => Some(dir),
             (overlay, dir) => overlay.or(dir),
         };
-        nearer.map(|(length, source)| (source, length))
+        let nearer = nearer.map(|(length, source)| (source, length));
+        // The store of an engine in a container lies in that container's tree.
+        match (within, nearer) {
+            (Some(tree), Some(store)) if store.1 > tree.1 => Some(store),
+            (within, nearer) => within.or(nearer),
+        }
     }
 
     /// The same, where the process may work there as an engine: one of a container, whatever it looks like in there, is none to

@@ -96,6 +96,12 @@ impl Finder {
         {
             let (overlay, path) = (within.overlay, within.rest.to_vec());
             self.mount_into_tree(overlay, path, now, mntns, mount, source.as_deref());
+            // An engine in a container has all its places in that container's tree.
+            if self.makers.contains_key(&key)
+                && let Some(source) = source
+            {
+                self.bind(key, now, mntns, source, target, has(b"ro"));
+            }
         } else if let Some(source) = source {
             self.bind(key, now, mntns, source, target, has(b"ro"));
         }

@@ -23,6 +23,8 @@ pub(crate) struct Asker<'c> {
     pub(crate) over: Option<u64>,
     /// When the latest image was written that it can have been told of before it ended.
     pub(crate) image: Option<u64>,
+    /// The engine keeps images: it puts there what the build ends in, unless it is asked for something else.
+    pub(crate) keeps_images: bool,
     /// It runs the same program as a client that was seen to connect.
     pub(crate) like_another: bool,
 }
@@ -85,6 +87,9 @@ pub(crate) fn askers<'c>(
         })
         .filter(|client| !by_client.contains_key(client))
         .collect();
+    // A BuildKit that makes its snapshots itself stands alone: it hands out what it is asked for, and else leaves it in its cache.
+    let is_own = |dir: &Dir| dir.maker == key && base(&dir.path) == b"fs";
+    let keeps_images = !(maker.servants.is_empty() && dirs.iter().any(is_own));
     let reached = Reached::new(maker, clients, &voted);
     let mut activity: Vec<u64> = mine.iter().map(|at| work.pieces[*at].run.began.seq).collect();
     activity.extend(dirs.iter().filter(|dir| dir.maker == key).map(|dir| dir.began.seq));
@@ -106,7 +111,16 @@ pub(crate) fn askers<'c>(
             .map(|at| if dirs[*at].in_store { Engine::BuildKit } else { Engine::Classic });
         let image = client.ended.and_then(|(ended, _)| maker.export.latest_before(ended.seq));
         let (ready, over) = bounds(client, &contexts, kind, dirs);
-        found.push(Asker { client, contexts, kind, ready, over, image, like_another: false });
+        found.push(Asker {
+            client,
+            contexts,
+            kind,
+            ready,
+            over,
+            image,
+            keeps_images,
+            like_another: false,
+        });
     }
     let mut found = merge_plugins(found);
     let programs: HashSet<Vec<u8>> = found
@@ -238,10 +252,12 @@ impl<'c> Reached<'c> {
     fn new(maker: &'c Maker, clients: &[&'c Client], voted: &HashSet<ProcessKey>) -> Self {
         let known = clients.iter().filter(|client| voted.contains(&client.key));
         let sockets = known.flat_map(|client| client.sockets.iter().map(Vec::as_slice)).collect();
-        let told = maker
-            .argv
-            .iter()
-            .filter_map(|word| word.strip_prefix(b"--host=").unwrap_or(word).strip_prefix(b"unix://"));
+        // `--host=`, or buildkitd's `--addr=`.
+        let value = |word: &'c Vec<u8>| {
+            let equals = word.iter().position(|byte| *byte == b'=').filter(|_| word.starts_with(b"-"));
+            &word[equals.map_or(0, |at| at + 1)..]
+        };
+        let told = maker.argv.iter().filter_map(|word| value(word).strip_prefix(b"unix://"));
         Reached { sockets, told: told.collect() }
     }
 

@@ -121,7 +121,7 @@ pub(crate) fn ends_in_time(asker: &Asker<'_>, at: usize, work: &Work) -> bool {
     if !asker.succeeded() {
         return !piece.failed() || piece.done.is_none_or(|done| done.seq < ended.seq);
     }
-    if asker.asks_for_other_results() {
+    if asker.asks_for_other_results() || !asker.keeps_images {
         return true;
     }
     let before = asker.image.unwrap_or(ended.seq);

@@ -63,6 +63,8 @@ mod strangers_tests;
 #[cfg(test)]
 mod tests;
 mod tie;
+#[cfg(test)]
+mod told_tests;
 mod traces;
 mod trees;
 mod worlds;

@@ -6,6 +6,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::buildah::{Buildah, Isolation, Program};
+use crate::buildkitd::Buildkitd;
 use crate::engine::{Builder, Engine, Options};
 use crate::program::stdout_of;
 use crate::require::other_engine;
@@ -48,6 +49,8 @@ pub enum Way {
     Crun(Program, bool),
     /// The same of Debian unstable.
     NewerCrun(Program, bool),
+    /// A BuildKit that stands alone, as root.
+    Buildkitd,
 }
 
 impl Way {
@@ -95,6 +98,7 @@ impl Way {
             Way::NewerCrun(Program::Buildah, false) => "buildah-sid-crun",
             Way::NewerCrun(Program::Podman, true) => "podman-sid-crun-layers",
             Way::NewerCrun(Program::Podman, false) => "podman-sid-crun",
+            Way::Buildkitd => "buildkitd",
         }
     }
 
@@ -109,9 +113,10 @@ impl Way {
             Way::Docker(Builder::BuildKit) | Way::DockerVfs(Builder::BuildKit) => {
                 ["mounts", "mknod"].into()
             }
-            Way::Newer(Builder::BuildKit) | Way::NewerVfs(Builder::BuildKit) | Way::Containerd => {
-                ["mounts", "heredoc", "copy-flags", "mknod"].into()
-            }
+            Way::Newer(Builder::BuildKit)
+            | Way::NewerVfs(Builder::BuildKit)
+            | Way::Containerd
+            | Way::Buildkitd => ["mounts", "heredoc", "copy-flags", "mknod"].into(),
             // A user makes no devices.
             Way::RootlessDocker(Builder::Classic) | Way::NewerRootlessDocker(Builder::Classic) => {
                 BTreeSet::new()
@@ -201,7 +206,8 @@ impl Way {
             | Way::NewerRootlessDocker(_)
             | Way::Containerd
             | Way::DockerVfs(_)
-            | Way::NewerVfs(_) => false,
+            | Way::NewerVfs(_)
+            | Way::Buildkitd => false,
         }
     }
 }
@@ -220,6 +226,7 @@ pub struct Ready {
 enum Kind {
     Docker(Engine, Builder),
     Buildah(Buildah, Isolation, bool),
+    Buildkitd(Buildkitd),
 }
 
 impl Ready {
@@ -273,6 +280,7 @@ impl Ready {
             Way::NewerCrun(program, layers) => {
                 Kind::Buildah(Buildah::newer(program).by_crun(), Isolation::Oci, layers)
             }
+            Way::Buildkitd => Kind::Buildkitd(Buildkitd::start(&cgroup)),
         };
         // chroot makes no control group, and a user may make none.
         let none = matches!(kind, Kind::Buildah(_, Isolation::Chroot, _)) || way.is_rootless();
@@ -310,6 +318,7 @@ impl Ready {
                 }
                 command
             }
+            Kind::Buildkitd(buildkitd) => buildkitd.build_command(context, tag, &options, cached),
         }
     }
 
@@ -331,6 +340,7 @@ impl Ready {
         match &self.kind {
             Kind::Docker(engine, _) => engine.hand_over(folder),
             Kind::Buildah(buildah, ..) => buildah.hand_over(folder),
+            Kind::Buildkitd(_) => {}
         }
     }
 
@@ -349,10 +359,15 @@ impl Ready {
                 buildah.push(tag, &format!("oci:{}:image", layout.display()));
                 Named { reference: format!("oci:{}:image", layout.display()), host: None }
             }
+            Kind::Buildkitd(buildkitd) => {
+                let archive = folder.join("image.tar");
+                buildkitd.save(tag, &archive);
+                Named { reference: format!("archive:{}", archive.display()), host: None }
+            }
         }
     }
 
-    /// Writes the image as `docker save` does.
+    /// Writes the image as `docker save` does, or as an archive of an OCI layout.
     ///
     /// # Panics
     /// When it cannot be written.
@@ -362,6 +377,7 @@ impl Ready {
             Kind::Buildah(buildah, ..) => {
                 buildah.push(tag, &format!("docker-archive:{}:{tag}", file.display()));
             }
+            Kind::Buildkitd(buildkitd) => buildkitd.save(tag, file),
         }
     }
 
@@ -370,7 +386,7 @@ impl Ready {
     pub fn docker(&self) -> Option<Command> {
         match &self.kind {
             Kind::Docker(engine, _) => Some(engine.docker()),
-            Kind::Buildah(..) => None,
+            Kind::Buildah(..) | Kind::Buildkitd(_) => None,
         }
     }
 
@@ -380,6 +396,7 @@ impl Ready {
         match &self.kind {
             Kind::Docker(engine, _) => engine.state.clone(),
             Kind::Buildah(buildah, ..) => buildah.folder().to_owned(),
+            Kind::Buildkitd(buildkitd) => buildkitd.folder().to_owned(),
         }
     }
 
@@ -393,6 +410,7 @@ impl Ready {
                 drop(stdout_of(engine.docker().args(["image", "rm", "-f", tag])));
             }
             Kind::Buildah(buildah, ..) => drop(stdout_of(buildah.buildah().args(["rmi", "-f", tag]))),
+            Kind::Buildkitd(buildkitd) => buildkitd.remove(tag),
         }
     }
 }

@@ -8,6 +8,7 @@ pub mod attribution;
 pub mod bins;
 pub mod buildah;
 pub mod builders;
+pub mod buildkitd;
 pub mod calls;
 pub mod corpus;
 pub mod corpus_run;

@@ -29,6 +29,8 @@ pub enum Prerequisite {
     Engines,
     /// crun of Debian unstable, unpacked with them.
     Crun,
+    /// buildkitd and buildctl, in the folder that `$BLUBR_BUILDKITD` names, and runc.
+    Buildkitd,
     /// A C compiler (cc), or what it would make, in `$BLUBR_PROGRAMS`.
     Compiler,
     /// An assembler and a linker that make 32-bit programs (as --32, ld -m elf_i386), and a kernel that runs them.
@@ -74,6 +76,7 @@ impl Prerequisite {
             Self::Gpg => "gpg",
             Self::Engines => "engines",
             Self::Crun => "crun",
+            Self::Buildkitd => "buildkitd",
             Self::Compiler => "compiler",
             Self::I386 => "i386",
             Self::Strace => "strace",
@@ -124,6 +127,10 @@ impl Prerequisite {
             Self::Crun => {
                 newer_crun().is_none().then(|| "no newer crun aside: make test-all".to_owned())
             }
+            Self::Buildkitd => lacks(&["runc"]).or_else(|| {
+                let absent = buildkitd().is_none();
+                absent.then(|| "$BLUBR_BUILDKITD names no folder with buildkitd and buildctl".to_owned())
+            }),
             Self::Compiler => made_before("calls").map_or_else(|| lacks(&["cc"]), |_| None),
             Self::I386 => match made_before("i386") {
                 Some(program) => i386_refused(&program),
@@ -211,6 +218,13 @@ pub fn other_engine() -> Option<PathBuf> {
     let tools = PathBuf::from(std::env::var_os("BLUBR_TOOLS")?);
     let folder = tools.parent()?.join("engines/sid/bin");
     folder.join("dockerd").is_file().then_some(folder)
+}
+
+/// The folder in which somebody put buildkitd and buildctl, which Debian has not: `$BLUBR_BUILDKITD`.
+#[must_use]
+pub fn buildkitd() -> Option<PathBuf> {
+    let folder = PathBuf::from(std::env::var_os("BLUBR_BUILDKITD")?);
+    ["buildkitd", "buildctl"].iter().all(|name| folder.join(name).is_file()).then_some(folder)
 }
 
 /// The folder in which `make test-all` unpacked a newer buildah and podman beside `$BLUBR_TOOLS`.

@@ -218,4 +218,7 @@ fn newer_crun_layers() {
 fn newer_crun_podman() {
     require!(Root, Buildah, Engines, Crun);
     on_unified_host(|| hold_all(Way::NewerCrun(Program::Podman, true)));
+fn buildkitd() {
+    require!(Root, Buildkitd);
+    hold_all(Way::Buildkitd);
 }

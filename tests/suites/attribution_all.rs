@@ -218,6 +218,9 @@ fn newer_crun_layers() {
 fn newer_crun_podman() {
     require!(Root, Buildah, Engines, Crun);
     on_unified_host(|| hold_all(Way::NewerCrun(Program::Podman, true)));
+}
+
+#[test]
 fn buildkitd() {
     require!(Root, Buildkitd);
     hold_all(Way::Buildkitd);

@@ -29,9 +29,9 @@ use crate::mounts::Mounts;
 use crate::nearest::Dirs;
 use crate::process::{Tree, key_of, moment_of};
 use crate::shared::shared_before;
-use crate::traces::{Container, Dir, Entered, Maker, Overlay, Reads, Source};
+use crate::traces::{Container, Dir, Entered, Maker, Overlay, Reads};
 use copies::Copies;
-use files::Made;
+use files::{LastRead, Made};
 use places::Places;
 use registered::Held;
 
@@ -110,9 +110,8 @@ pub struct Finder {
     heredocs: HashMap<Vec<u8>, Vec<(ProcessKey, Vec<u8>)>>,
     /// Read-only overlays (COPY --from): the topmost lower of each.
     views: Dirs<Vec<u8>>,
-    /// What each thread of an engine read last: in which tree, and the name in it, which is empty of the tree itself; none where a
-    /// view hides it. Of a tree from before the log only where it is mounted is known.
-    reads: HashMap<u32, (u64, Option<Source>, Option<Vec<u8>>)>,
+    /// What each thread of an engine read last.
+    reads: HashMap<u32, LastRead>,
     /// What descriptors of a process that only name a file (O_PATH) were opened on: runtimes mount upon those.
     named: HashMap<ProcessKey, Vec<(i64, Vec<u8>)>>,
     copies: Copies,

@@ -31,10 +31,10 @@ mod export;
 mod finder;
 mod fits;
 mod gaps;
+mod groups;
 #[cfg(test)]
 mod heredocs_tests;
 mod inside;
-mod groups;
 mod layout;
 #[cfg(test)]
 mod masters_tests;

@@ -24,6 +24,19 @@ const OLDER_MAX: usize = 16;
 /// Layers that are put together in one.
 const MERGED_MAX: usize = 256;
 
+/// What a thread of an engine read last.
+pub(super) struct LastRead {
+    seq: u64,
+    from: ReadFrom,
+}
+
+enum ReadFrom {
+    /// A tree or directory, and the name in it: empty of itself; none where a view hides it.
+    Known(Source, Option<Vec<u8>>),
+    /// One from before the log: where it is mounted.
+    Older(Vec<u8>),
+}
+
 /// What an engine made in a tree.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Made {
@@ -145,9 +158,13 @@ impl Finder {
             self.serves(dir, key);
         }
         // A file is no copy of a folder: a thread that listed one did so for another step, or to receive a context there.
-        let may_be_of = |name: &Option<Vec<u8>>| made != Made::File || name.as_deref() != Some(b"");
-        let read = self.reads.get(&tid);
-        let read = read.filter(|(_, source, name)| *source != Some(place) && may_be_of(name));
+        let may_be_of = |read: &&LastRead| match &read.from {
+            ReadFrom::Known(source, name) => {
+                *source != place && (made != Made::File || name.as_deref() != Some(b""))
+            }
+            ReadFrom::Older(_) => true,
+        };
+        let read = self.reads.get(&tid).filter(may_be_of);
         match place {
             Source::Overlay(overlay) => {
                 let overlay = &mut self.overlays[overlay];
@@ -161,8 +178,8 @@ impl Finder {
                 } else {
                     overlay.wrote(span, Part::of_engine(span));
                 }
-                if let Some((_, Some(source), name)) = read.filter(|(seq, ..)| *seq > overlay.began.seq)
-                {
+                let read = read.filter(|read| read.seq > overlay.began.seq);
+                if let Some(ReadFrom::Known(source, name)) = read.map(|read| &read.from) {
                     overlay.sources.insert(*source);
                     note_copy(&mut overlay.copied, *source, name.as_deref());
                 }
@@ -173,12 +190,12 @@ impl Finder {
                 dir.first_write.get_or_insert(now);
                 dir.last_write = Some(now);
                 dir.read_back = None;
-                match read.filter(|(seq, ..)| *seq > dir.began.seq) {
-                    Some((_, Some(source), name)) => {
+                match read.filter(|read| read.seq > dir.began.seq).map(|read| &read.from) {
+                    Some(ReadFrom::Known(source, name)) => {
                         dir.sources.insert(*source);
                         note_copy(&mut dir.copied, *source, name.as_deref());
                     }
-                    Some((_, None, Some(mounted)))
+                    Some(ReadFrom::Older(mounted))
                         if dir.of_older.len() < OLDER_MAX && !dir.of_older.contains(mounted) =>
                     {
                         let mounted = mounted.clone();
@@ -245,7 +262,7 @@ impl Finder {
         let given = path;
         let real = self.mounts.unbound(path);
         let path = real.as_deref().unwrap_or(path);
-        let (source, name) = match self.place(path) {
+        let from = match self.place(path) {
             Some((place, _)) if !self.may_work_in(key, place) => return,
             Some((place, cut)) => {
                 let name = path[cut..].strip_prefix(b"/").unwrap_or_default().to_vec();
@@ -277,7 +294,7 @@ impl Finder {
                         }
                     }
                 }
-                (Some(place), Some(name))
+                ReadFrom::Known(place, Some(name))
             }
             None => match self.viewed(path) {
                 Some(source) => {
@@ -285,16 +302,16 @@ impl Finder {
                         Source::Overlay(at) => self.overlays[at].read_back.get_or_insert(now.seq),
                         Source::Dir(at) => self.dirs[at].read_back.get_or_insert(now.seq),
                     };
-                    (Some(source), None)
+                    ReadFrom::Known(source, None)
                 }
                 None => match self.mounts.bind_above(given).or_else(|| self.view_above(path)) {
-                    Some(mounted) => (None, Some(mounted.to_vec())),
+                    Some(mounted) => ReadFrom::Older(mounted.to_vec()),
                     None => return,
                 },
             },
         };
         if self.reads.len() < READS_MAX || self.reads.contains_key(&tid) {
-            self.reads.insert(tid, (now.seq, source, name));
+            self.reads.insert(tid, LastRead { seq: now.seq, from });
         }
     }
 

@@ -161,7 +161,7 @@ impl Way {
     /// Whether its layers are found by comparing trees: what has its old size and time is taken for unchanged.
     #[must_use]
     pub fn compares(self) -> bool {
-        let in_user_namespace = matches!(self, Way::RootlessDocker(Builder::Classic));
+        let in_user_namespace = matches!(self, Way::RootlessDocker(_));
         matches!(self, Way::DockerVfs(_) | Way::NewerVfs(_) | Way::BuildahVfs(..) | Way::BuildahFuse)
             || in_user_namespace
     }

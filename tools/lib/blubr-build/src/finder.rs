@@ -263,7 +263,7 @@ impl Finder {
                 self.touched(key, now, event.head.tid, rename.to.get(), Made::Other);
             }
             Body::FileOpen(open) => {
-                if open.mode == OpenMode::Path {
+                if open.mode == OpenMode::Path || self.opens_layers(key) {
                     self.named(key, event.tail.ret, open);
                 }
                 self.open(key, now, event.head.tid, open);

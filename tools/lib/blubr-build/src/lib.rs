@@ -35,6 +35,8 @@ mod groups;
 #[cfg(test)]
 mod heredocs_tests;
 mod inside;
+#[cfg(test)]
+mod late_tests;
 mod layout;
 #[cfg(test)]
 mod masters_tests;

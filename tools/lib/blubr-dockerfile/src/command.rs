@@ -186,7 +186,7 @@ mod tests {
             |file: &str| Dockerfile::parse(file.as_bytes()).unwrap().instructions[1].buildah_text();
         assert_eq!(text("FROM a\nRUN --network=none a \\\n  b\n"), "a   b");
         assert_eq!(text("FROM a\nRUN <<EOF\n\na\n  b\nEOF\n"), "<<EOF\na\n  b");
-        assert_eq!(text("FROM a\nRUN cat <<A; cat <<B\na\nA\nb\nB\n"), "cat <<A; cat <<B\na\nb");
+        assert_eq!(text("FROM a\nRUN cat <<A && cat <<B\na\nA\nb\nB\n"), "cat <<A && cat <<B\na\nb");
         let digest = "0".repeat(64);
         assert_eq!(without_mounted(&format!("x:sha256:{digest}")), Some("x"));
         assert_eq!(without_mounted(&format!("x:sha256:{digest}0")), None);

@@ -72,7 +72,13 @@ impl Finder {
         }
     }
 
-    /// The same, where the process may work there as an engine: one of a container, whatever it looks like in there, is none to
+    /// The same, where no view is mounted nearer: those of an engine in a container lie in that container's tree.
+    fn place_unviewed(&self, path: &[u8]) -> Option<(Source, usize)> {
+        let view = self.view_above(path).map_or(0, <[u8]>::len);
+        self.place(path).filter(|(_, cut)| *cut >= view)
+    }
+
+    /// Where it lies, if the process may work there as an engine: one of a container, whatever it looks like in there, is none to
     /// trees and directories that were made outside.
     fn workplace(&self, key: ProcessKey, path: &[u8]) -> Option<(Source, usize)> {
         self.place(path).filter(|(place, _)| self.may_work_in(key, *place))
@@ -262,7 +268,7 @@ impl Finder {
         let given = path;
         let real = self.mounts.unbound(path);
         let path = real.as_deref().unwrap_or(path);
-        let from = match self.place(path) {
+        let from = match self.place_unviewed(path) {
             Some((place, _)) if !self.may_work_in(key, place) => return,
             Some((place, cut)) => {
                 let name = path[cut..].strip_prefix(b"/").unwrap_or_default().to_vec();
@@ -326,7 +332,7 @@ impl Finder {
     pub(super) fn source_at(&self, path: &[u8]) -> Option<Source> {
         let real = self.mounts.unbound(path);
         let path = real.as_deref().unwrap_or(path);
-        self.place(path).map(|(place, _)| place).or_else(|| self.viewed(path))
+        self.place_unviewed(path).map(|(place, _)| place).or_else(|| self.viewed(path))
     }
 
     /// What lies behind a read-only view (COPY --from mounts a stage's layers so).

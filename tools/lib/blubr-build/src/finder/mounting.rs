@@ -6,7 +6,7 @@ use blubr_log::Name;
 use blubr_log::event::{FileOpen, MountMount, MountUmount};
 
 use crate::build::{Moment, MountPoint, ProcessKey};
-use crate::path::parent;
+use crate::path::{base, parent};
 use crate::traces::{Overlay, Source, store_of};
 
 use super::{Finder, MOUNT_POINTS_MAX, NAME_BYTES, READS_MAX, TRACES_MAX};
@@ -17,6 +17,8 @@ const SEEN_MAX: usize = 1 << 16;
 const BINDS_MAX: usize = 256;
 /// Descriptors of one process that only name a file.
 const NAMED_MAX: usize = 64;
+/// Directories that a helper opens to mount them: OVL_MAX_STACK (fs/overlayfs/params.h), and some more.
+const LAYERS_NAMED_MAX: usize = 512;
 
 /// Processes that serve one tree, and that mount it anew.
 const SERVERS_MAX: usize = 1 << 8;
@@ -36,12 +38,20 @@ impl Finder {
         if self.named.len() >= READS_MAX && !self.named.contains_key(&key) {
             return;
         }
+        let max = if self.opens_layers(key) { LAYERS_NAMED_MAX } else { NAMED_MAX };
         let named = self.named.entry(key).or_default();
         named.retain(|(known, _)| *known != fd);
-        if named.len() >= NAMED_MAX {
+        if named.len() >= max {
             named.remove(0);
         }
         named.push((fd, path));
+    }
+
+    /// Whether it is the helper of containers/storage (`mountOverlayFrom`) that opens layers whose names are longer than a page, and
+    /// mounts them by its descriptors.
+    pub(super) fn opens_layers(&self, key: ProcessKey) -> bool {
+        let argv = self.tree.get(key).map(|process| process.argv.as_slice());
+        argv.and_then(<[Vec<u8>]>::first).is_some_and(|name| name == b"storage-mountfrom")
     }
 
     /// Where something is mounted. runc opens the place inside the container's tree and mounts upon the descriptor, by a
@@ -182,13 +192,13 @@ impl Finder {
 
     /// What an overlay is made of that is a step's tree. In a container's tree one that lies in no store is a volume (of buildah).
     fn layers(&self, key: ProcessKey, mount: &MountMount<'_>, target: &[u8]) -> Option<Layers> {
-        let upper = self.host(key, mount.upper.as_ref());
+        let upper = self.named_by(key, mount, mount.upper.as_ref(), b"upperdir=");
         let of_store = upper.as_ref().is_none_or(|upper| store_of(upper).is_some());
         let inside = self.mounts.within(target).is_some_and(|within| !within.rest.is_empty());
         if !of_store && inside {
             return None;
         }
-        let work = self.host(key, mount.work.as_ref());
+        let work = self.named_by(key, mount, mount.work.as_ref(), b"workdir=");
         Some(Layers { lowers: self.lowers(key, mount)?, upper, work })
     }
 
@@ -204,16 +214,34 @@ impl Finder {
         engine().unwrap_or(key)
     }
 
+    /// A directory of an overlay: as the recorder resolved it, else, where it was too late for that, as the engine named it.
+    fn named_by(
+        &self,
+        key: ProcessKey,
+        mount: &MountMount<'_>,
+        resolved: Option<&Name<'_>>,
+        name: &[u8],
+    ) -> Option<Vec<u8>> {
+        let given = || option(mount, name).filter(|dir| dir.starts_with(b"/"));
+        self.host(key, resolved).or_else(|| Some(self.tree.host_path(key, given()?)))
+    }
+
     /// The directories below an overlay: as the recorder found them, or, where the engine had removed the short names
     /// before the recorder could look, as the log says what those stood for.
     fn lowers(&self, key: ProcessKey, mount: &MountMount<'_>) -> Option<Vec<Vec<u8>>> {
         if let Some(lowers) = &mount.lower {
             return Some(lowers.iter().map(|lower| self.tree.host_path(key, lower)).collect());
         }
-        let options = mount.options.as_ref().filter(|_| is_overlay(mount))?.bytes();
-        let given =
-            options.split(|byte| *byte == b',').find_map(|one| one.strip_prefix(b"lowerdir="))?;
+        let given = option(mount, b"lowerdir=")?;
         let cwd = mount.cwd.as_ref().map(Name::bytes).unwrap_or_default();
+        if cwd.starts_with(b"/proc/") && base(cwd) == b"fd" {
+            let named = self.named.get(&key)?;
+            let of = |fd: &[u8]| {
+                let fd: i64 = std::str::from_utf8(fd).ok()?.parse().ok()?;
+                named.iter().find(|(known, _)| *known == fd).map(|(_, path)| path.clone())
+            };
+            return given.split(|byte| *byte == b':').map(of).collect();
+        }
         Some(given.split(|byte| *byte == b':').map(|lower| self.layer_named(key, cwd, lower)).collect())
     }
 
@@ -397,6 +425,12 @@ fn mounted(maker: ProcessKey, now: Moment, target: Vec<u8>, upper: Vec<u8>, laye
         entered: false,
         registers: Vec::new(),
     }
+}
+
+/// An option of an overlay, as its engine gave it.
+fn option<'m>(mount: &'m MountMount<'_>, name: &[u8]) -> Option<&'m [u8]> {
+    let options = mount.options.as_ref().filter(|_| is_overlay(mount))?.bytes();
+    options.split(|byte| *byte == b',').find_map(|one| one.strip_prefix(name))
 }
 
 fn is_overlay(mount: &MountMount<'_>) -> bool {

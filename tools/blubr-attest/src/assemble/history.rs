@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use blubr_build::Build;
 use blubr_dockerfile::{Dockerfile, Instruction, StageNames, asked, chain};
-use blubr_image::Config;
+use blubr_image::{Config, History};
 use blubr_log::Time;
 
 use super::run_line::{self, Shells};
@@ -70,7 +70,7 @@ pub fn align(dockerfile: &Dockerfile, build: &Build, config: &Config) -> Alignme
                 let layer = layers.get(line).copied().flatten();
                 let works = matches!(instruction.keyword.as_str(), "run" | "copy" | "add" | "workdir");
                 alignment.lines.insert(at, Line { layer, created, works });
-                let text = config.history.get(line).map(|line| line.created_by.as_str());
+                let text = config.history.get(line).map(History::instruction);
                 if let Some(text) =
                     text.filter(|text| super::contradicted::contradicts(instruction, text))
                 {
@@ -116,9 +116,9 @@ pub fn triggers(dockerfile: &Dockerfile, build: &Build, config: &Config) -> Opti
     let mine = mine.take_while(|line| made(&line.created).is_some_and(|at| is_made_in(build, at)));
     let mut texts = Vec::new();
     for line in mine {
-        match keyword(&line.created_by).as_str() {
-            "run" => texts.push(shell_form(&line.created_by)?),
-            "copy" | "add" | "workdir" => texts.push(without_marks(&line.created_by).to_owned()),
+        match keyword(line.instruction()).as_str() {
+            "run" => texts.push(shell_form(line.instruction())?),
+            "copy" | "add" | "workdir" => texts.push(without_marks(line.instruction()).to_owned()),
             // They set the configuration only.
             _ => {}
         }
@@ -159,7 +159,7 @@ struct Lines<'c> {
 
 impl<'c> Lines<'c> {
     fn new(config: &'c Config) -> Self {
-        let texts = config.history.iter().map(|line| line.created_by.as_str());
+        let texts = config.history.iter().map(History::instruction);
         let all: Vec<(String, &str)> = texts.map(|text| (keyword(text), text)).collect();
         let mut last = None;
         let no_label = all.iter().enumerate().map(|(at, (keyword, _))| {
@@ -288,6 +288,22 @@ mod tests {
         ] {
             assert_eq!(without_marks(line), wanted);
         }
+    }
+
+    #[test]
+    fn what_buildah_notes_of_a_build_s_options_is_no_part_of_a_line() {
+        // buildah 1.43 with --timestamp 0.
+        let history = r#"{"history":[
+            {"created_by":"/bin/sh -c #(nop) COPY file:07 in /b     |force-mtime=0 "},
+            {"created_by":"/bin/sh -c make|force-mtime=0"},
+            {"created_by":"/bin/sh -c make|evil"}]}"#;
+        let config = Config::parse(history.as_bytes()).unwrap();
+        let file = Dockerfile::parse(b"FROM scratch\nCOPY a /b\nRUN make\n").unwrap();
+        let (lines, shells) = (Lines::new(&config), Shells::new(&file, &config));
+        let found = |at: usize, below| lines.find(at, &file.instructions[at], below, &shells);
+        assert_eq!([found(1, 1), found(2, 2), found(2, 3)], [Some(0), Some(1), None]);
+        let copy = &file.instructions[1];
+        assert!(!super::super::contradicted::contradicts(copy, config.history[0].instruction()));
     }
 
     #[test]

@@ -107,7 +107,7 @@ fn entries(
         let engine = engines.get(at).copied().unwrap_or(Engine::Classic);
         walk.last_of_kind = last_healthcheck == Some(at);
         let shell = walk.shell.join(" ");
-        let line = line::recognise(&history.created_by, &history.comment, &shell);
+        let line = line::recognise(history.instruction(), &history.comment, &shell);
         let layer = layers.get(at).copied().flatten().and_then(|l| config.diff_ids().get(l)).cloned();
         let mut entry =
             Entry { history: Some(at), engine: Some(engine.name()), layer, ..Entry::default() };
@@ -130,7 +130,7 @@ fn entries(
                     && entry.layer.is_some()
                     && !history.created_by.trim().is_empty() =>
             {
-                let (done, given) = walk.command(engine, &history.created_by);
+                let (done, given) = walk.command(engine, history.instruction());
                 (entry.source, entry.unknown, entry.build_args) = (done.source, done.unknown, given);
                 entry.unknown.push("whether this is a RUN or a container that was committed".to_owned());
             }
@@ -165,7 +165,7 @@ fn engines(config: &Config) -> Vec<Engine> {
         .map(|h| {
             // The shell in force isn't known yet; a line of another one is read as its own first words say.
             let shell = h.created_by.split_once(" #(nop) ").map_or("/bin/sh -c", |(shell, _)| shell);
-            line::recognise(&h.created_by, &h.comment, shell).engine
+            line::recognise(h.instruction(), &h.comment, shell).engine
         })
         .collect();
     // One marked line makes its unmarked neighbours BuildKit's too.

@@ -62,6 +62,24 @@ fn classic() {
 }
 
 #[test]
+fn what_buildah_notes_of_a_build_s_options_is_no_instruction() {
+    // buildah 1.43 with --timestamp 0.
+    let c = config(
+        &[
+            ("/bin/sh -c [\"/bin/busybox\", \"--install\"]|force-mtime=0", "", false),
+            ("/bin/sh -c cat /a /b > /c|force-mtime=0", "", false),
+            ("/bin/sh -c #(nop) WORKDIR /w|force-mtime=0", "", true),
+            ("/bin/sh -c a|b", "", false),
+        ],
+        json!({"WorkingDir": "/w"}),
+    );
+    let reversed = reverse(&c, None);
+    let wanted =
+        ["RUN [\"/bin/busybox\", \"--install\"]", "RUN cat /a /b > /c", "WORKDIR /w", "RUN a|b"];
+    assert_eq!(sources(&reversed), wanted);
+}
+
+#[test]
 fn given_build_arguments_are_told() {
     let c = config(
         &[

@@ -192,6 +192,15 @@ pub struct History {
     pub empty_layer: bool,
 }
 
+impl History {
+    /// The instruction, in the engine's spelling, without what buildah notes behind it of a build's options
+    /// (`|force-mtime=0`).
+    #[must_use]
+    pub fn instruction(&self) -> &str {
+        crate::marks::without_marks(&self.created_by)
+    }
+}
+
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 struct Rootfs {
     #[serde(default, deserialize_with = "null_is_default")]

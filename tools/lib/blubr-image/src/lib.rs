@@ -13,6 +13,7 @@ mod error;
 mod image;
 pub mod layer;
 pub mod manifest;
+mod marks;
 mod spelling;
 pub mod tar;
 

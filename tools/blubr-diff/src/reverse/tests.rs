@@ -73,7 +73,7 @@ fn what_buildah_notes_of_a_build_s_options_is_no_instruction() {
         ],
         json!({"WorkingDir": "/w"}),
     );
-    let reversed = reverse(&c, None);
+    let reversed = reverse(&c, None, &[]);
     let wanted =
         ["RUN [\"/bin/busybox\", \"--install\"]", "RUN cat /a /b > /c", "WORKDIR /w", "RUN a|b"];
     assert_eq!(sources(&reversed), wanted);

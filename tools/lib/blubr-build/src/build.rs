@@ -78,7 +78,7 @@ pub struct Builds {
 pub enum NoBuild {
     /// There is none.
     #[error(
-        "no build in it: was it built by a remote builder (record where the kernel is), in a store of another kind than overlay, vfs or fuse-overlayfs, or was the recording begun too late?"
+        "no build in it: was it built by a remote builder (record where the kernel is), in a store of another kind than overlay, vfs or fuse-overlayfs, by hand (`buildah from`, `run` and `commit`, which are no build of a Dockerfile), or was the recording begun too late?"
     )]
     None,
     /// Steps without a client.

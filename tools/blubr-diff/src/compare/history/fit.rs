@@ -1,11 +1,10 @@
 //! Which stage the image is of, and how far its base image's history goes: what fits best.
 
-use std::borrow::Cow;
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashSet};
 
 use blubr_attestation::BlubrBuild;
-use blubr_dockerfile::Instruction;
+use blubr_dockerfile::{Instruction, without_mounted};
 use similar::{Algorithm, DiffOp, capture_diff_slices};
 
 use super::chains::Chains;
@@ -120,6 +119,8 @@ impl<'a> Fitting<'a> {
             let mine: Vec<&Instruction> = after.iter().map(|t| &t.instruction).collect();
             let (told_shapes, bytes) = shapes(&mine, &start, &[], &self.given, left_out);
             work = work.saturating_add(bytes);
+            let told_keys: Vec<&str> = told_shapes.iter().map(|s| s.key.as_str()).collect();
+            let told_unmounted: Vec<_> = told_keys.iter().map(|key| without_mounted(key)).collect();
             for stage in 0..self.chains.count() {
                 if work > FITTING_MAX {
                     return None;
@@ -128,9 +129,14 @@ impl<'a> Fitting<'a> {
                 let theirs: Vec<&Instruction> = kept.iter().map(|r| &r.instruction).collect();
                 let (shapes, bytes) = shapes(&theirs, &start, &self.global, &self.given, left_out);
                 work = work.saturating_add(bytes);
-                let told_shapes = unmounted(&told_shapes, &theirs, &shapes);
-                let told_keys: Vec<&str> = told_shapes.iter().map(|s| s.key.as_str()).collect();
                 let keys: Vec<&str> = shapes.iter().map(|s| s.key.as_str()).collect();
+                // Without the digests of bind mounts where a recorded RUN has mounts and is otherwise the same.
+                let mounting = theirs.iter().zip(&keys).filter(|(recorded, _)| recorded.mounts());
+                let mounting: HashSet<&str> = mounting.map(|(_, key)| *key).collect();
+                let told_keys = told_keys.iter().zip(&told_unmounted);
+                let told_keys: Vec<&str> = told_keys
+                    .map(|(key, without)| without.filter(|key| mounting.contains(key)).unwrap_or(key))
+                    .collect();
                 let ops = capture_diff_slices(Algorithm::Myers, &keys, &told_keys);
                 let equal =
                     ops.iter().map(|op| if let DiffOp::Equal { len, .. } = op { *len } else { 0 });
@@ -141,7 +147,7 @@ impl<'a> Fitting<'a> {
                 let length = Reverse(after.len() + kept.len() + nameless);
                 let rank = (matched, length, self.wanted == Some(stage), stage, end);
                 if best.as_ref().is_none_or(|(_, known)| *known < rank) {
-                    let told = after.iter().copied().zip(told_shapes.into_owned()).collect();
+                    let told = after.iter().copied().zip(told_shapes.iter().cloned()).collect();
                     let recorded = kept.into_iter().zip(shapes).collect();
                     best = Some((Fit { stage, end, told, recorded, ops, nameless }, rank));
                 }
@@ -149,15 +155,4 @@ impl<'a> Fitting<'a> {
         }
         best.map(|(fit, _)| fit)
     }
-}
-
-/// The history's lines, without the digests of bind mounts where a recorded RUN has mounts and is otherwise the same.
-fn unmounted<'s>(told: &'s [Shape], recorded: &[&Instruction], shapes: &[Shape]) -> Cow<'s, [Shape]> {
-    let mounting = recorded.iter().zip(shapes).filter(|(instruction, _)| instruction.mounts());
-    let mounting: HashSet<&str> = mounting.map(|(_, shape)| shape.key.as_str()).collect();
-    if mounting.is_empty() {
-        return Cow::Borrowed(told);
-    }
-    let without = |shape: &Shape| shape.without_mounted().filter(|s| mounting.contains(s.key.as_str()));
-    told.iter().map(|shape| without(shape).unwrap_or_else(|| shape.clone())).collect()
 }

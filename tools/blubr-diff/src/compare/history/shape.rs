@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use blubr_dockerfile::{DEFAULT_PATH, Instruction, Scope, default_shell, without_mounted};
+use blubr_dockerfile::{DEFAULT_PATH, Instruction, Scope, default_shell};
 
 use crate::compare::redacted::{self, REDACTED};
 use crate::reverse::{parse_duration, workdir};
@@ -26,13 +26,6 @@ pub struct Shape {
 const SHELL: &str = "<shell> ";
 
 impl Shape {
-    /// Without the digest that newer buildah writes behind a RUN with bind mounts; `None` where there is none.
-    pub fn without_mounted(&self) -> Option<Self> {
-        let key = without_mounted(&self.key)?.to_owned();
-        let text = without_mounted(&self.text).unwrap_or(&self.text).to_owned();
-        Some(Self { key, text })
-    }
-
     /// Whether the other one is this with something in place of `[redacted:KIND]`.
     pub fn redacted_fits(&self, other: &Self) -> bool {
         self.key.contains(REDACTED) && redacted::fits(&self.key, &other.key)

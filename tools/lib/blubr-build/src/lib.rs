@@ -58,6 +58,8 @@ mod prepared_tests;
 mod process;
 #[cfg(test)]
 mod registered_tests;
+#[cfg(test)]
+mod reused_tests;
 mod shared;
 mod steps;
 #[cfg(test)]

@@ -18,7 +18,7 @@ use crate::finder::Finder;
 use crate::fits::{can_ask, foreign_container};
 use crate::gaps::Gaps;
 use crate::inside::Inside;
-use crate::steps::{Piece, Work, link, pieces};
+use crate::steps::{Piece, Work, link, may_have_left, pieces};
 use crate::traces::{Dir, Maker, Overlay, Store};
 
 pub(crate) fn assign(finder: Finder) -> Builds {
@@ -313,7 +313,8 @@ fn settled_below(run: &StepRun, mine: &HashSet<u32>, work: &Work) -> Vec<u32> {
         let of = match work.maybe.get(lower) {
             None => work.result.get(lower).map(|at| id(*at)),
             Some(either) => {
-                let mut mine = either.iter().map(|at| id(*at)).filter(|of| mine.contains(of));
+                let left = may_have_left(work, either, run.began.seq);
+                let mut mine = left.map(id).filter(|of| mine.contains(of));
                 mine.next().filter(|_| mine.next().is_none())
             }
         };

@@ -14,7 +14,7 @@ use crate::traces::Source;
 use dirs::dir_piece;
 pub(crate) use link::link;
 use overlays::overlay_pieces;
-pub(crate) use register::{same_base, without_init};
+pub(crate) use register::{may_have_left, same_base, without_init};
 
 /// A step that may be several clients'.
 pub(crate) struct Piece {
@@ -28,8 +28,6 @@ pub(crate) struct Piece {
     /// Sizes of the files that were copied from contexts, with the context's index.
     pub(crate) copied: Vec<(usize, u64)>,
     pub(crate) sources: BTreeSet<Source>,
-    /// Steps that may have left one of its lowers.
-    pub(crate) maybe_below: Vec<usize>,
     /// When the engine removed what it ran in.
     pub(crate) cleared: Option<u64>,
     pub(crate) exported: Option<u64>,

@@ -120,7 +120,6 @@ fn layer_piece(finder: &Finder, dir: &Dir) -> Piece {
         registering: None,
         copied: copied(finder, &copy),
         sources: dir.sources.iter().copied().collect(),
-        maybe_below: Vec::new(),
         cleared: None,
         exported: dir.exported.first().copied(),
         read_back: dir.read_back,

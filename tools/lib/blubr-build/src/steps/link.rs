@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::Work;
-use super::register::register;
+use super::register::{may_have_left, register};
 use crate::finder::Finder;
 use crate::traces::Source;
 
@@ -17,8 +17,8 @@ pub(crate) fn link(finder: &Finder, work: &mut Work) {
         // Earlier runs in the same upper directory first, then what is below that; the nearest ends up first.
         let mut all: Vec<usize> = here.iter().rev().copied().collect();
         here.push(at);
-        for lower in work.pieces[at].run.lowers.iter().filter(|lower| !work.maybe.contains_key(*lower)) {
-            for under in results(finder, work, lower).into_iter().filter(|under| *under != at) {
+        for lower in &work.pieces[at].run.lowers {
+            for under in sure_results(finder, work, lower, at) {
                 all.push(under);
                 let beside = by_upper.get(&work.pieces[under].run.upper);
                 all.extend(beside.into_iter().flatten().rev().filter(|other| **other < under));
@@ -36,7 +36,7 @@ pub(crate) fn link(finder: &Finder, work: &mut Work) {
             {
                 contexts.push(dir.clone());
             } else {
-                for from in results(finder, work, dir).into_iter().filter(|from| *from != at) {
+                for from in sure_results(finder, work, dir, at) {
                     if !runs.contains(&work.pieces[from].run.id) {
                         runs.push(work.pieces[from].run.id);
                     }
@@ -46,7 +46,7 @@ pub(crate) fn link(finder: &Finder, work: &mut Work) {
         let mounts_runs: Vec<usize> = work.pieces[at]
             .mounted
             .iter()
-            .filter_map(|source| work.result.get(directory_of(finder, *source)).copied())
+            .flat_map(|source| sure_results(finder, work, directory_of(finder, *source), at))
             .filter(|from| *from < at)
             .collect();
         work.pieces[at].mounts_runs = mounts_runs;
@@ -56,18 +56,22 @@ pub(crate) fn link(finder: &Finder, work: &mut Work) {
                 contexts.push(dir.clone());
             }
         }
-        let lowers = &work.pieces[at].run.lowers;
-        let maybe: Vec<usize> = lowers
-            .iter()
-            .filter_map(|lower| work.maybe.get(lower))
-            .flatten()
-            .copied()
-            .filter(|other| *other < at)
-            .collect();
-        work.pieces[at].maybe_below = maybe;
         let run = &mut work.pieces[at].run;
         (run.below, run.reads_context, run.reads_runs) = (below, contexts, runs);
     }
+}
+
+/// The steps whose results a directory held when a step began, itself left out; none where it may have been either of two.
+fn sure_results(finder: &Finder, work: &Work, dir: &[u8], at: usize) -> Vec<usize> {
+    let mut all = match work.maybe.get(dir) {
+        None => results(finder, work, dir),
+        Some(either) => {
+            let left: Vec<usize> = may_have_left(work, either, work.pieces[at].run.began.seq).collect();
+            if left.len() == 1 { left } else { Vec::new() }
+        }
+    };
+    all.retain(|of| *of != at);
+    all
 }
 
 /// The steps whose results a directory holds, the topmost first: one, but where the engine has put several together.

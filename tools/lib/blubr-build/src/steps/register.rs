@@ -61,6 +61,7 @@ pub(super) fn register(finder: &Finder, work: &mut Work) {
         }
     }
     twins(finder, work, &layers, &mut maybe);
+    reused(finder, work, &layers, &taken, &mut maybe);
     // Whose what was put together is, and a container's own -init layer.
     for (_, layer, dir) in &mut layers {
         if finder.dir_of(&layer.dir).is_some_and(|dir| !dir.merged.is_empty()) {
@@ -111,6 +112,41 @@ fn twins(
                     }
                 }
             }
+        }
+    }
+}
+
+/// buildah looks for a layer like the one it has read from a step before it registers that, and takes it if there is one
+/// (`TryReusingBlob` in containers/image's storage): who builds upon such a layer builds upon what either step left.
+fn reused(
+    finder: &Finder,
+    work: &Work,
+    layers: &[(ProcessKey, Layer, Option<usize>)],
+    taken: &HashSet<Vec<u8>>,
+    maybe: &mut HashMap<Vec<u8>, Vec<usize>>,
+) {
+    // A step without a layer of its own, by those that it could have one like: made upon the same, by the same process.
+    let mut without: HashMap<(ProcessKey, Vec<&[u8]>), Vec<usize>> = HashMap::new();
+    for (at, piece) in work.pieces.iter().enumerate() {
+        let read = piece.shape == Some(Engine::Buildah) && piece.exported.is_some();
+        if read && !taken.contains(&piece.run.upper) {
+            without.entry((piece.maker, base_of(&piece.run.lowers).collect())).or_default().push(at);
+        }
+    }
+    if without.is_empty() {
+        return;
+    }
+    for (maker, layer, dir) in layers {
+        let (Some(dir), Some(of)) = (*dir, layer.of) else { continue };
+        let dir = &finder.dirs[dir];
+        let base = base_of(&work.pieces[of as usize].run.lowers).collect();
+        let others = without.get(&(*maker, base)).into_iter().flatten().copied();
+        // What was read before the layer was there, and fits it, was weighed against its step already.
+        let later = others.filter(|at| work.pieces[*at].exported > Some(dir.began.seq));
+        let like: Vec<usize> =
+            later.filter(|at| holds(finder, &work.pieces[*at].run.upper, dir)).take(MAYBE_MAX).collect();
+        if !like.is_empty() {
+            maybe.insert(dir.path.clone(), [of as usize].into_iter().chain(like).collect());
         }
     }
 }
@@ -174,7 +210,19 @@ pub(crate) fn without_init(lowers: &[Vec<u8>]) -> &[Vec<u8>] {
 
 /// Whether a step stood on these layers. buildah puts an empty directory below a step without a base.
 pub(crate) fn same_base(of_step: &[Vec<u8>], lowers: &[Vec<u8>]) -> bool {
-    let of_step = without_init(of_step);
-    let real = |lower: &&Vec<u8>| crate::path::base(lower) != b"empty";
-    of_step.iter().filter(real).eq(lowers.iter().filter(real))
+    base_of(without_init(of_step)).eq(base_of(lowers))
+}
+
+fn base_of(lowers: &[Vec<u8>]) -> impl Iterator<Item = &[u8]> {
+    lowers.iter().map(Vec::as_slice).filter(|lower| crate::path::base(lower) != b"empty")
+}
+
+/// The steps, of those that may have left a layer, whose result the engine had read when this one began to stand upon it.
+pub(crate) fn may_have_left<'w>(
+    work: &'w Work,
+    either: &'w [usize],
+    began: u64,
+) -> impl Iterator<Item = usize> + 'w {
+    let read = move |at: &usize| work.pieces[*at].exported.is_none_or(|read| read < began);
+    either.iter().copied().filter(read)
 }

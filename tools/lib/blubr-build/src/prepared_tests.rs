@@ -78,6 +78,20 @@ fn places_to_mount_upon_are_made_for_the_container() {
 }
 
 #[test]
+fn a_mount_that_another_process_made_lies_where_it_was_moved() {
+    let mut log = begun();
+    helper(&mut log, 30, &["/etc/", "/etc/hosts"]);
+    let runtime = Who(31, 20, 0, 1, 7);
+    log.fork(BUILDAH, runtime);
+    let moved = format!(r#""source":null,"target":"{TREE}/etc/hosts","flags":[],"ret":0"#);
+    log.add(runtime, "mount.mount", &moved);
+    log.add(runtime, "mount.pivot_root", &format!(r#""path":"{TREE}","put_old":".","ret":0"#));
+    log.exec(runtime, &["/bin/sh", "-c", "one"]);
+    log.end(runtime);
+    assert_eq!(tied(&mut log, "FROM base\nCOPY a /\nRUN one\n"), [(RunKind::Run, Tied::One(2))]);
+}
+
+#[test]
 fn the_helper_is_at_work_for_the_container() {
     let mut log = begun();
     helper(&mut log, 30, &["/proc/"]);

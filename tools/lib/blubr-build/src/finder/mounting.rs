@@ -88,7 +88,9 @@ impl Finder {
         let bind = has(b"bind");
         let changes_propagation =
             [&b"private"[..], b"slave", b"shared", b"unbindable"].into_iter().any(has);
-        if !bind && (changes_propagation || mount.fstype.is_none()) && !has(b"move") {
+        // Of a mount that another process made and handed over (crun's parent, in a user namespace), move_mount says where it is now.
+        let handed_over = mount.flags.is_empty() && mount.fstype.is_none();
+        if !bind && !handed_over && (changes_propagation || mount.fstype.is_none()) && !has(b"move") {
             return;
         }
         let source = self.host(key, mount.source.get()).filter(|_| bind);

@@ -68,6 +68,8 @@ pub struct Unchecked {
     pub unplaced: usize,
     /// Entries without an event whose names are longer than the log has them: they end as that of one which was changed.
     pub cut: usize,
+    /// Entries without an event in a layer that holds what the build began from, too.
+    pub of_base: usize,
     /// Deviations beyond those that are listed.
     pub more: usize,
     /// Unexplained entries beyond those that are listed.
@@ -108,13 +110,13 @@ pub fn cross(
     for (index, made) in made.iter().enumerate() {
         let diff_id =
             picture.image.layers.get(index).map(|layer| layer.diff_id.to_string()).unwrap_or_default();
-        let Made::New { slots: of } = made else {
+        let Made::New { slots: of, with_base } = made else {
             crossing.inherited(picture, index, diff_id, &mut ground)?;
             continue;
         };
         let entries = crossing.entries(picture, index, &diff_id, &mut ground.links)?;
         if !crossing.too_many {
-            crossing.new_layer(&diff_id, &entries, of, record, &mut ground);
+            crossing.new_layer(&diff_id, &entries, (of, *with_base), record, &mut ground);
         }
     }
     crossing.lost_links = ground.links.lost_track();

@@ -13,7 +13,7 @@ use blubr_attestation::{Lists, Statement};
 use blubr_cli::{Common, Exit, Failure, Output, printable, printable_json};
 use blubr_envelope::{Kind, Opened};
 
-use crate::assemble::of_outside;
+use crate::assemble::{EXPLAINED, of_outside};
 use crate::cli::Show;
 use crate::detail::Detail;
 use crate::opened::{self, Opener};
@@ -410,7 +410,13 @@ impl<'a> Page<'a> {
             ));
         }
         if list.is_empty() {
-            self.line("  every entry is explained by an event, and every recorded write by the image");
+            let all =
+                self.build.checks.iter().any(|one| one.id == EXPLAINED && one.result == Outcome::Pass);
+            self.line(if all {
+                "  every entry is explained by an event, and every recorded write by the image"
+            } else {
+                "  nothing is known to be unexplained, and not all is explained: see image-explained"
+            });
         }
         for one in list.iter().take(UNEXPLAINED_SHOWN_MAX) {
             let name = shown(one.path.as_deref(), one.path_b64.as_deref());
@@ -582,6 +588,8 @@ fn attribute(one: &blubr_attestation::build::Unexplained) -> String {
 
 #[cfg(test)]
 mod tests {
+    use blubr_attestation::build::Check;
+
     use super::*;
 
     #[test]
@@ -590,6 +598,22 @@ mod tests {
         sum_line("ab", b"a b", &mut out);
         sum_line("cd", b"x\\y\nz", &mut out);
         assert_eq!(out, b"ab  a b\n\\cd  x\\\\y\\nz\n");
+    }
+
+    #[test]
+    fn all_is_explained_only_where_the_check_passed() {
+        for (result, all) in [(Outcome::Pass, true), (Outcome::Unknown, false)] {
+            let check = Check { id: EXPLAINED.to_owned(), result, ..Check::default() };
+            let build = BlubrBuild {
+                unexplained: Some(Vec::new()),
+                checks: vec![check],
+                ..BlubrBuild::default()
+            };
+            let mut page = Page::new(&build, Entries::default(), false);
+            page.unexplained();
+            assert_eq!(page.out.contains("every entry is explained"), all, "{}", page.out);
+            assert_eq!(page.out.contains("see image-explained"), !all, "{}", page.out);
+        }
     }
 
     #[test]

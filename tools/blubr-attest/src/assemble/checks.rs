@@ -411,7 +411,8 @@ fn layers(build: &BlubrBuild, gathered: &Gathered) -> Option<Check> {
     Some(say(ID, result, detail))
 }
 
-const EXPLAINED: &str = "image-explained";
+/// The check whether each entry of the new layers has an event, and each recorded write its entry.
+pub const EXPLAINED: &str = "image-explained";
 
 /// Why a list of what is unexplained that is empty doesn't say that all is explained.
 pub fn why_not_explained(build: &BlubrBuild) -> Option<String> {
@@ -431,6 +432,12 @@ fn explained(build: &BlubrBuild, unchecked: &Unchecked) -> Check {
         let layers = count(unchecked.unplaced, "new layer", "new layers");
         let detail =
             format!("whose changes {layers} hold is not known, and the events of any step explain them");
+        return say(ID, Outcome::Unknown, detail);
+    }
+    if odd == 0 && unchecked.of_base > 0 {
+        let entries = count(unchecked.of_base, "entry has no event", "entries have no event");
+        let detail =
+            format!("{entries}, and may be of the base: the image was squashed into one layer with it");
         return say(ID, Outcome::Unknown, detail);
     }
     if odd == 0 && unchecked.cut > 0 {

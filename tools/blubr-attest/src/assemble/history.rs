@@ -26,6 +26,9 @@ pub struct Alignment {
     pub lowest: Option<(usize, usize)>,
     /// Instructions whose line says something else than they do, and what it says.
     pub contradicted: BTreeMap<usize, String>,
+    /// Instructions without a line, which the history would have before its first, and hasn't, for the build was asked to
+    /// squash: what they did lies in the lowest layer.
+    pub untold: Vec<usize>,
     /// The lines above those of the instructions.
     above: usize,
 }
@@ -43,7 +46,13 @@ pub struct Line {
 
 /// Lays the history against the stages that the build's target is made of.
 pub fn align(dockerfile: &Dockerfile, build: &Build, config: &Config) -> Alignment {
-    let target = target(dockerfile, build);
+    let words: Vec<_> = build.argv.iter().map(|word| String::from_utf8_lossy(word)).collect();
+    align_asked(dockerfile, &words.iter().map(AsRef::as_ref).collect::<Vec<_>>(), config)
+}
+
+/// The same, by the words of the command line that asked for the build.
+fn align_asked(dockerfile: &Dockerfile, words: &[&str], config: &Config) -> Alignment {
+    let target = dockerfile.target(asked::target(words));
     let stages = target.map(|stage| chain(&dockerfile.bases(), stage)).unwrap_or_default();
     let needed = target.map(|stage| needed(dockerfile, stage)).unwrap_or_default();
     let lowest = stages.first().and_then(|stage| dockerfile.stages.get(*stage));
@@ -61,8 +70,8 @@ pub fn align(dockerfile: &Dockerfile, build: &Build, config: &Config) -> Alignme
     let shells = Shells::new(dockerfile, config);
     let lines = Lines::new(config);
     let mut next = config.history.len();
-    let mut left = false;
-    for &at in wanted.iter().rev() {
+    let mut left = None;
+    for (nth, &at) in wanted.iter().enumerate().rev() {
         let Some(instruction) = dockerfile.instructions.get(at) else { continue };
         match lines.find(at, instruction, next, &shells) {
             Some(line) => {
@@ -84,12 +93,17 @@ pub fn align(dockerfile: &Dockerfile, build: &Build, config: &Config) -> Alignme
                 "arg" | "onbuild" | "shell" | "maintainer"
             ) => {}
             None => {
-                left = true;
+                left = Some(nth);
                 break;
             }
         }
     }
-    alignment.whole = !left && !config.history.is_empty();
+    alignment.whole = left.is_none() && !config.history.is_empty();
+    if let Some(nth) = left.filter(|_| next == 0 && !config.history.is_empty())
+        && asked::squashes(words)
+    {
+        alignment.untold = wanted[..=nth].to_vec();
+    }
     alignment.above = next;
     alignment
 }
@@ -198,13 +212,6 @@ fn keyword(created_by: &str) -> String {
     if nop.is_some() || is_named { first } else { "run".to_owned() }
 }
 
-/// The stage that is built.
-fn target(dockerfile: &Dockerfile, build: &Build) -> Option<usize> {
-    let words: Vec<_> = build.argv.iter().map(|word| String::from_utf8_lossy(word)).collect();
-    let words: Vec<&str> = words.iter().map(AsRef::as_ref).collect();
-    dockerfile.target(asked::target(&words))
-}
-
 /// The stages that `stage` needs: bases, COPY --from, RUN --mount=from=.
 fn needed(dockerfile: &Dockerfile, stage: usize) -> BTreeSet<usize> {
     let names = StageNames::new(dockerfile);
@@ -304,6 +311,26 @@ mod tests {
         assert_eq!([found(1, 1), found(2, 2), found(2, 3)], [Some(0), Some(1), None]);
         let copy = &file.instructions[1];
         assert!(!super::super::contradicted::contradicts(copy, config.history[0].instruction()));
+    }
+
+    #[test]
+    fn what_a_squashed_history_does_not_tell_lies_in_its_layer() {
+        let file = b"FROM scratch AS one\nCOPY a /b\nRUN make\nFROM one\nENV A=b\nRUN last\n";
+        let file = Dockerfile::parse(file).unwrap();
+        let config = |lines: &str| {
+            let layers =
+                vec![format!("\"sha256:{:064}\"", 0); lines.matches("created_by").count()].join(",");
+            let text =
+                format!(r#"{{"history":[{lines}],"rootfs":{{"type":"layers","diff_ids":[{layers}]}}}}"#);
+            Config::parse(text.as_bytes()).unwrap()
+        };
+        let last = r#"{"created_by":"/bin/sh -c last"}"#;
+        let untold = |lines: &str, words: &[&str]| align_asked(&file, words, &config(lines)).untold;
+        assert_eq!(untold(last, &["buildah", "build", "--layers", "--squash", "."]), [1, 2, 4]);
+        // A history that was not asked to be short, and one that tells of something else.
+        assert!(untold(last, &["buildah", "build", "--layers", "."]).is_empty());
+        let other = format!(r#"{{"created_by":"/bin/sh -c other"}},{last}"#);
+        assert!(untold(&other, &["buildah", "build", "--squash", "."]).is_empty());
     }
 
     #[test]

@@ -38,7 +38,7 @@ use crate::picture::Picture;
 use crate::plan::Plan;
 use crate::{TOOL, detail, prior, redact, write};
 
-pub use checks::of_outside;
+pub use checks::{EXPLAINED, of_outside};
 pub use history::when;
 
 /// What the cross-check is made of.

@@ -13,6 +13,8 @@ pub(super) enum Made {
     New {
         /// The slots.
         slots: Option<Vec<Slot>>,
+        /// It holds what the build began from, too: the image was squashed.
+        with_base: bool,
     },
     /// It was there before.
     Before,
@@ -21,6 +23,12 @@ pub(super) enum Made {
 /// One answer for each layer of the image, lowest first.
 pub(super) fn made(picture: &mut Picture, record: &Record<'_>) -> Result<Vec<Made>, Failure> {
     let Record { build, slots, alignment, reuse, .. } = *record;
+    if picture.image.layers.len() == 1 && !alignment.untold.is_empty() {
+        let all: Vec<usize> = alignment.untold.iter().chain(alignment.lines.keys()).copied().collect();
+        let slots = Some(slots_of(&all, slots));
+        return Ok(vec![Made::New { slots, with_base: !alignment.from_nothing }]);
+    }
+    let new = |slots| Made::New { slots, with_base: false };
     let mut of_layer: Vec<Option<Vec<usize>>> = vec![None; picture.image.layers.len()];
     let mut waiting = Vec::new();
     for (&at, line) in &alignment.lines {
@@ -51,20 +59,16 @@ pub(super) fn made(picture: &mut Picture, record: &Record<'_>) -> Result<Vec<Mad
                 let works = |at: &&usize| alignment.lines.get(*at).is_some_and(|line| line.works);
                 let working: Vec<usize> = instructions.iter().filter(works).copied().collect();
                 if !older(index) || ran {
-                    Made::New { slots: Some(of) }
+                    new(Some(of))
                 } else if working.is_empty() {
                     // What only sets the configuration has no layer, or an empty one.
-                    if is_hollow(picture, index)? {
-                        Made::Before
-                    } else {
-                        Made::New { slots: Some(Vec::new()) }
-                    }
+                    if is_hollow(picture, index)? { Made::Before } else { new(Some(Vec::new())) }
                 } else if working.iter().all(|at| reuse.is_alone(*at))
                     || working.iter().all(|at| reuse.allows(*at)) && base.holds(picture, index)?
                 {
                     Made::Before
                 } else {
-                    Made::New { slots: Some(of) }
+                    new(Some(of))
                 }
             }
             // Of a base: but what its triggers made is new.
@@ -75,8 +79,8 @@ pub(super) fn made(picture: &mut Picture, record: &Record<'_>) -> Result<Vec<Mad
                 Made::Before
             }
             // Every instruction has its line, and this is none's: nobody made it.
-            None if alignment.whole && base.is_above(index) => Made::New { slots: Some(Vec::new()) },
-            None => Made::New { slots: None },
+            None if alignment.whole && base.is_above(index) => new(Some(Vec::new())),
+            None => new(None),
         };
         is_new_below |= matches!(one, Made::New { .. });
         found.push(one);

@@ -20,6 +20,8 @@ struct Held<'a> {
     judge: Option<&'a Judge<'a>>,
     /// Whose changes the layer holds is known.
     known_step: bool,
+    /// It holds what the build began from, too: what no event explains may be of that.
+    with_base: bool,
     /// What lies below.
     below: &'a Below,
     /// The ends of long names.
@@ -62,7 +64,7 @@ impl Crossing {
         &mut self,
         diff_id: &str,
         entries: &[Entry],
-        of: &Option<Vec<Slot>>,
+        (of, with_base): (&Option<Vec<Slot>>, bool),
         record: &Record<'_>,
         ground: &mut Ground,
     ) {
@@ -71,6 +73,10 @@ impl Crossing {
         let runs: Vec<&StepRun> =
             of.iter().flatten().flat_map(|slot| slots.runs(build, *slot)).map(|(run, _)| run).collect();
         let trails = Trails::new(build, slots, gathered, of, (links, below), &record.looks);
+        if with_base && self.unchecked.attributes.is_none() {
+            self.unchecked.attributes =
+                Some("the layer holds what the build began from, too".to_owned());
+        }
         let judged = !runs.is_empty() && self.unchecked.attributes.is_none();
         let judge = judged.then(|| Judge::new((build, slots), gathered, below, links, &trails));
         let judge = judge.filter(|judge| {
@@ -88,6 +94,7 @@ impl Crossing {
             trails: &trails,
             judge: judge.as_ref(),
             known_step: of.is_some(),
+            with_base,
             below,
             tails: &gathered.tails,
             roots: roots(if of.is_some() { &runs } else { &all }),
@@ -118,6 +125,7 @@ impl Crossing {
             let hit = held.explain(&path, entry.kind, entry.size);
             match hit {
                 None if is_cut(&cut, &path, entry.kind) => self.unchecked.cut += 1,
+                None if held.with_base => self.unchecked.of_base += 1,
                 None => self.odd(What::EntryWithoutEvent, &path, Some(diff_id), None),
                 Some(Some(hit)) if hit.foreign => {
                     self.odd(What::ForeignWrite, &path, Some(diff_id), None);

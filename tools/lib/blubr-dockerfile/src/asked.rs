@@ -27,6 +27,14 @@ pub fn target<'w>(words: &'w [&'w str]) -> Option<&'w str> {
     all.last().filter(|name| !name.is_empty())
 }
 
+/// Whether all layers of the image are to become one: the base's too by buildah's `--squash` and podman's `--squash-all`, where
+/// podman's `--squash` leaves those. (What was made shows which.)
+#[must_use]
+pub fn squashes(words: &[&str]) -> bool {
+    let all = ["--squash", "--squash=true", "--squash-all", "--squash-all=true"];
+    words.iter().any(|word| all.contains(word))
+}
+
 /// The Dockerfile that is asked for; of buildctl's its name within what is sent as `dockerfile`.
 #[must_use]
 pub fn file<'w>(words: &'w [&'w str]) -> Option<&'w str> {
@@ -85,6 +93,13 @@ mod tests {
         assert_eq!(contexts(&buildctl).collect::<Vec<_>>(), [("c", "local:d")]);
         assert_eq!(file(&["docker", "build", "--file=x"]), Some("x"));
         assert_eq!(file(&["docker", "build", "--filename", "x"]), None);
+    }
+
+    #[test]
+    fn who_squashes() {
+        assert!(squashes(&["buildah", "build", "--layers", "--squash", "."]));
+        assert!(squashes(&["podman", "build", "--squash-all=true", "."]));
+        assert!(!squashes(&["podman", "build", "--squash-all=false", "-t", "squash", "."]));
     }
 
     #[test]

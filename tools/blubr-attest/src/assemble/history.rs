@@ -26,9 +26,10 @@ pub struct Alignment {
     pub lowest: Option<(usize, usize)>,
     /// Instructions whose line says something else than they do, and what it says.
     pub contradicted: BTreeMap<usize, String>,
-    /// Instructions without a line, which the history would have before its first, and hasn't, for the build was asked to
-    /// squash: what they did lies in the lowest layer.
-    pub untold: Vec<usize>,
+    /// All instructions of these stages but FROM.
+    pub chain: Vec<usize>,
+    /// The build was asked to make one layer of all: what each of them did lies in that, whatever the history tells.
+    pub squashed: bool,
     /// The lines above those of the instructions.
     above: usize,
 }
@@ -47,31 +48,28 @@ pub struct Line {
 /// Lays the history against the stages that the build's target is made of.
 pub fn align(dockerfile: &Dockerfile, build: &Build, config: &Config) -> Alignment {
     let words: Vec<_> = build.argv.iter().map(|word| String::from_utf8_lossy(word)).collect();
-    align_asked(dockerfile, &words.iter().map(AsRef::as_ref).collect::<Vec<_>>(), config)
-}
-
-/// The same, by the words of the command line that asked for the build.
-fn align_asked(dockerfile: &Dockerfile, words: &[&str], config: &Config) -> Alignment {
-    let target = dockerfile.target(asked::target(words));
+    let words: Vec<&str> = words.iter().map(AsRef::as_ref).collect();
+    let target = dockerfile.target(asked::target(&words));
     let stages = target.map(|stage| chain(&dockerfile.bases(), stage)).unwrap_or_default();
     let needed = target.map(|stage| needed(dockerfile, stage)).unwrap_or_default();
     let lowest = stages.first().and_then(|stage| dockerfile.stages.get(*stage));
     let from_nothing = lowest.is_some_and(|stage| stage.base.eq_ignore_ascii_case("scratch"));
     let lowest = lowest.map(|stage| stage.instructions);
-    let mut alignment = Alignment { stages, needed, from_nothing, lowest, ..Alignment::default() };
-    let Ok(layers) = config.layers_of_history() else { return alignment };
-    let wanted: Vec<usize> = alignment
-        .stages
+    let chain: Vec<usize> = stages
         .iter()
         .filter_map(|stage| dockerfile.stages.get(*stage))
         .flat_map(|stage| stage.instructions.0..stage.instructions.0 + stage.instructions.1)
         .filter(|at| dockerfile.instructions.get(*at).is_some_and(|one| one.keyword != "from"))
         .collect();
+    let squashed = asked::squashes(&words);
+    let mut alignment =
+        Alignment { stages, needed, from_nothing, lowest, chain, squashed, ..Alignment::default() };
+    let Ok(layers) = config.layers_of_history() else { return alignment };
     let shells = Shells::new(dockerfile, config);
     let lines = Lines::new(config);
     let mut next = config.history.len();
-    let mut left = None;
-    for (nth, &at) in wanted.iter().enumerate().rev() {
+    let mut left = false;
+    for &at in alignment.chain.iter().rev() {
         let Some(instruction) = dockerfile.instructions.get(at) else { continue };
         match lines.find(at, instruction, next, &shells) {
             Some(line) => {
@@ -93,17 +91,12 @@ fn align_asked(dockerfile: &Dockerfile, words: &[&str], config: &Config) -> Alig
                 "arg" | "onbuild" | "shell" | "maintainer"
             ) => {}
             None => {
-                left = Some(nth);
+                left = true;
                 break;
             }
         }
     }
-    alignment.whole = left.is_none() && !config.history.is_empty();
-    if let Some(nth) = left.filter(|_| next == 0 && !config.history.is_empty())
-        && asked::squashes(words)
-    {
-        alignment.untold = wanted[..=nth].to_vec();
-    }
+    alignment.whole = !left && !config.history.is_empty();
     alignment.above = next;
     alignment
 }
@@ -311,26 +304,6 @@ mod tests {
         assert_eq!([found(1, 1), found(2, 2), found(2, 3)], [Some(0), Some(1), None]);
         let copy = &file.instructions[1];
         assert!(!super::super::contradicted::contradicts(copy, config.history[0].instruction()));
-    }
-
-    #[test]
-    fn what_a_squashed_history_does_not_tell_lies_in_its_layer() {
-        let file = b"FROM scratch AS one\nCOPY a /b\nRUN make\nFROM one\nENV A=b\nRUN last\n";
-        let file = Dockerfile::parse(file).unwrap();
-        let config = |lines: &str| {
-            let layers =
-                vec![format!("\"sha256:{:064}\"", 0); lines.matches("created_by").count()].join(",");
-            let text =
-                format!(r#"{{"history":[{lines}],"rootfs":{{"type":"layers","diff_ids":[{layers}]}}}}"#);
-            Config::parse(text.as_bytes()).unwrap()
-        };
-        let last = r#"{"created_by":"/bin/sh -c last"}"#;
-        let untold = |lines: &str, words: &[&str]| align_asked(&file, words, &config(lines)).untold;
-        assert_eq!(untold(last, &["buildah", "build", "--layers", "--squash", "."]), [1, 2, 4]);
-        // A history that was not asked to be short, and one that tells of something else.
-        assert!(untold(last, &["buildah", "build", "--layers", "."]).is_empty());
-        let other = format!(r#"{{"created_by":"/bin/sh -c other"}},{last}"#);
-        assert!(untold(&other, &["buildah", "build", "--squash", "."]).is_empty());
     }
 
     #[test]

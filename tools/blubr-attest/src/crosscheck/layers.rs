@@ -23,11 +23,6 @@ pub(super) enum Made {
 /// One answer for each layer of the image, lowest first.
 pub(super) fn made(picture: &mut Picture, record: &Record<'_>) -> Result<Vec<Made>, Failure> {
     let Record { build, slots, alignment, reuse, .. } = *record;
-    if picture.image.layers.len() == 1 && !alignment.untold.is_empty() {
-        let all: Vec<usize> = alignment.untold.iter().chain(alignment.lines.keys()).copied().collect();
-        let slots = Some(slots_of(&all, slots));
-        return Ok(vec![Made::New { slots, with_base: !alignment.from_nothing }]);
-    }
     let new = |slots| Made::New { slots, with_base: false };
     let mut of_layer: Vec<Option<Vec<usize>>> = vec![None; picture.image.layers.len()];
     let mut waiting = Vec::new();
@@ -47,6 +42,10 @@ pub(super) fn made(picture: &mut Picture, record: &Record<'_>) -> Result<Vec<Mad
         let made = created.get(index).and_then(Option::as_deref).and_then(when);
         made.is_some_and(|made| is_made_in(build, made))
     };
+    if alignment.squashed && picture.image.layers.len() == 1 && !older(0) {
+        let slots = Some(slots_of(&alignment.chain, slots));
+        return Ok(vec![Made::New { slots, with_base: !alignment.from_nothing }]);
+    }
     let mut base = Base::new(build, slots, alignment, &of_layer);
     let mut found = Vec::with_capacity(of_layer.len());
     let mut is_new_below = false;

@@ -31,8 +31,16 @@ pub fn target<'w>(words: &'w [&'w str]) -> Option<&'w str> {
 /// podman's `--squash` leaves those. (What was made shows which.)
 #[must_use]
 pub fn squashes(words: &[&str]) -> bool {
-    let all = ["--squash", "--squash=true", "--squash-all", "--squash-all=true"];
-    words.iter().any(|word| all.contains(word))
+    ["--squash", "--squash-all"].into_iter().any(|option| is_set(words, option))
+}
+
+/// Whether a switch is on; of several the last counts. (Values as Go's `strconv.ParseBool` reads them.)
+fn is_set(words: &[&str], option: &str) -> bool {
+    let mut given = words.iter().rev().filter_map(|word| match word.strip_prefix(option)? {
+        "" => Some(true),
+        rest => Some(matches!(rest.strip_prefix('=')?, "1" | "t" | "T" | "TRUE" | "true" | "True")),
+    });
+    given.next().unwrap_or(false)
 }
 
 /// The Dockerfile that is asked for; of buildctl's its name within what is sent as `dockerfile`.
@@ -99,7 +107,9 @@ mod tests {
     fn who_squashes() {
         assert!(squashes(&["buildah", "build", "--layers", "--squash", "."]));
         assert!(squashes(&["podman", "build", "--squash-all=true", "."]));
+        assert!(squashes(&["buildah", "build", "--squash=false", "--squash=1", "."]));
         assert!(!squashes(&["podman", "build", "--squash-all=false", "-t", "squash", "."]));
+        assert!(!squashes(&["buildah", "build", "--squash", "--squash=false", "--squashed", "."]));
     }
 
     #[test]

@@ -185,7 +185,9 @@ fn command(kernel: &Kernel, initrd: &Path, disks: &[&Path], serial: &Path) -> Co
     command.arg("-serial").arg(format!("file:{}", serial.display()));
     command.arg("-pidfile").arg(serial.with_extension("pid"));
     command.arg("-kernel").arg(kernel.folder.join("vmlinuz")).arg("-initrd").arg(initrd);
-    command.args(["-append", "console=ttyS0 quiet panic=-1"]);
+    // What a kernel says of itself is seen, and one that has lost a task or hangs ends: a lock would be held for ever.
+    let hangs = "oops=panic softlockup_panic=1 watchdog_thresh=60 panic=-1";
+    command.arg("-append").arg(format!("console=ttyS0 loglevel=5 {hangs}"));
     for disk in disks {
         let drive = format!("file={},format=raw,if=virtio,cache=unsafe", disk.display());
         command.arg("-drive").arg(drive);

@@ -457,3 +457,55 @@ fn no_changed_byte_of_an_envelope_a_signature_or_a_message_passes() {
         command
     });
 }
+
+#[test]
+fn nothing_stands_behind_a_message() {
+    require!(Root, Buildah, Gpg);
+    let stage = Stage::shared();
+    let nest = stage.nest("behind");
+    let keyring = Keyring::new();
+    drop(key(&keyring, &nest, "behind", SIGN_AND_ENCRYPT, ""));
+    let file = |name: &str| nest.join(name);
+    let mut attest = stage.attest();
+    attest.arg("--sign-with").arg(file("behind.sec.asc")).arg("--dsse").arg(file("s.dsse.json"));
+    drop(stdout_of(attest.arg("-o").arg(file("ours.att")).arg("--encrypt-to").arg(file("behind.asc"))));
+    let by_gpg = |name: &str, options: &[&str]| {
+        let mut gpg = keyring.gpg();
+        gpg.args(["--yes", "--trust-model", "always", "--recipient", "behind"]).args(options);
+        drop(stdout_of(gpg.arg("--output").arg(file(name)).arg("--encrypt").arg(file("s.dsse.json"))));
+    };
+    by_gpg("gpg.att", &[]);
+    by_gpg("gpg.att.asc", &["--armor", "--comment", "of gpg"]);
+    let changed = file("changed");
+    let check = |message: &[&[u8]], by_gpg: bool| {
+        std::fs::write(&changed, message.concat()).unwrap();
+        let mut command = verify();
+        command.env("GNUPGHOME", keyring.home()).arg("--cert").arg(file("behind.asc"));
+        if by_gpg {
+            command.arg("--gpg");
+        } else {
+            command.arg("--key").arg(file("behind.sec.asc"));
+        }
+        let answer = run(command.arg(&changed));
+        (answer.status.code(), describe(&command, &answer))
+    };
+    let marker = [0xca, 3, b'P', b'G', b'P'];
+    for name in ["ours.att", "gpg.att", "gpg.att.asc"] {
+        let bytes = std::fs::read(file(name)).unwrap();
+        let is_armored = name.ends_with(".asc");
+        let cases: [(&[u8], i32); 5] = [
+            (b"", 0),
+            (b" \n\t\n", if is_armored { 0 } else { 1 }),
+            (b"and more\n", 1),
+            (&marker, 1),
+            (&bytes, 1),
+        ];
+        for (behind, wanted) in cases {
+            for by_gpg in [false, true] {
+                let (code, said) = check(&[&bytes, behind], by_gpg);
+                assert_eq!(code, Some(wanted), "{name}, {} behind: {said}", behind.len());
+                assert!(wanted == 0 || said.contains("something stands behind"), "{said}");
+            }
+        }
+    }
+}

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use blubr_attestation::{Lists, Statement};
 use blubr_cli::{Failure, Input};
 use blubr_envelope::cert::KEY_FILE_BYTES_MAX;
+use blubr_envelope::gpg::GpgError;
 use blubr_envelope::{Cert, FILE_BYTES_MAX, Kind, OpenError, Opened, SecretKey};
 
 use crate::cli::{Attestation, Passphrase};
@@ -57,9 +58,12 @@ impl Attestation {
             return Ok(File { name, opened, opener: Opener::Gpg(passphrase) });
         }
         let inside = blubr_envelope::gpg::decrypt(&bytes, passphrase.as_deref());
-        let inside = inside.map_err(|error| Failure::new(error).at(&name))?;
         drop(bytes);
-        let opened = blubr_envelope::open::opened_message(inside, Vec::new());
+        let opened = match inside {
+            Ok(inside) => blubr_envelope::open::opened_message(inside, Vec::new()),
+            Err(GpgError::File(error)) => Err(error),
+            Err(error) => return Err(Failure::new(error).at(&name)),
+        };
         Ok(File { name, opened, opener: Opener::Gpg(passphrase) })
     }
 

@@ -55,8 +55,8 @@ pub fn encrypt(data: &[u8], recipients: &[&Cert], now: u64) -> Result<Vec<u8>, E
         packet.and_then(|packet| packet.to_writer_with_header(&mut out)).map_err(failed)?;
     }
     // rPGP's own builder leaves the name out.
-    let literal =
-        LiteralData::from_bytes(recipients_name(&out), data.to_vec().into()).map_err(failed)?;
+    let literal = LiteralData::from_bytes(recipients_name(&Sha256::digest(&out)), data.to_vec().into())
+        .map_err(failed)?;
     let mut plain = Vec::with_capacity(data.len() + 256);
     literal.to_writer_with_header(&mut plain).map_err(failed)?;
     let sealed =
@@ -85,10 +85,10 @@ pub(crate) fn chosen<'c>(certs: &[&'c Cert], now: u64) -> Result<Vec<Usable<'c>>
     Ok(chosen)
 }
 
-/// The name that the encrypted data is given: the digest of the packets before it, by which each recipient opens it. Whoever
+/// The name that the encrypted data is given: the SHA-256 of the packets before it, by which each recipient opens it. Whoever
 /// opens it can tell by this that the others' packets are as they were made, which nothing else in OpenPGP covers.
-pub(crate) fn recipients_name(packets: &[u8]) -> String {
-    format!("{NAME_PREFIX}{}", hex(&Sha256::digest(packets)))
+pub(crate) fn recipients_name(packets_sha256: &[u8]) -> String {
+    format!("{NAME_PREFIX}{}", hex(packets_sha256))
 }
 
 /// How that name begins.

@@ -5,12 +5,17 @@ use std::process::{Command, Stdio};
 
 use crate::FILE_BYTES_MAX;
 use crate::cert::{Cert, KeyError};
+use crate::decrypt;
+use crate::open::OpenError;
 use crate::secret::Signed;
 use crate::verify;
 
 /// Why gpg didn't do it.
 #[derive(Debug, thiserror::Error)]
 pub enum GpgError {
+    /// The file is not asked of it at all.
+    #[error(transparent)]
+    File(OpenError),
     /// It can't be run.
     #[error("gpg can't be run: {0}: install gnupg, or sign with a key file (--sign-with)")]
     Run(std::io::Error),
@@ -47,8 +52,9 @@ pub fn cert(id: &str) -> Result<Cert, GpgError> {
     Cert::read_one(&bytes).map_err(|source| GpgError::Cert { id: id.to_owned(), source })
 }
 
-/// Decrypts a message with whatever secret keys gpg has.
+/// Decrypts a message with whatever secret keys gpg has, which would pass over what stands behind it.
 pub fn decrypt(message: &[u8], passphrase: Option<&[u8]>) -> Result<Vec<u8>, GpgError> {
+    decrypt::is_alone(message).map_err(|refused| GpgError::File(refused.into()))?;
     run(&["--output", "-", "--decrypt"], message, passphrase)
 }
 

@@ -14,9 +14,11 @@ pub mod encrypt;
 pub mod gpg;
 pub mod kind;
 pub mod open;
+mod packets;
 pub mod policy;
 pub mod sealed;
 pub mod secret;
+mod source;
 mod text;
 pub mod verify;
 

@@ -92,6 +92,9 @@ pub enum OpenError {
     /// Broken or changed.
     #[error("it can't be decrypted: the message was changed or cut ({0})")]
     Damaged(String),
+    /// More than the message.
+    #[error("something stands behind the encrypted message: the file was changed")]
+    Behind,
     /// A message within a message.
     #[error(
         "the decrypted content is encrypted or signed once more, which is not what blubr-attest writes"
@@ -110,7 +113,7 @@ impl OpenError {
     pub fn is_change(&self) -> bool {
         use dsse::ReadError::{Base64, Json, Unsigned};
         match self {
-            Self::Damaged(_) | Self::Envelope(Base64 { .. } | Unsigned) => true,
+            Self::Damaged(_) | Self::Behind | Self::Envelope(Base64 { .. } | Unsigned) => true,
             Self::Envelope(Json(_))
             | Self::TooLong
             | Self::Kind(_)
@@ -127,9 +130,11 @@ impl From<Refused> for OpenError {
     fn from(refused: Refused) -> Self {
         match refused {
             Refused::NoMessage(what) => Self::NoMessage(what),
-            Refused::NotEncrypted | Refused::Nested => Self::Nested,
+            Refused::NotEncrypted => Self::NoMessage("it is not encrypted".into()),
+            Refused::Nested => Self::Nested,
             Refused::NoKey(to) => Self::NoKey { to },
             Refused::Damaged(what) => Self::Damaged(what),
+            Refused::Behind => Self::Behind,
         }
     }
 }
@@ -192,7 +197,7 @@ fn decrypted(
     let over = AtomicBool::new(false);
     let rest = Limited { file: rest, left: FILE_BYTES_MAX.saturating_sub(head.len()), over: &over };
     let file = BufReader::new(Cursor::new(head).chain(rest));
-    let decrypted = decrypt_file(head, file, keys);
+    let decrypted = decrypt_file(file, keys);
     if over.load(Ordering::Relaxed) { Err(OpenError::TooLong) } else { decrypted }
 }
 
@@ -215,14 +220,27 @@ impl<R: Read> Read for Limited<'_, R> {
     }
 }
 
-fn decrypt_file(
-    head: &[u8],
-    file: impl BufRead + Debug + Send,
-    keys: &[SecretKey],
-) -> Result<Decrypted, OpenError> {
+fn decrypt_file(file: impl BufRead + Debug + Send, keys: &[SecretKey]) -> Result<Decrypted, OpenError> {
     // The whole modification detection code is checked before a byte comes out.
     let mode = Seipdv1ReadMode::CheckFirst { max_message_size: FILE_BYTES_MAX };
-    let decrypt::Decrypted { literal: mut message, to } = decrypt::decrypt(file, keys, mode)?;
+    let (content, packets) = decrypt::decrypt(file, keys, mode, read)?;
+    let Content { inside, to, name } = content;
+    let intact = name.starts_with(NAME_PREFIX.as_bytes()).then(|| {
+        let made_as = recipients_name(&packets.before_sha256());
+        name == made_as.as_bytes()
+    });
+    Ok(Decrypted { inside, to, intact })
+}
+
+/// What a message holds, its name, and to whom it is encrypted.
+struct Content {
+    inside: Vec<u8>,
+    to: Vec<String>,
+    name: Vec<u8>,
+}
+
+fn read(decrypted: decrypt::Decrypted<'_>) -> Result<Content, OpenError> {
+    let decrypt::Decrypted { literal: mut message, to } = decrypted;
     let mut inside = Vec::new();
     let limit = u64::try_from(CONTENT_BYTES_MAX).unwrap_or(u64::MAX);
     message
@@ -233,27 +251,7 @@ fn decrypt_file(
     if inside.len() > CONTENT_BYTES_MAX {
         return Err(OpenError::TooLong);
     }
-    let name =
-        message.literal_data_header().map(|header| header.file_name().clone()).unwrap_or_default();
-    let intact = name.starts_with(NAME_PREFIX.as_bytes()).then(|| {
-        let packets = head.get(..session_keys_end(head)).unwrap_or_default();
-        name == recipients_name(packets).as_bytes()
-    });
-    Ok(Decrypted { inside, to, intact })
-}
-
-/// Where the packets end that hold the session key for each recipient: the offset of the first packet of another type. They
-/// are read as we write them (RFC 9580, 4.2.1: the new format, one or two octets of length).
-fn session_keys_end(bytes: &[u8]) -> usize {
-    const SESSION_KEY_PACKET: u8 = 0xc1;
-    let mut at = 0;
-    while let Some(&[SESSION_KEY_PACKET, first, second]) = bytes.get(at..at + 3) {
-        let (head, length) = match first {
-            0..192 => (2, usize::from(first)),
-            192..224 => (3, ((usize::from(first) - 192) << 8) + usize::from(second) + 192),
-            _ => break,
-        };
-        at += head + length;
-    }
-    at
+    let header = message.literal_data_header();
+    let name = header.map(|header| header.file_name().to_vec()).unwrap_or_default();
+    Ok(Content { inside, to, name })
 }

@@ -8,7 +8,7 @@ use pgp::crypto::sym::SymmetricKeyAlgorithm;
 use pgp::types::Seipdv1ReadMode;
 
 use crate::cert::{Cert, one_line};
-use crate::decrypt::{self, Refused};
+use crate::decrypt::{self, Decrypted, Refused};
 use crate::encrypt::{EncryptError, chosen};
 use crate::policy::Usable;
 use crate::secret::SecretKey;
@@ -48,6 +48,9 @@ pub enum UnsealError {
     /// Broken or changed.
     #[error("it can't be decrypted: the message was changed or cut ({0})")]
     Damaged(String),
+    /// More than the message.
+    #[error("something stands behind the encrypted message: the file was changed")]
+    Behind,
     /// Too long.
     #[error("what it holds is longer than {0} bytes")]
     TooLong(u64),
@@ -63,6 +66,7 @@ impl From<Refused> for UnsealError {
             Refused::NotEncrypted => Self::NoMessage("it is not encrypted".into()),
             Refused::NoKey(to) => Self::NoKey(to),
             Refused::Damaged(what) => Self::Damaged(what),
+            Refused::Behind => Self::Behind,
             Refused::Nested => Self::NoMessage("what it holds is encrypted or signed once more".into()),
         }
     }
@@ -72,15 +76,15 @@ impl From<Refused> for UnsealError {
 /// modification detection code stands at its end.
 ///
 /// # Errors
-/// When no key fits, or the message was changed or cut.
+/// When no key fits, or the message was changed or cut, or something stands behind it.
 pub fn unseal(
     from: impl BufRead + Debug + Send,
     mut to: impl Write,
     keys: &[SecretKey],
     max: u64,
 ) -> Result<(), UnsealError> {
-    let mut message = decrypt::decrypt(from, keys, Seipdv1ReadMode::Streaming)?.literal;
-    copy(&mut message, &mut to, max)
+    let read = |mut message: Decrypted<'_>| copy(&mut message.literal, &mut to, max);
+    decrypt::decrypt(from, keys, Seipdv1ReadMode::Streaming, read).map(|((), _)| ())
 }
 
 fn copy(from: &mut impl Read, to: &mut impl Write, max: u64) -> Result<(), UnsealError> {

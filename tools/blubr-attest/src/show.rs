@@ -1,5 +1,7 @@
 //! Showing an attestation: to people, as JSON, or as a list for sha256sum -c.
 
+mod sums;
+
 use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::io::{IsTerminal as _, Write as _};
@@ -45,7 +47,7 @@ pub fn run(args: &Show, common: &Common) -> Result<Exit, Failure> {
         let bytes = json(&name, opened, detail)?;
         if std::io::stdout().is_terminal() { for_terminal(bytes) } else { bytes }
     } else if args.sha256sum {
-        sha256sum(&name, &opened, detail)?
+        sums::list(&name, &opened, detail, std::io::stdout().is_terminal())?
     } else {
         page(&name, &opened, detail, common)?
     };
@@ -106,43 +108,6 @@ fn each_file(name: &str, statement: &[u8], take: impl FnMut(File)) -> Result<boo
     blubr_attestation::each_file(statement, take).map_err(|error| Failure::new(error).at(name))
 }
 
-/// Lines as sha256sum(1) prints them, of the files that the image shows; names relative to its root.
-fn sha256sum(name: &str, opened: &Opened, detail: From<'_>) -> Result<Vec<u8>, Failure> {
-    let mut statement = opened::statement(name, opened, Lists::STEPS)?;
-    let mut out = Vec::new();
-    let mut take = |file: &File| {
-        let path = path::bytes(file.path.as_deref(), file.path_b64.as_deref());
-        let (false, Some(sha256), Some(path)) = (file.hidden, &file.sha256, path) else { return };
-        if sha256.len() == 64 && sha256.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-            sum_line(sha256, path.strip_prefix(b"/").unwrap_or(&path), &mut out);
-        }
-    };
-    let build = &statement.predicate.blubr_build;
-    let moved = build.detail.as_ref().filter(|detail| detail.has(Table::Files));
-    let listed = match (moved, detail) {
-        (Some(moved), None) => {
-            let what = format_args!("its files are in {}", moved.name);
-            return Err(Failure::new(what).at(name).advise("name that file by --detail"));
-        }
-        (None, None) => each_file(name, opened.statement_bytes(), |file| take(&file))?,
-        (_, Some((path, opener))) => {
-            let listed = moved.is_some();
-            Detail::each_of(path, opener, &mut statement, |record, _| {
-                if let Entry::File(file) = &record.entry {
-                    take(file);
-                }
-                Ok(())
-            })?;
-            listed
-        }
-    };
-    if !listed {
-        let what = "the attestation lists no files: it was made without --image";
-        return Err(Failure::new(what).at(name));
-    }
-    Ok(out)
-}
-
 /// How many entries the new layers have.
 #[derive(Default)]
 struct Entries {
@@ -155,25 +120,6 @@ impl Entries {
         self.all += 1;
         self.of_known_step += usize::from(file.step.is_some());
     }
-}
-
-/// coreutils' form: a name with a backslash or a line break is escaped, and the line begins with a backslash.
-fn sum_line(sha256: &str, path: &[u8], out: &mut Vec<u8>) {
-    let odd = path.iter().any(|byte| matches!(byte, b'\\' | b'\n' | b'\r'));
-    if odd {
-        out.push(b'\\');
-    }
-    out.extend(sha256.as_bytes());
-    out.extend(b"  ");
-    for &byte in path {
-        match byte {
-            b'\\' => out.extend(b"\\\\"),
-            b'\n' => out.extend(b"\\n"),
-            b'\r' => out.extend(b"\\r"),
-            other => out.push(other),
-        }
-    }
-    out.push(b'\n');
 }
 
 struct Page<'a> {
@@ -591,14 +537,6 @@ mod tests {
     use blubr_attestation::build::Check;
 
     use super::*;
-
-    #[test]
-    fn odd_names_are_escaped_as_sha256sum_does() {
-        let mut out = Vec::new();
-        sum_line("ab", b"a b", &mut out);
-        sum_line("cd", b"x\\y\nz", &mut out);
-        assert_eq!(out, b"ab  a b\n\\cd  x\\\\y\\nz\n");
-    }
 
     #[test]
     fn all_is_explained_only_where_the_check_passed() {

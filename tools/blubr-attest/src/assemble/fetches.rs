@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use blubr_dockerfile::{BuildOptions, Dockerfile, Instruction, Platform, StageNames, asked, evaluate};
 
+use super::arguments;
+
 /// Indices of instructions.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Fetches {
@@ -50,7 +52,7 @@ impl Fetches {
 
 /// What was asked of the client.
 struct Asked {
-    /// Its --build-arg; `None` where there may be such as its arguments don't tell.
+    /// Its --build-arg, as far as [`arguments::told`].
     build_args: Option<BTreeMap<String, String>>,
     /// Names of contexts on this host.
     contexts: Vec<String>,
@@ -60,18 +62,11 @@ impl Asked {
     fn of(argv: &[Vec<u8>]) -> Self {
         let words: Vec<&str> =
             argv.iter().map(|word| std::str::from_utf8(word).unwrap_or_default()).collect();
-        let builds = |word: &&str| matches!(*word, "build" | "bud" | "b");
-        // A file may tell more, or the environment.
-        let elsewhere =
-            |word: &&str| matches!(*word, "compose" | "bake") || word.starts_with("--build-arg-file");
-        let told = words.iter().any(builds) && !words.iter().any(elsewhere);
         let contexts = asked::contexts(&words)
             .filter(|(_, of)| of.starts_with("oci-layout://") || !is_remote(of))
             .map(|(name, _)| name.to_owned())
             .collect();
-        let pair = |(name, value): (&str, Option<&str>)| Some((name.to_owned(), value?.to_owned()));
-        let build_args = if told { asked::build_args(&words).map(pair).collect() } else { None };
-        Self { build_args, contexts }
+        Self { build_args: arguments::told(argv), contexts }
     }
 }
 

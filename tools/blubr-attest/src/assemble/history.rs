@@ -7,7 +7,7 @@ use blubr_dockerfile::{Dockerfile, Instruction, StageNames, asked, chain};
 use blubr_image::{Config, History};
 use blubr_log::Time;
 
-use super::run_line::{self, Shells};
+use super::run_line::{self, Fronts};
 
 /// What the history says.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -65,13 +65,13 @@ pub fn align(dockerfile: &Dockerfile, build: &Build, config: &Config) -> Alignme
     let mut alignment =
         Alignment { stages, needed, from_nothing, lowest, chain, squashed, ..Alignment::default() };
     let Ok(layers) = config.layers_of_history() else { return alignment };
-    let shells = Shells::new(dockerfile, config);
+    let fronts = Fronts::new(dockerfile, config, &build.argv, &alignment.chain);
     let lines = Lines::new(config);
     let mut next = config.history.len();
     let mut left = false;
     for &at in alignment.chain.iter().rev() {
         let Some(instruction) = dockerfile.instructions.get(at) else { continue };
-        match lines.find(at, instruction, next, &shells) {
+        match lines.find(at, instruction, next, &fronts) {
             Some(line) => {
                 let created = config.history.get(line).and_then(|line| line.created.clone());
                 let layer = layers.get(line).copied().flatten();
@@ -183,13 +183,13 @@ impl<'c> Lines<'c> {
         at: usize,
         instruction: &Instruction,
         below: usize,
-        shells: &Shells,
+        fronts: &Fronts,
     ) -> Option<usize> {
         let next = below.checked_sub(1)?;
         let line = if instruction.keyword == "label" { next } else { (*self.no_label.get(next)?)? };
         let (keyword, text) = self.all.get(line)?;
         let is_own = *keyword == instruction.keyword
-            && (keyword != "run" || run_line::is_of(at, instruction, text, shells));
+            && (keyword != "run" || run_line::is_of(at, instruction, text, fronts));
         is_own.then_some(line)
     }
 }
@@ -299,8 +299,8 @@ mod tests {
             {"created_by":"/bin/sh -c make|evil"}]}"#;
         let config = Config::parse(history.as_bytes()).unwrap();
         let file = Dockerfile::parse(b"FROM scratch\nCOPY a /b\nRUN make\n").unwrap();
-        let (lines, shells) = (Lines::new(&config), Shells::new(&file, &config));
-        let found = |at: usize, below| lines.find(at, &file.instructions[at], below, &shells);
+        let (lines, fronts) = (Lines::new(&config), Fronts::new(&file, &config, &[], &[1, 2]));
+        let found = |at: usize, below| lines.find(at, &file.instructions[at], below, &fronts);
         assert_eq!([found(1, 1), found(2, 2), found(2, 3)], [Some(0), Some(1), None]);
         let copy = &file.instructions[1];
         assert!(!super::super::contradicted::contradicts(copy, config.history[0].instruction()));

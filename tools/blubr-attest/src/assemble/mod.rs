@@ -4,6 +4,7 @@
 //! what is kept (programs, connections, distinct paths), not with the log.
 
 mod apart;
+mod arguments;
 mod checks;
 mod connections;
 mod contradicted;

@@ -1,25 +1,35 @@
 //! Whether a line of an image's history is a RUN's, from its beginning to its end, in the form that its engine gives it.
 
-use blubr_dockerfile::{Dockerfile, Instruction, default_shell, without_mounted};
+use blubr_dockerfile::{Dockerfile, Instruction, default_shell, fronts, without_mounted};
 use blubr_image::Config;
 
-/// What may stand in front of commands: `/bin/sh -c`, the SHELL in force, and that of the image (a base image's, where the
-/// Dockerfile has none).
-pub struct Shells<'d> {
+use super::arguments::Arguments;
+
+/// What may stand in front of commands: build arguments; and `/bin/sh -c`, the SHELL in force, or that of the image (a base
+/// image's, where the Dockerfile has none).
+pub struct Fronts<'d> {
+    arguments: Arguments,
     in_force: Vec<Option<&'d [String]>>,
     of_image: Option<&'d [String]>,
     default: Vec<String>,
 }
 
-impl<'d> Shells<'d> {
-    /// Of a Dockerfile and the image made of it.
-    pub fn new(dockerfile: &'d Dockerfile, config: &'d Config) -> Self {
+impl<'d> Fronts<'d> {
+    /// Of a Dockerfile and the image made of it, by a client with these arguments; `chain`: the instructions of the stages that
+    /// it is made of.
+    pub fn new(
+        dockerfile: &'d Dockerfile,
+        config: &'d Config,
+        argv: &[Vec<u8>],
+        chain: &[usize],
+    ) -> Self {
+        let arguments = Arguments::new(dockerfile, argv, chain);
         let of_image = config.config.shell.as_deref();
-        Self { in_force: dockerfile.shells(), of_image, default: default_shell() }
+        Self { arguments, in_force: dockerfile.shells(), of_image, default: default_shell() }
     }
 
-    /// In front of an instruction (its index).
-    fn at(&self, at: usize) -> impl Iterator<Item = &[String]> {
+    /// The shells in front of an instruction (its index).
+    fn shells(&self, at: usize) -> impl Iterator<Item = &[String]> {
         let in_force = self.in_force.get(at).copied().flatten();
         let all = [Some(self.default.as_slice()), in_force, self.of_image];
         all.into_iter().flatten().filter(|words| !words.is_empty())
@@ -27,8 +37,8 @@ impl<'d> Shells<'d> {
 }
 
 /// Whether a line is this RUN's, which stands at `at` in the Dockerfile.
-pub fn is_of(at: usize, instruction: &Instruction, created_by: &str, shells: &Shells<'_>) -> bool {
-    let commands = Commands::of(at, instruction, shells);
+pub fn is_of(at: usize, instruction: &Instruction, created_by: &str, fronts: &Fronts<'_>) -> bool {
+    let commands = Commands::of(at, instruction, fronts);
     let line = created_by.trim();
     // runCommandString (BuildKit's frontend/dockerfile/dockerfile2llb/convert.go).
     let marked = line.strip_suffix("# buildkit").map(str::trim_end);
@@ -38,20 +48,10 @@ pub fn is_of(at: usize, instruction: &Instruction, created_by: &str, shells: &Sh
         if !line.starts_with('|') {
             return commands.has(line.trim_start());
         }
-        values(line).is_some_and(|values| commands.ends(values))
+        let Some((count, rest)) = fronts::counted(line) else { return false };
+        let (behind, sure) = fronts.arguments.commands(rest, count, at);
+        behind.into_iter().any(|text| commands.has(text)) || (!sure && commands.ends(rest))
     })
-}
-
-/// The values behind `|N NAME=`, with what follows them. (N is no count of them with buildah.)
-fn values(line: &str) -> Option<&str> {
-    let (count, rest) = line.strip_prefix('|')?.split_once(' ')?;
-    let (name, values) = rest.split_once('=')?;
-    let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
-    let fits = !count.is_empty()
-        && count.bytes().all(|byte| byte.is_ascii_digit())
-        && !name.is_empty()
-        && name.chars().all(is_name);
-    fits.then_some(values)
 }
 
 /// The forms in which engines write a RUN's command.
@@ -66,7 +66,7 @@ struct Commands<'d> {
 }
 
 impl<'d> Commands<'d> {
-    fn of(at: usize, instruction: &'d Instruction, shells: &Shells<'_>) -> Self {
+    fn of(at: usize, instruction: &'d Instruction, fronts: &Fronts<'_>) -> Self {
         let mut texts = Vec::new();
         let mut words = None;
         if instruction.json_form {
@@ -75,12 +75,12 @@ impl<'d> Commands<'d> {
             texts.extend(json.map(str::to_owned));
             words = Some(instruction.args.join(" ").trim().to_owned());
         } else {
-            let commands = instruction.shell_commands(&shells.default).into_iter();
+            let commands = instruction.shell_commands(&fronts.default).into_iter();
             texts.extend(commands.filter_map(|command| command.argv.into_iter().next_back()));
             texts.push(instruction.buildah_text());
         }
         texts.iter_mut().for_each(|text| *text = text.trim().to_owned());
-        let shells = shells.at(at).map(|words| words.join(" ")).collect();
+        let shells = fronts.shells(at).map(|words| words.join(" ")).collect();
         Self { shells, texts, words, flags: &instruction.flags }
     }
 
@@ -94,16 +94,11 @@ impl<'d> Commands<'d> {
             || self.shells.iter().filter_map(behind).any(|text| self.texts.iter().any(|own| own == text))
     }
 
-    /// Whether it is what stands behind the values of build arguments. A value may hold anything, a space too, and a shell: the
-    /// command may be all that is behind that.
-    fn ends(&self, values: &str) -> bool {
+    /// Whether it is a shell and the command, behind arguments whose number and values are not held to: a value that is not known
+    /// may hold anything, a space too, and a shell; buildah counts words. The command may be all that is behind the first shell.
+    fn ends(&self, arguments: &str) -> bool {
+        let Some((_, values)) = fronts::argument(arguments) else { return false };
         let first = self.shells.iter().filter_map(|shell| first_behind_space(values, shell)).min();
-        if let Some(words) = &self.words
-            && let Some(before) = values.strip_suffix(words.as_str())
-            && before.ends_with(' ')
-        {
-            return first.is_none_or(|first| first >= before.len());
-        }
         first.and_then(|first| values.get(first..)).is_some_and(|text| self.has(text))
     }
 
@@ -132,11 +127,17 @@ mod tests {
     use super::*;
 
     fn is_of_line(text: &str, line: &str) -> bool {
-        let text = format!("FROM scratch\nSHELL [\"/bin/ash\", \"-ec\"]\n{text}\n");
+        is_of_built(text, line, "docker buildx bake")
+    }
+
+    /// With a client of these words; only some tell what the arguments are.
+    fn is_of_built(text: &str, line: &str, client: &str) -> bool {
+        let text = format!("FROM scratch\nSHELL [\"/bin/ash\", \"-ec\"]\nARG A=\"b c\" N\n{text}\n");
         let file = Dockerfile::parse(text.as_bytes()).unwrap();
         let config = Config::default();
-        let shells = Shells::new(&file, &config);
-        is_of(2, &file.instructions[2], line, &shells)
+        let client: Vec<Vec<u8>> = client.split(' ').map(|word| word.as_bytes().to_vec()).collect();
+        let fronts = Fronts::new(&file, &config, &client, &[1, 2, 3]);
+        is_of(3, &file.instructions[3], line, &fronts)
     }
 
     #[test]
@@ -164,7 +165,12 @@ mod tests {
                 "RUN [\"/bin/busybox\", \"touch\", \"/m2\"]",
                 "/bin/sh -c [\"/bin/busybox\", \"touch\", \"/m2\"]",
             ),
-            ("RUN [\"/bin/env\", \"/bin/sh\", \"-c\", \"x\"]", "|1 A=b c /bin/env /bin/sh -c x"),
+            (
+                "RUN [\"/bin/busybox\", \"touch\", \"/m2\"]",
+                "RUN |2 A=b N= /bin/busybox touch /m2 # buildkit",
+            ),
+            ("RUN make", "|0 /bin/sh -c make"),
+            ("RUN [\"/bin/true\"]", "|0 /bin/true"),
             ("RUN [\"/bin/sh\", \"-c\", \"x y\"]", "|1 A=b c /bin/sh -c x y"),
             ("RUN <<EOF\nmake\n  all\nEOF", "RUN /bin/sh -c make\n  all\n # buildkit"),
             ("RUN <<EOF\nmake\nEOF", "RUN |1 A=b /bin/ash -ec make\n # buildkit"),
@@ -205,6 +211,8 @@ mod tests {
             ("RUN make", "/bin/zsh -c make"),
             ("RUN make", "|x A=b /bin/sh -c make"),
             ("RUN make", "|1 a;b=c /bin/sh -c make"),
+            ("RUN make", "|1 a b=c /bin/sh -c make"),
+            ("RUN make", "|1 /bin/sh -c make"),
             ("RUN make", "|1 A=b evil; make"),
             ("RUN make", "|1 A=b /bin/sh -c evil; /bin/sh -c make"),
             ("RUN make", "|1 A=b /bin/ash -ec evil; /bin/sh -c make"),
@@ -212,6 +220,12 @@ mod tests {
                 "RUN [\"/bin/busybox\", \"touch\", \"/m2\"]",
                 "|1 A=b /bin/sh -c evil /bin/busybox touch /m2",
             ),
+            // The arguments are as many as are counted.
+            ("RUN [\"/bin/busybox\", \"touch\", \"/m2\"]", "|1 A=b evil /bin/busybox touch /m2"),
+            ("RUN [\"/bin/busybox\", \"touch\", \"/m2\"]", "|2 A=b evil /bin/busybox touch /m2"),
+            ("RUN [\"/bin/busybox\", \"touch\", \"/m2\"]", "|2 A=b /bin/busybox touch /m2"),
+            ("RUN [\"/bin/busybox\", \"touch\", \"/m2\"]", "|1 A=b N=evil /bin/busybox touch /m2"),
+            ("RUN [\"/bin/busybox\", \"touch\", \"/m2\"]", "|0 A=b /bin/busybox touch /m2"),
             ("RUN <<EOF\nmake\nEOF", "RUN /bin/sh -c evil # buildkit"),
             ("RUN <<EOF\nmake\nEOF", "/bin/sh -c  <<EOF\nevil"),
             ("RUN cat <<A >x\nmake\nA", "RUN /bin/sh -c cat <<A >x\nevil\nA # buildkit"),
@@ -223,6 +237,28 @@ mod tests {
             ),
         ] {
             assert!(!is_of_line(text, line), "{text}: {line}");
+        }
+    }
+    #[test]
+    fn values_that_are_known_are_held_exactly() {
+        let exec = "RUN [\"/bin/env\", \"/bin/sh\", \"-c\", \"x\"]";
+        let (default, given) = ("docker build .", "docker build --build-arg A=b .");
+        for (text, line, client, wanted) in [
+            (exec, "|1 A=b c /bin/env /bin/sh -c x", default, true),
+            (exec, "RUN |2 A=b c N= /bin/env /bin/sh -c x # buildkit", default, true),
+            (exec, "|1 A=b c evil /bin/env /bin/sh -c x", default, false),
+            (exec, "|1 A=b /bin/env /bin/sh -c x", default, false),
+            (exec, "|1 A=b c /bin/env /bin/sh -c x", given, false),
+            (exec, "|1 A=b /bin/env /bin/sh -c x", given, true),
+            ("RUN make", "|1 A=b c /bin/sh -c make", default, true),
+            ("RUN make", "|1 A=b c evil /bin/sh -c make", default, false),
+            ("RUN make", "|1 A=b evil /bin/sh -c make", given, false),
+            // buildah counts words.
+            ("RUN make", "|2 A=b c /bin/sh -c make", default, true),
+            // What bake is told of is not known: evil may be of the value.
+            ("RUN make", "|1 A=b evil /bin/sh -c make", "docker buildx bake", true),
+        ] {
+            assert_eq!(is_of_built(text, line, client), wanted, "{client}: {line}");
         }
     }
 }

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use blubr_dockerfile::fronts;
+
 use crate::reverse::lossy;
 
 /// Arguments that every engine takes without an ARG (BuildKit's and Docker's predefined ones).
@@ -69,10 +71,7 @@ impl Arguments {
     /// The arguments in front of a command, the command behind them, and what is not known of that. `shell`: in force.
     pub fn split<'t>(&mut self, text: &'t str, shell: &[String]) -> (Pairs, &'t str, Vec<String>) {
         let nothing = (Vec::new(), text, Vec::new());
-        let Some((count, rest)) = text.strip_prefix('|').and_then(|t| t.split_once(' ')) else {
-            return nothing;
-        };
-        let Ok(count) = count.parse::<usize>() else { return nothing };
+        let Some((count, rest)) = fronts::counted(text) else { return nothing };
         if count == 0 {
             return (Vec::new(), rest, Vec::new());
         }
@@ -118,19 +117,17 @@ impl Arguments {
 
     /// Before an exec form, or with names that no ARG line declares: the values that are known, else up to the next space.
     fn by_values<'t>(&self, rest: &'t str, count: usize) -> Option<(Pairs, &'t str)> {
-        let mut rest = rest;
-        let mut pairs = Vec::new();
-        for _ in 0..count {
-            let (name, text) = rest.split_once('=').filter(|(name, _)| !name.contains(' '))?;
-            let value = self.value_at(name, text).or_else(|| Some(text.split_once(' ')?.0))?;
-            pairs.push((name.to_owned(), value.to_owned()));
-            rest = text.get(value.len() + 1..)?;
-        }
-        (!rest.is_empty()).then_some((pairs, rest))
+        let ends = |name: &str, text: &str| {
+            let known = self.value_at(name, text).or_else(|| fronts::word(text));
+            known.into_iter().collect()
+        };
+        let reading = fronts::readings(rest, count, &ends).pop()?;
+        let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
+        Some((reading.arguments.into_iter().map(owned).collect(), reading.command))
     }
 
-    /// The one known value of a name that a text begins with; `None` also where several do.
-    fn value_at<'t>(&self, name: &str, text: &'t str) -> Option<&'t str> {
+    /// The length of the one known value of a name that a text begins with; `None` also where several do.
+    fn value_at(&self, name: &str, text: &str) -> Option<usize> {
         let fits = |value: &str| text.strip_prefix(value).is_some_and(|behind| behind.starts_with(' '));
         let mut fitting = match self.values.get(name) {
             Some(values) => values.iter().filter(|value| fits(value)).map(String::len).collect(),
@@ -143,8 +140,7 @@ impl Arguments {
                 .map(String::len)
                 .collect::<Vec<_>>(),
         };
-        let length = fitting.pop().filter(|_| fitting.is_empty())?;
-        text.get(..length)
+        fitting.pop().filter(|_| fitting.is_empty())
     }
 }
 

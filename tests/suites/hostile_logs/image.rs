@@ -50,17 +50,22 @@ pub fn write_upon<'c>(
     drop(write_layers(&[base, top], to));
 }
 
-/// Writes an image of these layers.
+/// Writes an image of these layers, made when the last of them was, or while the logs of this suite go on.
 pub fn write_layers(layers: &[Layer<'_>], to: &Path) -> Digests {
+    let last = layers.iter().filter_map(|layer| layer.created).fold(MADE, |last, made| last.max(made));
+    write_created(layers, last, to)
+}
+
+/// Writes an image of these layers that says that it was made at this time.
+pub fn write_created(layers: &[Layer<'_>], created: &str, to: &Path) -> Digests {
     let blobs: Vec<Vec<u8>> = layers.iter().map(|layer| tar(layer.files.iter().cloned())).collect();
     let sums: Vec<String> = blobs.iter().map(|blob| sum(blob)).collect();
     let line = |layer: &Layer<'_>| match layer.created {
         Some(created) => serde_json::json!({"created": created, "created_by": layer.created_by}),
         None => serde_json::json!({"created_by": layer.created_by}),
     };
-    let last = layers.iter().filter_map(|layer| layer.created).fold(MADE, |last, made| last.max(made));
     let config = serde_json::json!({
-        "architecture": "amd64", "os": "linux", "created": last, "config": {},
+        "architecture": "amd64", "os": "linux", "created": created, "config": {},
         "rootfs": {"type": "layers", "diff_ids": sums},
         "history": layers.iter().map(line).collect::<Vec<_>>(),
     });

@@ -3,13 +3,14 @@
 
 use std::fs::File;
 use std::path::PathBuf;
+use std::process::Command;
 use std::time::{Duration, UNIX_EPOCH};
 
 use blubr_tests::bins;
 use blubr_tests::program::{jq, run, stdout_of};
 use blubr_tests::supervise::process_folder;
 
-use super::image::{Digests, Layer, MADE, OLD, sum, write_layers};
+use super::image::{Digests, Layer, MADE, OLD, sum, write_created, write_layers};
 use super::log::{CLIENT, DAEMON, Log, RUNTIME, STEP, Who};
 
 /// A Dockerfile, an image and a log, and what blubr-attest makes of them.
@@ -34,12 +35,17 @@ impl Case {
     }
 
     fn attest(&self, write: impl FnOnce(Log)) {
+        drop(stdout_of(&mut self.attesting(write)));
+    }
+
+    fn attesting(&self, write: impl FnOnce(Log)) -> Command {
         write(Log::new(&self.file("log.ndjson")));
         let mut attest = bins::command("blubr-attest");
         attest.arg("-o").arg(self.file("statement.json"));
         attest.arg("--dockerfile").arg(self.file("Dockerfile"));
         attest.arg("--image").arg(format!("archive:{}", self.file("image.tar").display()));
-        drop(stdout_of(attest.arg(self.file("log.ndjson"))));
+        attest.arg(self.file("log.ndjson"));
+        attest
     }
 
     fn said(&self, filter: &str) -> String {
@@ -365,3 +371,46 @@ fn a_dockerfile_that_tells_nothing_of_what_ran_is_asked_about() {
         }
     }
 }
+
+#[test]
+fn an_older_image_is_refused_where_a_step_of_its_own_stages_ran() {
+    let layers = || {
+        let run = |what| layer(what, Some(OLD), RUN_OTHER);
+        [layer("bin/sh", Some(OLD), "ADD base"), run("o")]
+    };
+    for (dockerfile, refused) in [
+        // What ran is of a stage of which the target takes files: the target may be from the cache.
+        ("FROM base AS tool\nRUN make\nFROM base\nRUN other\nCOPY --from=tool /w /w\n", false),
+        ("FROM base AS tool\nRUN make\nFROM base\nRUN other\n", false),
+        // It is the target's own, or of the stage that the target begins from.
+        ("FROM base\nRUN make\n", true),
+        ("FROM base AS tool\nRUN make\nFROM tool\nRUN other\n", true),
+        ("FROM base\nRUN make\nRUN other\n", true),
+    ] {
+        let case = Case::new(dockerfile);
+        drop(write_created(&layers(), OLD, &case.file("image.tar")));
+        let mut attest = case.attesting(|mut log| {
+            log.begin();
+            // Docker's classic builder keeps an image of every stage's steps.
+            let to = "/s/image/overlay2/imagedb/content/sha256";
+            let own = format!(r#""path":"/s/tmp/1","to":"{to}/{}","ret":0"#, "0".repeat(64));
+            log.add(DAEMON, "file.rename", &own);
+            log.end();
+        });
+        let answer = run(&mut attest);
+        let said = String::from_utf8_lossy(&answer.stderr);
+        assert_eq!(answer.status.code(), Some(i32::from(refused)), "{dockerfile:?}: {said}");
+        assert_eq!(said.contains("is not the image that this build made"), refused, "{said}");
+        if refused {
+            continue;
+        }
+        for id in ["image-of-this-build", "layers-recorded"] {
+            assert_ne!(case.check(id), "fail", "{dockerfile:?}: {id}");
+        }
+        assert_eq!(case.check("image-of-this-build"), "unknown", "{dockerfile:?}");
+        let why = case.said(".checks[] | select(.id == \"image-of-this-build\") | .evidence[0]");
+        assert!(why.starts_with(&format!("it was made at {OLD}, and the build began at")), "{why}");
+    }
+}
+
+const RUN_OTHER: &str = "RUN /bin/sh -c other # buildkit";

@@ -12,6 +12,10 @@ use crate::crosscheck::{FILTERED, Unchecked, keeps_a_build};
 /// What the answers rest on besides the statement.
 pub struct Seen<'a> {
     pub gathered: &'a Gathered,
+    /// The image is no older one: what the target is made of was carried out.
+    pub anew: bool,
+    /// What is known of an image that was not seen to be stored.
+    pub doubt: String,
     pub unchecked: &'a Unchecked,
     pub fetches: &'a Fetches,
     /// First events of containers that are of no instruction.
@@ -45,8 +49,8 @@ pub fn checks(build: &BlubrBuild, seen: &Seen<'_>) -> Vec<Check> {
         });
     }
     if build.image.is_some() {
-        all.push(of_this_build(build, gathered));
-        all.extend(layers(build, gathered));
+        all.push(of_this_build(build, seen));
+        all.extend(layers(build, seen));
         all.push(explained(build, unchecked));
         all.push(attributes(build, unchecked));
     }
@@ -341,47 +345,43 @@ fn foreign(build: &BlubrBuild, gathered: &Gathered) -> Check {
 }
 
 /// The digest of the image that the engine stored instead of this one, where the record shows that.
-fn made_another<'g>(build: &BlubrBuild, gathered: &'g Gathered) -> Option<(&'g str, u64)> {
-    let stored = &gathered.stored;
+fn made_another<'g>(build: &BlubrBuild, seen: &Seen<'g>) -> Option<(&'g str, u64)> {
+    let stored = &seen.gathered.stored;
     let (other, seq) = stored.other.as_ref().filter(|_| stored.image_seen.is_none())?;
-    // What was all in the cache was stored before.
-    let ran = build.steps.iter().any(|step| step.status == Status::Observed);
+    // What was all in the cache was stored before, and other stages' steps may leave images too.
+    let ran = seen.anew && build.steps.iter().any(|step| step.status == Status::Observed);
     (ran && build.completeness.recording == Recording::Complete).then_some((other.as_str(), *seq))
 }
 
-fn of_this_build(build: &BlubrBuild, gathered: &Gathered) -> Check {
+fn of_this_build(build: &BlubrBuild, seen: &Seen<'_>) -> Check {
     const ID: &str = "image-of-this-build";
-    if let Some((other, seq)) = made_another(build, gathered) {
+    if let Some((other, seq)) = made_another(build, seen) {
         let detail = format!("the engine stored sha256:{other} (seq {seq}), and never this image");
         return say(ID, Outcome::Fail, detail);
     }
-    match gathered.stored.image_seen {
+    match seen.gathered.stored.image_seen {
         Some(seq) => say(
             ID,
             Outcome::Pass,
             format!("the record shows that the engine stored it under its digest (seq {seq})"),
         ),
-        None => say(
-            ID,
-            Outcome::Unknown,
-            "its time fits the build, and the record does not show that the engine stored it",
-        ),
+        None => say(ID, Outcome::Unknown, seen.doubt.as_str()),
     }
 }
 
 /// Whether each new layer is, byte for byte, one that the engine stored: they are named after their digests.
-fn layers(build: &BlubrBuild, gathered: &Gathered) -> Option<Check> {
+fn layers(build: &BlubrBuild, seen: &Seen<'_>) -> Option<Check> {
     const ID: &str = "layers-recorded";
     let image = build.image.as_ref()?;
     let new = image
         .diff_ids
         .iter()
-        .zip(&gathered.stored.layers_seen)
+        .zip(&seen.gathered.stored.layers_seen)
         .filter(|(diff_id, _)| !build.inherited.contains(diff_id));
     let (mut all, mut unseen, mut seen_above) = (0, Vec::new(), false);
-    for (diff_id, seen) in new {
+    for (diff_id, stored) in new {
         all += 1;
-        if seen.is_none() {
+        if stored.is_none() {
             unseen.push(diff_id.as_str());
         } else {
             seen_above = !unseen.is_empty();
@@ -394,7 +394,7 @@ fn layers(build: &BlubrBuild, gathered: &Gathered) -> Option<Check> {
         return Some(say(ID, Outcome::Pass, detail));
     }
     // An equal layer may have been there before, and need not be stored again.
-    let result = match made_another(build, gathered) {
+    let result = match made_another(build, seen) {
         Some(_) => Outcome::Fail,
         None => Outcome::Unknown,
     };

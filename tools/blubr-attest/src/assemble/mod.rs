@@ -98,11 +98,12 @@ pub fn run(plan: &Plan, common: &Common) -> Result<Exit, Failure> {
     let has_detail = plan.outputs.detail.is_some();
     let wanted = gather::Wanted::new(dockerfile.as_ref(), picture.as_ref(), &build, has_detail);
     let gathered = gather::read(&mut log, &first, &build, &slots, wanted)?;
-    if let Some(picture) = &picture {
-        judge::made_by(picture, &build, &gathered)?;
-    }
     let reuse =
         reuse::Reuse::new((&build, first.header.started, gathered.late), &slots, &alignment, parsed);
+    let anew = judge::is_made_anew(&build, &slots, &alignment, &reuse, parsed.is_some());
+    if let Some(picture) = &picture {
+        judge::made_by(picture, &build, &gathered, anew)?;
+    }
     let crossed = match &mut picture {
         Some(picture) => {
             let record = crosscheck::Record::new(&build, &slots, &gathered, &alignment, &reuse);
@@ -120,6 +121,7 @@ pub fn run(plan: &Plan, common: &Common) -> Result<Exit, Failure> {
         gathered,
         alignment,
         reuse: &reuse,
+        anew,
         crossed,
         priors: &priors,
     };

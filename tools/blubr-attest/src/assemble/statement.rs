@@ -24,6 +24,7 @@ use super::fetches::Fetches;
 use super::first::First;
 use super::gather::Gathered;
 use super::history::Alignment;
+use super::judge;
 use super::reuse::Reuse;
 use super::slots::{Slot, Slots};
 use super::steps::{self, Listed, Makings};
@@ -42,6 +43,8 @@ pub struct Parts<'a> {
     pub gathered: Gathered,
     pub alignment: Alignment,
     pub reuse: &'a Reuse,
+    /// As [`judge::is_made_anew`].
+    pub anew: bool,
     pub crossed: Option<Crossed>,
     pub priors: &'a [Prior],
 }
@@ -183,6 +186,8 @@ fn blubr_build(mut parts: Parts<'_>, ids: &BTreeMap<usize, String>) -> (BlubrBui
     let fetches = parts.dockerfile.map(|file| Fetches::of(&file.parsed, &parts.build.argv, arch));
     let seen = checks::Seen {
         gathered: &parts.gathered,
+        anew: parts.anew,
+        doubt: parts.picture.map(|picture| judge::doubt(picture, parts.build)).unwrap_or_default(),
         unchecked: &unchecked,
         fetches: &fetches.unwrap_or_default(),
         untied: parts.slots.untied(parts.build).map(|run| run.first_seq).collect(),

@@ -1,29 +1,33 @@
 //! What a client's command line asks of a build: docker, podman and buildah spell it alike (`--target NAME`), buildctl passes
 //! it to its frontend (`--opt target=NAME`).
 
-use crate::Dockerfile;
+mod options;
 
-/// The values of an option in the order of the words: `--NAME VALUE` or `--NAME=VALUE`. `option`: with its dashes.
-pub fn values<'w>(words: &'w [&'w str], option: &'w str) -> impl Iterator<Item = &'w str> {
-    words.iter().enumerate().filter_map(move |(at, word)| match word.strip_prefix(option)? {
-        "" => words.get(at + 1).copied(),
-        rest => rest.strip_prefix('='),
-    })
+use crate::Dockerfile;
+use crate::gotext::parse_bool;
+use options::options;
+
+/// The values of options, in the order of the words. `names`: without their dashes.
+fn values<'w>(words: &[&'w str], names: &[&str]) -> impl Iterator<Item = &'w str> {
+    let given = options(words).into_iter();
+    given.filter(|(name, _)| names.contains(name)).filter_map(|(_, value)| value)
+}
+
+/// What is passed to buildctl's frontend under names that begin with `prefix`: what stands behind it.
+fn passed<'w>(words: &[&'w str], prefix: &str) -> impl Iterator<Item = &'w str> {
+    values(words, &["opt"]).filter_map(move |option| option.strip_prefix(prefix))
 }
 
 /// The build arguments that are given: names, and values where they are told (else the client's environment has them).
-pub fn build_args<'w>(words: &'w [&'w str]) -> impl Iterator<Item = (&'w str, Option<&'w str>)> {
-    let direct = values(words, "--build-arg");
-    let all =
-        direct.chain(values(words, "--opt").filter_map(|option| option.strip_prefix("build-arg:")));
+pub fn build_args<'w>(words: &[&'w str]) -> impl Iterator<Item = (&'w str, Option<&'w str>)> {
+    let all = values(words, &["build-arg"]).chain(passed(words, "build-arg:"));
     all.map(|text| text.split_once('=').map_or((text, None), |(name, value)| (name, Some(value))))
 }
 
 /// The name of the stage that is asked for; of several the last counts.
 #[must_use]
-pub fn target<'w>(words: &'w [&'w str]) -> Option<&'w str> {
-    let direct = values(words, "--target");
-    let all = direct.chain(values(words, "--opt").filter_map(|option| option.strip_prefix("target=")));
+pub fn target<'w>(words: &[&'w str]) -> Option<&'w str> {
+    let all = values(words, &["target"]).chain(passed(words, "target="));
     all.last().filter(|name| !name.is_empty())
 }
 
@@ -31,29 +35,23 @@ pub fn target<'w>(words: &'w [&'w str]) -> Option<&'w str> {
 /// podman's `--squash` leaves those. (What was made shows which.)
 #[must_use]
 pub fn squashes(words: &[&str]) -> bool {
-    ["--squash", "--squash-all"].into_iter().any(|option| is_set(words, option))
-}
-
-/// Whether a switch is on; of several the last counts. (Values as Go's `strconv.ParseBool` reads them.)
-fn is_set(words: &[&str], option: &str) -> bool {
-    let mut given = words.iter().rev().filter_map(|word| match word.strip_prefix(option)? {
-        "" => Some(true),
-        rest => Some(matches!(rest.strip_prefix('=')?, "1" | "t" | "T" | "TRUE" | "true" | "True")),
-    });
-    given.next().unwrap_or(false)
+    let all = options(words);
+    // Of several of a name the last counts.
+    ["squash", "squash-all"].into_iter().any(|switch| {
+        let last = all.iter().rfind(|(name, _)| *name == switch);
+        last.is_some_and(|(_, value)| value.is_none_or(|value| parse_bool(value) == Some(true)))
+    })
 }
 
 /// The Dockerfile that is asked for; of buildctl's its name within what is sent as `dockerfile`.
 #[must_use]
-pub fn file<'w>(words: &'w [&'w str]) -> Option<&'w str> {
-    let short = values(words, "-f").chain(values(words, "--file"));
-    short.chain(values(words, "--opt").filter_map(|option| option.strip_prefix("filename="))).last()
+pub fn file<'w>(words: &[&'w str]) -> Option<&'w str> {
+    values(words, &["f", "file"]).chain(passed(words, "filename=")).last()
 }
 
 /// The contexts that are given a name: each with where it is.
-pub fn contexts<'w>(words: &'w [&'w str]) -> impl Iterator<Item = (&'w str, &'w str)> {
-    let direct = values(words, "--build-context");
-    let all = direct.chain(values(words, "--opt").filter_map(|option| option.strip_prefix("context:")));
+pub fn contexts<'w>(words: &[&'w str]) -> impl Iterator<Item = (&'w str, &'w str)> {
+    let all = values(words, &["build-context"]).chain(passed(words, "context:"));
     all.filter_map(|text| text.split_once('='))
 }
 
@@ -87,6 +85,9 @@ mod tests {
         assert_eq!(build_args(&words).collect::<Vec<_>>(), [("A", Some("1"))]);
         assert_eq!(target(&words), Some("three"));
         assert_eq!(target(&["docker", "build", "--target="]), None);
+        let words = ["docker", "build", "--build-arg", "--target=x", "--label", "--build-arg=B=1"];
+        assert_eq!(target(&words), None);
+        assert_eq!(build_args(&words).collect::<Vec<_>>(), [("--target", Some("x"))]);
     }
 
     #[test]
@@ -100,6 +101,7 @@ mod tests {
         assert_eq!(file(&buildctl), Some("x"));
         assert_eq!(contexts(&buildctl).collect::<Vec<_>>(), [("c", "local:d")]);
         assert_eq!(file(&["docker", "build", "--file=x"]), Some("x"));
+        assert_eq!(file(&["docker", "build", "--file=x", "-qfy"]), Some("y"));
         assert_eq!(file(&["docker", "build", "--filename", "x"]), None);
     }
 
@@ -110,6 +112,8 @@ mod tests {
         assert!(squashes(&["buildah", "build", "--squash=false", "--squash=1", "."]));
         assert!(!squashes(&["podman", "build", "--squash-all=false", "-t", "squash", "."]));
         assert!(!squashes(&["buildah", "build", "--squash", "--squash=false", "--squashed", "."]));
+        assert!(!squashes(&["buildah", "build", "--build-arg", "--squash", "."]));
+        assert!(!squashes(&["buildah", "build", "--squash=perhaps", "."]));
     }
 
     #[test]

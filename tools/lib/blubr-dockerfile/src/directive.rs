@@ -2,6 +2,7 @@
 
 use crate::dialect::Dialect;
 use crate::error::{ParseError, excerpt};
+use crate::gotext::parse_bool;
 
 /// One directive, in the order of the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,12 +78,10 @@ fn split_directive(text: &str) -> Option<(String, &str)> {
 
 /// Whether a check directive says what BuildKit knows (`linter.ParseLintOptions`): at most three options.
 pub(crate) fn is_check(value: &str) -> bool {
-    const BOOLEANS: [&str; 12] =
-        ["1", "t", "T", "TRUE", "true", "True", "0", "f", "F", "FALSE", "false", "False"];
     value.splitn(3, ';').all(|option| match option.split_once('=') {
         Some((name, value)) => match name.trim() {
             "skip" | "experimental" => true,
-            "error" => BOOLEANS.contains(&value.trim()),
+            "error" => parse_bool(value.trim()).is_some(),
             _ => false,
         },
         None => false,

@@ -2,8 +2,8 @@
 
 use crate::duration::nanoseconds;
 use crate::error::{Flaw, Weight, excerpt};
+use crate::gotext::parse_bool;
 use crate::instruction::Instruction;
-use crate::mount::is_bool;
 
 /// What a flag takes.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -149,7 +149,7 @@ fn check_device(fields: &[String]) -> Result<(), (String, &'static str)> {
         };
         match (key.as_str(), value) {
             ("required", None) => {}
-            ("required", Some(value)) if is_bool(value) => {}
+            ("required", Some(value)) if parse_bool(value).is_some() => {}
             ("name", Some(_)) | (_, None) if !named => named = true,
             (other, _) if other != "required" && !named => named = true,
             _ => return Err((format!("no device: \"{}\"", excerpt(field)), advice)),

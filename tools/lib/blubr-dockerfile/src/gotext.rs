@@ -55,6 +55,15 @@ pub(crate) fn lossy(bytes: &[u8]) -> String {
     text
 }
 
+/// `strconv.ParseBool`.
+pub(crate) fn parse_bool(text: &str) -> Option<bool> {
+    match text {
+        "1" | "t" | "T" | "TRUE" | "true" | "True" => Some(true),
+        "0" | "f" | "F" | "FALSE" | "false" | "False" => Some(false),
+        _ => None,
+    }
+}
+
 /// `strings.ToLower`: character by character.
 pub(crate) fn lower(text: &str) -> String {
     text.chars().filter_map(|c| c.to_lowercase().next()).collect()

@@ -1,6 +1,7 @@
 //! What `RUN --mount` may say once variables are replaced: BuildKit's `parseMount`.
 
 use crate::error::excerpt;
+use crate::gotext::parse_bool;
 
 /// What has been said of a mount so far.
 #[derive(Default)]
@@ -12,14 +13,6 @@ struct Mount {
     id: String,
     sharing: String,
     owned: bool,
-}
-
-/// `strconv.ParseBool`.
-pub(crate) fn is_bool(text: &str) -> bool {
-    matches!(
-        text,
-        "1" | "t" | "T" | "TRUE" | "true" | "True" | "0" | "f" | "F" | "FALSE" | "false" | "False"
-    )
 }
 
 /// `units.RAMInBytes`, as far as to say whether it takes the text: a number, a unit of K to P, `B` or `iB`.
@@ -75,7 +68,9 @@ impl Mount {
             "from" => value.clone_into(&mut self.from),
             "source" | "src" => value.clone_into(&mut self.source),
             "target" | "dst" | "destination" => value.clone_into(&mut self.target),
-            "readonly" | "ro" | "readwrite" | "rw" | "required" if !is_bool(value) => return bad(),
+            "readonly" | "ro" | "readwrite" | "rw" | "required" if parse_bool(value).is_none() => {
+                return bad();
+            }
             "readonly" | "ro" | "readwrite" | "rw" | "required" | "env" => {}
             "size" => {
                 here(&["tmpfs"])?;

@@ -38,11 +38,10 @@ impl Fetches {
             }
             let below = instruction.stage.unwrap_or(0);
             let is_image = |name: &str| {
-                let is_stage = names.find(name, below).is_some()
-                    || name.parse::<usize>().is_ok_and(|number| number < below);
-                !is_stage && !asked.contexts.iter().any(|context| context == name)
+                names.source(name, below).is_none()
+                    && !asked.contexts.iter().any(|context| context == name)
             };
-            if instruction.stage.is_some() && froms(instruction).any(is_image) {
+            if instruction.stage.is_some() && instruction.sources().iter().any(|name| is_image(name)) {
                 found.froms.insert(at);
             }
         }
@@ -85,17 +84,6 @@ fn is_remote(source: &str) -> bool {
         (!user.is_empty() && !user.contains('/') && rest.contains(':')).then_some(())
     };
     source.contains("://") || by_ssh(source).is_some()
-}
-
-/// What an instruction takes files from.
-fn froms(instruction: &Instruction) -> impl Iterator<Item = &str> {
-    let of_copy = instruction.flag("from").filter(|_| instruction.keyword != "run");
-    let mounts = instruction.flags.iter().filter_map(|flag| flag.strip_prefix("--mount="));
-    let of_mounts = mounts.flat_map(|mount| mount.split(',')).filter_map(|field| {
-        let (key, value) = field.split_once('=')?;
-        key.trim().eq_ignore_ascii_case("from").then_some(value.trim())
-    });
-    of_copy.into_iter().chain(of_mounts).filter(|from| !from.is_empty())
 }
 
 #[cfg(test)]

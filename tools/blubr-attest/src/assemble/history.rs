@@ -212,16 +212,8 @@ fn needed(dockerfile: &Dockerfile, stage: usize) -> BTreeSet<usize> {
     let mut seen = BTreeSet::from([stage]);
     while let Some(here) = waiting.pop() {
         let base = dockerfile.stages.get(here).and_then(|one| names.find(&one.base, here));
-        let sources = dockerfile.stage(here).iter().flat_map(|instruction| {
-            instruction.flags.iter().filter_map(|flag| {
-                let value = flag.strip_prefix("--from=").or_else(|| {
-                    let mount = flag.strip_prefix("--mount=")?;
-                    mount.split(',').find_map(|option| option.strip_prefix("from="))
-                })?;
-                let number = value.parse().ok().filter(|stage| *stage < here);
-                names.find(value, here).or(number)
-            })
-        });
+        let sources = dockerfile.stage(here).iter().flat_map(Instruction::sources);
+        let sources = sources.filter_map(|name| names.source(&name, here));
         for one in base.into_iter().chain(sources) {
             if seen.insert(one) {
                 waiting.push(one);
@@ -320,7 +312,7 @@ mod tests {
 
     #[test]
     fn stages_are_followed() {
-        let text = "FROM scratch AS a\nRUN x\nFROM b AS c\nFROM a AS d\nCOPY --from=c /x /y\nRUN --mount=type=bind,from=0 z\n";
+        let text = "FROM scratch AS a\nRUN x\nFROM b AS c\nFROM a AS d\nCOPY --from=c /x /y\nRUN --mount=type=bind,From=0 z\n";
         let file = Dockerfile::parse(text.as_bytes()).unwrap();
         assert_eq!(needed(&file, 2), [0, 1, 2].into());
         assert_eq!(needed(&file, 0), [0].into());

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use blubr_dockerfile::{Dockerfile, Instruction};
+use blubr_dockerfile::{Dockerfile, Instruction, Stage, StageNames};
 
 use crate::build::{Build, Engine, RunKind, StepRun};
 
@@ -33,10 +33,7 @@ impl Aside {
         let read: BTreeSet<u32> = build.runs.iter().filter(may_be).map(|run| run.id).collect();
         // A step upon nothing leaves the same.
         let linked = dockerfile.instructions.iter().any(Instruction::is_linked);
-        let from_nothing = |(at, stage): (usize, &blubr_dockerfile::Stage)| {
-            stage.base.eq_ignore_ascii_case("scratch") && is_taken_from(dockerfile, at)
-        };
-        let can_be_step = linked || dockerfile.stages.iter().enumerate().any(from_nothing);
+        let can_be_step = linked || takes_from_nothing(dockerfile);
         let foreign = if can_be_step { BTreeSet::new() } else { read.clone() };
         Self { read, foreign }
     }
@@ -57,22 +54,43 @@ impl Aside {
     }
 }
 
-/// Whether some instruction takes files from a stage (its index).
-fn is_taken_from(dockerfile: &Dockerfile, stage: usize) -> bool {
-    let value = |flag: &String| -> Option<String> {
-        let mount = |rest: &str| {
-            rest.split(',').find_map(|option| option.strip_prefix("from=").map(str::to_owned))
-        };
-        flag.strip_prefix("--from=").map(str::to_owned).or_else(|| mount(flag.strip_prefix("--mount=")?))
-    };
-    let named = |instruction: &Instruction, value: &str| {
-        let before = instruction.stage.unwrap_or(0);
-        let number = value.parse().ok().filter(|number| *number < before);
-        // What a variable names may be any.
-        value.contains('$') || dockerfile.stage_named(value, before).or(number) == Some(stage)
-    };
+/// Whether some instruction takes files from a stage that begins with nothing.
+fn takes_from_nothing(dockerfile: &Dockerfile) -> bool {
+    let names = StageNames::new(dockerfile);
+    let is_nothing = |stage: &Stage| stage.base.eq_ignore_ascii_case("scratch");
+    let any = dockerfile.stages.iter().any(is_nothing);
     let takes = |instruction: &Instruction| {
-        instruction.flags.iter().filter_map(value).any(|value| named(instruction, &value))
+        let below = instruction.stage.unwrap_or(0);
+        let is_from_nothing = |name: &String| {
+            let stage = names.source(name, below).and_then(|stage| dockerfile.stages.get(stage));
+            // What a variable names may be any.
+            name.contains('$') && any || stage.is_some_and(is_nothing)
+        };
+        instruction.sources().iter().any(is_from_nothing)
     };
     dockerfile.instructions.iter().any(takes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_begins_with_nothing_is_taken_from_by_copies_and_by_mounts() {
+        for (takes, line) in [
+            (true, "COPY --from=X /a /"),
+            (true, "COPY --from=0 /a /"),
+            (true, "COPY --from=$ANY /a /"),
+            (true, "RUN --mount=type=bind,From=x,target=/m a"),
+            (true, "RUN --mount=type=cache,target=/c --mount=\"type=bind,from=x\" a"),
+            (false, "RUN --mount=type=bind,from=y,target=/m a"),
+            (false, "COPY --from=y /a /"),
+            (false, "COPY --from=2 /a /"),
+            (false, "COPY a /"),
+        ] {
+            let text = format!("FROM scratch AS x\nADD a /\nFROM base AS y\nFROM base\n{line}\n");
+            let file = Dockerfile::parse(text.as_bytes()).unwrap();
+            assert_eq!(takes_from_nothing(&file), takes, "{line}");
+        }
+    }
 }

@@ -9,10 +9,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::error::{ParseError, excerpt};
 use crate::expand::expand;
-use crate::flags::fields;
 use crate::gotext::lower;
 use crate::instruction::Instruction;
 use crate::limits::TRIGGERS_MAX;
+use crate::mount::mounted_from;
 use crate::parser::Dockerfile;
 use crate::platform::Platform;
 use crate::reference::is_reference;
@@ -363,12 +363,8 @@ impl<'f> Evaluator<'f> {
             }
             ("run", _) => {
                 for mount in i.flags.iter().filter_map(|f| f.strip_prefix("--mount=")) {
-                    let fields = fields(mount).unwrap_or_default();
-                    let from = fields.iter().rev().find_map(|field| {
-                        let (key, from) = field.split_once('=')?;
-                        key.eq_ignore_ascii_case("from").then_some(from)
-                    });
-                    let from = from.filter(|from| !from.is_empty()).unwrap_or("scratch");
+                    let from = mounted_from(mount);
+                    let from = from.as_deref().unwrap_or("scratch");
                     needs.extend(self.source(from, place, place.keyword_at)?);
                 }
             }

@@ -4,6 +4,7 @@ use crate::error::{Flaw, Places};
 use crate::gotext::{lossy, lower};
 use crate::heredoc::Heredoc;
 use crate::json::{Json, json_words};
+use crate::mount::mounted_from;
 use crate::words::{first_word, name_values, plain_words, quoted_words, split_command};
 
 /// How deep ONBUILD may stand in ONBUILD before we stop to look; the engines take none at all.
@@ -241,6 +242,17 @@ impl Instruction {
     pub fn is_linked(&self) -> bool {
         matches!(self.keyword.as_str(), "copy" | "add")
             && self.flag("link").is_some_and(|value| !value.eq_ignore_ascii_case("false"))
+    }
+
+    /// What it takes files from, as it is written: `--from` of COPY and ADD, and of a RUN `from` of its mounts. Each names a
+    /// stage ([`StageNames::source`](crate::StageNames::source)), an image or a context.
+    #[must_use]
+    pub fn sources(&self) -> Vec<String> {
+        if self.keyword == "run" {
+            let mounts = self.flags.iter().filter_map(|flag| flag.strip_prefix("--mount="));
+            return mounts.filter_map(mounted_from).collect();
+        }
+        self.flag("from").filter(|from| !from.is_empty()).map(str::to_owned).into_iter().collect()
     }
 
     /// The value of a flag: `from` for `--from=build`. A flag without a value gives an empty one.

@@ -1,6 +1,7 @@
 //! What `RUN --mount` may say once variables are replaced: BuildKit's `parseMount`.
 
 use crate::error::excerpt;
+use crate::flags::fields;
 use crate::gotext::parse_bool;
 
 /// What has been said of a mount so far.
@@ -13,6 +14,17 @@ struct Mount {
     id: String,
     sharing: String,
     owned: bool,
+}
+
+/// What a mount (the value of `--mount`) takes files from: a stage, an image or a context. Of several the last counts. buildah cuts
+/// at each comma, and so does this where there is no CSV.
+pub(crate) fn mounted_from(mount: &str) -> Option<String> {
+    let fields = fields(mount).unwrap_or_else(|| mount.split(',').map(str::to_owned).collect());
+    let from = fields.iter().rev().find_map(|field| {
+        let (key, from) = field.split_once('=')?;
+        key.eq_ignore_ascii_case("from").then(|| from.to_owned())
+    });
+    from.filter(|from| !from.is_empty())
 }
 
 /// `units.RAMInBytes`, as far as to say whether it takes the text: a number, a unit of K to P, `B` or `iB`.
@@ -124,6 +136,21 @@ mod tests {
 
     fn of(text: &str) -> Result<(), String> {
         check_mount(&text.split(',').map(str::to_owned).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn what_a_mount_takes_from() {
+        for (mount, from) in [
+            ("type=bind,from=a,target=/x", Some("a")),
+            ("from=a,FROM=b,src=from=c", Some("b")),
+            ("type=bind,\"from=a,b\"", Some("a,b")),
+            ("type=b\"ind,from=a", Some("a")),
+            ("type=cache,target=/x", None),
+            ("from=", None),
+            ("", None),
+        ] {
+            assert_eq!(mounted_from(mount).as_deref(), from, "{mount}");
+        }
     }
 
     #[test]

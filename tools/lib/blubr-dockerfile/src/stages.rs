@@ -26,6 +26,12 @@ impl<'d> StageNames<'d> {
         let all = self.0.get(name.to_lowercase().as_str())?;
         all.get(all.partition_point(|at| *at < below).checked_sub(1)?).copied()
     }
+
+    /// The stage among those before `below` from which files are taken: by its name, or by its number.
+    #[must_use]
+    pub fn source(&self, name: &str, below: usize) -> Option<usize> {
+        self.find(name, below).or_else(|| name.parse().ok().filter(|stage| *stage < below))
+    }
 }
 
 impl Dockerfile {
@@ -72,6 +78,22 @@ pub fn chain(bases: &[Option<usize>], stage: usize) -> Vec<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn files_are_taken_from_stages_by_name_and_by_number() {
+        let file = Dockerfile::parse(
+            b"FROM scratch AS One\nFROM a\nCOPY --from=ONE /x /\nCOPY --from=0 /x /\nCOPY --from=1 /x /\nCOPY x /\n\
+              RUN --mount=type=bind,From=one,target=/a --mount=from=0,target=/b --mount=type=cache,target=/c x\n",
+        )
+        .unwrap();
+        let names = StageNames::new(&file);
+        let stages: Vec<Vec<Option<usize>>> = file.instructions[2..]
+            .iter()
+            .map(|one| one.sources().iter().map(|name| names.source(name, 1)).collect())
+            .collect();
+        let zero = Some(0);
+        assert_eq!(stages, [vec![zero], vec![zero], vec![None], vec![], vec![zero, zero]]);
+    }
 
     #[test]
     fn shells_and_bases_of_all_are_those_of_each() {

@@ -89,16 +89,6 @@ fn expanded(instruction: &Instruction) -> Option<Vec<String>> {
     Scope::new('\\', BTreeMap::new()).step(instruction).ok()
 }
 
-/// The flags in front of a command with the spaces behind them, and the command.
-pub fn flags(text: &str) -> (&str, &str) {
-    let mut at = 0;
-    while let Some(flag) = text.get(at..).filter(|rest| rest.starts_with("--")) {
-        let Some(end) = flag.find(' ') else { break };
-        at += end + 1;
-    }
-    text.split_at(at)
-}
-
 /// `RUN` of a text that a shell gets.
 pub fn run_shell(text: &str, shell: &[String]) -> Option<String> {
     let mut argv = shell.to_vec();

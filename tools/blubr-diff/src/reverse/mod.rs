@@ -22,7 +22,6 @@ pub use base::Boundary;
 pub use layout::parse_one;
 pub use line::Engine;
 pub use reconcile::workdir;
-pub use statement::parse_duration;
 
 use arguments::Arguments;
 use line::Body;

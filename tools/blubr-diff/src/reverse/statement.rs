@@ -197,7 +197,7 @@ impl<'a> Walk<'a> {
                 if heredocs.len() > 1 {
                     unknown.push("where its heredocs end; the history drops their ends".to_owned());
                 }
-                let (flags, command) = layout::flags(written);
+                let (flags, command) = blubr_dockerfile::flags_apart(written);
                 let source = layout::run_shell(command, &blubr_dockerfile::default_shell())?;
                 layout::verbatim("run", &source.replacen("RUN ", &format!("RUN {flags}"), 1))
             });
@@ -281,7 +281,7 @@ fn parse_healthcheck(rest: &str) -> Option<Healthcheck> {
     let (test, mut rest) = goquote::strings(rest.strip_prefix("&{")?)?;
     let mut durations = Vec::new();
     while let Some((duration, after)) = rest.strip_prefix(' ').and_then(goquote::quoted) {
-        durations.push(parse_duration(&duration)?);
+        durations.push(blubr_dockerfile::nanoseconds(&duration)?);
         rest = after;
     }
     let mut check = Healthcheck::default();
@@ -294,37 +294,6 @@ fn parse_healthcheck(rest: &str) -> Option<Healthcheck> {
         None => i64::from(u32::from(goquote::quoted(&format!("\"{rune}\""))?.0.chars().next()?)),
     };
     Some(check)
-}
-
-/// Go's `time.Duration.String`: `1m30s`, `1.5s`, `100ms`; in nanoseconds.
-pub fn parse_duration(text: &str) -> Option<i64> {
-    let mut rest = text;
-    let mut total = 0_i64;
-    while !rest.is_empty() {
-        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
-        let (number, after) = rest.split_at(digits);
-        let letters = after.find(|c: char| c.is_ascii_digit()).unwrap_or(after.len());
-        let (unit, after) = after.split_at(letters);
-        let length = match unit {
-            "h" => 3_600_000_000_000_i64,
-            "m" => 60_000_000_000,
-            "s" => 1_000_000_000,
-            "ms" => 1_000_000,
-            "us" | "µs" => 1_000,
-            "ns" => 1,
-            _ => return None,
-        };
-        let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
-        let mut value = whole.parse::<i64>().ok()?.checked_mul(length)?;
-        let mut scale = length;
-        for digit in fraction.chars() {
-            scale /= 10;
-            value = value.checked_add(i64::from(digit.to_digit(10)?).checked_mul(scale)?)?;
-        }
-        total = total.checked_add(value)?;
-        rest = after;
-    }
-    Some(total)
 }
 
 #[cfg(test)]
@@ -343,7 +312,6 @@ mod tests {
         );
         assert_eq!(parse_healthcheck(r#"&{["NONE"] "0s" "0s" "0s" "0s" 'A'}"#).unwrap().retries, 65);
         assert_eq!(parse_healthcheck("{Test:[x]}"), None);
-        assert_eq!(parse_duration("1h2m3.5s"), Some(3_723_500_000_000));
     }
 
     #[test]

@@ -420,3 +420,16 @@ fn huge_configs_take_no_longer_than_they_are_long() {
         assert!(start.elapsed() < Duration::from_secs(60), "{}: {:?}", &line[..20], start.elapsed());
     }
 }
+
+/// buildah keeps a RUN's flags in front of the command as they are written, quotes and all.
+#[test]
+fn flags_of_a_run_whose_heredocs_have_no_ends_stay_in_front() {
+    let flags = "--mount=\"type=bind,source=a b,target=/x\"  --network=none ";
+    let line = format!("/bin/sh -c {flags}cat <<A <<B\nx\ny");
+    let reversed = reverse(&config(&[(&line, "FROM 1", false)], json!({})), None, &[]);
+    let text = sources(&reversed).join("\n");
+    assert!(text.contains(&format!("RUN {flags}")), "{text}");
+    let run = layout::parse_one(&text).unwrap();
+    assert_eq!(run.flags, ["--mount=type=bind,source=a b,target=/x", "--network=none"]);
+    assert!(run.args.iter().any(|word| word.starts_with("cat <<A")), "{run:?}");
+}

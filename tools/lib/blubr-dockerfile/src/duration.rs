@@ -1,7 +1,8 @@
 //! Durations as Go writes them: `1h30m`, `1.5s`, `-2ms`.
 
 /// Nanoseconds; nothing for what Go's `time.ParseDuration` refuses.
-pub(crate) fn nanoseconds(text: &str) -> Option<i64> {
+#[must_use]
+pub fn nanoseconds(text: &str) -> Option<i64> {
     const UNITS: [(&str, i128); 8] = [
         ("ns", 1),
         ("us", 1_000),

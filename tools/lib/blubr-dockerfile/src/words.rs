@@ -39,6 +39,14 @@ pub(crate) fn split_command(line: &[u8], flag_escape: u8) -> Command<'_> {
     Command { keyword, keyword_at, flags, rest: trim(rest), rest_at }
 }
 
+/// The flags in front of an instruction's words with the white space behind them, and the words. (By the default escape.)
+#[must_use]
+pub fn flags_apart(text: &str) -> (&str, &str) {
+    let behind = split_flags(text.as_bytes(), b'\\', &mut Vec::new());
+    // A byte of a letter that Go takes for white space may end a flag: such a text is no one's.
+    text.split_at_checked(behind).unwrap_or(("", text))
+}
+
 /// Takes `--name[=value]` words from the front and says where the rest begins. Quotes are removed; `--` alone ends them.
 /// BuildKit's `extractBuilderFlags` takes each byte for a character, which shows in letters outside of ASCII.
 fn split_flags(line: &[u8], escape: u8, flags: &mut Vec<(usize, String)>) -> usize {
@@ -182,6 +190,22 @@ mod tests {
         assert_eq!(flags("R --a -b").1, "-b");
         let backtick = split_command(b"R --a=c:\\x` y z", b'`').flags;
         assert_eq!(backtick, [(2, r"--a=c:\x y".into())]);
+    }
+
+    #[test]
+    fn flags_stay_as_they_are_written() {
+        for (flags, rest) in [
+            ("", "make --x"),
+            ("--a=1 --b ", "make"),
+            ("--a='x y'\t --b=\"c \\\" d\"  ", "make --c"),
+            ("--a -- ", "--b"),
+            ("--a", ""),
+        ] {
+            let text = format!("{flags}{rest}");
+            let (before, behind) = flags_apart(&text);
+            assert_eq!((before.trim_end(), behind.trim_start()), (flags.trim_end(), rest));
+        }
+        assert_eq!(flags_apart("--a=à x"), ("", "--a=à x"));
     }
 
     #[test]

@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use blubr_dockerfile::{DEFAULT_PATH, Instruction, Scope, default_shell};
+use blubr_dockerfile::{DEFAULT_PATH, Instruction, Scope, default_shell, nanoseconds};
 
 use crate::compare::redacted::{self, REDACTED};
-use crate::reverse::{parse_duration, workdir};
+use crate::reverse::workdir;
 
 /// Ports of a range that are taken apart; there are no more.
 const PORTS_MAX: u32 = 65_536;
@@ -232,8 +232,9 @@ fn healthcheck(i: &Instruction) -> String {
         .iter()
         .filter_map(|flag| {
             let (name, value) = flag.strip_prefix("--")?.split_once('=')?;
-            let value = parse_duration(value).map_or_else(|| value.to_owned(), |ns| ns.to_string());
-            (value != "0").then(|| format!("{name}={value}"))
+            let value = nanoseconds(value).map_or_else(|| value.to_owned(), |ns| ns.to_string());
+            // No value at all is the default too.
+            (!matches!(value.as_str(), "" | "0")).then(|| format!("{name}={value}"))
         })
         .collect();
     flags.sort();

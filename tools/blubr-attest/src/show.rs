@@ -370,7 +370,9 @@ impl<'a> Page<'a> {
                 blubr_attestation::build::What::EntryWithoutEvent => {
                     "in the image, and no event explains it"
                 }
-                blubr_attestation::build::What::WriteNotInImage => "written, and not in the image",
+                blubr_attestation::build::What::WriteNotInImage => {
+                    "written or taken away by a step, and the image does not show it"
+                }
                 blubr_attestation::build::What::ForeignWrite => {
                     "in the image, and written by a process that is no part of the build"
                 }
@@ -552,6 +554,21 @@ mod tests {
             assert_eq!(page.out.contains("every entry is explained"), all, "{}", page.out);
             assert_eq!(page.out.contains("see image-explained"), !all, "{}", page.out);
         }
+    }
+
+    #[test]
+    fn of_a_removal_that_the_image_does_not_show_it_is_not_said_that_it_was_written() {
+        let what = blubr_attestation::build::What::WriteNotInImage;
+        let one = blubr_attestation::build::Unexplained {
+            what,
+            path: Some("/k".into()),
+            ..Default::default()
+        };
+        let build = BlubrBuild { unexplained: Some(vec![one]), ..BlubrBuild::default() };
+        let mut page = Page::new(&build, Entries::default(), false);
+        page.unexplained();
+        let said = "  /k: written or taken away by a step, and the image does not show it\n";
+        assert!(page.out.contains(said), "{}", page.out);
     }
 
     #[test]

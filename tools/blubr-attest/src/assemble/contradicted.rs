@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use blubr_attestation::build::{Check, Outcome};
 use blubr_dockerfile::{Instruction, Origin};
 
-use super::history::without_marks;
+use super::history::bare_line;
 
 /// Lines that are named at most; a count.
 const NAMED_MAX: usize = 3;
@@ -20,9 +20,8 @@ pub fn contradicts(instruction: &Instruction, created_by: &str) -> bool {
     if !instruction.heredocs.is_empty() || instruction.origin == Origin::Base {
         return false;
     }
-    let words = || {
-        without_marks(created_by).split_whitespace().skip(1).skip_while(|word| word.starts_with("--"))
-    };
+    let words =
+        || bare_line(created_by).split_whitespace().skip(1).skip_while(|word| word.starts_with("--"));
     let args = instruction.args.as_slice();
     match instruction.keyword.as_str() {
         "copy" | "add" if created_by.contains("#(nop)") => {

@@ -81,7 +81,7 @@ pub fn align(dockerfile: &Dockerfile, build: &Build, config: &Config) -> Alignme
                 if let Some(text) =
                     text.filter(|text| super::contradicted::contradicts(instruction, text))
                 {
-                    alignment.contradicted.insert(at, without_marks(text).to_owned());
+                    alignment.contradicted.insert(at, bare_line(text).to_owned());
                 }
                 next = line;
             }
@@ -125,7 +125,7 @@ pub fn triggers(dockerfile: &Dockerfile, build: &Build, config: &Config) -> Opti
     for line in mine {
         match keyword(line.instruction()).as_str() {
             "run" => texts.push(shell_form(line.instruction())?),
-            "copy" | "add" | "workdir" => texts.push(without_marks(line.instruction()).to_owned()),
+            "copy" | "add" | "workdir" => texts.push(bare_line(line.instruction()).to_owned()),
             // They set the configuration only.
             _ => {}
         }
@@ -140,7 +140,7 @@ pub fn is_made_in(build: &Build, made: u64) -> bool {
 }
 
 /// A line without what engines write around an instruction.
-pub(super) fn without_marks(created_by: &str) -> &str {
+pub(super) fn bare_line(created_by: &str) -> &str {
     let text = created_by.trim_end().trim_end_matches("# buildkit");
     let nop = text.find("#(nop)").and_then(|at| text.get(at + 6..));
     nop.unwrap_or(text).trim()
@@ -150,7 +150,7 @@ pub(super) fn without_marks(created_by: &str) -> &str {
 /// program shows.)
 fn shell_form(created_by: &str) -> Option<String> {
     const SHELL: &str = "/bin/sh -c ";
-    let text = without_marks(created_by);
+    let text = bare_line(created_by);
     let text = text.strip_prefix("RUN ").unwrap_or(text);
     // Build arguments come first: `|1 NAME=value /bin/sh -c ...`.
     let at = if text.starts_with('|') { text.find(SHELL)? } else { 0 };
@@ -278,7 +278,7 @@ mod tests {
             ("/bin/sh -c #(nop) COPY file:01 in /b ", "COPY file:01 in /b"),
             ("/bin/sh -c #(nop) WORKDIR /x", "WORKDIR /x"),
         ] {
-            assert_eq!(without_marks(line), wanted);
+            assert_eq!(bare_line(line), wanted);
         }
     }
 

@@ -174,8 +174,9 @@ impl Log {
         self.exec(runtime, r#""runc","run""#);
         self.fork(runtime, step);
         for point in points {
+            let kind = if *point == "/proc" { "proc" } else { "tmpfs" };
             let own = format!(
-                r#""source":"tmpfs","target":"/x/{n}/rootfs{point}","fstype":"tmpfs","flags":[],"ret":0"#
+                r#""source":"{kind}","target":"/x/{n}/rootfs{point}","fstype":"{kind}","flags":[],"ret":0"#
             );
             self.add(step, "mount.mount", &own);
         }

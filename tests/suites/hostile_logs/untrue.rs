@@ -25,13 +25,23 @@ fn unexplained(step: impl Fn(&mut Log), layer: &[&str]) -> Vec<String> {
 
 fn unexplained_of(begin: impl Fn(&mut Log), step: impl Fn(&mut Log), layer: &[&str]) -> Vec<String> {
     let folder = tempfile::Builder::new().prefix("untrue.").tempdir_in(process_folder()).unwrap();
-    let file = |name: &str| folder.path().join(name);
+    unexplained_in(folder.path(), begin, step, layer)
+}
+
+/// The same, with the statement as `out.json` in a folder.
+pub fn unexplained_in(
+    folder: &Path,
+    begin: impl Fn(&mut Log),
+    step: impl Fn(&mut Log),
+    layer: &[&str],
+) -> Vec<String> {
+    let file = |name: &str| folder.join(name);
     let mut log = Log::new(&file("log"));
     begin(&mut log);
     step(&mut log);
     log.end();
     image::write_upon(entries(&BASE), entries(layer), &file("image.tar"));
-    attest(folder.path())
+    attest(folder)
 }
 
 fn attest(folder: &Path) -> Vec<String> {
@@ -48,7 +58,7 @@ fn attest(folder: &Path) -> Vec<String> {
 }
 
 /// A file is made, with three bytes.
-fn make(log: &mut Log, path: &str) {
+pub fn make(log: &mut Log, path: &str) {
     let own = format!(
         r#""path":"{path}","mode":"w","create":true,"truncate":true,"dev":"0:45","ino":7,"size":0,"perm":"0644","ret":3"#
     );
@@ -531,4 +541,4 @@ fn a_run_that_fits_no_instruction_explains_no_other_steps_layer() {
 }
 
 /// The first process of another step.
-const OTHER: Who = Who(421, 420, 0, 42, 42);
+pub const OTHER: Who = Who(421, 420, 0, 42, 42);

@@ -315,7 +315,7 @@ fn foreign(build: &BlubrBuild, gathered: &Gathered) -> Check {
     const ID: &str = "no-foreign-access";
     if gathered.foreign_count > 0 {
         let detail = format!(
-            "{} by processes that are no part of it, in its directories or containers: seq {}",
+            "{} by processes that are no part of it, or of another of its steps, in its directories or containers: seq {}",
             counted(gathered.foreign_count, "event", "events"),
             seqs(&gathered.foreign)
         );
@@ -441,8 +441,10 @@ fn explained(build: &BlubrBuild, unchecked: &Unchecked) -> Check {
         return say(ID, Outcome::Unknown, detail);
     }
     if odd == 0 && unchecked.cut > 0 {
-        let entries = count(unchecked.cut, "entry has a longer name", "entries have longer names");
-        let detail = format!("{entries} than the log, which has an event of one that ends so");
+        let entries = count(unchecked.cut, "entry", "entries");
+        let detail = format!(
+            "of {entries} it is open: the log has events of names of which it knows but the ends"
+        );
         return say(ID, Outcome::Unknown, detail);
     }
     if odd == 0 {

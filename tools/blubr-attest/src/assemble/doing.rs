@@ -130,7 +130,7 @@ pub struct Trail {
     pub spelled: Option<(u64, u64)>,
     /// The last change was by a process with mounts of its own, and may be of no layer.
     pub apart: bool,
-    /// Something was done to what has a longer name, of which this is the end. It counts as no change of this one.
+    /// Something was done to what has another name, of which this is the end. It counts as no change of this one.
     cut: bool,
 }
 
@@ -263,7 +263,9 @@ impl Doing {
         }
         let trail = self.paths.entry(key).or_default();
         trail.cut |= touch.cut;
-        trail.mounted = touch.mounted || matches!(touch.lies, Lies::Below | Lies::Elsewhere);
+        if !touch.cut {
+            trail.mounted = touch.mounted || matches!(touch.lies, Lies::Below | Lies::Elsewhere);
+        }
         let is_elsewhere = touch.cut || touch.lies == Lies::Elsewhere;
         let is_change = !is_elsewhere && !matches!(touch.access, Access::Read | Access::Execute);
         trail.laid |= is_change && touch.laid;

@@ -1,6 +1,7 @@
 //! The second time over the log: what each step did, and whether the record of it is whole.
 
 mod around;
+mod ends;
 mod gathered;
 mod network;
 mod sockets;
@@ -10,7 +11,7 @@ mod unseen;
 use std::collections::{BTreeMap, HashSet};
 
 use blubr_attestation::build::{Recording, Taken};
-use blubr_attestation::trace::{Access, Part, Place as Tree};
+use blubr_attestation::trace::{Part, Place as Tree};
 use blubr_build::{Area, Build, Engine, Membership, Place, ProcessKey, StepRun, names_outside};
 use blubr_cli::{Failure, Spooled};
 use blubr_log::event::FileRename;
@@ -30,7 +31,7 @@ use super::tails::Tails;
 use crate::picture::Picture;
 pub use gathered::Gathered;
 use network::{is_network, network};
-use touches::{follows, is_anew, is_certain, is_of_file, is_real, makes_socket, touches};
+use touches::{follows, is_anew, is_certain, is_of_file, is_real, makes_socket};
 pub use unseen::RING_FILE;
 
 /// How many events are named as evidence at most.
@@ -184,6 +185,7 @@ impl<'a> Pass<'a> {
                 self.given(run, false, event);
                 self.apart(run, event);
                 self.socket(run, event);
+                self.beyond(actor(Part::Container), event, run);
                 self.add(actor(Part::Container), event, slot, Some(run));
             }
             Place::Engine { run } => {
@@ -248,7 +250,8 @@ impl<'a> Pass<'a> {
         let ran = run.and_then(|run| self.run(run));
         let since = ran.map(|run| run.began.time);
         self.sent_somewhere(event);
-        self.tails(event, run.is_none());
+        self.tails(event, run);
+        let touched = self.touched(event, run);
         let doing = self.out.doing.entry(slot).or_default();
         if event.failed() && !is_network(event) {
             doing.counts.failed += 1;
@@ -265,14 +268,15 @@ impl<'a> Pass<'a> {
             Body::ProcessExit(exit) => doing.exit(actor.key, exit),
             _ => network(doing, actor, event, &mut self.names, &mut self.budget),
         }
-        for (path, access, cut) in touches(event) {
+        for (path, access, cut) in touched {
             let spot = run.and_then(|run| {
                 self.membership.spot(event, path).filter(|spot| self.runs.same_tree(spot.run, run))
             });
-            // Who is of no step may have entered one's tree: what its names stand for there is the host's name.
+            // Who is of no step may have entered one's tree, and a step been handed what is in another's: what its names stand for
+            // there is the host's name.
             let of_host = match run {
-                Some(_) => None,
-                None => match self.membership.host_path(event, path) {
+                Some(_) if cut || spot.is_some() || !names_outside(event) => None,
+                _ => match self.membership.host_path(event, path) {
                     Some(path) => Some(path),
                     None => continue,
                 },
@@ -285,8 +289,7 @@ impl<'a> Pass<'a> {
                 _ if path.first() != Some(&b'/') => continue,
                 (_, Some(path)) if path.first() != Some(&b'/') => continue,
                 (_, Some(path)) => (path.as_slice(), Tree::Host, true),
-                _ if !names_outside(event) => (path, Tree::Container, true),
-                _ => (path, Tree::Host, true),
+                _ => (path, Tree::Container, true),
             };
             let upon = spot.as_ref().and_then(|spot| spot.mounted);
             let laid = !upon.is_some_and(|at| ran.is_some_and(|ran| is_of_runtime(ran, at)));
@@ -333,13 +336,6 @@ impl<'a> Pass<'a> {
             }
             _ => {}
         }
-    }
-
-    /// Keeps the ends of names of what was changed.
-    fn tails(&mut self, event: &Event<'_>, outside: bool) {
-        let changes = |access| !matches!(access, Access::Read | Access::Execute);
-        let cut = touches(event).into_iter().filter(|(_, access, cut)| *cut && changes(*access));
-        cut.for_each(|(path, ..)| self.out.tails.note(path, outside));
     }
 
     /// A path in a step's own layer, as its container sees it.

@@ -247,7 +247,7 @@ fn accesses(
         access.sort_unstable();
         access.dedup();
         let digest = write
-            .filter(|write| write.place == Place::Container)
+            .filter(|write| write.place == Place::Container && !write.path_truncated)
             .and_then(|write| digests.get(write.path.as_deref()?))
             .map(|digest| ("sha256".to_owned(), (*digest).to_owned()));
         all.push(FileAccess {
@@ -257,6 +257,7 @@ fn accesses(
             annotations: AccessAnnotations {
                 access,
                 place: touched.place,
+                path_truncated: touched.path_truncated,
                 step: step.map(str::to_owned),
                 shared,
             },

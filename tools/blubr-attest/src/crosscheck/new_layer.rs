@@ -132,7 +132,8 @@ impl Crossing {
                 }
                 Some(hit) => {
                     let attributes = Attributes::of(entry);
-                    let judge = held.judge.filter(|_| !held.has_other_names(&path));
+                    let judge =
+                        held.judge.filter(|_| !held.has_other_names(&path) && !cut.contains(&path));
                     let in_layer = |path: &[u8]| own(entries, path);
                     let found = judge.map(|judge| judge.judge(&path, &attributes, &in_layer));
                     let found = found.unwrap_or_default();
@@ -153,8 +154,13 @@ impl Crossing {
             return;
         }
         for (path, slot) in held.trails.expected() {
-            if !present.contains(path) && !held.thrown_away.contains(&slot) {
-                self.odd(What::WriteNotInImage, path, None, Some(slot));
+            if present.contains(path) || held.thrown_away.contains(&slot) {
+                continue;
+            }
+            // Something that is called so in the end may have been taken away.
+            match !held.tails.is_empty() && held.tails.may_be(&held.roots, upwards(path)) {
+                true => self.unchecked.cut += 1,
+                false => self.odd(What::WriteNotInImage, path, None, Some(slot)),
             }
         }
     }

@@ -215,6 +215,9 @@ pub struct AccessAnnotations {
     /// Whose tree the path is of.
     #[serde(default)]
     pub place: Place,
+    /// It is, or also is, the end of a path of which no more is known ([`Touched::path_truncated`]).
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub path_truncated: bool,
     /// The step it belongs to; `null` when to none that is known.
     #[serde(default)]
     pub step: Option<String>,
@@ -265,7 +268,8 @@ pub struct Touched {
     /// The path in base64, where it is not UTF-8.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path_b64: Option<String>,
-    /// It is, or also is, the end of a path that was too long for the log.
+    /// It is, or also is, the end of a path of which no more is known: it was too long for the log, or it began at what no name
+    /// of the step's tree is known of (a descriptor that it was handed, a link of proc).
     #[serde(default, skip_serializing_if = "is_false")]
     pub path_truncated: bool,
     /// Whose tree the path is of.

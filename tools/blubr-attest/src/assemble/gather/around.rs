@@ -9,9 +9,9 @@ use blubr_log::{Body, Event, Name};
 use super::super::apart::Lies;
 use super::super::doing::{Actor, Touch};
 use super::super::slots::Slot;
+use super::Pass;
 use super::gathered::Explained;
 use super::touches::{follows, is_anew, is_certain, is_of_file, is_real, makes_socket, touches};
-use super::{EVIDENCE_MAX, Pass};
 
 /// Paths that only explain entries of layers (the engine's work around a container, strangers); a count.
 const EXPLAINING_MAX: usize = 200_000;
@@ -34,7 +34,7 @@ impl Pass<'_> {
         let run = of.id;
         self.given(run, true, event);
         let own = of.kind == RunKind::Daemon;
-        self.tails(event, true);
+        self.tails(event, None);
         for (path, access, cut) in touches(event) {
             let Some(spot) = self.membership.spot(event, path).filter(|_| !cut) else { continue };
             // Registering a layer copies what is there already, and is no reason for it to be there.
@@ -77,10 +77,7 @@ impl Pass<'_> {
     }
 
     pub(super) fn foreign(&mut self, actor: Actor<'_>, event: &Event<'_>, run: Option<u32>) {
-        self.out.foreign_count += 1;
-        if self.out.foreign.len() < EVIDENCE_MAX {
-            self.out.foreign.push(event.head.seq);
-        }
+        self.strange(event);
         for (path, access, cut) in touches(event) {
             let Some(spot) = self.membership.spot(event, path).filter(|_| !cut) else { continue };
             if let Some(run) = spot.run.or(run)
@@ -94,7 +91,7 @@ impl Pass<'_> {
         self.add(actor, event, Slot::None, None);
     }
 
-    fn explain(
+    pub(super) fn explain(
         &mut self,
         run: u32,
         path: Vec<u8>,

@@ -1,0 +1,98 @@
+//! What steps change otherwise than by names of their own trees: what they were handed of another step's, and what begins where no
+//! name tells.
+
+use blubr_tests::program::jq;
+use blubr_tests::supervise::process_folder;
+
+use super::log::{Log, STEP, Who};
+use super::untrue::{OTHER, make, unexplained_in};
+
+/// What is unexplained of a layer of `RUN make`, and what the checks say of the image and of strangers.
+fn judged(step: impl Fn(&mut Log), layer: &[&str]) -> (Vec<String>, String) {
+    let folder = tempfile::Builder::new().prefix("beyond.").tempdir_in(process_folder()).unwrap();
+    let begin = |log: &mut Log| log.begin_mounting(&["/proc"]);
+    let unexplained = unexplained_in(folder.path(), begin, step, layer);
+    let checks = r#"[.predicate.blubr_build.checks[] | select(.id == "image-explained" or .id == "no-foreign-access" or .id == "attributes-explained") | .result] | join(" ")"#;
+    (unexplained, jq(checks, &folder.path().join("out.json")))
+}
+
+/// Another step begins beside the first.
+fn beside(log: &mut Log) {
+    log.step_with("other", 42, Who(420, 10, 0, 1, 1), OTHER, &[40]);
+    log.add(OTHER, "file.open", r#""path":"/own","mode":"r","dev":"0:46","ino":3,"size":0,"ret":3"#);
+}
+
+#[test]
+fn what_a_step_writes_into_another_s_tree_by_what_it_was_handed_is_a_stranger_s() {
+    let handed = |mode: &'static str, dev: &'static str| {
+        move |log: &mut Log| {
+            make(log, "/w");
+            beside(log);
+            let own = format!(
+                r#""path":"/w","mode":"{mode}","dev":"{dev}","ino":7,"size":3,"path_from":"outside","ret":5"#
+            );
+            log.add(OTHER, "file.open", &own);
+            log.step_ends(42, OTHER);
+        }
+    };
+    let (unexplained, checks) = judged(handed("w", "0:45"), &["w"]);
+    assert_eq!(unexplained, ["foreign-write /w"]);
+    assert!(checks.starts_with("fail fail "), "{checks}");
+    // Who only reads, or writes into its own, leaves the other's as it is.
+    for (mode, dev) in [("r", "0:45"), ("w", "0:46")] {
+        let (unexplained, checks) = judged(handed(mode, dev), &["w"]);
+        assert!(unexplained.is_empty() && !checks.contains("fail"), "{mode} {dev}: {checks}");
+    }
+}
+
+#[test]
+fn what_begins_where_no_name_tells_is_neither_explained_nor_unexplained() {
+    let outside = r#""path_from":"outside","ret":0"#;
+    let user = r#""path_from":"user","ret":0"#;
+    for (prefix, from) in [("", outside), ("/proc/self/fd/3", user), ("/proc/7/cwd", user)] {
+        let step = |log: &mut Log| {
+            make(log, "/w");
+            log.add(STEP, "file.mkdir", &format!(r#""path":"{prefix}/d","mode":"0755",{from}"#));
+            log.add(STEP, "file.chmod", &format!(r#""path":"{prefix}/w","mode":"0600",{from}"#));
+        };
+        // Where a descriptor or a link of proc leads is not told: to the root, or to any directory.
+        for made in ["d/", "opt/d/"] {
+            let (unexplained, checks) = judged(step, &[made, "w"]);
+            assert!(unexplained.is_empty(), "{from}: {made}: {unexplained:?}");
+            assert!(checks.contains("unknown") && !checks.contains("fail"), "{from}: {made}: {checks}");
+        }
+        let (unexplained, _) = judged(step, &["dd/", "w"]);
+        assert_eq!(unexplained, ["entry-without-event /dd"], "{from}");
+        // What was made may have been moved so.
+        let moved = |log: &mut Log| {
+            make(log, "/a");
+            let own = format!(r#""path":"{prefix}/a","to":"{prefix}/b",{from}"#);
+            log.add(STEP, "file.rename", &own);
+        };
+        let (unexplained, checks) = judged(moved, &["b"]);
+        assert!(unexplained.is_empty() && !checks.contains("fail"), "{from}: {unexplained:?} {checks}");
+    }
+    // A directory that is only called so.
+    let step = |log: &mut Log| {
+        make(log, "/w");
+        log.add(STEP, "file.mkdir", &format!(r#""path":"/c/self/fd/3/d","mode":"0755",{user}"#));
+    };
+    let (unexplained, _) = judged(step, &["d/", "w"]);
+    assert!(unexplained.contains(&"entry-without-event /d".to_owned()), "{unexplained:?}");
+}
+
+#[test]
+fn what_got_a_name_from_elsewhere_is_not_held_against_what_its_name_held() {
+    let known = |log: &mut Log| make(log, "/w");
+    // No hard link was made.
+    let layer = ["w => nowhere"];
+    let (unexplained, _) = judged(known, &layer);
+    assert_eq!(unexplained, ["attribute-without-event /w"]);
+    let step = |log: &mut Log| {
+        known(log);
+        let own = r#""path":"/other","to":"/w","path_from":"outside","ret":0"#;
+        log.add(STEP, "file.rename", own);
+    };
+    let (unexplained, _) = judged(step, &layer);
+    assert!(unexplained.is_empty(), "{unexplained:?}");
+}

@@ -362,6 +362,9 @@ static __always_inline void put_values(u32 slot, u64 nr)
 	case __NR_utimensat:
 		put_times(slot, s->args[2], 4);
 		break;
+	case __NR_chroot:
+		put_word(s, WIRE_F_VALUE, is_root_apart(current_task()));
+		break;
 	}
 }
 

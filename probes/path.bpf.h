@@ -278,6 +278,16 @@ static __always_inline bool are_shared(struct task_struct *t)
 	return (files && OF(files, count.counter) > 1) || (fs && OF(fs, users) > 1);
 }
 
+/* Whether a root directory is not that of the task's process as it is: other processes have it too (clone with CLONE_FS), or not
+ * all threads of this one have. A thread that is just ending may count for that.
+ */
+static __always_inline bool is_root_apart(struct task_struct *t)
+{
+	struct fs_struct *fs = OF(t, fs);
+
+	return fs && OF(fs, users) != OF(t, signal)->nr_threads;
+}
+
 /* What a relative path begins at, or the file itself where the descriptor is one: the address of its dentry. */
 static __always_inline u64 base_of(struct scratch *s, struct task_struct *t, s32 dfd)
 {

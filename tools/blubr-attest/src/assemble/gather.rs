@@ -112,6 +112,7 @@ impl<'a> Pass<'a> {
             engine: Doing::default(),
             explaining: BTreeMap::new(),
             explaining_left_out: false,
+            lost_roots: false,
             tails: Tails::default(),
             given: Given::default(),
             foreign: Vec::new(),
@@ -395,7 +396,7 @@ impl<'a> Pass<'a> {
         for doing in self.out.doing.values_mut() {
             doing.end(&mut self.budget);
         }
-        self.out.explaining_left_out |= self.membership.lost_roots();
+        self.out.lost_roots = self.membership.lost_roots();
         self.out.stored = self.wanted.stored;
         self.out.interval = (interval.from, interval.closed.unwrap_or(interval.events));
         self.out

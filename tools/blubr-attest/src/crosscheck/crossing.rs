@@ -160,6 +160,8 @@ impl Crossing {
             Some("symlinks lead on for longer than is followed".to_owned())
         } else if left_out || gathered.explaining_left_out {
             Some("the build touched more paths than are kept".to_owned())
+        } else if gathered.lost_roots {
+            Some("a process of the build has a root directory that is not known".to_owned())
         } else {
             None
         };

@@ -234,7 +234,11 @@ fn body<'p>(
             MountUmount { target: path, flags: NameList::from_names(given) }.into()
         }
         WIRE_MOUNT_PIVOT_ROOT => MountPivotRoot { path, put_old: to }.into(),
-        WIRE_FS_CHROOT => FsChroot { path }.into(),
+        WIRE_FS_CHROOT => {
+            let word = r.field(WIRE_F_VALUE).and_then(|field| field.bytes.try_into().ok());
+            FsChroot { path, apart: Flag(word.map(u64::from_ne_bytes).is_some_and(|word| word != 0)) }
+                .into()
+        }
         _ => return None,
     })
 }

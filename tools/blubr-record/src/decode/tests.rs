@@ -296,6 +296,16 @@ fn a_connection_to_an_ipv4_address_in_ipv6_clothes_is_one_of_ipv4() {
 }
 
 #[test]
+fn a_root_that_is_not_the_process_s_alone_is_told() {
+    let chroot = |apart: u64| {
+        let record = record(WIRE_FS_CHROOT, libc::SYS_chroot, Some(0), &call([0; 6]));
+        record.text(WIRE_F_PATH, b"/r").field(WIRE_F_VALUE, 0, &apart.to_ne_bytes())
+    };
+    let told = r#","path":"/r","apart":true,"path_from":"user","ret":0}"#;
+    assert_eq!(lines(&[chroot(1), chroot(0)]), [told, &told.replace(r#""apart":true,"#, "")]);
+}
+
+#[test]
 fn a_group_that_was_made_has_its_path_on_later_events() {
     let mut body = wire_cgroup::new_zeroed();
     body.id = 5;

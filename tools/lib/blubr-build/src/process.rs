@@ -133,6 +133,11 @@ impl Tree {
         path::join(self.all.get(&key).and_then(|process| process.root()).map(|root| &**root), path)
     }
 
+    /// Whether the event's thread is in another mount namespace than its process.
+    pub(crate) fn is_away(&self, key: ProcessKey) -> bool {
+        self.all.get(&key).is_some_and(|process| process.away.is_some())
+    }
+
     /// When a control group was first seen with a process in it, by `seq`; none where that was not kept.
     pub(crate) fn group_since(&self, cgroup_id: u64) -> Option<u64> {
         self.groups.get(&cgroup_id).copied()

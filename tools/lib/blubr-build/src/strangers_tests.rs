@@ -298,6 +298,24 @@ fn who_leaves_a_chroot_by_one_outside_is_where_its_namespace_begins() {
 }
 
 #[test]
+fn whose_root_a_chroot_of_some_threads_changes_is_not_known() {
+    for (apart, by_step) in [(true, true), (false, true), (true, false)] {
+        let mut log = at_work();
+        let own = if apart { r#""path":"/sub","apart":true"# } else { r#""path":"/sub""# };
+        let own = format!(r#"{own},"path_from":"user","ret":0"#);
+        // The engine's threads do so all the time.
+        log.add(if by_step { INIT } else { RUNTIME }, "fs.chroot", &own);
+        let log = ended(log);
+        let builds = log.builds();
+        let mut membership = Membership::new(&builds, 1).unwrap();
+        log.each(|event| {
+            membership.classify(event);
+        });
+        assert_eq!(membership.lost_roots(), apart && by_step, "{apart} {by_step}");
+    }
+}
+
+#[test]
 fn what_the_engine_changes_in_a_tree_while_its_container_runs_is_somebody_elses() {
     let mut log = Log::begun();
     log.run_going_on(DAEMON, 41, &[40], &["/bin/sh", "-c", "make"]);

@@ -43,6 +43,8 @@ pub struct Gathered {
     pub explaining: BTreeMap<(u32, Vec<u8>), Explained>,
     /// Too many of those to keep.
     pub explaining_left_out: bool,
+    /// A process of the build may have its root directory where its paths can't be followed.
+    pub lost_roots: bool,
     /// The ends of names that were too long for the log.
     pub tails: Tails,
     /// What attributes the files of the runs' trees were given.

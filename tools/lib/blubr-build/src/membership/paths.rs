@@ -157,11 +157,14 @@ impl Membership {
     }
 
     pub(super) fn move_root(&mut self, key: ProcessKey, event: &Event<'_>) {
-        let (path, whole_namespace) = match &event.body {
-            Body::MountPivotRoot(pivot) => (pivot.path.get(), true),
-            Body::FsChroot(chroot) => (chroot.path.get(), false),
+        let (path, whole_namespace, apart) = match &event.body {
+            Body::MountPivotRoot(pivot) => (pivot.path.get(), true, false),
+            Body::FsChroot(chroot) => (chroot.path.get(), false, chroot.apart.0),
             _ => return,
         };
+        // Whose root it is besides, or instead: some process or thread of the container's. One in a namespace of its own is told apart.
+        let is_steps = matches!(self.roles.get(&key), Some(Role::Container(_)));
+        self.lost_roots |= apart && is_steps && !self.tree.is_away(key);
         let Some(path) = path else { return };
         let root = match names_outside(event) && !whole_namespace {
             true => self.tree.root_outside(key, path.bytes()),

@@ -1,5 +1,6 @@
 //! Mounts, roots and namespaces: what later paths mean.
 
+use super::field::Flag;
 use super::schema::schema;
 use crate::{Name, NameList, Seen};
 
@@ -74,6 +75,9 @@ schema! {
     struct FsChroot<'a> {
         /// The new root, as it was named before.
         path: Seen<Name<'a>>,
+        /// It is the root of other processes too (clone with CLONE_FS), or not of all threads of this one: whose paths begin there
+        /// from now on is not told.
+        apart: Flag,
     }
 }
 

@@ -76,3 +76,20 @@ fn a_directory_that_moves_while_a_call_waits_makes_its_path_doubtful() {
     assert_eq!(truncate.len(), 1, "{truncate:?}");
     assert_eq!(truncate[0]["path_from"], "user-raced", "{truncate:?}");
 }
+
+#[test]
+fn a_root_that_is_not_the_process_s_alone_is_told_to_be_so() {
+    require!(Root, Compiler);
+    let (r, said) = odd("roots");
+    assert_eq!(
+        (&results(&said)["chroot"], &results(&said)["unshare"]),
+        (&vec![0; 4], &vec![0]),
+        "{said}"
+    );
+    let told: Vec<_> =
+        of_odd(&r, "fs.chroot").iter().map(|e| (e["path"].clone(), e["apart"].clone())).collect();
+    let wanted = [("alone", false), ("shared", true), ("threads", false), ("own", true)];
+    let wanted =
+        wanted.map(|(path, apart)| (json!(r.path(path)), if apart { json!(true) } else { Value::Null }));
+    assert_eq!(told, wanted);
+}

@@ -99,7 +99,7 @@ fn behind_link(path: &[u8], mount: &MountPoint) -> Option<usize> {
     if names.find(|name| matches!(*name, b"fd" | b"cwd" | b"root"))? == b"fd" {
         names.next();
     }
-    let name = names.last().filter(|name| !name.is_empty())?;
+    let name = names.next_back().filter(|name| !name.is_empty())?;
     Some(name.len() + 1)
 }
 

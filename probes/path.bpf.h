@@ -284,8 +284,9 @@ static __always_inline bool are_shared(struct task_struct *t)
 static __always_inline bool is_root_apart(struct task_struct *t)
 {
 	struct fs_struct *fs = OF(t, fs);
+	struct signal_struct *signal = OF(t, signal);
 
-	return fs && OF(fs, users) != OF(t, signal)->nr_threads;
+	return fs && OF(fs, users) != OF(signal, nr_threads);
 }
 
 /* What a relative path begins at, or the file itself where the descriptor is one: the address of its dentry. */

@@ -186,7 +186,6 @@ impl<'a> Pass<'a> {
                 self.given(run, false, event);
                 self.apart(run, event);
                 self.socket(run, event);
-                self.beyond(actor(Part::Container), event, run);
                 self.add(actor(Part::Container), event, slot, Some(run));
             }
             Place::Engine { run } => {
@@ -251,8 +250,11 @@ impl<'a> Pass<'a> {
         let ran = run.and_then(|run| self.run(run));
         let since = ran.map(|run| run.began.time);
         self.sent_somewhere(event);
-        self.tails(event, run);
         let touched = self.touched(event, run);
+        self.tails(event, &touched, run.is_none());
+        if let Some(run) = run {
+            self.beyond(actor, event, &touched, run);
+        }
         let doing = self.out.doing.entry(slot).or_default();
         if event.failed() && !is_network(event) {
             doing.counts.failed += 1;

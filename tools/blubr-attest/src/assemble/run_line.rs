@@ -239,6 +239,7 @@ mod tests {
             assert!(!is_of_line(text, line), "{text}: {line}");
         }
     }
+
     #[test]
     fn values_that_are_known_are_held_exactly() {
         let exec = "RUN [\"/bin/env\", \"/bin/sh\", \"-c\", \"x\"]";

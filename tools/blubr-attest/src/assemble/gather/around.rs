@@ -34,8 +34,9 @@ impl Pass<'_> {
         let run = of.id;
         self.given(run, true, event);
         let own = of.kind == RunKind::Daemon;
-        self.tails(event, None);
-        for (path, access, cut) in touches(event) {
+        let touched = touches(event);
+        self.tails(event, &touched, true);
+        for (path, access, cut) in touched {
             let Some(spot) = self.membership.spot(event, path).filter(|_| !cut) else { continue };
             // Registering a layer copies what is there already, and is no reason for it to be there.
             let gone = matches!(access, Access::Delete | Access::RenameFrom);

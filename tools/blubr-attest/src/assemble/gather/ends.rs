@@ -9,13 +9,12 @@ use super::super::tails::Of;
 use super::touches::{is_real, touches};
 use super::{EVIDENCE_MAX, Pass};
 
+/// A path that an event touches, how, and whether only the path's end is known.
+type Touched<'e> = (&'e [u8], Access, bool);
+
 impl Pass<'_> {
-    /// The paths that an event touches, how, and whether only the path's end is known.
-    pub(super) fn touched<'e>(
-        &self,
-        event: &'e Event<'_>,
-        run: Option<u32>,
-    ) -> Vec<(&'e [u8], Access, bool)> {
+    /// The paths that an event touches.
+    pub(super) fn touched<'e>(&self, event: &'e Event<'_>, run: Option<u32>) -> Vec<Touched<'e>> {
         let mut found = touches(event);
         for (path, _, cut) in &mut found {
             if let Some(end) = run.and_then(|run| self.end_of(event, path, run)) {
@@ -41,21 +40,27 @@ impl Pass<'_> {
         path.get(path.len().checked_sub(name)?..)
     }
 
-    /// Keeps the ends of names of what was changed.
-    pub(super) fn tails(&mut self, event: &Event<'_>, run: Option<u32>) {
-        let whole = !["path", "to"].iter().any(|field| event.tail.is_cut(field));
-        for (path, access, cut) in self.touched(event, run) {
+    /// Keeps the ends of names of what was changed; `outside`: not by a container's process.
+    pub(super) fn tails(&mut self, event: &Event<'_>, touched: &[Touched<'_>], outside: bool) {
+        for &(path, access, cut) in touched {
             if cut && changes(access) {
-                self.out.tails.note(path, Of { outside: run.is_none(), whole });
+                let whole = !["path", "to"].iter().any(|field| event.tail.is_cut(field));
+                self.out.tails.note(path, Of { outside, whole });
             }
         }
     }
 
     /// A step's process changes another step's tree, through a descriptor that it was handed or by the host's name: there it is
     /// a stranger.
-    pub(super) fn beyond(&mut self, actor: Actor<'_>, event: &Event<'_>, run: u32) {
+    pub(super) fn beyond(
+        &mut self,
+        actor: Actor<'_>,
+        event: &Event<'_>,
+        touched: &[Touched<'_>],
+        run: u32,
+    ) {
         let mut is_beyond = false;
-        for (path, access, cut) in touches(event) {
+        for &(path, access, cut) in touched {
             if cut || !changes(access) {
                 continue;
             }

@@ -139,6 +139,63 @@ static __always_inline void put_path_twice(u32 slot, u32 id, u32 base, u32 begin
 		put_base(slot, base, current_task(), dfd);
 }
 
+/* Digits of a descriptor's number: fs.nr_open is 1,048,576 unless raised. */
+#define FD_DIGITS_MAX 8
+
+/* Eight bytes of a name as a word, as a little-endian machine loads them; NULs behind a shorter one. */
+#define NAME_BYTE(name, at) (at < sizeof(name) ? (u64)(u8)(name)[at < sizeof(name) ? at : 0] << 8 * at : 0)
+#define NAME_WORD(name) \
+	(NAME_BYTE(name, 0) | NAME_BYTE(name, 1) | NAME_BYTE(name, 2) | NAME_BYTE(name, 3) | NAME_BYTE(name, 4) | \
+	 NAME_BYTE(name, 5) | NAME_BYTE(name, 6) | NAME_BYTE(name, 7))
+
+/* The descriptor whose link a path begins with, as the kernel makes those up (fs/proc/fd.c), or -1. /dev/fd leads there. */
+static __always_inline s32 linked_descriptor(const u8 *path)
+{
+	const u64 *words = (const u64 *)path;
+	u32 i, digits, fd = 0;
+
+	if (words[0] == NAME_WORD("/proc/se") && words[1] << 16 == NAME_WORD("lf/fd/") << 16)
+		digits = 14;
+	else if (words[0] == NAME_WORD("/proc/th") && words[1] == NAME_WORD("read-sel") && words[2] << 24 == NAME_WORD("f/fd/") << 24)
+		digits = 21;
+	else if (words[0] == NAME_WORD("/dev/fd/"))
+		digits = 8;
+	else
+		return -1;
+	for (i = 0; i < FD_DIGITS_MAX; i++) {
+		u32 digit = path[digits + i] - (u32)'0';
+
+		if (digit > 9)
+			break;
+		fd = fd * 10 + digit;
+	}
+	if (!i || (path[digits + i] && path[digits + i] != '/'))
+		return -1;
+	return fd;
+}
+
+/* Of a path argument that was read to `at` and goes through a descriptor of its caller: the file that is behind it. At the entry
+ * only by an address, and there and at the exit only where the two are compared.
+ */
+__noinline int put_linked(u32 slot, u32 at, u32 at_entry)
+{
+	struct scratch *s = scratch_at(slot);
+	struct file *file;
+	s32 fd;
+
+	if (!s || at > TAIL_MAX - FIELD_ROOM)
+		return 0;
+	fd = linked_descriptor(&s->tail[at + 8]);
+	if (fd < 0)
+		return 0;
+	file = file_of(current_task(), fd);
+	if (is_compared(s))
+		put_word(s, WIRE_F_PATH_AT, bare(&s->walk.dentry, file));
+	if (file && !at_entry)
+		put_file_path(slot, WIRE_F_FD_PATH, file);
+	return 0;
+}
+
 static __always_inline u64 argument(struct scratch *s, u32 number)
 {
 	u32 index = number - 1;
@@ -374,6 +431,7 @@ __noinline int on_paths(u32 slot, u32 at_entry)
 	struct scratch *s = scratch_at(slot);
 	struct call *call;
 	struct file *file;
+	u32 at;
 	bool only;
 
 	if (!s)
@@ -400,8 +458,10 @@ __noinline int on_paths(u32 slot, u32 at_entry)
 		if (!at_entry)
 			put_base(slot, WIRE_F_PATH, current_task(), directory(s, call->dfd));
 	} else if (call->path) {
+		at = s->used;
 		put_path_twice(slot, WIRE_F_PATH, WIRE_F_BASE, WIRE_F_PATH_AT, argument(s, call->path),
 			       directory(s, call->dfd), only);
+		put_linked(slot, at, at_entry);
 	}
 	if (call->path2 && (call->flags & CALL_TEXT))
 		put_user_string(slot, WIRE_F_TO, argument(s, call->path2));

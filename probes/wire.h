@@ -180,12 +180,14 @@ enum wire_field_id {
 	WIRE_F_REQUEST = 18,
 	/* A struct wire_stream. */
 	WIRE_F_STREAM = 19,
-	/* What a relative WIRE_F_PATH or WIRE_F_TO began at, or the file of a call that names a descriptor: an address that only
-	 * tells whether it is the same at the call's entry and at its exit.
+	/* What a relative WIRE_F_PATH or WIRE_F_TO began at, or the file of a call that names a descriptor, or of a descriptor that
+	 * the path goes through: an address that only tells whether it is the same at the call's entry and at its exit.
 	 */
 	WIRE_F_PATH_AT = 20,
 	WIRE_F_TO_AT = 21,
-	WIRE_F_COUNT = 22,
+	/* The file of the descriptor that WIRE_F_PATH goes through, where it begins /proc/self/fd/N or the like. */
+	WIRE_F_FD_PATH = 22,
+	WIRE_F_COUNT = 23,
 };
 
 /* field.flags */

@@ -93,3 +93,36 @@ fn a_root_that_is_not_the_process_s_alone_is_told_to_be_so() {
         wanted.map(|(path, apart)| (json!(r.path(path)), if apart { json!(true) } else { Value::Null }));
     assert_eq!(told, wanted);
 }
+
+#[test]
+fn where_the_link_of_a_descriptor_leads_is_told_of_calls_that_follow_it() {
+    require!(Root, Compiler);
+    let (r, said) = odd("linked");
+    let is_link = |event: &&Value| {
+        let path = event["path"].as_str();
+        event["comm"] == "odd" && path.is_some_and(|path| path.contains("/fd/"))
+    };
+    let told: Vec<_> = (r.lines.iter().filter(is_link))
+        .map(|event| {
+            (event["type"].as_str().unwrap_or_default(), event["ret"].clone(), event["fd_path"].clone())
+        })
+        .collect();
+    let (file, dir) = (json!(r.path("dir/file")), json!(r.path("dir")));
+    let wanted = [
+        ("file.chmod", 0, &file),
+        ("file.chmod", 0, &file),
+        ("file.chown", 0, &file),
+        ("file.chown", 0, &Value::Null),
+        ("file.utimes", 0, &file),
+        ("file.truncate", 0, &file),
+        ("file.link", 0, &file),
+        ("file.link", -18, &Value::Null),
+        ("file.mkdir", 0, &dir),
+        ("file.chmod", 0, &Value::Null),
+        ("file.chmod", -2, &Value::Null),
+        ("file.unlink", 0, &dir),
+        ("file.rename", -18, &Value::Null),
+    ];
+    let wanted = wanted.map(|(kind, ret, leads)| (kind, json!(ret), leads.clone()));
+    assert_eq!(told, wanted, "{said}");
+}

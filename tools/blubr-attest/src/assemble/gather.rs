@@ -3,6 +3,7 @@
 mod around;
 mod ends;
 mod gathered;
+mod linked;
 mod network;
 mod sockets;
 mod touches;
@@ -156,6 +157,7 @@ impl<'a> Pass<'a> {
         let began = event.head.seq == self.build.began.seq && key_of(event) == self.build.client;
         self.out.late |= began && matches!(event.body, Body::ProcessExists(_));
         let place = self.membership.classify(event);
+        let event = &*self.by_descriptor(event);
         // buildah's client is its engine.
         let by_engine = match place {
             Place::Engine { .. } => true,

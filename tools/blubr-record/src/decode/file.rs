@@ -154,8 +154,46 @@ impl Decoder {
         let Some(body) = body(r, call, path, to, text, now) else { return Ok(()) };
         let from =
             if by_fd && !paths.raced { Origin::Kernel } else { Origin::User { raced: paths.raced } };
-        let tail = super::tail(r, from, &[told, paths.to], &cut);
+        let link = walked(r.field(WIRE_F_FD_PATH), &mut self.more);
+        let is_followed = link.known && !link.outside && goes_through(r, call);
+        cut.note("fd_path", is_followed && link.cut);
+        let mut tail = super::tail(r, from, &[told, paths.to], &cut);
+        tail.fd_path = is_followed.then(|| Name::from(self.more.as_slice()));
         Ok(log.event(r.head, body, tail)?)
+    }
+}
+
+/// Whether a call whose path begins with the link of a descriptor goes where that leads: there is more of the path (then `path`
+/// says what is behind the link), or the call follows a link that a path ends in (path_resolution(7)).
+fn goes_through(r: &Record<'_>, call: &wire_call) -> bool {
+    let text = r.text(WIRE_F_PATH).map(|field| field.bytes).unwrap_or_default();
+    let behind = text.split(|byte| *byte == b'/').skip_while(|name| *name != b"fd").skip(2);
+    let mut behind = behind.filter(|name| !name.is_empty() && *name != b".").peekable();
+    if behind.peek().is_some() {
+        // What `..` undoes is the link, in `path`, and not where it leads.
+        return behind.all(|name| name != b"..");
+    }
+    let flag = |at: usize, flag: i32| call.args.get(at).is_some_and(|word| word & flag as u64 != 0);
+    let follows = |at: usize| !flag(at, libc::AT_SYMLINK_NOFOLLOW);
+    match (r.kind, i64::from(r.head.nr)) {
+        (WIRE_FILE_CHMOD, SYS_FCHMODAT2) => follows(3),
+        (WIRE_FILE_CHOWN, libc::SYS_lchown) => false,
+        (WIRE_FILE_CHOWN, libc::SYS_fchownat) => follows(4),
+        (WIRE_FILE_SETXATTR, libc::SYS_lsetxattr | libc::SYS_lremovexattr) => false,
+        (WIRE_FILE_SETXATTR, SYS_SETXATTRAT | SYS_REMOVEXATTRAT) => follows(2),
+        (WIRE_FILE_UTIMES, libc::SYS_utimensat) => follows(3),
+        (WIRE_FILE_LINK, libc::SYS_linkat) => flag(4, libc::AT_SYMLINK_FOLLOW),
+        (WIRE_MOUNT_UMOUNT, _) => !flag(1, libc::UMOUNT_NOFOLLOW),
+        (kind, _) => matches!(
+            kind,
+            WIRE_FILE_CHMOD
+                | WIRE_FILE_CHOWN
+                | WIRE_FILE_SETXATTR
+                | WIRE_FILE_UTIMES
+                | WIRE_FILE_TRUNCATE
+                | WIRE_MOUNT_PIVOT_ROOT
+                | WIRE_FS_CHROOT
+        ),
     }
 }
 
@@ -245,6 +283,7 @@ fn body<'p>(
 
 /// Newer than the libc crate's table.
 const SYS_FCHMODAT2: i64 = 452;
+const SYS_SETXATTRAT: i64 = 463;
 const SYS_REMOVEXATTRAT: i64 = 466;
 
 const NS_A_SECOND: i128 = 1_000_000_000;

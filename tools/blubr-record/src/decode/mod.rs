@@ -290,6 +290,7 @@ fn tail(record: &Record<'_>, from: Origin, told: &[Told], cut: &Cut) -> Tail<'st
     };
     Tail {
         path_from: path_from.map(Name::from),
+        fd_path: None,
         via: via.map(Name::from),
         truncated: cut.list(),
         ret: record.ret(),

@@ -6,6 +6,7 @@ use blubr_log::Event;
 
 use super::super::doing::Actor;
 use super::super::tails::Of;
+use super::linked::is_proc;
 use super::touches::{is_real, touches};
 use super::{EVIDENCE_MAX, Pass};
 
@@ -95,8 +96,7 @@ fn changes(access: Access) -> bool {
 /// The length of a name's last part, where a link that the kernel makes up stands before it: proc's of descriptors, working and
 /// root directories, and /dev/fd, which leads there. What it leads to is in no name.
 fn behind_link(path: &[u8], mount: &MountPoint) -> Option<usize> {
-    let is_proc = mount.fstype.as_deref() == Some(b"proc") || mount.source.as_deref() == Some(b"/proc");
-    let below = match is_proc {
+    let below = match is_proc(mount) {
         true => path.strip_prefix(mount.path.as_slice())?,
         false => path.strip_prefix(b"/dev").filter(|below| below.starts_with(b"/fd/"))?,
     };

@@ -105,6 +105,7 @@ impl Membership {
                 }
             }
         };
+        one(event.tail.fd_path.as_ref());
         match &event.body {
             Body::FileOpen(it) => one(it.path.get()),
             Body::FileClose(it) => one(it.path.get()),

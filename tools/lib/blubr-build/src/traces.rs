@@ -32,7 +32,9 @@ pub(crate) struct Overlay {
     pub(crate) removed: Option<u64>,
     /// Writes into it by the engine and its helpers: first and last, by the gaps between containers.
     pub(crate) writes: Vec<Span>,
-    /// The same, by who wrote.
+    /// The directory that the engine made in it, as long as that is all it wrote.
+    pub(crate) only_made: Option<Vec<u8>>,
+    /// The writes by who wrote.
     pub(crate) parts: Vec<Part>,
     /// The last of them, as long as it may be the preparation of the next container.
     pub(crate) prepared: Option<Prepared>,
@@ -82,6 +84,11 @@ pub(crate) struct Whole {
 }
 
 impl Overlay {
+    /// One write is all that is told of.
+    pub(super) fn wrote_once(&self) -> bool {
+        matches!(self.writes.as_slice(), [only] if only.first == only.last)
+    }
+
     pub(super) fn wrote(&mut self, span: Span, part: Part) {
         self.not_prepared();
         self.add_part(part);

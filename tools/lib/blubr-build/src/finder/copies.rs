@@ -267,6 +267,7 @@ impl Finder {
             unmounted: None,
             removed: dir.removed,
             writes: written.into_iter().collect(),
+            only_made: None,
             parts: Vec::new(),
             prepared: None,
             containers: Vec::new(),

@@ -110,6 +110,10 @@ impl Finder {
         {
             if self.wrote(key, now, tid, place, made) {
                 self.note_made(now, place, &path[cut..], content);
+                if let Source::Overlay(overlay) = place {
+                    let overlay = &mut self.overlays[overlay];
+                    overlay.only_made = (overlay.wrote_once() && !content).then(|| path.clone());
+                }
             }
             self.may_prepare(key, &path[cut..], !content);
             if let Some(entered) = self.entered.get_mut(&key) {

@@ -406,6 +406,7 @@ fn mounted(maker: ProcessKey, now: Moment, target: Vec<u8>, upper: Vec<u8>, laye
         unmounted: None,
         removed: None,
         writes: Vec::new(),
+        only_made: None,
         parts: Vec::new(),
         prepared: None,
         containers: Vec::new(),

@@ -307,13 +307,28 @@ impl Finder {
         self.tree.set_root(key, root, false);
     }
 
-    /// What was made for pivot_root(2) to put the old root at is no content of the directory.
+    /// What was made for pivot_root(2) to put the old root at is no content of the directory, or of the tree.
     pub(super) fn set_aside(&mut self, key: ProcessKey, put_old: Option<&Name<'_>>) {
         let Some(put_old) = self.host(key, put_old) else { return };
-        let Some((Source::Dir(dir), _)) = self.place(&put_old) else { return };
-        let dir = &mut self.dirs[dir];
-        if dir.file_count == 0 && dir.first_write.is_some() && dir.first_write == dir.last_write {
-            (dir.first_write, dir.last_write) = (None, None);
+        match self.place(&put_old) {
+            Some((Source::Dir(dir), _)) => {
+                let dir = &mut self.dirs[dir];
+                if dir.file_count == 0 && dir.first_write.is_some() && dir.first_write == dir.last_write
+                {
+                    (dir.first_write, dir.last_write) = (None, None);
+                }
+            }
+            Some((Source::Overlay(overlay), _)) => {
+                let overlay = &mut self.overlays[overlay];
+                if overlay.only_made.as_ref() == Some(&put_old) && overlay.wrote_once() {
+                    (overlay.writes, overlay.only_made) = (Vec::new(), None);
+                    if let Some(whole) = &overlay.whole {
+                        let dir = &mut self.dirs[whole.dir];
+                        (dir.first_write, dir.last_write) = (None, None);
+                    }
+                }
+            }
+            None => {}
         }
     }
 

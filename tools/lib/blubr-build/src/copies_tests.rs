@@ -200,6 +200,18 @@ fn what_is_registered_of_a_tree_is_no_step_of_its_own() {
     register(&mut log, "layer-b", Some("layer-a"), "b", 104, &["/m"]);
     // Clearing up lists it once more.
     list(&mut log, DAEMON.0, &dir("b"));
+    // ENV makes a tree and changes nothing in it; what is registered of it is thrown away.
+    copy(&mut log, "e-init", "layer-b", &["/note", "/m"]);
+    copy(&mut log, "e", "e-init", &["/note", "/m"]);
+    list(&mut log, DAEMON.0, &dir("e"));
+    copy(&mut log, "layer-e", "layer-b", &["/note", "/m"]);
+    let (empty, old) = (dir("layer-e"), format!("{}/.pivot_root1", dir("layer-e")));
+    let thread = Who(DAEMON.0, DAEMON.1, DAEMON.2, DAEMON.3, 77);
+    log.add_by(thread, 107, "ns.unshare", r#""namespaces":["mnt"],"ret":0"#);
+    log.add_by(thread, 107, "file.mkdir", &format!(r#""path":"{old}","mode":"0700","ret":0"#));
+    let pivot = format!(r#""path":"{empty}","put_old":"{old}","ret":0"#);
+    log.add_by(thread, 107, "mount.pivot_root", &pivot);
+    list(&mut log, DAEMON.0, &dir("layer-e"));
     // A COPY whose helper has its root at the very top, as the registering one has.
     copy(&mut log, "c", "layer-b", &["/note", "/m"]);
     read(&mut log, DAEMON.0, "/s/tmp/docker-builder1/note");

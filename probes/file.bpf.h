@@ -174,8 +174,8 @@ static __always_inline s32 linked_descriptor(const u8 *path)
 	return fd;
 }
 
-/* Of a path argument that was read to `at` and goes through a descriptor of its caller: the file that is behind it. At the entry
- * only by an address, and there and at the exit only where the two are compared.
+/* Of a path argument that was read to `at` and begins with the link of a descriptor: the file behind that. Where two looks are
+ * compared by an address too, at the entry by that alone.
  */
 __noinline int put_linked(u32 slot, u32 at, u32 at_entry)
 {

@@ -174,6 +174,16 @@ static __always_inline s32 linked_descriptor(const u8 *path)
 	return fd;
 }
 
+/* Whether such a link is of the table that the current thread has: it names its process's, which is the first thread's, but for
+ * /proc/thread-self.
+ */
+static __always_inline bool is_of_thread(const u8 *path, struct task_struct *t)
+{
+	struct task_struct *leader = as_task(OF(t, group_leader));
+
+	return path[sizeof("/proc/") - 1] == 't' || OF(leader, files) == OF(t, files);
+}
+
 /* Of a path argument that was read to `at` and begins with the link of a descriptor: the file behind that. Where two looks are
  * compared by an address too, at the entry by that alone.
  */
@@ -183,10 +193,11 @@ __noinline int put_linked(u32 slot, u32 at, u32 at_entry)
 	struct file *file;
 	s32 fd;
 
-	if (!s || at > TAIL_MAX - FIELD_ROOM)
+	/* Where it could not be read there are bytes of an earlier call. */
+	if (!s || at > TAIL_MAX - FIELD_ROOM || s->used <= at + 8)
 		return 0;
 	fd = linked_descriptor(&s->tail[at + 8]);
-	if (fd < 0)
+	if (fd < 0 || !is_of_thread(&s->tail[at + 8], current_task()))
 		return 0;
 	file = file_of(current_task(), fd);
 	if (is_compared(s))

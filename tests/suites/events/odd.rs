@@ -1,5 +1,7 @@
 //! Calls that do not do what they seem to: a filter answers them, they are refused, what they name is moved meanwhile.
 
+use std::os::unix::fs::PermissionsExt as _;
+
 use blubr_tests::require;
 use serde_json::{Value, json};
 
@@ -127,4 +129,16 @@ fn where_the_link_of_a_descriptor_leads_is_told_of_calls_that_follow_it() {
     ];
     let wanted = wanted.map(|(kind, ret, leads)| (kind, json!(ret), leads.clone()));
     assert_eq!(told, wanted, "{said}");
+}
+
+#[test]
+fn the_link_of_a_descriptor_is_of_the_first_thread_s_table() {
+    require!(Root, Compiler);
+    let (r, said) = odd("tables");
+    let told: Vec<_> = of_odd(&r, "file.chmod").iter().map(|event| &event["fd_path"]).collect();
+    let own = json!(r.path("dir/other"));
+    // What the thread has there itself, they do not lead to.
+    assert_eq!(told, [&Value::Null, &Value::Null, &own], "{said}");
+    let mode = |name: &str| std::fs::metadata(r.path(name)).unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode("dir/file"), mode("dir/other")), (0o602, 0o603));
 }

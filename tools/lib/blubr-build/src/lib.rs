@@ -57,6 +57,8 @@ mod places_tests;
 mod prepared_tests;
 mod process;
 #[cfg(test)]
+mod put_old_tests;
+#[cfg(test)]
 mod registered_tests;
 #[cfg(test)]
 mod reused_tests;

@@ -84,9 +84,12 @@ pub(crate) struct Whole {
 }
 
 impl Overlay {
-    /// One write is all that is told of.
-    pub(super) fn wrote_once(&self) -> bool {
-        matches!(self.writes.as_slice(), [only] if only.first == only.last)
+    /// When it was written to, if one write is all that is told of.
+    pub(super) fn wrote_once(&self) -> Option<Moment> {
+        match self.writes.as_slice() {
+            [only] if only.first == only.last => Some(only.first),
+            _ => None,
+        }
     }
 
     pub(super) fn wrote(&mut self, span: Span, part: Part) {

@@ -80,7 +80,7 @@ impl Finder {
 
     /// Where it lies, if the process may work there as an engine: one of a container, whatever it looks like in there, is none to
     /// trees and directories that were made outside.
-    fn workplace(&self, key: ProcessKey, path: &[u8]) -> Option<(Source, usize)> {
+    pub(super) fn workplace(&self, key: ProcessKey, path: &[u8]) -> Option<(Source, usize)> {
         self.place(path).filter(|(place, _)| self.may_work_in(key, *place))
     }
 
@@ -112,7 +112,9 @@ impl Finder {
                 self.note_made(now, place, &path[cut..], content);
                 if let Source::Overlay(overlay) = place {
                     let overlay = &mut self.overlays[overlay];
-                    overlay.only_made = (overlay.wrote_once() && !content).then(|| path.clone());
+                    // A helper's are told of when it is done.
+                    let is_only = overlay.wrote_once() == Some(now) && !content;
+                    overlay.only_made = is_only.then(|| path.clone());
                 }
             }
             self.may_prepare(key, &path[cut..], !content);

@@ -307,10 +307,13 @@ impl Finder {
         self.tree.set_root(key, root, false);
     }
 
-    /// What was made for pivot_root(2) to put the old root at is no content of the directory, or of the tree.
+    /// What an engine made for its pivot_root(2) to put the old root at is no content of the directory, or of the tree.
     pub(super) fn set_aside(&mut self, key: ProcessKey, put_old: Option<&Name<'_>>) {
+        if self.works_for(key).is_none() {
+            return;
+        }
         let Some(put_old) = self.host(key, put_old) else { return };
-        match self.place(&put_old) {
+        match self.workplace(key, &put_old) {
             Some((Source::Dir(dir), _)) => {
                 let dir = &mut self.dirs[dir];
                 if dir.file_count == 0 && dir.first_write.is_some() && dir.first_write == dir.last_write
@@ -320,7 +323,7 @@ impl Finder {
             }
             Some((Source::Overlay(overlay), _)) => {
                 let overlay = &mut self.overlays[overlay];
-                if overlay.only_made.as_ref() == Some(&put_old) && overlay.wrote_once() {
+                if overlay.only_made.as_ref() == Some(&put_old) && overlay.wrote_once().is_some() {
                     (overlay.writes, overlay.only_made) = (Vec::new(), None);
                     if let Some(whole) = &overlay.whole {
                         let dir = &mut self.dirs[whole.dir];

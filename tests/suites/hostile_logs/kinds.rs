@@ -38,6 +38,26 @@ fn opened(log: &mut Log, who: Who, path: &str, mode: &str) {
     );
 }
 
+/// A step, and the layer that the classic builder registers from it: a file that a helper writes.
+fn registered(log: &mut Log, n: u64) {
+    let (step, layer) = (1_000 + 2 * n, 1_001 + 2 * n);
+    let filled = |log: &mut Log, by: u64, dir: &str| {
+        let helper = Who(1_000_000 + by, 10, 0, 1, 1);
+        log.fork(DAEMON, helper);
+        log.add(helper, "fs.chroot", &format!(r#""path":"{dir}","ret":0"#));
+        opened(log, helper, "/f", "w");
+        log.add(helper, "file.close", r#""path":"/f","dev":"0:45","ino":7,"size":7"#);
+        log.exit(helper);
+    };
+    log.overlay(step, &[40]);
+    filled(log, step, &format!("/s/overlay2/{step}/merged"));
+    opened(log, DAEMON, &format!("/s/overlay2/{step}/diff/f"), "r");
+    log.umount(step);
+    let own = format!(r#""path":"/s/overlay2/l/N{n}","target":"../{layer}/diff","ret":0"#);
+    log.add(DAEMON, "file.symlink", &own);
+    filled(log, layer, &format!("/s/overlay2/{layer}/diff"));
+}
+
 fn bind(log: &mut Log, who: Who, source: &str, target: &str) {
     let own = format!(r#""source":"{source}","target":"{target}","flags":["bind"],"ret":0"#);
     log.add(who, "mount.mount", &own);
@@ -446,6 +466,20 @@ pub const KINDS: &[Kind] = &[
         log.add(helper, "fs.chroot", &format!(r#""path":"/s/overlay2/{}/diff","ret":0"#, 100 + n));
         opened(log, helper, &format!("/{n}"), "w");
         log.exit(helper);
+    }),
+    kind("layers-of-any-step", |log, n| {
+        // Each is like one step as well as like another, but for the order.
+        registered(log, n);
+    }),
+    kind("layers-thrown-away", |log, n| {
+        registered(log, n);
+        if n % 2 == 0 {
+            let own = format!(
+                r#""path":"/s/overlay2/{}/diff","directory":true,"path_from":"user","ret":0"#,
+                1_001 + 2 * n
+            );
+            log.add(DAEMON, "file.unlink", &own);
+        }
     }),
     kind("whole-trees-of-strangers", |log, n| {
         let one = if n % 2 == 0 { STRANGER } else { STEP };

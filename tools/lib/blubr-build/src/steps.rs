@@ -5,6 +5,7 @@ mod dirs;
 mod link;
 mod overlays;
 mod register;
+mod unregistered;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 

@@ -4,42 +4,26 @@ use std::collections::{HashMap, HashSet};
 
 use super::Work;
 use super::link::results;
+use super::unregistered::Unregistered;
 use crate::build::{Engine, Layer, ProcessKey};
 use crate::finder::Finder;
 use crate::traces::{Dir, is_init_layer};
 
 /// Steps that may be the one that left a layer.
-const MAYBE_MAX: usize = 8;
+pub(super) const MAYBE_MAX: usize = 8;
 
 /// Which step's result each registered layer holds: the engine read the step's changes before it wrote the layer.
 /// BuildKit's layers are its steps' own directories: what is written anew beside them is another's (`docker commit`).
 pub(super) fn register(finder: &Finder, work: &mut Work) {
-    let mut taken = HashSet::new();
     let mut maybe: HashMap<Vec<u8>, Vec<usize>> = HashMap::new();
     let above = by_topmost(finder);
     let mut layers = std::mem::take(&mut work.layers);
-    for (maker, layer, dir) in &mut layers {
-        layer.of = None;
+    let mut found: Vec<(usize, usize)> = Vec::new();
+    let mut left = Unregistered::new(finder, &work.pieces);
+    for (nth, (maker, _, dir)) in layers.iter().enumerate() {
         let Some(dir) = dir.map(|at| &finder.dirs[at]) else { continue };
-        let written = dir.last_write.unwrap_or(dir.began).seq;
         let lowers = lowers_above(finder, &dir.path, &above);
-        let uppers = finder.registers(&dir.path);
-        let fits: Vec<usize> = (0..work.pieces.len())
-            .filter(|&at| {
-                let piece = &work.pieces[at];
-                piece.maker == *maker
-                    && piece.shape != Some(Engine::BuildKit)
-                    && piece.exported.is_some_and(|seq| seq < written)
-                    && piece.done.is_some_and(|done| done.seq < dir.began.seq)
-                    && piece.registering.is_none_or(|(from, to)| {
-                        from < dir.began.seq && to.is_none_or(|to| to > written)
-                    })
-                    && !taken.contains(&piece.run.upper)
-                    && uppers.as_ref().is_none_or(|uppers| uppers.contains(&piece.run.upper.as_slice()))
-                    && lowers.is_none_or(|lowers| same_base(&piece.run.lowers, lowers))
-            })
-            .collect();
-        let fits = same_files(finder, work, dir, fits);
+        let fits = left.fitting(*maker, dir, lowers, finder.registers(&dir.path));
         // The last run in an upper directory has made it what it is.
         let uppers: HashSet<&[u8]> =
             fits.iter().map(|&at| work.pieces[at].run.upper.as_slice()).collect();
@@ -51,14 +35,20 @@ pub(super) fn register(finder: &Finder, work: &mut Work) {
             continue;
         }
         if let Some(&at) = fits.last() {
-            taken.insert(work.pieces[at].run.upper.clone());
-            work.pieces[at].committed = true;
-            let registered = dir.last_write.unwrap_or(dir.began);
-            work.pieces[at].done = work.pieces[at].done.max(Some(registered));
-            layer.of = Some(work.pieces[at].run.id);
-            work.pieces[at].run.compared |= layer.tree.is_some();
-            work.result.insert(dir.path.clone(), at);
+            left.take(at);
+            found.push((nth, at));
         }
+    }
+    let taken = left.taken();
+    layers.iter_mut().for_each(|(_, layer, _)| layer.of = None);
+    for (nth, at) in found {
+        let Some((_, layer, Some(dir))) = layers.get_mut(nth) else { continue };
+        let (dir, piece) = (&finder.dirs[*dir], &mut work.pieces[at]);
+        piece.committed = true;
+        piece.done = piece.done.max(Some(dir.last_write.unwrap_or(dir.began)));
+        layer.of = Some(piece.run.id);
+        piece.run.compared |= layer.tree.is_some();
+        work.result.insert(dir.path.clone(), at);
     }
     twins(finder, work, &layers, &mut maybe);
     reused(finder, work, &layers, &taken, &mut maybe);
@@ -89,31 +79,40 @@ fn twins(
         written.sort_unstable();
         written
     };
-    let mut kept: HashMap<_, Vec<(&Layer, usize)>> = HashMap::new();
-    for (maker, layer, dir) in layers {
-        if let (Some(dir), Some(of)) = (*dir, known(layer))
-            && finder.dirs[dir].removed.is_none()
-        {
-            kept.entry((*maker, contents(dir))).or_default().push((layer, of));
-        }
-    }
+    let mut equal: HashMap<_, Equal<'_>> = HashMap::new();
     for (maker, layer, dir) in layers {
         let (Some(dir), Some(of)) = (*dir, known(layer)) else { continue };
-        if finder.dirs[dir].removed.is_none() {
-            continue;
+        let base: Vec<&[u8]> = base_of(without_init(&work.pieces[of].run.lowers)).collect();
+        let same = equal.entry((*maker, contents(dir), base)).or_default();
+        match finder.dirs[dir].removed {
+            None => same.kept.push((layer, of)),
+            Some(_) => same.thrown_away.push(of),
         }
-        for (other, other_of) in kept.get(&(*maker, contents(dir))).into_iter().flatten() {
-            let bases = [of, *other_of].map(|at| &work.pieces[at].run.lowers);
-            if same_base(bases[0], without_init(bases[1])) {
-                let either = maybe.entry(other.dir.clone()).or_default();
-                for at in [*other_of, of] {
-                    if !either.contains(&at) {
-                        either.push(at);
-                    }
+    }
+    for Equal { kept, mut thrown_away } in equal.into_values().filter(|same| !same.kept.is_empty()) {
+        if thrown_away.len() > MAYBE_MAX {
+            // Of more than two it is never told which. Those that were read first are the ones that any later step may stand upon.
+            thrown_away.sort_by_key(|of| work.pieces[*of].exported);
+            thrown_away.truncate(MAYBE_MAX);
+        }
+        for (layer, of) in kept.iter().filter(|_| !thrown_away.is_empty()) {
+            let either = maybe.entry(layer.dir.clone()).or_default();
+            for at in std::iter::once(of).chain(&thrown_away) {
+                if !either.contains(at) {
+                    either.push(*at);
                 }
             }
         }
     }
+}
+
+/// Layers with the same in them, made upon the same by the same engine.
+#[derive(Default)]
+struct Equal<'l> {
+    /// Those that are there, each with the step whose result it is.
+    kept: Vec<(&'l Layer, usize)>,
+    /// The steps whose results were not kept.
+    thrown_away: Vec<usize>,
 }
 
 /// buildah looks for a layer like the one it has read from a step before it registers that, and takes it if there is one
@@ -149,19 +148,6 @@ fn reused(
             maybe.insert(dir.path.clone(), [of as usize].into_iter().chain(like).collect());
         }
     }
-}
-
-/// Of several steps those from which the engine read all that it then wrote into the layer, by name and size.
-fn same_files(finder: &Finder, work: &Work, dir: &Dir, fits: Vec<usize>) -> Vec<usize> {
-    if fits.len() < 2 || dir.written.is_empty() {
-        return fits;
-    }
-    let read = |at: &usize| holds(finder, &work.pieces[*at].run.upper, dir);
-    let same: Vec<usize> = fits.iter().copied().filter(read).collect();
-    let same = if same.is_empty() { fits } else { same };
-    // One whose tree was mounted again when it had ended, which is done to read it, before one whose was not.
-    let sure: Vec<usize> = same.iter().copied().filter(|at| work.pieces[*at].committed).collect();
-    if sure.is_empty() { same } else { sure }
 }
 
 /// Whether the engine read all that it wrote into a layer, by name and size, in a step's tree.
@@ -213,7 +199,7 @@ pub(crate) fn same_base(of_step: &[Vec<u8>], lowers: &[Vec<u8>]) -> bool {
     base_of(without_init(of_step)).eq(base_of(lowers))
 }
 
-fn base_of(lowers: &[Vec<u8>]) -> impl Iterator<Item = &[u8]> {
+pub(super) fn base_of(lowers: &[Vec<u8>]) -> impl Iterator<Item = &[u8]> {
     lowers.iter().map(Vec::as_slice).filter(|lower| crate::path::base(lower) != b"empty")
 }
 

@@ -96,3 +96,48 @@ fn what_got_a_name_from_elsewhere_is_not_held_against_what_its_name_held() {
     let (unexplained, _) = judged(step, &layer);
     assert!(unexplained.is_empty(), "{unexplained:?}");
 }
+
+/// What is unexplained, and the checks, of `RUN make` with proc and a cache mounted.
+fn with_mounts(step: impl Fn(&mut Log), layer: &[&str]) -> (Vec<String>, String) {
+    let folder = tempfile::Builder::new().prefix("beyond.").tempdir_in(process_folder()).unwrap();
+    let begin = |log: &mut Log| log.begin_mounting(&["/proc", "/dev", "/c"]);
+    let unexplained = unexplained_in(folder.path(), begin, step, layer);
+    let checks = r#"[.predicate.blubr_build.checks[] | select(.id == "image-explained" or .id == "attributes-explained") | .result] | join(" ")"#;
+    (unexplained, jq(checks, &folder.path().join("out.json")))
+}
+
+fn mkdir(log: &mut Log, path: &str, more: &str) {
+    let own = format!(r#""path":"{path}","mode":"0755","path_from":"user"{more},"ret":0"#);
+    log.add(STEP, "file.mkdir", &own);
+}
+
+#[test]
+fn where_a_descriptor_leads_is_taken_for_a_name_only_where_proc_is_what_it_was() {
+    let leads = r#","fd_path":"/opt""#;
+    let by = |path: &'static str, before: &'static str| {
+        move |log: &mut Log| {
+            make(log, "/w");
+            if let Some((kind, own)) = before.split_once(' ') {
+                log.add(STEP, kind, own);
+            }
+            mkdir(log, path, leads);
+        }
+    };
+    let link = "/proc/self/fd/3/d";
+    let (unexplained, checks) = with_mounts(by(link, ""), &["opt/d/", "w"]);
+    assert_eq!((unexplained, checks.as_str()), (vec![], "pass pass"));
+    let (unexplained, _) = with_mounts(by(link, ""), &["d/", "w"]);
+    assert!(unexplained.contains(&"entry-without-event /d".to_owned()), "{unexplained:?}");
+    // Something else may be there: it is neither said that this was made, nor that anything is missing.
+    for (path, before) in [
+        (link, r#"mount.umount "target":"/proc","flags":[],"ret":0"#),
+        (link, r#"mount.mount "source":"/x","target":"/proc/7/fd","flags":["bind"],"ret":0"#),
+        (link, r#"mount.mount "source":"/x","target":"/proc/self/fd/5","flags":["bind"],"ret":0"#),
+        ("/dev/fd/3/d", ""),
+    ] {
+        for layer in [&["d/", "w"][..], &["w"]] {
+            let (unexplained, _) = with_mounts(by(path, before), layer);
+            assert!(unexplained.is_empty(), "{path}: {before}: {layer:?}: {unexplained:?}");
+        }
+    }
+}

@@ -31,6 +31,7 @@ use super::stored::{self, Stored};
 use super::tails::Tails;
 use crate::picture::Picture;
 pub use gathered::Gathered;
+use linked::Links;
 use network::{is_network, network};
 use touches::{follows, is_anew, is_certain, is_of_file, is_real, makes_socket};
 pub use unseen::RING_FILE;
@@ -98,6 +99,7 @@ struct Pass<'a> {
     runs: Runs<'a>,
     names: Names,
     apart: Apart,
+    links: Links,
     explaining_bytes: usize,
     /// Sockets that containers made, by run and as the container sees them, with what is mounted there.
     bound: HashSet<(u32, Vec<u8>, Option<usize>)>,
@@ -140,6 +142,7 @@ impl<'a> Pass<'a> {
             runs: Runs::new(build),
             names: Names::default(),
             apart: Apart::default(),
+            links: Links::default(),
             explaining_bytes: 0,
             bound: HashSet::new(),
             interval,
@@ -157,7 +160,7 @@ impl<'a> Pass<'a> {
         let began = event.head.seq == self.build.began.seq && key_of(event) == self.build.client;
         self.out.late |= began && matches!(event.body, Body::ProcessExists(_));
         let place = self.membership.classify(event);
-        let event = &*self.by_descriptor(event);
+        let event = &*self.by_descriptor(event, place);
         // buildah's client is its engine.
         let by_engine = match place {
             Place::Engine { .. } => true,
@@ -187,6 +190,7 @@ impl<'a> Pass<'a> {
                 self.out.doing.entry(slot).or_default().counts.events += 1;
                 self.given(run, false, event);
                 self.apart(run, event);
+                self.links.learn(run, event);
                 self.socket(run, event);
                 self.add(actor(Part::Container), event, slot, Some(run));
             }
@@ -194,7 +198,12 @@ impl<'a> Pass<'a> {
                 let run = run.and_then(|run| self.run(run));
                 self.engine(actor(Part::Engine), event, run);
             }
-            Place::Foreign { run } => self.foreign(actor(Part::Foreign), event, run),
+            Place::Foreign { run } => {
+                if let Some(run) = run {
+                    self.links.learn(run, event);
+                }
+                self.foreign(actor(Part::Foreign), event, run);
+            }
         }
     }
 

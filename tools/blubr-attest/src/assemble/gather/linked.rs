@@ -2,19 +2,44 @@
 //! descriptor leads.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 
-use blubr_build::MountPoint;
+use blubr_build::{MountPoint, Place, StepRun};
 use blubr_log::{Body, Event, Name, Seen};
 
-use super::Pass;
+use super::{Pass, is_of_runtime};
 
-/// The links' beginnings; the last is a symlink to the first's directory.
-const LINKS: [&[u8]; 3] = [b"/proc/self/fd/", b"/proc/thread-self/fd/", b"/dev/fd/"];
+/// The links' beginnings. /dev/fd is a symlink to the first's directory, which a container's process may put another in place of.
+const LINKS: [&[u8]; 2] = [b"/proc/self/fd/", b"/proc/thread-self/fd/"];
+
+/// By run, whether what its processes see at /proc is what the kernel has there.
+#[derive(Default)]
+pub(super) struct Links(HashMap<u32, bool>);
+
+impl Links {
+    /// Takes in an event of a run's container: who mounts or unmounts there, or in a namespace of its own, may have covered what the
+    /// kernel has.
+    pub(super) fn learn(&mut self, run: u32, event: &Event<'_>) {
+        let moves =
+            matches!(event.body, Body::MountMount(_) | Body::MountUmount(_) | Body::MountPivotRoot(_));
+        if moves && !event.failed() {
+            self.0.insert(run, false);
+        }
+    }
+
+    fn are_real(&mut self, run: &StepRun) -> bool {
+        *self.0.entry(run.id).or_insert_with(|| is_bare(run))
+    }
+}
 
 impl Pass<'_> {
     /// The event with the name that its path stands for, where that goes through such a link and proc is mounted there. Where
     /// the path ends with the link it is the kernel's own word.
-    pub(super) fn by_descriptor<'e>(&self, event: &'e Event<'e>) -> Cow<'e, Event<'e>> {
+    pub(super) fn by_descriptor<'e>(
+        &mut self,
+        event: &'e Event<'e>,
+        place: Place,
+    ) -> Cow<'e, Event<'e>> {
         let Some(leads) = told_of(event) else { return Cow::Borrowed(event) };
         let mut known = event.clone();
         let Some(path) = path_of(&mut known.body) else { return Cow::Borrowed(event) };
@@ -22,7 +47,8 @@ impl Pass<'_> {
             let behind = behind_link(path.bytes())?;
             // The root's name is the slash that the rest begins with.
             let leads = if leads == b"/" && !behind.is_empty() { b"" } else { leads };
-            self.is_link(event, path.bytes()).then(|| ([leads, behind].concat(), behind.is_empty()))
+            let is_link = self.is_link(event, path.bytes(), place);
+            is_link.then(|| ([leads, behind].concat(), behind.is_empty()))
         });
         let Some((named, is_file)) = through else { return Cow::Borrowed(event) };
         *path = Seen(Some(Name::from(named.as_slice()).into_owned()));
@@ -33,15 +59,33 @@ impl Pass<'_> {
     }
 
     /// Whether what an event calls by such a name is one of the kernel's links.
-    fn is_link(&self, event: &Event<'_>, path: &[u8]) -> bool {
-        let Some(spot) = self.membership.spot(event, path) else {
-            return self.membership.host_path(event, path).as_deref() == Some(path);
+    fn is_link(&mut self, event: &Event<'_>, path: &[u8], place: Place) -> bool {
+        let spot = self.membership.spot(event, path);
+        let Place::Container { run } = place else {
+            // On the host, as the engine sees it: who has another namespace may have anything there.
+            return spot.is_none()
+                && self.membership.at_home(event)
+                && self.membership.host_path(event, path).as_deref() == Some(path);
         };
-        let mounts = spot.run.and_then(|run| self.run(run)).map(|run| &run.mounts);
-        let mount = spot.mounted.and_then(|at| mounts?.get(at));
-        // Runtimes put a symlink to the process's descriptors into the /dev that they mount.
-        mount.is_some_and(|mount| is_proc(mount) || path.starts_with(b"/dev/fd/"))
+        let Some((run, spot)) = self.run(run).zip(spot) else { return false };
+        // Below a root of its own the tree has it under another name.
+        let is_mounted = spot.mounted.and_then(|at| run.mounts.get(at)).is_some_and(is_proc);
+        is_mounted && spot.path == path && self.links.are_real(run)
     }
+}
+
+/// Whether the runtime mounted proc in a run's tree, nothing upon the directories of processes, and the container nothing at all.
+fn is_bare(run: &StepRun) -> bool {
+    let is_hidden = |mount: &MountPoint| {
+        let below = mount.path.strip_prefix(b"/proc/");
+        below.is_some_and(|below| {
+            below.first().is_some_and(u8::is_ascii_digit)
+                || below.starts_with(b"self")
+                || below.starts_with(b"thread-self")
+        })
+    };
+    let mut all = run.mounts.iter().enumerate();
+    all.all(|(at, mount)| is_of_runtime(run, at) && !is_hidden(mount))
 }
 
 /// Where a descriptor leads that an event's path goes through, where both are known for certain.
@@ -49,7 +93,7 @@ fn told_of<'e>(event: &'e Event<'_>) -> Option<&'e [u8]> {
     let leads = event.tail.fd_path.as_ref()?;
     let is_told = event.tail.path_from.as_ref().is_some_and(|from| from.bytes() == b"user");
     let is_cut = event.tail.is_cut("path") || event.tail.is_cut("fd_path");
-    (is_told && !is_cut).then(|| leads.bytes())
+    (is_told && !is_cut && leads.bytes().first() == Some(&b'/')).then(|| leads.bytes())
 }
 
 /// Whether proc is what is mounted, or a bind of the host's.
@@ -104,9 +148,8 @@ mod tests {
         let behind = |path: &'static str| behind_link(path.as_bytes());
         assert_eq!(behind("/proc/self/fd/3"), Some(&b""[..]));
         assert_eq!(behind("/proc/thread-self/fd/12/a/b"), Some(&b"/a/b"[..]));
-        assert_eq!(behind("/dev/fd/0/x"), Some(&b"/x"[..]));
-        for other in ["/proc/self/fd", "/proc/self/fd/", "/proc/self/fd/x", "/proc/self/fd/3x", "/fd/3"]
-        {
+        let not = ["/proc/self/fd", "/proc/self/fd/", "/proc/self/fd/x", "/proc/self/fd/3x", "/fd/3"];
+        for other in not.into_iter().chain(["/dev/fd/0/x", "/proc/self/fd/+3"]) {
             assert_eq!(behind(other), None, "{other}");
         }
     }

@@ -76,8 +76,12 @@ impl Membership {
         if !host.starts_with(b"/proc/") {
             return None;
         }
-        let at_home = self.tree.get(self.engine)?.mntns() == event.head.mntns;
-        at_home.then(|| self.tree.behind_proc(host)).flatten()
+        self.at_home(event).then(|| self.tree.behind_proc(host)).flatten()
+    }
+
+    /// Whether an event happened in the mount namespace that the engine runs in.
+    pub fn at_home(&self, event: &Event<'_>) -> bool {
+        self.tree.get(self.engine).is_some_and(|engine| engine.mntns() == event.head.mntns)
     }
 
     /// The first of the build's directories that a path of the event lies in.

@@ -112,6 +112,50 @@ fn mkdir(log: &mut Log, path: &str, more: &str) {
 }
 
 #[test]
+fn a_symlink_of_what_is_mounted_may_lead_back_into_the_step_s_tree() {
+    let by_cache = |path: &'static str| {
+        move |log: &mut Log| {
+            make(log, "/w");
+            mkdir(log, path, "");
+        }
+    };
+    for made in ["d/", "opt/d/"] {
+        let (unexplained, checks) = with_mounts(by_cache("/c/l/d"), &[made, "w"]);
+        assert_eq!((unexplained, checks.as_str()), (vec![], "unknown pass"), "{made}");
+    }
+    // Nothing else is open for it.
+    let (unexplained, checks) = with_mounts(by_cache("/c/own/deep/d"), &["dd/", "w"]);
+    let dd = "entry-without-event /dd".to_owned();
+    assert_eq!((unexplained, checks.as_str()), (vec![dd], "fail pass"));
+    // What got a name so is not held against what that held.
+    let renamed = |log: &mut Log| {
+        make(log, "/w");
+        let own = r#""path":"/c/l/o","to":"/c/l/w","path_from":"user","ret":0"#;
+        log.add(STEP, "file.rename", own);
+    };
+    let other = ["w => nowhere"];
+    assert_eq!(with_mounts(renamed, &other), (vec![], "pass unknown".to_owned()));
+    let (unexplained, _) = with_mounts(|log: &mut Log| make(log, "/w"), &other);
+    assert_eq!(unexplained, ["attribute-without-event /w"]);
+    let quiet = |log: &mut Log| {
+        make(log, "/w");
+        mkdir(log, "/c/own", "");
+        mkdir(log, "/c/own/opt", "");
+    };
+    assert_eq!(with_mounts(quiet, &["w"]), (vec![], "pass pass".to_owned()));
+    // Right in what is mounted no symlink stands before a name.
+    let (unexplained, _) = with_mounts(quiet, &["own/", "w"]);
+    assert_eq!(unexplained, ["entry-without-event /own"]);
+    // What was made by its name may have been taken away through it.
+    let gone = |log: &mut Log| {
+        make(log, "/w");
+        make(log, "/v");
+        log.add(STEP, "file.unlink", r#""path":"/c/l/v","path_from":"user","ret":0"#);
+    };
+    assert_eq!(with_mounts(gone, &["w"]), (vec![], "unknown pass".to_owned()));
+}
+
+#[test]
 fn where_a_descriptor_leads_is_taken_for_a_name_only_where_proc_is_what_it_was() {
     let leads = r#","fd_path":"/opt""#;
     let by = |path: &'static str, before: &'static str| {

@@ -66,8 +66,11 @@ pub struct Unchecked {
     pub layers: usize,
     /// New layers with entries of which it is not known whose changes they hold: any step's explain them.
     pub unplaced: usize,
-    /// Entries without an event whose names are longer than the log has them: they end as that of one which was changed.
+    /// Entries without an event whose names are longer than the log has them, or lead through what was mounted: they end as that of
+    /// one which was changed.
     pub cut: usize,
+    /// Entries whose attributes events may have given them by such a name.
+    pub given: usize,
     /// Entries without an event in a layer that holds what the build began from, too.
     pub of_base: usize,
     /// Deviations beyond those that are listed.

@@ -443,7 +443,7 @@ fn explained(build: &BlubrBuild, unchecked: &Unchecked) -> Check {
     if odd == 0 && unchecked.cut > 0 {
         let entries = count(unchecked.cut, "entry", "entries");
         let detail = format!(
-            "of {entries} it is open: the log has events of names of which it knows but the ends"
+            "of {entries} it is open: the log has events of names of which it knows but the ends, or that lead through what was mounted"
         );
         return say(ID, Outcome::Unknown, detail);
     }
@@ -499,6 +499,12 @@ fn attributes(build: &BlubrBuild, unchecked: &Unchecked) -> Check {
     if unchecked.layers > 0 {
         let layers = count(unchecked.layers, "layer", "layers");
         open.push(format!("the steps of {layers} were not seen"));
+    }
+    if unchecked.given > 0 {
+        let entries = count(unchecked.given, "entry", "entries");
+        open.push(format!(
+            "those of {entries} may be of events of names of which the log knows but the ends"
+        ));
     }
     if open.is_empty() {
         return say(ID, Outcome::Pass, "none is other than events left it, where they tell");

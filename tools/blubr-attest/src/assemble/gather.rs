@@ -117,6 +117,7 @@ impl<'a> Pass<'a> {
             explaining_left_out: false,
             lost_roots: false,
             tails: Tails::default(),
+            upon_mounts: Tails::default(),
             given: Given::default(),
             foreign: Vec::new(),
             foreign_count: 0,
@@ -265,6 +266,7 @@ impl<'a> Pass<'a> {
         self.tails(event, &touched, run.is_none());
         if let Some(run) = run {
             self.beyond(actor, event, &touched, run);
+            self.upon_mounts(event, &touched, run);
         }
         let doing = self.out.doing.entry(slot).or_default();
         if event.failed() && !is_network(event) {

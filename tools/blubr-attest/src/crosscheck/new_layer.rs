@@ -1,5 +1,6 @@
 //! One new layer held against the changes of its steps.
 
+use std::cell::LazyCell;
 use std::collections::{BTreeSet, HashMap};
 
 use blubr_attestation::build::What;
@@ -26,6 +27,8 @@ struct Held<'a> {
     below: &'a Below,
     /// The ends of long names.
     tails: &'a Tails,
+    /// The last names of what was changed upon mounts.
+    upon_mounts: &'a Tails,
     /// What the host calls the trees of the steps.
     roots: Vec<&'a [u8]>,
     /// The engine compared the step's whole tree with that to make the layer: a file that was changed by one of its names is in it
@@ -50,6 +53,12 @@ impl Held<'_> {
             by_file.entry(file).or_insert_with(first).map(Some)
         };
         trails.explain(path, kind, size, below).or_else(by_other_name)
+    }
+
+    /// Whether what was taken away, or got another name, may have been what has this one.
+    fn may_have_gone(&self, path: &[u8]) -> bool {
+        let by_cut = !self.tails.is_empty() && self.tails.may_be(&self.roots, upwards(path));
+        by_cut || !self.upon_mounts.is_empty() && self.upon_mounts.may_be(&[], upwards(path))
     }
 
     /// Whether the file had other names below, through which it may have been changed.
@@ -97,6 +106,7 @@ impl Crossing {
             with_base,
             below,
             tails: &gathered.tails,
+            upon_mounts: &gathered.upon_mounts,
             roots: roots(if of.is_some() { &runs } else { &all }),
             compared: runs.iter().any(|run| run.compared),
             thrown_away: of.iter().flatten().filter(|slot| thrown_away(slot)).copied().collect(),
@@ -119,25 +129,30 @@ impl Crossing {
 
     fn layer(&mut self, diff_id: &str, entries: &[Entry], mut held: Held<'_>) {
         let mut present = BTreeSet::new();
-        let cut = cut(entries, held.tails, &held.roots);
+        let cut_off = cut(entries, held.tails, &held.roots);
+        // Asked only of what would be odd otherwise.
+        let by_mounts = LazyCell::new(|| cut(entries, held.upon_mounts, &[]));
         for entry in entries {
             let path = path_of(entry);
             let hit = held.explain(&path, entry.kind, entry.size);
             match hit {
-                None if is_cut(&cut, &path, entry.kind) => self.unchecked.cut += 1,
+                None if is_cut(&cut_off, &path, entry.kind) => self.unchecked.cut += 1,
                 None if held.with_base => self.unchecked.of_base += 1,
+                None if is_cut(&by_mounts, &path, entry.kind) => self.unchecked.cut += 1,
                 None => self.odd(What::EntryWithoutEvent, &path, Some(diff_id), None),
                 Some(Some(hit)) if hit.foreign => {
                     self.odd(What::ForeignWrite, &path, Some(diff_id), None);
                 }
                 Some(hit) => {
                     let attributes = Attributes::of(entry);
-                    let judge =
-                        held.judge.filter(|_| !held.has_other_names(&path) && !cut.contains(&path));
+                    let judge = held.judge.filter(|_| !held.has_other_names(&path));
                     let in_layer = |path: &[u8]| own(entries, path);
                     let found = judge.map(|judge| judge.judge(&path, &attributes, &in_layer));
                     let found = found.unwrap_or_default();
-                    for one in found {
+                    let may_be_given =
+                        !found.is_empty() && (cut_off.contains(&path) || by_mounts.contains(&path));
+                    self.unchecked.given += usize::from(may_be_given);
+                    for one in found.into_iter().filter(|_| !may_be_given) {
                         self.deviates(one, &path, diff_id, hit.and_then(|hit| hit.slot));
                     }
                 }
@@ -158,7 +173,7 @@ impl Crossing {
                 continue;
             }
             // Something that is called so in the end may have been taken away.
-            match !held.tails.is_empty() && held.tails.may_be(&held.roots, upwards(path)) {
+            match held.may_have_gone(path) {
                 true => self.unchecked.cut += 1,
                 false => self.odd(What::WriteNotInImage, path, None, Some(slot)),
             }

@@ -47,6 +47,8 @@ pub struct Gathered {
     pub lost_roots: bool,
     /// The ends of names that were too long for the log.
     pub tails: Tails,
+    /// The last names of what was changed upon mounts of containers: a symlink there may have led back into the step's tree.
+    pub upon_mounts: Tails,
     /// What attributes the files of the runs' trees were given.
     pub given: Given,
     /// Events of strangers in the build's directories, and the first few of them.

@@ -44,6 +44,13 @@ pub(crate) struct Piece {
     pub(crate) done: Option<Moment>,
 }
 
+impl Work {
+    /// What may be a context of an engine's.
+    fn contexts_of(&self, maker: ProcessKey) -> &[usize] {
+        self.beside_store.get(&maker).map(Vec::as_slice).unwrap_or_default()
+    }
+}
+
 impl Piece {
     /// Its container ended by itself, and said that it had failed.
     pub(crate) fn failed(&self) -> bool {
@@ -78,6 +85,8 @@ pub(crate) struct Work {
     taken: HashSet<Vec<u8>>,
     /// Trees of steps from which a helper of the engine filled a layer.
     has_layer: HashSet<Vec<u8>>,
+    /// By engine the directories that it has beside its store.
+    beside_store: HashMap<ProcessKey, Vec<usize>>,
 }
 
 /// The steps that left traces, whoever asked for them.
@@ -93,6 +102,7 @@ pub(crate) fn pieces(finder: &Finder) -> Work {
         maybe: HashMap::new(),
         taken: HashSet::new(),
         has_layer: HashSet::new(),
+        beside_store: copied::contexts(finder),
     };
     let lowers: HashSet<&[u8]> =
         finder.overlays.iter().flat_map(|overlay| overlay.lowers.iter().map(Vec::as_slice)).collect();

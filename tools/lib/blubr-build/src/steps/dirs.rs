@@ -59,7 +59,8 @@ pub(super) fn dir_piece(finder: &Finder, at: usize, lowers: &HashSet<&[u8]>, wor
     if dir.first_write.is_none() && !is_lower {
         return;
     }
-    work.pieces.push(layer_piece(finder, dir));
+    let piece = layer_piece(finder, dir, work);
+    work.pieces.push(piece);
 }
 
 /// Whether a directory that no step stands on holds what a client sent: one read it at that time (whose events a filtered
@@ -70,9 +71,9 @@ fn is_context(dir: &Dir) -> bool {
     !dir.votes.is_empty() || dir.received || !dir.binds.is_empty() && from_nowhere
 }
 
-fn layer_piece(finder: &Finder, dir: &Dir) -> Piece {
+fn layer_piece(finder: &Finder, dir: &Dir, work: &Work) -> Piece {
     let copy = Copy {
-        maker: dir.maker,
+        contexts: work.contexts_of(dir.maker),
         direct: &dir.copied,
         written: &dir.written,
         began: dir.began.seq,

@@ -53,7 +53,7 @@ pub(super) fn overlay_pieces(finder: &Finder, at: usize, lowers: &HashSet<&[u8]>
         if overlay.writes.is_empty() && !lowers.contains(overlay.upper.as_slice()) {
             return;
         }
-        let mut piece = daemon_piece(finder, overlay, shape, None);
+        let mut piece = daemon_piece(finder, overlay, shape, None, work);
         if buildah {
             piece.run.made = finder.made_in(at);
         }
@@ -64,7 +64,8 @@ pub(super) fn overlay_pieces(finder: &Finder, at: usize, lowers: &HashSet<&[u8]>
         // Only containers/storage lets several steps share one overlay, and the client writes between them.
         if buildah {
             for span in overlay.writes.iter().filter(|span| span.after == nth && span.content) {
-                work.pieces.push(daemon_piece(finder, overlay, shape, Some(*span)));
+                let piece = daemon_piece(finder, overlay, shape, Some(*span), work);
+                work.pieces.push(piece);
             }
         }
         work.pieces.push(run_piece(finder, overlay, *container, nth, shape));
@@ -73,7 +74,8 @@ pub(super) fn overlay_pieces(finder: &Finder, at: usize, lowers: &HashSet<&[u8]>
         for span in
             overlay.writes.iter().filter(|span| span.after == overlay.containers.len() && span.content)
         {
-            work.pieces.push(daemon_piece(finder, overlay, shape, Some(*span)));
+            let piece = daemon_piece(finder, overlay, shape, Some(*span), work);
+            work.pieces.push(piece);
         }
     }
 }
@@ -154,10 +156,16 @@ fn exported(overlay: &Overlay) -> Option<u64> {
     }
 }
 
-fn daemon_piece(finder: &Finder, overlay: &Overlay, shape: Option<Engine>, span: Option<Span>) -> Piece {
+fn daemon_piece(
+    finder: &Finder,
+    overlay: &Overlay,
+    shape: Option<Engine>,
+    span: Option<Span>,
+    work: &Work,
+) -> Piece {
     let mut run = empty_run(overlay);
     let copy = Copy {
-        maker: overlay.maker,
+        contexts: work.contexts_of(overlay.maker),
         direct: &overlay.copied,
         written: &overlay.written,
         began: overlay.began.seq,

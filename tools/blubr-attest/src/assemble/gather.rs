@@ -8,6 +8,7 @@ mod network;
 mod sockets;
 mod touches;
 mod unseen;
+mod upon;
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -35,6 +36,7 @@ use linked::Links;
 use network::{is_network, network};
 use touches::{follows, is_anew, is_certain, is_of_file, is_real, makes_socket};
 pub use unseen::RING_FILE;
+use upon::UponMounts;
 
 /// How many events are named as evidence at most.
 const EVIDENCE_MAX: usize = 8;
@@ -100,6 +102,7 @@ struct Pass<'a> {
     names: Names,
     apart: Apart,
     links: Links,
+    upon: UponMounts,
     explaining_bytes: usize,
     /// Sockets that containers made, by run and as the container sees them, with what is mounted there.
     bound: HashSet<(u32, Vec<u8>, Option<usize>)>,
@@ -144,6 +147,7 @@ impl<'a> Pass<'a> {
             names: Names::default(),
             apart: Apart::default(),
             links: Links::default(),
+            upon: UponMounts::default(),
             explaining_bytes: 0,
             bound: HashSet::new(),
             interval,
@@ -266,7 +270,6 @@ impl<'a> Pass<'a> {
         self.tails(event, &touched, run.is_none());
         if let Some(run) = run {
             self.beyond(actor, event, &touched, run);
-            self.upon_mounts(event, &touched, run);
         }
         let doing = self.out.doing.entry(slot).or_default();
         if event.failed() && !is_network(event) {
@@ -308,6 +311,9 @@ impl<'a> Pass<'a> {
                 _ => (path, Tree::Container, true),
             };
             let upon = spot.as_ref().and_then(|spot| spot.mounted);
+            if let (Some(ran), Some(at), false) = (ran, upon, cut) {
+                self.upon.learn(ran, at, event, (path, access));
+            }
             let laid = !upon.is_some_and(|at| ran.is_some_and(|ran| is_of_runtime(ran, at)));
             let certain = is_certain(event, access, since);
             let follows = follows(event);
@@ -412,6 +418,7 @@ impl<'a> Pass<'a> {
             doing.end(&mut self.budget);
         }
         self.out.lost_roots = self.membership.lost_roots();
+        self.out.upon_mounts = self.upon.end();
         self.out.stored = self.wanted.stored;
         self.out.interval = (interval.from, interval.closed.unwrap_or(interval.events));
         self.out

@@ -51,25 +51,6 @@ impl Pass<'_> {
         }
     }
 
-    /// Keeps the last names of what a run's process changed by names that lead through directories of what is mounted in its tree.
-    /// What such a directory is there is in no image: it may be a symlink (of a cache's earlier user, say) out of it again.
-    pub(super) fn upon_mounts(&mut self, event: &Event<'_>, touched: &[Touched<'_>], run: u32) {
-        if is_real(event) {
-            return;
-        }
-        for &(path, access, cut) in touched {
-            if cut || !changes(access) {
-                continue;
-            }
-            let Some(spot) = self.membership.spot(event, path) else { continue };
-            let mounts = self.run(run).map(|run| &run.mounts);
-            let mount = spot.mounted.and_then(|at| mounts?.get(at)).filter(|mount| !is_proc(mount));
-            if let Some(end) = mount.and_then(|mount| below_directory(&spot.path, &mount.path)) {
-                self.out.upon_mounts.note(end, Of { outside: false, whole: true });
-            }
-        }
-    }
-
     /// A step's process changes another step's tree, through a descriptor that it was handed or by the host's name: there it is
     /// a stranger.
     pub(super) fn beyond(
@@ -108,7 +89,7 @@ impl Pass<'_> {
     }
 }
 
-fn changes(access: Access) -> bool {
+pub(super) fn changes(access: Access) -> bool {
     !matches!(access, Access::Read | Access::Execute)
 }
 
@@ -125,13 +106,6 @@ fn behind_link(path: &[u8], mount: &MountPoint) -> Option<usize> {
     }
     let name = names.next_back().filter(|name| !name.is_empty())?;
     Some(name.len() + 1)
-}
-
-/// The last name of a path, with its slash, that lies in a directory below a mount point.
-fn below_directory<'p>(path: &'p [u8], mount: &[u8]) -> Option<&'p [u8]> {
-    let below = path.strip_prefix(mount)?;
-    let end = below.get(below.iter().rposition(|byte| *byte == b'/')?..)?;
-    (end.len() > 1 && end.len() < below.len()).then_some(end)
 }
 
 #[cfg(test)]
@@ -162,19 +136,5 @@ mod tests {
         assert_eq!(end("/dev/fd/3/name", "tmpfs", "/dev"), Some(5));
         assert_eq!(end("/dev/fd/3", "tmpfs", "/dev"), None);
         assert_eq!(end("/c/fd/3/name", "tmpfs", "/c"), None, "a directory that is called so");
-    }
-
-    #[test]
-    fn a_directory_of_a_mount_stands_before_a_name() {
-        for (path, mount, end) in [
-            ("/c/l/x", "/c", Some("/x")),
-            ("/c/l/y/x", "/c", Some("/x")),
-            ("/c/x", "/c", None),
-            ("/c", "/c", None),
-            ("/c/l/", "/c", None),
-        ] {
-            let found = below_directory(path.as_bytes(), mount.as_bytes());
-            assert_eq!(found, end.map(str::as_bytes), "{path}");
-        }
     }
 }

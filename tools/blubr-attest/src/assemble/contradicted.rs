@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use blubr_attestation::build::{Check, Outcome};
 use blubr_dockerfile::{Instruction, Origin};
 
-use super::history::bare_line;
+use super::written::Written;
 
 /// Lines that are named at most; a count.
 const NAMED_MAX: usize = 3;
@@ -15,22 +15,19 @@ const LINE_CHARS_MAX: usize = 200;
 
 /// Whether a line of the history that has the keyword of a COPY, ADD or WORKDIR can't be its. Where variables, quotes or the
 /// directory that something is relative to decide it isn't said. (RUN's line is looked for by its text.)
-pub fn contradicts(instruction: &Instruction, created_by: &str) -> bool {
+pub fn contradicts(instruction: &Instruction, line: &Written<'_>) -> bool {
     // What came with the base is taken from the history itself.
     if !instruction.heredocs.is_empty() || instruction.origin == Origin::Base {
         return false;
     }
-    let words =
-        || bare_line(created_by).split_whitespace().skip(1).skip_while(|word| word.starts_with("--"));
+    let words = || line.text.split_whitespace().skip(1).skip_while(|word| word.starts_with("--"));
     let args = instruction.args.as_slice();
     match instruction.keyword.as_str() {
-        "copy" | "add" if created_by.contains("#(nop)") => {
-            is_elsewhere(args, &words().collect::<Vec<_>>())
-        }
+        "copy" | "add" if line.is_marked => is_elsewhere(args, &words().collect::<Vec<_>>()),
         "copy" | "add" => are_others(args, &words().collect::<Vec<_>>()),
         "workdir" => {
-            let line: Vec<&str> = words().collect();
-            let (Some(wanted), [said]) = (args.first(), line.as_slice()) else { return false };
+            let words: Vec<&str> = words().collect();
+            let (Some(wanted), [said]) = (args.first(), words.as_slice()) else { return false };
             is_plain(wanted) && is_plain(said) && !may_be(wanted, said)
         }
         _ => false,
@@ -145,7 +142,7 @@ mod tests {
             ("WORKDIR /x", "WORKDIR /y"),
             ("WORKDIR /x", "/bin/sh -c #(nop) WORKDIR /y"),
         ] {
-            assert!(contradicts(&of(text), line), "{text}: {line}");
+            assert!(contradicts(&of(text), &Written::of(line, &[])), "{text}: {line}");
         }
     }
 
@@ -175,7 +172,7 @@ mod tests {
             ("WORKDIR /work-$KEPT", "WORKDIR /work-changed"),
             ("RUN a", "RUN /bin/sh -c b # buildkit"),
         ] {
-            assert!(!contradicts(&of(text), line), "{text}: {line}");
+            assert!(!contradicts(&of(text), &Written::of(line, &[])), "{text}: {line}");
         }
     }
 

@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use blubr_build::Build;
 use blubr_dockerfile::{Dockerfile, Instruction, StageNames, asked, chain};
-use blubr_image::{Config, History};
+use blubr_image::Config;
 use blubr_log::Time;
 
 use super::run_line::{self, Fronts};
+use super::written::Written;
 
 /// What the history says.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -77,11 +78,10 @@ pub fn align(dockerfile: &Dockerfile, build: &Build, config: &Config) -> Alignme
                 let layer = layers.get(line).copied().flatten();
                 let works = matches!(instruction.keyword.as_str(), "run" | "copy" | "add" | "workdir");
                 alignment.lines.insert(at, Line { layer, created, works });
-                let text = config.history.get(line).map(History::instruction);
-                if let Some(text) =
-                    text.filter(|text| super::contradicted::contradicts(instruction, text))
-                {
-                    alignment.contradicted.insert(at, bare_line(text).to_owned());
+                let written = lines.all.get(line);
+                let other = written.filter(|line| super::contradicted::contradicts(instruction, line));
+                if let Some(other) = other {
+                    alignment.contradicted.insert(at, other.text.to_owned());
                 }
                 next = line;
             }
@@ -118,14 +118,14 @@ pub fn triggers(dockerfile: &Dockerfile, build: &Build, config: &Config) -> Opti
     if !alignment.whole || dockerfile.stages.get(stage)?.base.eq_ignore_ascii_case("scratch") {
         return None;
     }
-    let mine = config.history.get(..alignment.above)?.iter().rev();
+    let mine = config.history.iter().zip(Written::all(config)).take(alignment.above);
     let made = |created: &Option<String>| created.as_deref().and_then(when);
-    let mine = mine.take_while(|line| made(&line.created).is_some_and(|at| is_made_in(build, at)));
+    let is_mine = |created| made(created).is_some_and(|at| is_made_in(build, at));
     let mut texts = Vec::new();
-    for line in mine {
-        match keyword(line.instruction()).as_str() {
-            "run" => texts.push(shell_form(line.instruction())?),
-            "copy" | "add" | "workdir" => texts.push(bare_line(line.instruction()).to_owned()),
+    for (_, line) in mine.rev().take_while(|(line, _)| is_mine(&line.created)) {
+        match line.keyword.as_str() {
+            "run" => texts.push(line.shell_form()?),
+            "copy" | "add" | "workdir" => texts.push(line.text.to_owned()),
             // They set the configuration only.
             _ => {}
         }
@@ -139,38 +139,19 @@ pub fn is_made_in(build: &Build, made: u64) -> bool {
     build.began.time.0 <= made && build.ended.is_none_or(|ended| made <= ended.time.0)
 }
 
-/// A line without what engines write around an instruction.
-pub(super) fn bare_line(created_by: &str) -> &str {
-    let text = created_by.trim_end().trim_end_matches("# buildkit");
-    let nop = text.find("#(nop)").and_then(|at| text.get(at + 6..));
-    nop.unwrap_or(text).trim()
-}
-
-/// The RUN of a line, where the default shell stands in front of it. (Whether the text is right the container's first
-/// program shows.)
-fn shell_form(created_by: &str) -> Option<String> {
-    const SHELL: &str = "/bin/sh -c ";
-    let text = bare_line(created_by);
-    let text = text.strip_prefix("RUN ").unwrap_or(text);
-    // Build arguments come first: `|1 NAME=value /bin/sh -c ...`.
-    let at = if text.starts_with('|') { text.find(SHELL)? } else { 0 };
-    Some(format!("RUN {}", text.get(at..)?.strip_prefix(SHELL)?))
-}
-
-/// The lines of a history, by what they begin with.
+/// The lines of a history.
 struct Lines<'c> {
-    all: Vec<(String, &'c str)>,
+    all: Vec<Written<'c>>,
     /// For each line the last one up to it that sets no label.
     no_label: Vec<Option<usize>>,
 }
 
 impl<'c> Lines<'c> {
     fn new(config: &'c Config) -> Self {
-        let texts = config.history.iter().map(History::instruction);
-        let all: Vec<(String, &str)> = texts.map(|text| (keyword(text), text)).collect();
+        let all = Written::all(config);
         let mut last = None;
-        let no_label = all.iter().enumerate().map(|(at, (keyword, _))| {
-            last = if keyword == "label" { last } else { Some(at) };
+        let no_label = all.iter().enumerate().map(|(at, line)| {
+            last = if line.keyword == "label" { last } else { Some(at) };
             last
         });
         Self { no_label: no_label.collect(), all }
@@ -187,22 +168,11 @@ impl<'c> Lines<'c> {
     ) -> Option<usize> {
         let next = below.checked_sub(1)?;
         let line = if instruction.keyword == "label" { next } else { (*self.no_label.get(next)?)? };
-        let (keyword, text) = self.all.get(line)?;
-        let is_own = *keyword == instruction.keyword
-            && (keyword != "run" || run_line::is_of(at, instruction, text, fronts));
+        let written = self.all.get(line)?;
+        let is_own = written.keyword == instruction.keyword
+            && (written.keyword != "run" || run_line::is_of(at, instruction, written.text, fronts));
         is_own.then_some(line)
     }
-}
-
-/// The keyword of a line of history, lower case; a line without one is a RUN of the classic builder or of buildah.
-fn keyword(created_by: &str) -> String {
-    let text = created_by.trim_start();
-    let nop = text.find("#(nop)").map(|at| text.get(at + 6..).unwrap_or_default());
-    let first = nop.unwrap_or(text).split_whitespace().next().unwrap_or_default().to_ascii_lowercase();
-    // FROM makes no line.
-    let is_keyword = first != "from" && blubr_dockerfile::is_keyword(&first);
-    let is_named = is_keyword && text.starts_with(|c: char| c.is_ascii_uppercase());
-    if nop.is_some() || is_named { first } else { "run".to_owned() }
 }
 
 /// The stages that `stage` needs: bases, COPY --from, RUN --mount=from=.
@@ -245,44 +215,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_of_every_builder_have_a_keyword() {
-        for (line, wanted) in [
-            ("RUN /bin/sh -c echo hi > /m3 # buildkit", "run"),
-            ("COPY a /b # buildkit", "copy"),
-            ("WORKDIR /x", "workdir"),
-            ("CMD [\"sh\"]", "cmd"),
-            ("/bin/sh -c echo copy", "run"),
-            ("/bin/sh -c #(nop) COPY file:0123 in /b ", "copy"),
-            ("/bin/sh -c #(nop)  ENV A=b", "env"),
-            ("|1 K=V /bin/sh -c make", "run"),
-            ("copy /a /b", "run"),
-        ] {
-            assert_eq!(keyword(line), wanted, "{line}");
-        }
-    }
-
-    #[test]
-    fn triggers_are_taken_from_lines_of_every_builder() {
-        for (line, wanted) in [
-            ("RUN /bin/sh -c echo hi > /m # buildkit", Some("RUN echo hi > /m")),
-            ("/bin/sh -c echo hi > /m", Some("RUN echo hi > /m")),
-            ("|1 A=b c /bin/sh -c echo hi", Some("RUN echo hi")),
-            ("RUN |1 A=b /bin/sh -c echo hi # buildkit", Some("RUN echo hi")),
-            ("RUN /bin/bash -c echo hi # buildkit", None),
-            ("/bin/busybox touch /m", None),
-        ] {
-            assert_eq!(shell_form(line).as_deref(), wanted, "{line}");
-        }
-        for (line, wanted) in [
-            ("COPY a /b # buildkit", "COPY a /b"),
-            ("/bin/sh -c #(nop) COPY file:01 in /b ", "COPY file:01 in /b"),
-            ("/bin/sh -c #(nop) WORKDIR /x", "WORKDIR /x"),
-        ] {
-            assert_eq!(bare_line(line), wanted);
-        }
-    }
-
-    #[test]
     fn what_buildah_notes_of_a_build_s_options_is_no_part_of_a_line() {
         // buildah 1.43 with --timestamp 0.
         let history = r#"{"history":[
@@ -295,7 +227,7 @@ mod tests {
         let found = |at: usize, below| lines.find(at, &file.instructions[at], below, &fronts);
         assert_eq!([found(1, 1), found(2, 2), found(2, 3)], [Some(0), Some(1), None]);
         let copy = &file.instructions[1];
-        assert!(!super::super::contradicted::contradicts(copy, config.history[0].instruction()));
+        assert!(!super::super::contradicted::contradicts(copy, &lines.all[0]));
     }
 
     #[test]

@@ -26,6 +26,7 @@ mod statement;
 mod steps;
 mod stored;
 mod tails;
+mod written;
 
 use std::path::Path;
 

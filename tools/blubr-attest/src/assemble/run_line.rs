@@ -36,15 +36,11 @@ impl<'d> Fronts<'d> {
     }
 }
 
-/// Whether a line is this RUN's, which stands at `at` in the Dockerfile.
-pub fn is_of(at: usize, instruction: &Instruction, created_by: &str, fronts: &Fronts<'_>) -> bool {
+/// Whether what ran ([`Written::text`](super::written::Written)) is this RUN's, which stands at `at` in the Dockerfile.
+pub fn is_of(at: usize, instruction: &Instruction, ran: &str, fronts: &Fronts<'_>) -> bool {
     let commands = Commands::of(at, instruction, fronts);
-    let line = created_by.trim();
-    // runCommandString (BuildKit's frontend/dockerfile/dockerfile2llb/convert.go).
-    let marked = line.strip_suffix("# buildkit").map(str::trim_end);
-    let bound = without_mounted(line).filter(|_| instruction.mounts());
-    [Some(line), marked, bound].into_iter().flatten().any(|line| {
-        let line = line.strip_prefix("RUN ").unwrap_or(line);
+    let bound = without_mounted(ran).filter(|_| instruction.mounts());
+    [Some(ran), bound].into_iter().flatten().any(|line| {
         if !line.starts_with('|') {
             return commands.has(line.trim_start());
         }
@@ -124,6 +120,7 @@ fn first_behind_space(text: &str, words: &str) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::written::Written;
     use super::*;
 
     fn is_of_line(text: &str, line: &str) -> bool {
@@ -137,7 +134,8 @@ mod tests {
         let config = Config::default();
         let client: Vec<Vec<u8>> = client.split(' ').map(|word| word.as_bytes().to_vec()).collect();
         let fronts = Fronts::new(&file, &config, &client, &[1, 2, 3]);
-        is_of(3, &file.instructions[3], line, &fronts)
+        let line = Written::of(line, &[]);
+        line.keyword == "run" && is_of(3, &file.instructions[3], line.text, &fronts)
     }
 
     #[test]
@@ -204,6 +202,9 @@ mod tests {
             ("RUN make", "/bin/sh -c evil; make"),
             ("RUN make", "RUN /bin/sh -c evil; make # buildkit"),
             ("RUN make", "RUN evil; make # buildkit"),
+            ("RUN make", "/bin/sh -c make # buildkit"),
+            ("RUN make", "RUN /bin/sh -c make # buildkit # buildkit"),
+            ("RUN make", "RUN /bin/sh -c make"),
             ("RUN make", "evil make"),
             ("RUN make", "evil /bin/sh -c make"),
             ("RUN make", "/bin/sh -cmake"),

@@ -1,6 +1,8 @@
 //! One line of an image's history, taken apart as the engine that wrote it put it together.
 
-use crate::reverse::{goquote, layout};
+use blubr_dockerfile::fronts;
+
+use crate::reverse::layout;
 
 /// Who writes lines of this form.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,7 +56,6 @@ pub struct Line<'a> {
     pub body: Body<'a>,
 }
 
-const NOP: &str = "#(nop) ";
 const BUILDKIT_SUFFIX: &str = " # buildkit";
 /// The comment that BuildKit's Dockerfile frontend puts on its lines.
 const BUILDKIT_COMMENT: &str = "buildkit.dockerfile.v0";
@@ -132,24 +133,18 @@ fn is_command(text: &str, shell: &str) -> bool {
         || text.starts_with('/')
 }
 
-/// `SHELL #(nop) ...`. Only behind the shell in force (or one that the same line sets), so that no command that prints
-/// `#(nop)` is taken for one.
+/// A line whose instruction ran no command.
 fn nop<'a>(created_by: &'a str, comment: &str, shell: &str) -> Option<Line<'a>> {
-    let (before, rest) = created_by.split_once(NOP)?;
-    let before = before.strip_suffix(' ')?;
+    let (shell, rest) = fronts::without_command(created_by, &[shell])?;
     let two_spaces = rest.starts_with(' ');
     let (word, rest) = keyword(rest.trim_start())?;
-    let sets_it = word == "SHELL" && goquote::bracketed(rest) == Some(before);
-    if before != shell && before != "/bin/sh -c" && !sets_it {
-        return None;
-    }
     let engine = match word {
         _ if two_spaces => Some(Engine::Classic),
         // These three have one space with either engine.
         "COPY" | "ADD" | "WORKDIR" => from_comment(comment),
         _ => Some(Engine::Buildah),
     };
-    Some(Line { engine, shell: Some(before), body: Body::Instruction(word, rest.trim_end()) })
+    Some(Line { engine, shell: Some(shell), body: Body::Instruction(word, rest.trim_end()) })
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ mod statement;
 use std::collections::BTreeMap;
 
 use blubr_cli::printable;
+use blubr_dockerfile::fronts;
 use blubr_image::{Config, Digest};
 
 pub use base::Boundary;
@@ -163,7 +164,7 @@ fn engines(config: &Config) -> Vec<Engine> {
         .iter()
         .map(|h| {
             // The shell in force isn't known yet; a line of another one is read as its own first words say.
-            let shell = h.created_by.split_once(" #(nop) ").map_or("/bin/sh -c", |(shell, _)| shell);
+            let shell = fronts::before_mark(&h.created_by).unwrap_or("/bin/sh -c");
             line::recognise(h.instruction(), &h.comment, shell).engine
         })
         .collect();

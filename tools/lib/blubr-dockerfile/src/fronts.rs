@@ -1,4 +1,5 @@
-//! What engines put in front of a RUN's command where they write it down: `|N NAME=value NAME=value COMMAND`, quotes gone.
+//! What engines put in front of an instruction where they write it down: of a RUN's command `|N NAME=value NAME=value COMMAND`,
+//! quotes gone, and of what runs none `SHELL #(nop) INSTRUCTION`.
 //!
 //! Docker's classic builder (`prependEnvOnCmd` in moby's builder/dockerfile/dispatchers.go) and BuildKit (`runCommandString`
 //! in frontend/dockerfile/dockerfile2llb/convert.go) count arguments, and join all by spaces. buildah counts words.
@@ -15,6 +16,35 @@ pub struct Reading<'t> {
     pub arguments: Vec<(&'t str, &'t str)>,
     /// What stands behind them.
     pub command: &'t str,
+}
+
+/// What parts the shell and the instruction of a line that ran no command.
+const NO_COMMAND: &str = " #(nop) ";
+/// The shell that is in force unless a SHELL names another.
+const DEFAULT_SHELL: &str = "/bin/sh -c";
+
+/// The shell in front of an instruction that ran no command, and the instruction, where a text is `SHELL #(nop) INSTRUCTION`:
+/// with one of `shells`, the default one, or the one that the instruction itself sets. (A command may hold the same words.)
+///
+/// The classic builder writes the shell in force (`withCmdComment` and `withCmdCommentString` in moby's
+/// builder/dockerfile/internals.go), buildah always the default one (`StageExecutor.getCreatedBy`).
+#[must_use]
+pub fn without_command<'t>(text: &'t str, shells: &[&str]) -> Option<(&'t str, &'t str)> {
+    let (shell, instruction) = text.split_once(NO_COMMAND)?;
+    let is_one = shell == DEFAULT_SHELL || shells.contains(&shell);
+    (is_one || shell_of(instruction.trim_start()) == Some(shell)).then_some((shell, instruction))
+}
+
+/// What stands before ` #(nop) ` in a text, be it a shell or not.
+#[must_use]
+pub fn before_mark(text: &str) -> Option<&str> {
+    text.split_once(NO_COMMAND).map(|(before, _)| before)
+}
+
+/// The shell that a line's SHELL sets, as the classic builder and BuildKit write it: `SHELL [/bin/ash -ec]`.
+#[must_use]
+pub fn shell_of(instruction: &str) -> Option<&str> {
+    instruction.trim_end().strip_prefix("SHELL [")?.strip_suffix(']')
 }
 
 /// N, and what stands behind it; `None` where no arguments are counted in front.
@@ -90,6 +120,24 @@ mod tests {
         };
         let Some((count, rest)) = counted(text) else { return Vec::new() };
         readings(rest, count, &ends).into_iter().map(|reading| reading.command).collect()
+    }
+
+    #[test]
+    fn only_a_shell_stands_before_what_ran_no_command() {
+        for (text, wanted) in [
+            ("/bin/sh -c #(nop)  ENV A=b", Some(("/bin/sh -c", " ENV A=b"))),
+            ("/bin/sh -c #(nop) COPY file:01 in /b ", Some(("/bin/sh -c", "COPY file:01 in /b "))),
+            ("/x -c #(nop) WORKDIR /y", Some(("/x -c", "WORKDIR /y"))),
+            ("/y -c #(nop)  SHELL [/y -c]", Some(("/y -c", " SHELL [/y -c]"))),
+            ("/y -c #(nop)  SHELL [/z -c]", None),
+            ("/y -c #(nop) WORKDIR /y", None),
+            ("/bin/sh -c echo #(nop) WORKDIR /y", None),
+            ("/bin/sh -c #(nop)WORKDIR /y", None),
+            (" #(nop) WORKDIR /y", None),
+            ("", None),
+        ] {
+            assert_eq!(without_command(text, &["/x -c"]), wanted, "{text}");
+        }
     }
 
     #[test]

@@ -4,20 +4,10 @@ use std::collections::BTreeMap;
 
 use blubr_dockerfile::{BuildOptions, Dockerfile, Platform, asked, evaluate, fronts};
 
-/// The build arguments that the client was given; `None` where there may be such as its arguments don't tell, or values of its
-/// environment.
+/// The build arguments that the client was given; `None` where there may be more than its words tell.
 pub fn told(argv: &[Vec<u8>]) -> Option<BTreeMap<String, String>> {
-    let words: Vec<&str> =
-        argv.iter().map(|word| std::str::from_utf8(word).unwrap_or_default()).collect();
-    let builds = |word: &&str| matches!(*word, "build" | "bud" | "b");
-    // A file may tell more, or the environment.
-    let elsewhere =
-        |word: &&str| matches!(*word, "compose" | "bake") || word.starts_with("--build-arg-file");
-    if !words.iter().any(builds) || words.iter().any(elsewhere) {
-        return None;
-    }
-    let pair = |(name, value): (&str, Option<&str>)| Some((name.to_owned(), value?.to_owned()));
-    asked::build_args(&words).map(pair).collect()
+    let words: Result<Vec<&str>, _> = argv.iter().map(|word| std::str::from_utf8(word)).collect();
+    asked::all_build_args(&words.ok()?)
 }
 
 /// Where names get values: the index of the ARG or ENV, whether it is an ARG, and the value where that is known.
@@ -135,6 +125,13 @@ mod tests {
                 "{argv}: {text}"
             );
         }
+    }
+
+    #[test]
+    fn a_word_that_is_no_text_may_say_anything() {
+        let argv = |last: &[u8]| [b"docker".to_vec(), b"build".to_vec(), last.to_vec()];
+        assert_eq!(told(&argv(b"--build-arg=A=b")).map(|all| all.len()), Some(1));
+        assert_eq!(told(&argv(b"--build-arg=A=\xff")), None);
     }
 
     #[test]

@@ -25,6 +25,10 @@ pub(crate) struct Asker<'c> {
     pub(crate) image: Option<u64>,
     /// The engine keeps images: it puts there what the build ends in, unless it is asked for something else.
     pub(crate) keeps_images: bool,
+    /// The classic builder removes each step's container for it.
+    pub(crate) clears_up: bool,
+    /// It asks for something else than one image that the engine keeps.
+    pub(crate) other_results: bool,
     /// It runs the same program as a client that was seen to connect.
     pub(crate) like_another: bool,
 }
@@ -42,23 +46,6 @@ impl Asker<'_> {
     /// It was there before the recording, and nothing but a word of its command line makes it a client.
     pub(crate) fn is_faint(&self) -> bool {
         self.client.is_ghost() && !self.like_another
-    }
-
-    /// Whether the classic builder removes each step's container for it, as it does unless told not to.
-    pub(crate) fn clears_up(&self) -> bool {
-        !self.client.argv.iter().any(|word| word.starts_with(b"--rm"))
-    }
-
-    /// Whether its command line asks for something else than one image that the engine keeps: then a build may leave
-    /// several results, or none.
-    pub(crate) fn asks_for_other_results(&self) -> bool {
-        let other = |word: &Vec<u8>| {
-            [&b"-o"[..], b"--output", b"--call", b"--check", b"--print", b"--metadata-file"]
-                .iter()
-                .any(|flag| word.starts_with(flag))
-                || word == b"bake"
-        };
-        self.client.argv.iter().skip(1).any(other)
     }
 }
 
@@ -119,6 +106,8 @@ pub(crate) fn askers<'c>(
             over,
             image,
             keeps_images,
+            clears_up: client.says(asked::clears_up),
+            other_results: client.says(asked::other_results),
             like_another: false,
         });
     }
@@ -234,10 +223,9 @@ fn bounds(
 /// Whether a transfer is the Dockerfile's: it has nothing but the file that the client was told to read, and what
 /// goes with it (`<name>.dockerignore`).
 fn is_dockerfile(client: &Client, dir: &Dir) -> bool {
-    let words: Vec<_> = client.argv.iter().map(|word| String::from_utf8_lossy(word)).collect();
-    let words: Vec<&str> = words.iter().map(AsRef::as_ref).collect();
-    let name = base(asked::file(&words).unwrap_or("Dockerfile").as_bytes());
-    !dir.files.is_empty() && dir.files.keys().all(|file| file.starts_with(name) && !file.contains(&b'/'))
+    let name = client.says(|words| base(asked::file(words).unwrap_or("Dockerfile").as_bytes()).to_vec());
+    !dir.files.is_empty()
+        && dir.files.keys().all(|file| file.starts_with(&name) && !file.contains(&b'/'))
 }
 
 /// Sockets at which clients reach an engine.

@@ -66,6 +66,13 @@ impl Client {
         self.sockets.is_empty()
     }
 
+    /// What its command line says of something, as [`blubr_dockerfile::asked`] reads it.
+    pub(crate) fn says<T>(&self, of: impl FnOnce(&[&str]) -> T) -> T {
+        let words: Vec<_> = self.argv.iter().map(|word| String::from_utf8_lossy(word)).collect();
+        let words: Vec<&str> = words.iter().map(AsRef::as_ref).collect();
+        of(&words)
+    }
+
     /// Whether it asks for a build by what it was told to do. Never enough alone: it must also have reached an
     /// engine that then began steps.
     pub(crate) fn asks_for_build(&self) -> bool {

@@ -168,10 +168,10 @@ impl Case<'_> {
         let shapes = [one, other].map(|end| self.chains.shape(end, self.work).or(asker.kind));
         match shapes {
             [Some(Engine::BuildKit), Some(Engine::BuildKit)] => {
-                asker.succeeded() && !asker.asks_for_other_results()
+                asker.succeeded() && !asker.other_results
             }
             [Some(Engine::Classic), Some(Engine::Classic)] => {
-                self.chains.overlap(one, other, asker.clears_up(), self.work)
+                self.chains.overlap(one, other, asker.clears_up, self.work)
             }
             [Some(one), Some(other)] => one != other,
             _ => false,

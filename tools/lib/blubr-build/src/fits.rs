@@ -121,7 +121,7 @@ pub(crate) fn ends_in_time(asker: &Asker<'_>, at: usize, work: &Work) -> bool {
     if !asker.succeeded() {
         return !piece.failed() || piece.done.is_none_or(|done| done.seq < ended.seq);
     }
-    if asker.asks_for_other_results() || !asker.keeps_images {
+    if asker.other_results || !asker.keeps_images {
         return true;
     }
     let before = asker.image.unwrap_or(ended.seq);
@@ -134,7 +134,7 @@ pub(crate) fn ends_in_time(asker: &Asker<'_>, at: usize, work: &Work) -> bool {
 /// be told.
 pub(crate) fn cleared_in_time(asker: &Asker<'_>, at: usize, work: &Work) -> bool {
     let (Some(over), Some(cleared)) = (asker.over, work.pieces[at].cleared) else { return true };
-    !asker.succeeded() || !asker.clears_up() || cleared < over
+    !asker.succeeded() || !asker.clears_up || cleared < over
 }
 
 /// Whether a step was at its end when its client was told that the build had succeeded. (One that ended later is no

@@ -3,9 +3,11 @@
 
 mod options;
 
+use std::collections::BTreeMap;
+
 use crate::Dockerfile;
 use crate::gotext::parse_bool;
-use options::options;
+use options::{options, others};
 
 /// The values of options, in the order of the words. `names`: without their dashes.
 fn values<'w>(words: &[&'w str], names: &[&str]) -> impl Iterator<Item = &'w str> {
@@ -31,16 +33,82 @@ pub fn target<'w>(words: &[&'w str]) -> Option<&'w str> {
     all.last().filter(|name| !name.is_empty())
 }
 
+/// What a switch is set to: of several of its name the last counts, and a value that is no answer is none.
+fn switched(words: &[&str], switch: &str) -> Option<bool> {
+    let all = options(words);
+    let (_, value) = all.iter().rfind(|(name, _)| *name == switch)?;
+    Some(value.is_none_or(|value| parse_bool(value) == Some(true)))
+}
+
 /// Whether all layers of the image are to become one: the base's too by buildah's `--squash` and podman's `--squash-all`, where
 /// podman's `--squash` leaves those. (What was made shows which.)
 #[must_use]
 pub fn squashes(words: &[&str]) -> bool {
-    let all = options(words);
-    // Of several of a name the last counts.
-    ["squash", "squash-all"].into_iter().any(|switch| {
-        let last = all.iter().rfind(|(name, _)| *name == switch);
-        last.is_some_and(|(_, value)| value.is_none_or(|value| parse_bool(value) == Some(true)))
+    ["squash", "squash-all"].into_iter().any(|switch| switched(words, switch) == Some(true))
+}
+
+/// Whether the classic builder is to remove each step's container, as it does unless it is told not to.
+#[must_use]
+pub fn clears_up(words: &[&str]) -> bool {
+    switched(words, "rm").unwrap_or(true)
+}
+
+/// Whether something else is asked for than one image that the engine keeps: then a build may leave several results, or none.
+#[must_use]
+pub fn other_results(words: &[&str]) -> bool {
+    let is_other =
+        |name: &str| matches!(name, "o" | "output" | "call" | "check" | "print" | "metadata-file");
+    options(words).iter().any(|(name, _)| is_other(name)) || told_by(words) == Some(ToldBy::Files)
+}
+
+/// Where a client has from what it is to build.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ToldBy {
+    /// Its command line: `docker build`, `buildah bud`.
+    Words,
+    /// Files of its own, the command line besides: `docker buildx bake`, `docker compose build`.
+    Files,
+}
+
+/// Where the client of a command line has from what it is to build; `None` where that has no word for building.
+#[must_use]
+pub fn told_by(words: &[&str]) -> Option<ToldBy> {
+    let others = others(words);
+    let (program, commands) = others.split_first()?;
+    if name_of(program) == "docker-compose" {
+        return Some(ToldBy::Files);
+    }
+    // What follows the first of them are contexts or targets.
+    commands.iter().find_map(|word| match *word {
+        "build" | "bud" | "b" | "build-using-dockerfile" => Some(ToldBy::Words),
+        "bake" | "compose" => Some(ToldBy::Files),
+        _ => None,
     })
+}
+
+/// Whether a client is one whose options are known.
+fn is_known(words: &[&str]) -> bool {
+    let known = ["docker", "docker-buildx", "buildx", "podman", "podman-remote", "buildah", "buildctl"];
+    words.first().is_some_and(|program| known.contains(&name_of(program)))
+}
+
+/// A program's name, without what buildah and podman put behind their own where they begin again in a user namespace
+/// (`MaybeReexecUsingUserNamespace` in containers/storage, pkg/unshare).
+fn name_of(program: &str) -> &str {
+    let name = program.rsplit_once('/').map_or(program, |(_, name)| name);
+    name.strip_suffix("-in-a-user-namespace").unwrap_or(name)
+}
+
+/// The build arguments with their values; `None` where there may be more than the words tell: in files, in the client's
+/// environment, or because the client is not known.
+#[must_use]
+pub fn all_build_args(words: &[&str]) -> Option<BTreeMap<String, String>> {
+    let by_file = || options(words).iter().any(|(name, _)| *name == "build-arg-file");
+    if !is_known(words) || told_by(words) != Some(ToldBy::Words) || by_file() {
+        return None;
+    }
+    let pair = |(name, value): (&str, Option<&str>)| Some((name.to_owned(), value?.to_owned()));
+    build_args(words).map(pair).collect()
 }
 
 /// The Dockerfile that is asked for; of buildctl's its name within what is sent as `dockerfile`.
@@ -114,6 +182,90 @@ mod tests {
         assert!(!squashes(&["buildah", "build", "--squash", "--squash=false", "--squashed", "."]));
         assert!(!squashes(&["buildah", "build", "--build-arg", "--squash", "."]));
         assert!(!squashes(&["buildah", "build", "--squash=perhaps", "."]));
+    }
+
+    fn cut(line: &str) -> Vec<&str> {
+        line.split(' ').collect()
+    }
+
+    #[test]
+    fn who_clears_up() {
+        for (line, wanted) in [
+            ("docker build .", true),
+            ("docker build --rm .", true),
+            ("docker build --rm=false --rm=1 .", true),
+            ("docker build --build-arg --rm=false --label --rm=0 .", true),
+            ("docker build -- --rm=false", true),
+            ("docker build --rmi=false .", true),
+            ("docker build --rm=false .", false),
+            ("docker build --rm --rm=F .", false),
+            ("docker build --rm=perhaps .", false),
+        ] {
+            assert_eq!(clears_up(&cut(line)), wanted, "{line}");
+        }
+    }
+
+    #[test]
+    fn who_asks_for_other_results() {
+        for (line, wanted) in [
+            ("docker build -t bake .", false),
+            ("docker build bake", false),
+            ("docker build --label --check --build-arg --output=x -t -o .", false),
+            ("docker build --outputs=x .", false),
+            ("docker build -o x .", true),
+            ("docker build -qox .", true),
+            ("docker build --output=type=local,dest=x .", true),
+            ("docker buildx build --metadata-file m .", true),
+            ("docker build --check .", true),
+            ("docker build --call=outline .", true),
+            ("docker buildx build --print=outline .", true),
+            ("docker buildx --builder build bake", true),
+            ("docker compose build", true),
+            ("buildctl build --output type=image", true),
+        ] {
+            assert_eq!(other_results(&cut(line)), wanted, "{line}");
+        }
+    }
+
+    #[test]
+    fn where_a_client_has_from_what_it_is_to_build() {
+        for (line, wanted) in [
+            ("docker build .", Some(ToldBy::Words)),
+            ("/usr/bin/docker --context compose builder build bake", Some(ToldBy::Words)),
+            ("cli-plugins/docker-buildx buildx --builder=x b .", Some(ToldBy::Words)),
+            ("podman --root build image build .", Some(ToldBy::Words)),
+            ("buildah-in-a-user-namespace bud compose", Some(ToldBy::Words)),
+            ("buildctl --addr a build --opt b", Some(ToldBy::Words)),
+            ("docker buildx bake build", Some(ToldBy::Files)),
+            ("docker compose -f build build", Some(ToldBy::Files)),
+            ("docker-compose build", Some(ToldBy::Files)),
+            ("tool bake build", Some(ToldBy::Files)),
+            ("docker ps -f build", None),
+            ("build", None),
+            ("", None),
+        ] {
+            assert_eq!(told_by(&cut(line)), wanted, "{line}");
+        }
+        assert_eq!(told_by(&[]), None);
+    }
+
+    #[test]
+    fn build_args_are_all_where_nothing_else_can_give_one() {
+        let given = |line: &'static str| all_build_args(&cut(line)).map(|all| all.len());
+        assert_eq!(given("docker build ."), Some(0));
+        assert_eq!(given("docker build --build-arg A=1 --build-arg=B= -t compose ."), Some(2));
+        assert_eq!(given("docker build --label --build-arg-file=x ."), Some(0));
+        for line in [
+            "docker build --build-arg A .",
+            "buildah build --build-arg-file x .",
+            "buildah build --build-arg-file=x .",
+            "docker buildx bake",
+            "docker-compose build",
+            "tool build .",
+            "docker pull x",
+        ] {
+            assert_eq!(given(line), None, "{line}");
+        }
     }
 
     #[test]

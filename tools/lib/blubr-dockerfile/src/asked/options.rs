@@ -1,5 +1,5 @@
-//! A client's command line cut into options and their values, as pflag cuts it: the word behind an option that takes a value
-//! is that value, whatever it looks like.
+//! A client's command line cut into options with their values and other words, as pflag cuts it: the word behind an option that
+//! takes a value is that value, whatever it looks like.
 
 /// Long options that take a value, by the `--help` of docker, docker buildx, podman, buildah and buildctl, of themselves and of
 /// their `build`. One that is not known here is taken for a switch: a value that looks like an option is rarer than a new switch.
@@ -26,20 +26,32 @@ pub(super) type Given<'w> = (&'w str, Option<&'w str>);
 
 /// All options in the order of the words; `--` ends them.
 pub(super) fn options<'w>(words: &[&'w str]) -> Vec<Given<'w>> {
-    let mut all = Vec::new();
+    cut(words).0
+}
+
+/// The words that are neither options nor their values, the program's name first.
+pub(super) fn others<'w>(words: &[&'w str]) -> Vec<&'w str> {
+    cut(words).1
+}
+
+fn cut<'w>(words: &[&'w str]) -> (Vec<Given<'w>>, Vec<&'w str>) {
+    let (mut options, mut others) = (Vec::new(), Vec::new());
     let mut words = words.iter().copied();
     while let Some(word) = words.next().filter(|word| *word != "--") {
         if let Some(long) = word.strip_prefix("--") {
-            all.push(match long.split_once('=') {
+            options.push(match long.split_once('=') {
                 Some((name, value)) => (name, Some(value)),
                 None if WITH_VALUE.split_whitespace().any(|name| name == long) => (long, words.next()),
                 None => (long, None),
             });
-        } else if let Some(letters) = word.strip_prefix('-') {
-            all.extend(letter_with_value(letters, &mut words));
+        } else if let Some(letters) = word.strip_prefix('-').filter(|letters| !letters.is_empty()) {
+            options.extend(letter_with_value(letters, &mut words));
+        } else {
+            others.push(word);
         }
     }
-    all
+    others.extend(words);
+    (options, others)
 }
 
 /// The first letter of a word that takes a value: the rest of the word is that, or else the next one. Those before it are
@@ -92,6 +104,14 @@ mod tests {
                 ("target", Some("h")),
             ]
         );
+    }
+
+    #[test]
+    fn words_that_are_no_options_stand_between_them() {
+        let words = "docker --context build buildx -H x --builder=b build -t bake --rm - -- --a";
+        let words: Vec<&str> = words.split(' ').collect();
+        assert_eq!(others(&words), ["docker", "buildx", "build", "-", "--a"]);
+        assert!(others(&[]).is_empty());
     }
 
     #[test]

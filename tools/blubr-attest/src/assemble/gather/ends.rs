@@ -37,7 +37,7 @@ impl Pass<'_> {
             return spot.is_none().then_some(path);
         }
         let mount = self.run(run)?.mounts.get(spot.as_ref()?.mounted?)?;
-        let name = behind_link(&spot?.path, mount)?;
+        let name = last_behind_link(&spot?.path, mount)?;
         path.get(path.len().checked_sub(name)?..)
     }
 
@@ -95,7 +95,7 @@ pub(super) fn changes(access: Access) -> bool {
 
 /// The length of a name's last part, where a link that the kernel makes up stands before it: proc's of descriptors, working and
 /// root directories, and /dev/fd, which leads there. What it leads to is in no name.
-fn behind_link(path: &[u8], mount: &MountPoint) -> Option<usize> {
+fn last_behind_link(path: &[u8], mount: &MountPoint) -> Option<usize> {
     let below = match is_proc(mount) {
         true => path.strip_prefix(mount.path.as_slice())?,
         false => path.strip_prefix(b"/dev").filter(|below| below.starts_with(b"/fd/"))?,
@@ -121,7 +121,8 @@ mod tests {
             fstype: Some(fstype.into()),
             source: None,
         };
-        let end = |path: &str, fstype: &str, at: &str| behind_link(path.as_bytes(), &mount(at, fstype));
+        let end =
+            |path: &str, fstype: &str, at: &str| last_behind_link(path.as_bytes(), &mount(at, fstype));
         for (path, length) in [
             ("/proc/self/fd/3/name", Some(5)),
             ("/proc/thread-self/fd/3/a/b", Some(2)),

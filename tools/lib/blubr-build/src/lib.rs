@@ -11,66 +11,32 @@
 
 mod anew;
 mod aside;
-#[cfg(test)]
-mod aside_tests;
 mod askers;
 mod beside;
-#[cfg(test)]
-mod beside_tests;
 mod build;
 mod chains;
-#[cfg(test)]
-mod concurrent_tests;
 mod context;
-#[cfg(test)]
-mod copies_tests;
 mod decide;
-#[cfg(test)]
-mod entrants_tests;
 mod export;
 mod finder;
 mod fits;
 mod gaps;
 mod groups;
-#[cfg(test)]
-mod heredocs_tests;
 mod inside;
-#[cfg(test)]
-mod late_tests;
 mod layout;
-#[cfg(test)]
-mod masters_tests;
 mod membership;
 mod mounts;
 mod nearest;
-#[cfg(test)]
-mod nested_tests;
 mod owner;
 mod parts;
-#[cfg(test)]
-mod parts_tests;
 mod path;
 mod places;
-#[cfg(test)]
-mod places_tests;
-#[cfg(test)]
-mod prepared_tests;
 mod process;
-#[cfg(test)]
-mod put_old_tests;
-#[cfg(test)]
-mod registered_tests;
-#[cfg(test)]
-mod reused_tests;
 mod shared;
 mod steps;
 #[cfg(test)]
-mod strangers_tests;
-#[cfg(test)]
 mod tests;
 mod tie;
-#[cfg(test)]
-mod told_tests;
 mod traces;
 mod trees;
 mod worlds;

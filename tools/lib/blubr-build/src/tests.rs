@@ -1,5 +1,23 @@
 //! Builds made of synthetic events: the traces that BuildKit leaves of two identical RUN lines, and who else was there.
 
+mod aside;
+mod beside;
+mod concurrent;
+mod copies;
+mod entrants;
+mod heredocs;
+mod late;
+mod masters;
+mod nested;
+mod parts;
+mod places;
+mod prepared;
+mod put_old;
+mod registered;
+mod reused;
+mod strangers;
+mod told;
+
 use blubr_dockerfile::Dockerfile;
 use blubr_log::{Body, LineKind, Reader};
 

@@ -6,8 +6,8 @@
 //! it stands on, its source, its flags and words as the parser splits them (quotes and variables untouched, because that
 //! is how engines keep them), and its heredocs. [`Instruction::shell_commands`] gives the argv of a RUN, engine by engine.
 //! [`expand`] replaces variables; [`Scope`] does it down a stage, with ARG and ENV; [`evaluate`] down a whole file, for a
-//! target and a platform. [`Dockerfile::with_triggers`] lays ONBUILD triggers in where they are run. [`fronts`] takes the build
-//! arguments from in front of a command that an engine wrote down.
+//! target and a platform. [`Dockerfile::with_triggers`] lays ONBUILD triggers in where they are run. [`fronts`] takes from in
+//! front of an instruction what an engine put there as it wrote it down, and [`asked`] reads what a client's command line asks for.
 //!
 //! Everything is a pure function of its arguments and bounded by [`limits`]. This crate must never open a file, read the
 //! environment, know of logs or images, or execute what a Dockerfile says.

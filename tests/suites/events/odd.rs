@@ -140,5 +140,7 @@ fn the_link_of_a_descriptor_is_of_the_first_thread_s_table() {
     // What the thread has there itself, they do not lead to.
     assert_eq!(told, [&Value::Null, &Value::Null, &own], "{said}");
     let mode = |name: &str| std::fs::metadata(r.path(name)).unwrap().permissions().mode() & 0o777;
-    assert_eq!((mode("dir/file"), mode("dir/other")), (0o602, 0o603));
+    // The symlink in /dev is not everywhere.
+    let by_dev = if results(&said)["chmod"][1] == 0 { 0o602 } else { 0o601 };
+    assert_eq!((mode("dir/file"), mode("dir/other")), (by_dev, 0o603));
 }

@@ -50,7 +50,8 @@ pub struct Line {
 pub fn align(dockerfile: &Dockerfile, build: &Build, config: &Config) -> Alignment {
     let words: Vec<_> = build.argv.iter().map(|word| String::from_utf8_lossy(word)).collect();
     let words: Vec<&str> = words.iter().map(AsRef::as_ref).collect();
-    let target = dockerfile.target(asked::target(&words));
+    // What is behind a cut may name another.
+    let target = if build.argv_cut { None } else { dockerfile.target(asked::target(&words)) };
     let stages = target.map(|stage| chain(&dockerfile.bases(), stage)).unwrap_or_default();
     let needed = target.map(|stage| needed(dockerfile, stage)).unwrap_or_default();
     let lowest = stages.first().and_then(|stage| dockerfile.stages.get(*stage));
@@ -62,11 +63,11 @@ pub fn align(dockerfile: &Dockerfile, build: &Build, config: &Config) -> Alignme
         .flat_map(|stage| stage.instructions.0..stage.instructions.0 + stage.instructions.1)
         .filter(|at| dockerfile.instructions.get(*at).is_some_and(|one| one.keyword != "from"))
         .collect();
-    let squashed = asked::squashes(&words);
+    let squashed = asked::squashes(&words) || build.argv_cut;
     let mut alignment =
         Alignment { stages, needed, from_nothing, lowest, chain, squashed, ..Alignment::default() };
     let Ok(layers) = config.layers_of_history() else { return alignment };
-    let fronts = Fronts::new(dockerfile, config, &build.argv, &alignment.chain);
+    let fronts = Fronts::new(dockerfile, config, build.all_argv(), &alignment.chain);
     let lines = Lines::new(config);
     let mut next = config.history.len();
     let mut left = false;

@@ -183,7 +183,7 @@ fn blubr_build(mut parts: Parts<'_>, ids: &BTreeMap<usize, String>) -> (BlubrBui
         redactions: says::Redactions::default(),
     };
     let arch = &parts.first.header.host.arch;
-    let fetches = parts.dockerfile.map(|file| Fetches::of(&file.parsed, &parts.build.argv, arch));
+    let fetches = parts.dockerfile.map(|file| Fetches::of(&file.parsed, parts.build.all_argv(), arch));
     let seen = checks::Seen {
         gathered: &parts.gathered,
         anew: parts.anew,
@@ -316,6 +316,7 @@ fn which(first: &First, build: &Build) -> says::Build {
         engine: build.engine.name().to_owned(),
         client: build.client.to_string(),
         argv: build.argv.iter().map(|word| String::from_utf8_lossy(word).into_owned()).collect(),
+        argv_truncated: build.argv_cut,
         exit: build.exit.and_then(status),
         command_exit: first.command_exit(),
         began: Some(build.began.time.to_string()),

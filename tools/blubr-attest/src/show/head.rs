@@ -23,7 +23,8 @@ impl Page<'_> {
             .map_or("its end was not seen".to_owned(), |exit| format!("exit status {exit}"));
         let (began, ended) = (short(build.build.began.as_deref()), short(build.build.ended.as_deref()));
         self.row("built by", format!("{}, {began} to {ended} UTC, {exit}", build.build.engine));
-        self.row("command", build.build.argv.join(" "));
+        let more = if build.build.argv_truncated { " ... (cut)" } else { "" };
+        self.row("command", build.build.argv.join(" ") + more);
         if let Some(dockerfile) = &build.dockerfile {
             let taken = match dockerfile.taken {
                 Taken::UnchangedSinceOpen => "unchanged since the build opened it",

@@ -68,6 +68,9 @@ pub struct Build {
     /// The client's argument vector.
     #[serde(default, deserialize_with = "crate::lists::kept")]
     pub argv: Vec<String>,
+    /// The client had more arguments.
+    #[serde(default, skip_serializing_if = "crate::trace::is_false")]
+    pub argv_truncated: bool,
     /// The client's exit status; `null` when its end was not seen.
     pub exit: Option<i32>,
     /// The recorded command's exit status, from the log's trailer; `null` without a trailer or a command.

@@ -136,6 +136,8 @@ pub struct Build {
     pub client: ProcessKey,
     /// The client's arguments; empty where its exec was not seen.
     pub argv: Vec<Vec<u8>>,
+    /// It has more of them.
+    pub argv_cut: bool,
     /// The client's working directory.
     pub cwd: Option<Vec<u8>>,
     /// User id of the client.
@@ -223,6 +225,14 @@ pub enum Evidence {
     Itself,
     /// Nothing tells this build from others that were there at the same time.
     Several,
+}
+
+impl Build {
+    /// The client's arguments, if all are known: what is behind a cut may say anything.
+    #[must_use]
+    pub fn all_argv(&self) -> &[Vec<u8>] {
+        if self.argv_cut { &[] } else { &self.argv }
+    }
 }
 
 impl Evidence {

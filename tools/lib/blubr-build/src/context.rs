@@ -28,6 +28,8 @@ pub(crate) struct Client {
     pub(crate) key: ProcessKey,
     pub(crate) parent: Option<ProcessKey>,
     pub(crate) argv: Vec<Vec<u8>>,
+    /// As of [`Process`].
+    pub(crate) argv_cut: bool,
     pub(crate) cwd: Option<Vec<u8>>,
     pub(crate) uid: u32,
     pub(crate) sockets: Vec<Vec<u8>>,
@@ -76,15 +78,13 @@ impl Client {
     /// Whether it asks for a build by what it was told to do. Never enough alone: it must also have reached an
     /// engine that then began steps.
     pub(crate) fn asks_for_build(&self) -> bool {
-        says_build(&self.argv)
+        says_build(self.argv.iter().map(Vec::as_slice))
     }
 }
 
 /// Whether a command line of a client has the word for building.
-pub(crate) fn says_build(argv: &[Vec<u8>]) -> bool {
-    argv.iter()
-        .skip(1)
-        .any(|word| matches!(word.as_slice(), b"build" | b"bud" | b"bake" | b"build-using-dockerfile"))
+pub(crate) fn says_build<'w>(argv: impl Iterator<Item = &'w [u8]>) -> bool {
+    argv.skip(1).any(|word| matches!(word, b"build" | b"bud" | b"bake" | b"build-using-dockerfile"))
 }
 
 /// All clients, the living and those that ended after an engine had done something.
@@ -128,7 +128,7 @@ impl Clients {
     /// A process that was there before the recording, with the command line of a client that builds: it may have
     /// connected before.
     pub(crate) fn existed(&mut self, key: ProcessKey, process: &Process, now: Moment) {
-        if says_build(&process.argv) {
+        if says_build(process.argv.iter().map(Vec::as_slice)) {
             self.meet(key, process, now);
         }
     }
@@ -148,6 +148,7 @@ impl Clients {
             key,
             parent: process.parent,
             argv: process.argv.clone(),
+            argv_cut: process.argv_cut,
             cwd: process.cwd.clone(),
             uid: process.uid,
             inside: None,

@@ -128,7 +128,10 @@ fn own_build(key: ProcessKey, maker: &Maker, work: &Work, dirs: &[Dir]) -> Optio
     let layers: Vec<Layer> =
         work.layers.iter().filter(|(of, ..)| *of == key).map(|(_, layer, _)| layer.clone()).collect();
     // `podman run` mounts and starts a container too; a build says so, or registers what it made.
-    if runs.is_empty() || !(says_build(&maker.argv) || layers.iter().any(|layer| layer.of.is_some())) {
+    if runs.is_empty()
+        || !(says_build(maker.argv.iter().map(Vec::as_slice))
+            || layers.iter().any(|layer| layer.of.is_some()))
+    {
         return None;
     }
     let (client, began) = maker.outer.last().copied().unwrap_or((key, maker.began));
@@ -140,6 +143,7 @@ fn own_build(key: ProcessKey, maker: &Maker, work: &Work, dirs: &[Dir]) -> Optio
         engine_process: key,
         client,
         argv: maker.argv.clone(),
+        argv_cut: maker.argv_cut,
         cwd: maker.cwd.clone(),
         uid: maker.uid,
         began,
@@ -281,6 +285,7 @@ fn daemon_build(
         engine_process: key,
         client: client.key,
         argv: client.argv.clone(),
+        argv_cut: client.argv_cut,
         cwd: client.cwd.clone(),
         uid: client.uid,
         began: client.began,

@@ -3,16 +3,17 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-use blubr_log::{Body, Event, Head};
+use blubr_log::{Body, Event, Head, NameList};
 
 use crate::build::{Moment, ProcessKey};
+use crate::context::says_build;
 use crate::{PROCESSES_MAX, path};
 
-/// Bytes of argv that are kept of a living process: enough to list it.
-const ARGV_KEPT: usize = 4096;
+/// Bytes of argv that are kept of a living process, and how many arguments: enough to list it.
+const KEPT: (usize, usize) = (4096, 256);
 
-/// Arguments that are kept of a living process; a count.
-const ARGUMENTS_KEPT: usize = 256;
+/// The same of one that may ask for a build: its options are looked at.
+const KEPT_OF_CLIENT: (usize, usize) = (32 * 1024, 4096);
 
 /// Bytes of the names and arguments that are kept of all of them: of as many as a build host has that is some hundred bytes each.
 pub(crate) const NAMES_BYTES_MAX: usize = 96 << 20;
@@ -37,6 +38,8 @@ pub(crate) struct Process {
     pub(crate) parent: Option<ProcessKey>,
     pub(crate) exe: Option<Arc<[u8]>>,
     pub(crate) argv: Vec<Vec<u8>>,
+    /// It has more arguments.
+    pub(crate) argv_cut: bool,
     pub(crate) cwd: Option<Vec<u8>>,
     pub(crate) uid: u32,
     mntns: u32,
@@ -61,6 +64,14 @@ impl Process {
         let argv = self.argv.iter().map(|one| one.len() + size_of::<Vec<u8>>()).sum::<usize>();
         let exe = self.exe.as_ref().map_or(0, |exe| exe.len());
         argv + exe + self.cwd.as_ref().map_or(0, Vec::len)
+    }
+
+    /// Takes its arguments; `is_cut`: the recorder had more.
+    fn name(&mut self, argv: Option<&NameList<'_>>, is_cut: bool) {
+        let all = || argv.into_iter().flat_map(|argv| argv.iter());
+        let room = if says_build(all()) { KEPT_OF_CLIENT } else { KEPT };
+        self.argv = keep(all(), room);
+        self.argv_cut = is_cut || all().nth(self.argv.len()).is_some();
     }
 
     /// Its mount namespace; 0 where that is not known.
@@ -183,7 +194,7 @@ impl Tree {
                 if let Some(process) = self.all.get_mut(&key) {
                     self.names -= process.names();
                     process.exe = exec.exe.get().map(|exe| Arc::from(exe.bytes()));
-                    process.argv = keep(exec.argv.get().into_iter().flat_map(|argv| argv.iter()));
+                    process.name(exec.argv.get(), event.tail.is_cut("argv"));
                     process.cwd = exec.cwd.get().map(|cwd| cwd.bytes().to_vec());
                     self.names += process.names();
                     process.began = moment_of(&event.head);
@@ -193,7 +204,7 @@ impl Tree {
                 if let Some(process) = self.all.get_mut(&key) {
                     self.names -= process.names();
                     process.exe = exists.exe.get().map(|exe| Arc::from(exe.bytes()));
-                    process.argv = keep(exists.argv.get().into_iter().flat_map(|argv| argv.iter()));
+                    process.name(exists.argv.get(), event.tail.is_cut("argv"));
                     process.cwd = exists.cwd.get().map(|cwd| cwd.bytes().to_vec());
                     self.names += process.names();
                 }
@@ -260,6 +271,7 @@ impl Tree {
                 parent,
                 exe: None,
                 argv: Vec::new(),
+                argv_cut: false,
                 cwd: None,
                 uid: head.uid,
                 mntns: 0,
@@ -336,6 +348,7 @@ impl Tree {
             parent: Some(parent),
             exe: of.exe.clone(),
             argv: of.argv.clone(),
+            argv_cut: of.argv_cut,
             cwd: of.cwd.clone(),
             uid: of.uid,
             mntns: of.away.as_ref().map_or(of.mntns, |(mntns, _)| *mntns),
@@ -440,10 +453,9 @@ impl Tree {
     }
 }
 
-fn keep<'n>(names: impl Iterator<Item = &'n [u8]>) -> Vec<Vec<u8>> {
-    let mut room = ARGV_KEPT;
+fn keep<'n>(names: impl Iterator<Item = &'n [u8]>, (mut room, count): (usize, usize)) -> Vec<Vec<u8>> {
     let mut kept = Vec::new();
-    for name in names.take(ARGUMENTS_KEPT) {
+    for name in names.take(count) {
         if name.len() > room {
             break;
         }

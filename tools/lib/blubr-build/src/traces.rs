@@ -247,6 +247,8 @@ pub(crate) struct Entered {
 pub(crate) struct Maker {
     pub(crate) uid: u32,
     pub(crate) argv: Vec<Vec<u8>>,
+    /// As of a process.
+    pub(crate) argv_cut: bool,
     pub(crate) cwd: Option<Vec<u8>>,
     pub(crate) began: Moment,
     pub(crate) ended: Option<(Moment, Ended)>,

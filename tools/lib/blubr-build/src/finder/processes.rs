@@ -188,6 +188,7 @@ impl Finder {
         let maker = Maker {
             uid: process.uid,
             argv: process.argv.clone(),
+            argv_cut: process.argv_cut,
             cwd: process.cwd.clone(),
             began: process.began,
             ended: None,

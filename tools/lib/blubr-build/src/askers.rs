@@ -16,6 +16,8 @@ pub(crate) struct Asker<'c> {
     pub(crate) client: &'c Client,
     /// Contexts that are its, and no one else's.
     pub(crate) contexts: Vec<usize>,
+    /// Contexts that it or another may have sent.
+    pub(crate) open: Vec<usize>,
     pub(crate) kind: Option<Engine>,
     /// No step of it began before: what it sent had arrived, and the engine had read the Dockerfile in it.
     pub(crate) ready: u64,
@@ -34,6 +36,11 @@ pub(crate) struct Asker<'c> {
 }
 
 impl Asker<'_> {
+    /// The contexts that it sent, or may have sent.
+    pub(crate) fn may_have_sent(&self) -> impl Iterator<Item = usize> {
+        self.contexts.iter().chain(&self.open).copied()
+    }
+
     /// Whether it was connected at that event.
     pub(crate) fn there(&self, seq: u64) -> bool {
         self.client.connected.seq < seq && self.client.ended.is_none_or(|(ended, _)| seq < ended.seq)
@@ -59,7 +66,7 @@ pub(crate) fn askers<'c>(
     dirs: &[Dir],
     clients: &[&'c Client],
 ) -> Vec<Asker<'c>> {
-    let Sent { mut by_client, voted } = sent(contexts, dirs, clients);
+    let Sent { mut by_client, mut open, voted } = sent(contexts, dirs, clients);
     // Who sent something to another engine, and here at most read a file that looks alike.
     let elsewhere: HashSet<ProcessKey> = dirs
         .iter()
@@ -101,6 +108,7 @@ pub(crate) fn askers<'c>(
         found.push(Asker {
             client,
             contexts,
+            open: open.remove(&client.key).unwrap_or_default(),
             kind,
             ready,
             over,
@@ -127,13 +135,15 @@ pub(crate) fn askers<'c>(
 struct Sent {
     /// The contexts that only this client can have sent.
     by_client: HashMap<ProcessKey, Vec<usize>>,
+    /// Those that this client can have sent, and another too.
+    open: HashMap<ProcessKey, Vec<usize>>,
     /// All who can have sent one.
     voted: HashSet<ProcessKey>,
 }
 
 /// Of those that read a context's files when the engine wrote them, who read the most of them.
 fn sent(contexts: &[usize], dirs: &[Dir], clients: &[&Client]) -> Sent {
-    let mut sent = Sent { by_client: HashMap::new(), voted: HashSet::new() };
+    let mut sent = Sent { by_client: HashMap::new(), open: HashMap::new(), voted: HashSet::new() };
     let succeeded: HashMap<ProcessKey, u64> = clients
         .iter()
         .filter_map(|client| {
@@ -164,8 +174,9 @@ fn sent(contexts: &[usize], dirs: &[Dir], clients: &[&Client]) -> Sent {
     }
     let clear = one_each(contexts, dirs, &fits);
     for (&at, clients_of) in contexts.iter().zip(clear) {
-        if let [only] = clients_of.as_slice() {
-            sent.by_client.entry(clients[*only].key).or_default().push(at);
+        let into = if clients_of.len() == 1 { &mut sent.by_client } else { &mut sent.open };
+        for client in clients_of {
+            into.entry(clients[client].key).or_default().push(at);
         }
     }
     sent
@@ -279,6 +290,7 @@ fn merge_plugins(mut found: Vec<Asker<'_>>) -> Vec<Asker<'_>> {
                     if into.contexts.is_empty() { inner.ready } else { into.ready.min(inner.ready) };
                 into.over = into.over.or(inner.over);
                 into.contexts.extend(inner.contexts);
+                into.open.extend(inner.open);
                 into.kind = into.kind.or(inner.kind);
             }
             None => at += 1,

@@ -231,7 +231,7 @@ impl Case<'_> {
         let (piece, asker) = (&self.work.pieces[at], &self.askers[client]);
         let began = piece.run.began.seq;
         let Some(done) = piece.done.map(|done| done.seq) else { return false };
-        let mut sent = asker.contexts.iter().filter_map(|context| self.dirs[*context].last_write);
+        let mut sent = asker.may_have_sent().filter_map(|context| self.dirs[context].last_write);
         piece.shape == Some(Engine::BuildKit)
             && began > asker.client.began.seq
             && !piece.failed()

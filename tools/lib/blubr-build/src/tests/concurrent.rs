@@ -408,26 +408,51 @@ fn send(log: &mut Log, who: Who, dir: u32, file: &str, size: u32, meanwhile: &mu
     log.add(DAEMON, "file.close", &format!(r#""path":"{path}","size":{size}"#));
 }
 
-#[test]
-fn a_step_that_is_at_work_when_a_copy_s_files_arrive_is_shared() {
-    let mut log = begun(&[ONE, OTHER]);
-    let copy = |log: &mut Log, from: u32, to: u32| {
-        begin_layer(log, to);
-        let own = format!(r#""path":"/s/overlay2/{from}/diff/tool","mode":"r","size":7,"ret":7"#);
-        log.add(DAEMON, "file.open", &own);
-        let path = format!("/s/overlay2/{to}/diff/bin/tool");
-        let own = format!(r#""path":"{path}","mode":"w","create":true,"ret":7"#);
-        log.add(DAEMON, "file.open", &own);
-        log.add(DAEMON, "file.close", &format!(r#""path":"{path}","size":7"#));
-    };
-    let mut nothing = |_: &mut Log| {};
+/// A COPY of the file `tool` from what was sent.
+fn copy(log: &mut Log, from: u32, to: u32) {
+    begin_layer(log, to);
+    let own = format!(r#""path":"/s/overlay2/{from}/diff/tool","mode":"r","size":7,"ret":7"#);
+    log.add(DAEMON, "file.open", &own);
+    let path = format!("/s/overlay2/{to}/diff/bin/tool");
+    log.add(DAEMON, "file.open", &format!(r#""path":"{path}","mode":"w","create":true,"ret":7"#));
+    log.add(DAEMON, "file.close", &format!(r#""path":"{path}","size":7"#));
+}
+
+/// Each client's Dockerfile, by which they are told apart.
+fn send_dockerfiles(log: &mut Log) {
     for (who, dir, size) in [(ONE, 80, 20), (OTHER, 90, 21)] {
-        send(&mut log, who, dir, "Dockerfile", size, &mut nothing);
+        send(log, who, dir, "Dockerfile", size, &mut |_| {});
         let own =
             format!(r#""path":"/s/overlay2/{dir}/diff/Dockerfile","mode":"r","size":{size},"ret":7"#);
         log.add(DAEMON, "file.open", &own);
     }
-    send(&mut log, ONE, 81, "tool", 7, &mut nothing);
+}
+
+#[test]
+fn which_of_two_equal_contexts_is_whose_need_not_be_told() {
+    let mut log = begun(&[ONE, OTHER]);
+    send_dockerfiles(&mut log);
+    // While the one is received the other is, too: both clients have read such a file by the end.
+    let mut other = |log: &mut Log| send(log, OTHER, 91, "tool", 7, &mut |_| {});
+    send(&mut log, ONE, 81, "tool", 7, &mut other);
+    copy(&mut log, 91, 41);
+    run(&mut log, 42, &[41]);
+    run(&mut log, 43, &[42, 41]);
+    run(&mut log, 53, &[42, 41]);
+    read(&mut log, &[43, 42, 41]);
+    log.end(ONE);
+    read(&mut log, &[53]);
+    log.end(OTHER);
+    let builds = log.builds();
+    assert_eq!(steps(&builds, ONE), ["41*", "42*", "43"]);
+    assert_eq!(steps(&builds, OTHER), ["41*", "42*", "53"]);
+}
+
+#[test]
+fn a_step_that_is_at_work_when_a_copy_s_files_arrive_is_shared() {
+    let mut log = begun(&[ONE, OTHER]);
+    send_dockerfiles(&mut log);
+    send(&mut log, ONE, 81, "tool", 7, &mut |_| {});
     copy(&mut log, 81, 41);
     // The equal step has begun for the first when the second's files are there.
     begin_layer(&mut log, 42);

@@ -1,6 +1,7 @@
 //! The image: platform, names, layers, digests.
 
 use blubr_attestation::BlubrBuild;
+use blubr_dockerfile::asked;
 
 use crate::cli::Subject::Image;
 use crate::compare::{Difference, Found};
@@ -94,22 +95,9 @@ pub fn compare(old: &Record, new: &Record, rules: &mut Rules, found: &mut Found)
 /// a base image's config brings.
 fn same_but_for_config(old: &BlubrBuild, new: &BlubrBuild) -> bool {
     let sum = |build: &BlubrBuild| build.dockerfile.as_ref().map(|d| d.sha256.clone());
-    let same_argv = unnamed(&old.build.argv) == unnamed(&new.build.argv);
-    sum(old).is_some() && sum(old) == sum(new) && same_argv
-}
-
-/// A command line without the names that the image is to get: they are not in its config.
-fn unnamed(argv: &[String]) -> Vec<&str> {
-    let mut words = argv.iter().map(String::as_str);
-    let mut rest = Vec::new();
-    while let Some(word) = words.next() {
-        match word {
-            "-t" | "--tag" => _ = words.next(),
-            _ if word.starts_with("--tag=") => {}
-            _ => rest.push(word),
-        }
-    }
-    rest
+    let [a, b] = [old, new].map(|of| of.build.argv.iter().map(String::as_str).collect::<Vec<_>>());
+    let is_cut = old.build.argv_truncated || new.build.argv_truncated;
+    sum(old).is_some() && sum(old) == sum(new) && !is_cut && asked::asks_for_the_same(&a, &b)
 }
 
 /// Whether two layers have the same entries; not if either list isn't known.
@@ -158,17 +146,4 @@ fn layers(a: &[String], b: &[String], found: &mut Found) {
         }
     }
     found.add(Difference::new(Image, Change, what).detail(crate::compare::shown(lines)));
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_names_of_an_image_are_not_in_its_config() {
-        let words = |line: &str| line.split(' ').map(str::to_owned).collect::<Vec<_>>();
-        let one = words("docker build -t one --tag=x --label a .");
-        assert_eq!(unnamed(&one), unnamed(&words("docker build --tag two --label a .")));
-        assert_ne!(unnamed(&one), unnamed(&words("docker build --label b .")));
-    }
 }

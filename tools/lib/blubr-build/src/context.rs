@@ -78,13 +78,14 @@ impl Client {
     /// Whether it asks for a build by what it was told to do. Never enough alone: it must also have reached an
     /// engine that then began steps.
     pub(crate) fn asks_for_build(&self) -> bool {
-        says_build(self.argv.iter().map(Vec::as_slice))
+        says_build(&self.argv)
     }
 }
 
 /// Whether a command line of a client has the word for building.
-pub(crate) fn says_build<'w>(argv: impl Iterator<Item = &'w [u8]>) -> bool {
-    argv.skip(1).any(|word| matches!(word, b"build" | b"bud" | b"bake" | b"build-using-dockerfile"))
+pub(crate) fn says_build(argv: impl IntoIterator<Item = impl AsRef<[u8]>>) -> bool {
+    let builds = |word: &[u8]| matches!(word, b"build" | b"bud" | b"bake" | b"build-using-dockerfile");
+    argv.into_iter().skip(1).any(|word| builds(word.as_ref()))
 }
 
 /// All clients, the living and those that ended after an engine had done something.
@@ -128,7 +129,7 @@ impl Clients {
     /// A process that was there before the recording, with the command line of a client that builds: it may have
     /// connected before.
     pub(crate) fn existed(&mut self, key: ProcessKey, process: &Process, now: Moment) {
-        if says_build(process.argv.iter().map(Vec::as_slice)) {
+        if says_build(&process.argv) {
             self.meet(key, process, now);
         }
     }

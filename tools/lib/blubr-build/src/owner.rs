@@ -128,10 +128,7 @@ fn own_build(key: ProcessKey, maker: &Maker, work: &Work, dirs: &[Dir]) -> Optio
     let layers: Vec<Layer> =
         work.layers.iter().filter(|(of, ..)| *of == key).map(|(_, layer, _)| layer.clone()).collect();
     // `podman run` mounts and starts a container too; a build says so, or registers what it made.
-    if runs.is_empty()
-        || !(says_build(maker.argv.iter().map(Vec::as_slice))
-            || layers.iter().any(|layer| layer.of.is_some()))
-    {
+    if runs.is_empty() || !(says_build(&maker.argv) || layers.iter().any(|layer| layer.of.is_some())) {
         return None;
     }
     let (client, began) = maker.outer.last().copied().unwrap_or((key, maker.began));

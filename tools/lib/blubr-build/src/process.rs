@@ -67,7 +67,7 @@ impl Process {
     }
 
     /// Takes its arguments; `is_cut`: the recorder had more.
-    fn name(&mut self, argv: Option<&NameList<'_>>, is_cut: bool) {
+    fn take_argv(&mut self, argv: Option<&NameList<'_>>, is_cut: bool) {
         let all = || argv.into_iter().flat_map(|argv| argv.iter());
         let room = if says_build(all()) { KEPT_OF_CLIENT } else { KEPT };
         self.argv = keep(all(), room);
@@ -194,7 +194,7 @@ impl Tree {
                 if let Some(process) = self.all.get_mut(&key) {
                     self.names -= process.names();
                     process.exe = exec.exe.get().map(|exe| Arc::from(exe.bytes()));
-                    process.name(exec.argv.get(), event.tail.is_cut("argv"));
+                    process.take_argv(exec.argv.get(), event.tail.is_cut("argv"));
                     process.cwd = exec.cwd.get().map(|cwd| cwd.bytes().to_vec());
                     self.names += process.names();
                     process.began = moment_of(&event.head);
@@ -204,7 +204,7 @@ impl Tree {
                 if let Some(process) = self.all.get_mut(&key) {
                     self.names -= process.names();
                     process.exe = exists.exe.get().map(|exe| Arc::from(exe.bytes()));
-                    process.name(exists.argv.get(), event.tail.is_cut("argv"));
+                    process.take_argv(exists.argv.get(), event.tail.is_cut("argv"));
                     process.cwd = exists.cwd.get().map(|cwd| cwd.bytes().to_vec());
                     self.names += process.names();
                 }

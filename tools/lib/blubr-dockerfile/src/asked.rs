@@ -61,6 +61,16 @@ pub fn other_results(words: &[&str]) -> bool {
     options(words).iter().any(|(name, _)| is_other(name)) || told_by(words) == Some(ToldBy::Files)
 }
 
+/// Whether two command lines ask for the same, whatever the image is to be called.
+#[must_use]
+pub fn asks_for_the_same(one: &[&str], other: &[&str]) -> bool {
+    let unnamed = |words| {
+        let is_name = |name: &str| matches!(name, "t" | "tag");
+        options(words).into_iter().filter(move |(name, _)| !is_name(name))
+    };
+    unnamed(one).eq(unnamed(other)) && others(one) == others(other)
+}
+
 /// Where a client has from what it is to build.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ToldBy {
@@ -224,6 +234,16 @@ mod tests {
             ("buildctl build --output type=image", true),
         ] {
             assert_eq!(other_results(&cut(line)), wanted, "{line}");
+        }
+    }
+
+    #[test]
+    fn what_an_image_is_called_is_no_other_thing_to_ask_for() {
+        let same =
+            |line| asks_for_the_same(&cut("docker build -t one --tag=x --label -t ."), &cut(line));
+        assert!(same("docker build --tag two --label -t .") && same("docker build -ttwo --label=-t ."));
+        for other in ["docker build --label a .", "docker build --label -t x", "docker build -t one ."] {
+            assert!(!same(other), "{other}");
         }
     }
 

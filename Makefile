@@ -22,7 +22,7 @@ TRIPLE := $(subst -,_,$(shell uname -m)-unknown-linux-gnu)
 RUNNER := CARGO_TARGET_$(shell echo $(TRIPLE) | tr a-z A-Z)_RUNNER
 AS_ROOT = $(shell [ "$$(id -u)" -eq 0 ] || { sudo -n true 2>/dev/null && echo "sudo -E"; })
 
-.PHONY: build setup demo test test-all test-kernels attribution-report bench man fmt lint docs install clean help
+.PHONY: build setup demo test test-all test-kernels attribution-report bench bench-quiet man fmt lint docs install clean help
 
 help: ## these lines
 	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' Makefile | expand -t 16
@@ -87,6 +87,9 @@ bench: build ## what recording and attesting cost, against bare and strace; ever
 	@tests/host/setup all
 	@BLUBR_BIN="$(BIN)" BLUBR_TOOLS="$(TARGET)/tools/bin" BLUBR_BENCH="$(TARGET)/bench" tests/bench/run $(WORK)
 	@BLUBR_BIN="$(BIN)" BLUBR_TOOLS="$(TARGET)/tools/bin" BLUBR_BENCH="$(TARGET)/bench" tests/bench/attest $(EVENTS)
+
+bench-quiet: build ## what recording a host at rest costs, over an hour; QUIET=600 for ten minutes
+	@BLUBR_BIN="$(BIN)" tests/bench/quiet $(QUIET)
 
 man: build ## the manual pages, in target/man
 	@man/generate "$(BIN)" "$(MAN)"

@@ -247,7 +247,7 @@ const volatile u32 PREEMPTIBLE = 0;
 /* Bytes waiting in the ring from which on the reader is woken instead of left to poll. */
 const volatile u64 WAKE_BYTES = 1 << 22;
 
-/* Bytes behind such a mark within which a record wakes: a few records, so that none jumps over it unseen. */
+/* Bytes behind such a mark within which a record wakes too: a few records of other CPUs, so that none jumps over it unseen. */
 #define WAKE_WINDOW 4096
 
 /* What a loop's steps are called with. */
@@ -370,15 +370,22 @@ static __always_inline bool is_half_full(u64 waiting)
 	return waiting > 2 * WAKE_BYTES;
 }
 
+/* Whether the ring passes a quarter, a half or three quarters with a record of `size` bytes. */
+static __always_inline bool passes_mark(u64 waiting, u64 size)
+{
+	u64 after = waiting + size, window = WAKE_WINDOW + size;
+
+	return after - WAKE_BYTES < window || after - 2 * WAKE_BYTES < window || after - 3 * WAKE_BYTES < window;
+}
+
 static __always_inline void put_out(u32 kind, void *record, u64 size, u64 waiting)
 {
 	u64 flags = BPF_RB_NO_WAKEUP;
 
-	/* A wake-up is an interrupt, far dearer than the record: as the ring passes a quarter, a half, three quarters. An
-	 * overlay's directories are looked up by the reader, while they are there.
+	/* A wake-up is an interrupt, far dearer than the record. An overlay's directories are looked up by the reader, while
+	 * they are there.
 	 */
-	if (kind == WIRE_MOUNT_MOUNT || kind == WIRE_MOVE_MOUNT || waiting - WAKE_BYTES < WAKE_WINDOW ||
-	    waiting - 2 * WAKE_BYTES < WAKE_WINDOW || waiting - 3 * WAKE_BYTES < WAKE_WINDOW)
+	if (kind == WIRE_MOUNT_MOUNT || kind == WIRE_MOVE_MOUNT || passes_mark(waiting, size))
 		flags = BPF_RB_FORCE_WAKEUP;
 	if (bpf_ringbuf_output(&RING, record, size, flags))
 		count_loss(kind, false);

@@ -4,27 +4,32 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::os::fd::AsFd as _;
 use std::time::{Duration, Instant};
 
 use blubr_log::{CHECKPOINT_LINES, CHECKPOINT_SECONDS};
 use blubr_probes::wire::wire_kind::{self, *};
 use zerocopy::TryFromBytes as _;
 
-use crate::backend::{Loss, LossTable};
+use crate::backend::{Counts, KINDS, Loss, LossTable};
 use crate::decode::{DecodeError, Decoder};
 use crate::log::Log;
 use crate::mounts;
 use crate::ring::Ring;
 use crate::rotation::Rotation;
+use crate::stop::Stop;
 
 /// How long the ring is left alone when it is empty, in ms: a wake-up costs some 50 µs of the CPU that the work is done on.
 /// The probes wake us before that when it fills, or when something must be looked at while it is there.
 const POLL_MS_MAX: i32 = 16;
+/// The same where next to nothing comes in, as on a host at rest.
+const POLL_MS_QUIET: i32 = 128;
 /// Where much comes in: what has left the CPU's caches before it is read costs the writers more than wake-ups do.
 const POLL_MS_MIN: i32 = 2;
 /// Bytes that are to come together meanwhile, from half of this to all.
 const POLL_BYTES: usize = 512 << 10;
+/// Bytes up to which next to nothing came together.
+const POLL_BYTES_QUIET: usize = 64 << 10;
 /// How often what is written is handed on where less than a block has come together: each time wakes the writing thread.
 const FLUSH_EVERY: Duration = Duration::from_millis(100);
 /// Records after which losses and the clock are looked at, however full the ring is.
@@ -39,7 +44,9 @@ const CHECKPOINT_DUE: u64 = CHECKPOINT_LINES - 1000;
 pub struct Drain<W: Write> {
     ring: Ring,
     losses: LossTable,
-    counted: Vec<Loss>,
+    counted: Counts,
+    /// Where the table is read into.
+    read: Counts,
     counted_at_ns: u64,
     counted_at: Instant,
     decoder: Decoder,
@@ -62,7 +69,8 @@ impl<W: Write> Drain<W> {
         Drain {
             ring,
             losses,
-            counted: Vec::new(),
+            counted: [Loss::default(); KINDS],
+            read: [Loss::default(); KINDS],
             counted_at_ns: monotonic_ns(),
             counted_at: Instant::now(),
             decoder,
@@ -109,15 +117,16 @@ impl<W: Write> Drain<W> {
         self.rotation.as_mut().map_or(Ok(()), |rotation| rotation.turn(now_ns, &mut self.log))
     }
 
-    /// Drains until `stop` is set and the ring is empty; gives the log back, without its trailer.
+    /// Drains until `stop` is asked and the ring is empty; gives the log back, without its trailer.
     ///
     /// # Errors
     /// When a record does not hold together or the log can't be written.
-    pub fn run(mut self, stop: &AtomicBool) -> Result<Log<W>, DecodeError> {
+    pub fn run(mut self, stop: &Stop) -> Result<Log<W>, DecodeError> {
+        self.ring.also_wake_by(stop.as_fd())?;
         let (mut poll_ms, mut taken) = (POLL_MS_MAX, self.ring.taken());
         loop {
             // Asked before the ring is emptied: what was in it then is written.
-            let last = stop.load(Ordering::Acquire);
+            let last = stop.is_asked();
             let listed = self.rotation.as_ref().is_some_and(|rotation| rotation.listing.is_listed());
             self.empty()?;
             if last {
@@ -168,12 +177,11 @@ impl<W: Write> Drain<W> {
 
     fn count_losses(&mut self) -> io::Result<()> {
         let now_ns = monotonic_ns();
-        let losses = self.losses.read();
-        if losses != self.counted {
+        self.losses.read(&mut self.read);
+        if self.read != self.counted {
             let before_ns = monotonic_ns();
             let (mut by_type, mut outside) = (BTreeMap::new(), 0);
-            for (kind, loss) in losses.iter().enumerate() {
-                let old = self.counted.get(kind).copied().unwrap_or_default();
+            for (kind, (loss, old)) in self.read.iter().zip(&self.counted).enumerate() {
                 let new = loss.count.saturating_sub(old.count);
                 if let (Some(name), true) = (type_of(kind), new > 0) {
                     *by_type.entry(name.to_owned()).or_insert(0) += new;
@@ -184,7 +192,7 @@ impl<W: Write> Drain<W> {
                 self.log.lost(by_type, outside, self.counted_at_ns, before_ns)?;
                 self.dirty = true;
             }
-            self.counted = losses;
+            self.counted = self.read;
         }
         self.counted_at_ns = now_ns;
         self.counted_at = Instant::now();
@@ -195,6 +203,8 @@ impl<W: Write> Drain<W> {
 /// How long the ring is to be left alone next, after a time in which `bytes` came in.
 fn next_poll(poll_ms: i32, bytes: usize) -> i32 {
     match bytes {
+        _ if bytes <= POLL_BYTES_QUIET => (poll_ms * 2).min(POLL_MS_QUIET),
+        _ if poll_ms > POLL_MS_MAX => POLL_MS_MAX,
         _ if bytes < POLL_BYTES / 2 => (poll_ms * 2).min(POLL_MS_MAX),
         _ if bytes > POLL_BYTES => (poll_ms / 2).max(POLL_MS_MIN),
         _ => poll_ms,
@@ -275,6 +285,9 @@ mod tests {
         assert_eq!(next_poll(8, POLL_BYTES), 8);
         assert_eq!(next_poll(8, POLL_BYTES / 2 - 1), 16);
         assert_eq!(next_poll(POLL_MS_MIN, usize::MAX), POLL_MS_MIN);
-        assert_eq!(next_poll(POLL_MS_MAX, 0), POLL_MS_MAX);
+        assert_eq!(next_poll(POLL_MS_MAX, POLL_BYTES_QUIET + 1), POLL_MS_MAX);
+        assert_eq!(next_poll(POLL_MS_MAX, POLL_BYTES_QUIET), 2 * POLL_MS_MAX);
+        assert_eq!(next_poll(POLL_MS_QUIET, 0), POLL_MS_QUIET);
+        assert_eq!(next_poll(POLL_MS_QUIET, POLL_BYTES_QUIET + 1), POLL_MS_MAX);
     }
 }

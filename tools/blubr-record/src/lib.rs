@@ -1,7 +1,7 @@
 //! Record what a container build does, with eBPF.
 //!
 //! [`cli`] and `plan` say what is wanted; `session` loads the probes (`backend`), runs the `command`, and ends the log.
-//! `drain` takes records out of the ring, `record` and `path` take them apart, `decode` turns them into events, with
+//! `drain` takes records out of the ring until `stop` says that no more come, `record` and `path` take them apart, `decode` turns them into events, with
 //! `cgroup`, `overlay` and `mounts` for what user space has to look up, and `payload` for what went over sockets. `log`
 //! numbers the events; `queue`, `spill` and `sink` bring the lines to the file, which `output` and `parts` make,
 //! and `copies` the checkpoints elsewhere. `ready` tells who started a monitor that it records.
@@ -36,6 +36,7 @@ mod rotation;
 mod session;
 mod sink;
 mod spill;
+mod stop;
 
 use blubr_cli::{Exit, Failure};
 

@@ -8,7 +8,7 @@
 #![expect(unsafe_code, reason = "calls that std does not have")]
 
 use std::io;
-use std::os::fd::{AsFd as _, AsRawFd as _, FromRawFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
 use std::sync::atomic::Ordering;
 
 use aya::maps::MapData;
@@ -54,7 +54,8 @@ impl Ring {
         let page = usize::try_from(page).map_err(io::Error::other)?;
         let consumer = Mapping::new(&map, page, libc::PROT_READ | libc::PROT_WRITE, 0)?;
         let producer = Mapping::new(&map, page + 2 * size, libc::PROT_READ, page)?;
-        let waker = waker(map.fd().as_fd().as_raw_fd())?;
+        let waker = epoll()?;
+        watch(&waker, map.fd().as_fd())?;
         let mut ring = Ring {
             consumer,
             producer,
@@ -116,6 +117,14 @@ impl Ring {
         }
     }
 
+    /// Lets `wait` also end when this descriptor becomes readable.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn also_wake_by(&self, other: BorrowedFd<'_>) -> io::Result<()> {
+        watch(&self.waker, other)
+    }
+
     /// Sleeps until the probes wake us, at most that long.
     pub fn wait(&self, timeout_ms: i32) {
         let mut event = libc::epoll_event { events: 0, u64: 0 };
@@ -124,20 +133,24 @@ impl Ring {
     }
 }
 
-/// An epoll that is triggered by the edge: by a wake-up, not by what is in the ring.
-fn waker(fd: i32) -> io::Result<OwnedFd> {
-    // SAFETY: a plain call; the descriptor it returns is nobody else's.
-    let waker = unsafe {
-        let waker = libc::epoll_create1(libc::EPOLL_CLOEXEC);
-        if waker < 0 {
-            return Err(io::Error::last_os_error());
-        }
-        OwnedFd::from_raw_fd(waker)
-    };
-    let mut event = libc::epoll_event { events: (libc::EPOLLIN | libc::EPOLLET) as u32, u64: 0 };
-    // SAFETY: both descriptors are open, and the event is ours.
-    if unsafe { libc::epoll_ctl(waker.as_raw_fd(), libc::EPOLL_CTL_ADD, fd, &raw mut event) } != 0 {
+fn epoll() -> io::Result<OwnedFd> {
+    // SAFETY: a plain call.
+    let epoll = unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) };
+    if epoll < 0 {
         return Err(io::Error::last_os_error());
     }
-    Ok(waker)
+    // SAFETY: the call just returned it: it is nobody else's.
+    Ok(unsafe { OwnedFd::from_raw_fd(epoll) })
+}
+
+/// Adds `fd`, triggered by the edge: by a wake-up, not by what is in a ring.
+fn watch(epoll: &OwnedFd, fd: BorrowedFd<'_>) -> io::Result<()> {
+    let mut event = libc::epoll_event { events: (libc::EPOLLIN | libc::EPOLLET) as u32, u64: 0 };
+    // SAFETY: both descriptors are open, and the event is ours.
+    match unsafe {
+        libc::epoll_ctl(epoll.as_raw_fd(), libc::EPOLL_CTL_ADD, fd.as_raw_fd(), &raw mut event)
+    } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
 }

@@ -1,5 +1,7 @@
 //! When a part of the log ends, and what the next one begins with: the processes and mounts that are there then.
 
+#![expect(unsafe_code, reason = "a system call that std does not have")]
+
 use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -20,6 +22,9 @@ const LISTED: u8 = 2;
 impl Listing {
     fn want(&self) {
         self.0.store(WANTED, Ordering::Release);
+        // The main thread waits for signals, and looks at what is wanted after each; the other threads block this one too.
+        // SAFETY: plain calls. Should it fail, the main thread looks before long by itself.
+        unsafe { libc::kill(libc::getpid(), libc::SIGCHLD) };
     }
 
     /// Whether the part has its list.

@@ -5,7 +5,7 @@
 use std::ffi::OsString;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -29,9 +29,10 @@ use crate::ready;
 use crate::rotation::{Listing, Rotation};
 use crate::sink::{LogSink, Patient, Progress, Sinks};
 use crate::spill::Spill;
+use crate::stop::Stop;
 
 /// How often the main thread looks whether the recording still goes on.
-const LOOK: Duration = Duration::from_millis(200);
+const LOOK: Duration = Duration::from_secs(1);
 /// Bytes of the command that the header holds, as of a program's arguments: with every byte escaped to six they fit a line.
 const COMMAND_BYTES_MAX: usize = WIRE_ARGV_MAX as usize;
 /// Readings of both clocks, of which the closest pair counts.
@@ -88,7 +89,7 @@ fn check_rights() -> Result<(), Failure> {
 struct Recording {
     loaded: Loaded,
     began_ns: u64,
-    stop: Arc<AtomicBool>,
+    stop: Arc<Stop>,
     drain: JoinHandle<Result<Log<LogQueue>, DecodeError>>,
     listing: Arc<Listing>,
     /// Why the processes could not be listed for a part.
@@ -157,7 +158,7 @@ fn begin(
     loaded.list_processes().map_err(refused)?;
     drain.write_existing().map_err(|e| not_recorded(&e).at(output.name()))?;
 
-    let stop = Arc::new(AtomicBool::new(false));
+    let stop = Arc::new(Stop::new().map_err(|e| not_recorded(&e))?);
     let told = Arc::clone(&stop);
     let thread = std::thread::Builder::new().name("drain".to_owned()).spawn(move || {
         drop_caps(caps::DRAIN);
@@ -348,7 +349,7 @@ fn end(recording: Recording, output: Output, exit: Option<i32>) -> Result<Lost, 
     let passed_over = missed.values().sum();
     loaded.detach();
     let ended_ns = monotonic_ns();
-    stop.store(true, Ordering::Release);
+    stop.ask();
     let name = output.name().to_owned();
     let failed = |e: &dyn std::fmt::Display| not_recorded(e).at(&name);
     let mut log = match drain.join() {
@@ -400,7 +401,8 @@ impl Signals {
 
     /// The next signal within `LOOK`, and whether a process sent it.
     fn next(&self) -> Option<(i32, bool)> {
-        let wait = libc::timespec { tv_sec: 0, tv_nsec: LOOK.subsec_nanos().into() };
+        let wait =
+            libc::timespec { tv_sec: LOOK.as_secs().cast_signed(), tv_nsec: LOOK.subsec_nanos().into() };
         // SAFETY: siginfo_t is plain data that the call fills.
         let (signal, info) = unsafe {
             let mut info: libc::siginfo_t = std::mem::zeroed();

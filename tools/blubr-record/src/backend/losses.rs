@@ -8,7 +8,15 @@ use blubr_probes::wire;
 use crate::mapping::Mapping;
 
 /// Entries of a CPU: one for each kind of record.
-pub const KINDS: u32 = wire::wire_kind::WIRE_KIND_COUNT as u32;
+pub const KINDS: usize = wire::wire_kind::WIRE_KIND_COUNT as usize;
+
+/// What was lost of each kind.
+pub type Counts = [Loss; KINDS];
+
+/// Entries of so many CPUs.
+pub fn entries(cpus: u32) -> u32 {
+    cpus * wire::wire_kind::WIRE_KIND_COUNT as u32
+}
 
 /// The table, as it lies in the kernel's memory: a CPU's entries behind another's.
 pub struct LossTable {
@@ -24,14 +32,14 @@ impl LossTable {
     /// # Errors
     /// When the kernel refuses.
     pub fn new(map: MapData, cpus: u32) -> io::Result<Self> {
-        let entries = usize::try_from(cpus * KINDS).map_err(io::Error::other)?;
+        let entries = usize::try_from(entries(cpus)).map_err(io::Error::other)?;
         let table = Mapping::new(&map, entries * size_of::<wire::wire_loss>(), libc::PROT_READ, 0)?;
         Ok(LossTable { table, entries, _map: map })
     }
 
-    /// What was lost of each kind since the start.
-    pub fn read(&self) -> Vec<Loss> {
-        let mut kinds = vec![Loss::default(); KINDS as usize];
+    /// Puts what was lost since the start into `counts`.
+    pub fn read(&self, counts: &mut Counts) {
+        counts.fill(Loss::default());
         for at in 0..self.entries {
             let entry = at * size_of::<wire::wire_loss>();
             let number = |offset: usize| self.table.number(entry + offset);
@@ -39,11 +47,10 @@ impl LossTable {
                 number(std::mem::offset_of!(wire::wire_loss, count)),
                 number(std::mem::offset_of!(wire::wire_loss, outside)),
             );
-            let sum = &mut kinds[at % KINDS as usize];
+            let sum = &mut counts[at % KINDS];
             sum.count += count + outside;
             sum.outside += outside;
         }
-        kinds
     }
 }
 

@@ -7,6 +7,6 @@ mod perf;
 mod sockets;
 mod tracepoint;
 
-pub use losses::{Loss, LossTable};
+pub use losses::{Counts, KINDS, Loss, LossTable};
 pub use object::Reads;
 pub use tracepoint::{HOOKS, LoadError, Loaded, Options, load, place};

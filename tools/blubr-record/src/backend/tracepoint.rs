@@ -216,7 +216,7 @@ fn maps(reads: Reads, options: &Options, btf: &Btf) -> Result<Ebpf, LoadError> {
         .override_global("WAKE_BYTES", &wake_bytes, true)
         .override_global("TYPED", &typed, has_loops(btf))
         .map_max_entries("SCRATCH", cpus + 1)
-        .map_max_entries("LOSS", cpus * losses::KINDS)
+        .map_max_entries("LOSS", losses::entries(cpus))
         .map_max_entries("RING", options.ring_bytes);
     let object = if has_loops(btf) { blubr_probes::TRACEPOINT } else { blubr_probes::TRACEPOINT_OLD };
     loader.load(&with_kernel_calls(&reads.object(object, btf), btf)).map_err(LoadError::Object)

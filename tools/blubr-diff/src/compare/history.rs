@@ -134,7 +134,12 @@ pub fn compare(
         }
     };
     let wanted = asked::stage(build, &history.file);
-    if wanted != Some(fit.stage) {
+    let is_cut = build.build.argv_truncated;
+    if is_cut {
+        let what = "which stage and which build arguments the recorded command asked for beyond its \
+                    first ones: the recorder cut its command line";
+        found.not_compared.push(what.to_owned());
+    } else if wanted != Some(fit.stage) {
         let name = |at: usize| {
             let named = history.file.stages.get(at).and_then(|stage| stage.name.clone());
             named.unwrap_or_else(|| at.to_string())
@@ -156,7 +161,12 @@ pub fn compare(
         };
         found.notes.push(format!("history lines 1-{} are taken for the base image's, {why}", fit.end));
     }
+    let before = found.differences.len();
     report(&fit, config, found);
+    for difference in found.differences.iter_mut().skip(before).filter(|_| is_cut) {
+        difference.severity = difference.severity.min(Warning);
+        difference.detail.push("a build argument that the record lacks may be why".to_owned());
+    }
     onbuild(history, fit.stage, config, found);
 }
 

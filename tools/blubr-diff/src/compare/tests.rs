@@ -441,9 +441,28 @@ fn history_of_steps(
     inherited: &[u8],
     history: &[(&str, bool)],
 ) -> Vec<(String, Option<[u32; 2]>)> {
+    let argv = json!({"argv": command.split(' ').collect::<Vec<_>>()});
+    let found = found_in_history(argv, steps, inherited, history);
+    assert_eq!(found.not_compared, [""; 0]);
+    found
+        .differences
+        .into_iter()
+        .map(|d| (format!("{} {}", d.severity.word(), d.what), d.lines))
+        .collect()
+}
+
+/// What is found in a history; `asked`: keys of the record's `build`.
+fn found_in_history(
+    asked: Value,
+    steps: Vec<Value>,
+    inherited: &[u8],
+    history: &[(&str, bool)],
+) -> Found {
     let mut record = statement();
     let build = &mut record["predicate"]["blubr_build"];
-    build["build"]["argv"] = command.split(' ').collect();
+    for (key, value) in asked.as_object().unwrap() {
+        build["build"][key] = value.clone();
+    }
     build["steps"] = steps.into();
     build["inherited"] = inherited.iter().map(|n| id(*n)).collect();
     let record: Statement = serde_json::from_value(record).unwrap();
@@ -451,13 +470,7 @@ fn history_of_steps(
     let reversed = reverse::reverse(&image.config, None, &[]);
     let recorded = History::new(&record.predicate.blubr_build, None).unwrap();
     let side = ImageSide { image: &image, reversed: &reversed, files: None };
-    let found = against_image(&record, side, Ok(&recorded), &[Subject::History]);
-    assert_eq!(found.not_compared, [""; 0]);
-    found
-        .differences
-        .into_iter()
-        .map(|d| (format!("{} {}", d.severity.word(), d.what), d.lines))
-        .collect()
+    against_image(&record, side, Ok(&recorded), &[Subject::History])
 }
 
 const STEPS: [&str; 6] = [
@@ -482,6 +495,22 @@ const GOOD: [(&str, bool); 8] = [
 #[test]
 fn a_history_that_fits_has_no_difference() {
     assert_eq!(history_of(&STEPS, &GOOD[..7]), []);
+}
+
+/// An argument behind the cut may give V, or ask for another stage.
+#[test]
+fn of_a_command_line_that_was_cut_it_is_not_known_what_it_asked_for() {
+    let steps: Vec<Value> = STEPS.iter().zip(1..).map(|(text, line)| step(line, text, &[])).collect();
+    let mut other = GOOD;
+    other[5].0 = "RUN |1 V=2 /bin/sh -c make     $V && y # buildkit";
+    let found = |is_cut: bool| {
+        let asked = json!({"argv": ["docker", "build"], "argv_truncated": is_cut});
+        let found = found_in_history(asked, steps.clone(), &[1], &other[..7]);
+        let severity: Vec<_> = found.differences.iter().map(|d| d.severity).collect();
+        (severity, found.not_compared.len())
+    };
+    assert_eq!(found(false), (vec![Severity::Alert], 0));
+    assert_eq!(found(true), (vec![Severity::Warning], 1));
 }
 
 #[test]

@@ -84,8 +84,15 @@ impl Client {
 
 /// Whether a command line of a client has the word for building.
 pub(crate) fn says_build(argv: impl IntoIterator<Item = impl AsRef<[u8]>>) -> bool {
-    let builds = |word: &[u8]| matches!(word, b"build" | b"bud" | b"bake" | b"build-using-dockerfile");
-    argv.into_iter().skip(1).any(|word| builds(word.as_ref()))
+    // `docker buildx b`: a letter is a word for building behind that name only.
+    let mut is_buildx = false;
+    argv.into_iter().enumerate().any(|(at, word)| {
+        let word = word.as_ref();
+        let builds = matches!(word, b"build" | b"bud" | b"bake" | b"build-using-dockerfile");
+        let says = at > 0 && (builds || is_buildx && word == b"b");
+        is_buildx |= matches!(base(word), b"buildx" | b"docker-buildx");
+        says
+    })
 }
 
 /// All clients, the living and those that ended after an engine had done something.
@@ -210,5 +217,31 @@ impl Clients {
         let mut clients: Vec<Client> = self.all.into_values().collect();
         clients.sort_by_key(|client| (client.began, client.key));
         clients
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_words_for_building() {
+        let says = |line: &str| says_build(line.split(' '));
+        for line in [
+            "docker build .",
+            "/usr/bin/docker --context x buildx build .",
+            "docker buildx --builder x b .",
+            "/usr/libexec/docker/cli-plugins/docker-buildx buildx b .",
+            "/opt/buildx b",
+            "docker buildx bake",
+            "podman build-using-dockerfile .",
+            "buildah bud .",
+        ] {
+            assert!(says(line), "{line}");
+        }
+        for line in ["build", "docker ps", "docker run x b", "b buildx", "docker b buildx", "buildx ls"]
+        {
+            assert!(!says(line), "{line}");
+        }
     }
 }

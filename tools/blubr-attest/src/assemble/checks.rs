@@ -319,7 +319,15 @@ fn foreign(build: &BlubrBuild, gathered: &Gathered) -> Check {
             counted(gathered.foreign_count, "event", "events"),
             seqs(&gathered.foreign)
         );
-        return say(ID, Outcome::Fail, detail);
+        // Whose a process is may have been told by what was lost.
+        if build.completeness.lost == 0 {
+            return say(ID, Outcome::Fail, detail);
+        }
+        return say(
+            ID,
+            Outcome::Unknown,
+            format!("{detail}; events were lost, by which these may be the build's own"),
+        );
     }
     if build.completeness.recording != Recording::Complete {
         return say(ID, Outcome::Unknown, "the recording is not complete");
@@ -460,10 +468,10 @@ fn explained(build: &BlubrBuild, unchecked: &Unchecked) -> Check {
         more => format!(", and {more} more that are not listed"),
     };
     let detail = format!("{} not{more}", count(odd, "entry is", "entries are"));
-    // What explains an entry may be among what was lost; a stranger's write was seen.
+    // What explains an entry may be among what was lost, and so may be by what a stranger is known for none.
+    let is_foreign = unchecked.unlisted_foreign || list.iter().any(|one| one.what == What::ForeignWrite);
     let blames = build.completeness.recording == Recording::Complete
-        || unchecked.unlisted_foreign
-        || list.iter().any(|one| one.what == What::ForeignWrite);
+        || is_foreign && build.completeness.lost == 0;
     if blames {
         return say(ID, Outcome::Fail, detail);
     }

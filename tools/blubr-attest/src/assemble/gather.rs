@@ -406,10 +406,13 @@ impl<'a> Pass<'a> {
             .iter()
             .any(|source| !source.complete && source.cut_at.unwrap_or(0) < interval.last_seq());
         let is_cut = !reached || source_cut || self.build.ended.is_none();
-        self.out.recording = if is_cut || self.out.late {
+        self.out.recording = if is_cut {
             Recording::Cut
         } else if interval.loss().all > 0 {
+            // Where its client's exec was lost a build seems to have been there before.
             Recording::Lossy
+        } else if self.out.late {
+            Recording::Cut
         } else {
             Recording::Complete
         };

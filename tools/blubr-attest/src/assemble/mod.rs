@@ -99,8 +99,9 @@ pub fn run(plan: &Plan, common: &Common) -> Result<Exit, Failure> {
     let has_detail = plan.outputs.detail.is_some();
     let wanted = gather::Wanted::new(dockerfile.as_ref(), picture.as_ref(), &build, has_detail);
     let gathered = gather::read(&mut log, &first, &build, &slots, wanted)?;
-    let reuse =
-        reuse::Reuse::new((&build, first.header.started, gathered.late), &slots, &alignment, parsed);
+    // A client whose start was lost may have begun before its first event.
+    let is_begun = gathered.late || build.argv.is_empty();
+    let reuse = reuse::Reuse::new((&build, first.header.started, is_begun), &slots, &alignment, parsed);
     let anew = judge::is_made_anew(&build, &slots, &alignment, &reuse, parsed.is_some());
     if let Some(picture) = &picture {
         judge::made_by(picture, &build, &gathered, anew)?;

@@ -43,7 +43,7 @@ impl Kept {
 }
 
 impl Reuse {
-    /// By what ran. `late`: the build had begun when the recording did.
+    /// By what ran. `late`: the build had begun when the recording did, or may have before its first event.
     pub fn new(
         (build, started, late): (&Build, Time, bool),
         slots: &Slots,

@@ -123,6 +123,7 @@ fn blubr_build(mut parts: Parts<'_>, ids: &BTreeMap<usize, String>) -> (BlubrBui
             alignment: &parts.alignment,
             reuse: parts.reuse,
             late: parts.gathered.late,
+            lost: parts.gathered.lost.all > 0,
             inherited: &inherited,
             empty: &empty,
             hollow: &hollow,
@@ -153,7 +154,7 @@ fn blubr_build(mut parts: Parts<'_>, ids: &BTreeMap<usize, String>) -> (BlubrBui
         detail: None,
         completeness: Completeness {
             recording: parts.gathered.recording,
-            late: parts.gathered.late,
+            late: parts.gathered.late && parts.gathered.recording == says::Recording::Cut,
             lost: parts.gathered.lost.all,
             lost_outside: parts.gathered.lost.outside,
             from_event: parts.gathered.interval.0,

@@ -29,6 +29,8 @@ pub struct Makings<'a> {
     pub reuse: &'a Reuse,
     /// The build had begun when the recording did.
     pub late: bool,
+    /// Events of its time were lost.
+    pub lost: bool,
     /// Layers that were there before, by diff_id.
     pub inherited: &'a [String],
     /// New layers that hold nothing, by diff_id.
@@ -209,7 +211,7 @@ impl Makings<'_> {
                 .chain(self.build.layers.iter().map(|layer| layer.dir.as_slice()))
                 .collect();
             let older = run.lowers.iter().filter(|lower| !made.contains(&lower.as_slice())).count();
-            if older > 0 && !self.late {
+            if older > 0 && !self.late && !self.lost {
                 let detail = format!(
                     "the stage's first step stands on {older} directories that nothing in this build made"
                 );
@@ -224,7 +226,11 @@ impl Makings<'_> {
                 };
             }
         }
-        let why = if self.late { LATE } else { "the record doesn't show where the base came from" };
+        let why = match (self.late, self.lost) {
+            (true, _) => LATE,
+            (_, true) => "events were lost, and the base may have been made in this build",
+            _ => "the record doesn't show where the base came from",
+        };
         say(Status::NotObserved, "none", why.to_owned())
     }
 

@@ -164,6 +164,8 @@ pub struct Build {
     pub(crate) parts: BTreeMap<Vec<u8>, Vec<Part>>,
     /// It kept no layers: each tree has all the steps of a stage in it.
     pub(crate) flat: bool,
+    /// Events of its time were lost that may have told of its steps.
+    pub(crate) has_losses: bool,
 }
 
 /// Another name of a directory, by its own.

@@ -8,8 +8,22 @@ const STRETCHES_MAX: usize = 1 << 12;
 /// Stretches of a log in which events are missing.
 #[derive(Debug, Default)]
 pub(crate) struct Gaps {
-    stretches: Vec<(Time, Time)>,
+    stretches: Vec<Stretch>,
     everywhere: bool,
+}
+
+#[derive(Debug)]
+struct Stretch {
+    after: Time,
+    before: Time,
+    /// How many events were lost that may tell of steps: of these, how many of unprivileged tasks outside.
+    lost: (u64, u64),
+}
+
+impl Stretch {
+    fn touches(&self, from: Time, to: Time) -> bool {
+        self.after <= to && self.before >= from
+    }
 }
 
 impl Gaps {
@@ -26,8 +40,16 @@ impl Gaps {
     }
 
     pub(crate) fn add(&mut self, lost: &Lost) {
+        // Of connections and of what is tried against the recorder no step is known by.
+        let beside = |kind: &str| kind.starts_with("net.") || kind.starts_with("watch.");
+        let beside: u64 = lost.by_type.iter().filter(|(kind, _)| beside(kind)).map(|(_, n)| *n).sum();
+        let all = lost.lost.saturating_sub(beside);
+        self.put(Stretch { after: lost.after, before: lost.before, lost: (all, lost.lost_outside) });
+    }
+
+    fn put(&mut self, stretch: Stretch) {
         if self.stretches.len() < STRETCHES_MAX {
-            self.stretches.push((lost.after, lost.before));
+            self.stretches.push(stretch);
         } else {
             self.everywhere = true;
         }
@@ -35,16 +57,19 @@ impl Gaps {
 
     /// Something was recorded, but not what it says: as good as lost.
     pub(crate) fn unclear(&mut self, at: Time) {
-        if self.stretches.len() < STRETCHES_MAX {
-            self.stretches.push((at, at));
-        } else {
-            self.everywhere = true;
-        }
+        self.put(Stretch { after: at, before: at, lost: (0, 0) });
     }
 
     /// Whether something may be missing between the two times.
     pub(crate) fn within(&self, from: Time, to: Time) -> bool {
-        self.everywhere || self.stretches.iter().any(|(after, before)| *after <= to && *before >= from)
+        self.everywhere || self.stretches.iter().any(|one| one.touches(from, to))
+    }
+
+    /// Whether events were lost between the two times that may tell of steps; `outside`: those of unprivileged tasks outside too.
+    pub(crate) fn lost_within(&self, from: Time, to: Time, outside: bool) -> bool {
+        let counts = |one: &&Stretch| one.lost.0 > if outside { 0 } else { one.lost.1 };
+        let too_many = self.stretches.len() >= STRETCHES_MAX;
+        too_many || self.stretches.iter().filter(counts).any(|one| one.touches(from, to))
     }
 }
 

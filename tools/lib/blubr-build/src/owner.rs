@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use blubr_dockerfile::Dockerfile;
+use blubr_log::Time;
 
 use crate::askers::{Asker, askers};
 use crate::beside::settle;
@@ -68,6 +69,7 @@ pub(crate) fn assign(finder: Finder) -> Builds {
         .zip(builds)
         .map(|(number, (mut build, _))| {
             build.number = number;
+            build.has_losses = has_losses(&build, &gaps);
             for run in build.runs.iter_mut().filter(|run| shared.contains(&run.first_seq)) {
                 run.shared = true;
                 run.evidence.retain(|evidence| *evidence != Evidence::OnlyClient);
@@ -78,6 +80,14 @@ pub(crate) fn assign(finder: Finder) -> Builds {
         })
         .collect();
     Builds { builds, orphans, of_command: of_one }
+}
+
+/// What unprivileged tasks outside lost is not an engine's, nor a client's where that is root's.
+fn has_losses(build: &Build, gaps: &Gaps) -> bool {
+    let from = build.runs.iter().map(|run| run.began.time).fold(build.began.time, Time::min);
+    let last = build.runs.iter().filter_map(|run| run.ended).chain(build.ended).map(|at| at.time).max();
+    let to = if build.ended.is_some() { last.unwrap_or(from) } else { Time(u64::MAX) };
+    gaps.lost_within(from, to, build.uid != 0)
 }
 
 fn helpers(finder: &Finder) -> HashMap<Vec<u8>, Vec<ProcessKey>> {
@@ -155,6 +165,7 @@ fn own_build(key: ProcessKey, maker: &Maker, work: &Work, dirs: &[Dir]) -> Optio
         renamed: Vec::new(),
         parts: BTreeMap::new(),
         flat: false,
+        has_losses: false,
     };
     let mut build = build;
     complete(&mut build, work);
@@ -297,6 +308,7 @@ fn daemon_build(
         renamed: Vec::new(),
         parts: BTreeMap::new(),
         flat: false,
+        has_losses: false,
     };
     let mut build = build;
     complete(&mut build, work);

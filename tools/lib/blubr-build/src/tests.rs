@@ -7,6 +7,7 @@ mod copies;
 mod entrants;
 mod heredocs;
 mod late;
+mod losses;
 mod masters;
 mod nested;
 mod parts;
@@ -59,9 +60,13 @@ impl Log {
 
     /// A log in which an engine is there, and a client has asked it for a build.
     pub(crate) fn begun() -> Self {
+        Log::begun_by(CLIENT)
+    }
+
+    pub(crate) fn begun_by(client: Who) -> Self {
         let mut log = Log::new();
         log.add(DAEMON, "process.exists", r#""exe":"/usr/sbin/anything","argv":["anything"],"cwd":"/""#);
-        log.client();
+        log.asks(client);
         log
     }
 
@@ -229,8 +234,12 @@ impl Log {
     }
 
     pub(crate) fn client(&mut self) {
-        self.exec(CLIENT, &["docker", "build", "."]);
-        self.add(CLIENT, "unix.connect", r#""path":"/run/docker.sock","ret":0"#);
+        self.asks(CLIENT);
+    }
+
+    fn asks(&mut self, client: Who) {
+        self.exec(client, &["docker", "build", "."]);
+        self.add(client, "unix.connect", r#""path":"/run/docker.sock","ret":0"#);
     }
 
     pub(crate) fn end(&mut self, who: Who) {

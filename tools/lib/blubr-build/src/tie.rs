@@ -2,8 +2,10 @@
 //!
 //! The steps of a chain are laid along the instructions of each stage that they can belong to, in order and without
 //! a gap, because an engine that could not use its cache for one step can't for the next. An instruction that a step
-//! has in every such layout is its instruction; where layouts differ the step has candidates.
+//! has in every such layout is its instruction; where layouts differ the step has candidates. In a record that lacks events
+//! nothing follows from what is not there: each step stands alone.
 
+mod alone;
 mod conclude;
 mod lay;
 mod table;
@@ -79,6 +81,9 @@ pub struct Tie {
 
 /// Ties each run of the build, in the order of `build.runs`.
 pub fn tie(build: &Build, dockerfile: &Dockerfile) -> Vec<Tie> {
+    if build.has_losses {
+        return alone::tie(build, dockerfile);
+    }
     let table = Table::new(build, dockerfile);
     let mut found: BTreeMap<u32, BTreeSet<usize>> = BTreeMap::new();
     for chain in chains(build) {

@@ -6,12 +6,14 @@ mod made;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use serde_json::Value;
 
 use crate::bins;
 use crate::builders::{Named, Ready, Way};
 use crate::corpus::{BASE, Case};
+use crate::lossy;
 use crate::program::{describe, run, stdout_of};
 use crate::record::record;
 use crate::workload::Context;
@@ -32,6 +34,8 @@ pub struct Attested {
     pub tag: String,
     /// What blubr-diff finds between statement and image.
     pub differs: Option<String>,
+    /// What would be said falsely had events been lost.
+    pub overstated: Vec<String>,
 }
 
 /// Builds a case and takes it through the tools; what it makes lies in `folder`.
@@ -59,7 +63,8 @@ pub fn attest(case: &Case, ready: &Ready, folder: &Path) -> Attested {
     let image = ready.image(&tag, folder);
     state(&filtered, &context.file("Dockerfile"), &image, &statement);
     let differs = differs(&statement, &image);
-    Attested { context, log, statement, tag, differs }
+    let overstated = overstated(&log, &context.file("Dockerfile"), &image, &tag);
+    Attested { context, log, statement, tag, differs, overstated }
 }
 
 /// Has a log's build filtered into a file.
@@ -75,14 +80,48 @@ pub fn filter(log: &Path, out: &Path) {
 /// # Panics
 /// When that fails.
 pub fn state(filtered: &Path, dockerfile: &Path, image: &Named, out: &Path) {
+    let mut attest = attesting(filtered, dockerfile, image, out);
+    let output = run(&mut attest);
+    assert!(output.status.success(), "{}", describe(&attest, &output));
+}
+
+fn attesting(log: &Path, dockerfile: &Path, image: &Named, out: &Path) -> Command {
     let mut attest = bins::command("blubr-attest");
     attest.arg("--dockerfile").arg(dockerfile);
-    attest.args(["--image", &image.reference, "-o"]).arg(out).arg(filtered);
+    attest.args(["--image", &image.reference, "-o"]).arg(out).arg(log);
     if let Some(host) = &image.host {
         attest.env("DOCKER_HOST", host);
     }
+    attest
+}
+
+/// What the statement of a recording says that lacks some of its events (`name` decides which) and the one of the whole does not.
+///
+/// # Panics
+/// When blubr-attest does something else than to attest the recording, or to say why not.
+#[must_use]
+pub fn overstated(log: &Path, dockerfile: &Path, image: &Named, name: &str) -> Vec<String> {
+    let folder =
+        tempfile::Builder::new().prefix("blubr-lossy.").tempdir_in("/var/tmp").expect("a folder");
+    let file = |name: &str| folder.path().join(name);
+    let (whole, thin, lossy) = (file("whole.json"), file("thin.ndjson"), file("lossy.json"));
+    let mut attest = attesting(log, dockerfile, image, &whole);
+    if !run(&mut attest).status.success() || lossy::is_flawed(&lossy::statement(&whole)) {
+        return Vec::new();
+    }
+    let text = std::fs::read_to_string(log).expect("the log is UTF-8");
+    std::fs::write(&thin, lossy::thinned(&text, name)).expect("the folder is writable");
+    let mut attest = attesting(&thin, dockerfile, image, &lossy);
     let output = run(&mut attest);
-    assert!(output.status.success(), "{}", describe(&attest, &output));
+    match output.status.code() {
+        Some(0) => {
+            let found = lossy::overstated(&lossy::statement(&whole), &lossy::statement(&lossy));
+            found.into_iter().map(|what| format!("where events were lost: {what}")).collect()
+        }
+        // What is left may hold no build.
+        Some(1) => Vec::new(),
+        _ => panic!("{}", describe(&attest, &output)),
+    }
 }
 
 /// What blubr-diff finds between a statement and the image that it speaks of: nothing, for an honest build.

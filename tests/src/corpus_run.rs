@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
-use crate::attribution::{Attested, Row, attest, differs, filter, judge, state};
+use crate::attribution::{Attested, Row, attest, differs, filter, judge, overstated, state};
 use crate::builders::{Named, Ready, Way};
 use crate::corpus::Case;
 use crate::require::debian_base;
@@ -84,6 +84,7 @@ fn once(case: &Case, ready: &Ready) -> Row {
         let parent = ready.cgroup_parent.as_deref();
         row = judge(case, ready.way, parent, &attested.log, &attested.statement);
         row.faults.extend(attested.differs);
+        row.faults.extend(attested.overstated);
         ready.remove(&attested.tag);
         if !row.lossy {
             break;
@@ -132,11 +133,14 @@ fn again(case: &Case, way: Way, kept: &Path) -> Row {
     let image = Named { reference, host: None };
     state(&filtered, &kept.join("Dockerfile"), &image, &statement);
     let differs = differs(&statement, &image);
+    let name = format!("{}-{}", way.name(), case.name);
+    let overstated = overstated(&log, &kept.join("Dockerfile"), &image, &name);
     std::fs::copy(&statement, kept.join("statement-again.json")).expect("it can be kept");
     let parent = std::fs::read_to_string(kept.join("cgroup-parent")).expect("it was kept");
     let parent = Some(parent.as_str()).filter(|parent| !parent.is_empty());
     let mut row = judge(case, way, parent, &log, &statement);
     row.faults.extend(differs);
+    row.faults.extend(overstated);
     row
 }
 

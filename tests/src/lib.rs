@@ -14,6 +14,7 @@ pub mod corpus;
 pub mod corpus_run;
 pub mod engine;
 pub mod keyring;
+pub mod lossy;
 pub mod program;
 pub mod record;
 pub mod registry;

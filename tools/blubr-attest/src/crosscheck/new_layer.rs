@@ -36,6 +36,9 @@ struct Held<'a> {
     compared: bool,
     /// What these made was in a tree that was thrown away.
     thrown_away: Vec<Slot>,
+    /// Events were lost: who changed a path last may not be known, and where the layer is of several steps neither is the step.
+    has_losses: bool,
+    of_several: bool,
     /// By such a file who changed it by one of its names.
     by_file: HashMap<usize, Option<Hit>>,
 }
@@ -110,6 +113,8 @@ impl Crossing {
             roots: roots(if of.is_some() { &runs } else { &all }),
             compared: runs.iter().any(|run| run.compared),
             thrown_away: of.iter().flatten().filter(|slot| thrown_away(slot)).copied().collect(),
+            has_losses: gathered.lost.all > 0,
+            of_several: of.as_ref().is_none_or(|slots| slots.len() > 1),
             by_file: HashMap::new(),
         };
         self.layer(diff_id, entries, held);
@@ -162,7 +167,12 @@ impl Crossing {
                 self.visible.insert(path.clone(), self.files.len());
                 present.insert(path.clone());
             }
-            self.files.push(listed(entry, &path, diff_id, hit.flatten()));
+            let mut listed = listed(entry, &path, diff_id, hit.flatten());
+            if held.has_losses {
+                listed.file.process = None;
+                listed.slot = listed.slot.filter(|_| !held.of_several);
+            }
+            self.files.push(listed);
         }
         // Of a layer whose step isn't known nothing can be said to be missing.
         if !held.known_step {

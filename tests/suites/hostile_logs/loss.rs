@@ -137,3 +137,22 @@ fn a_loss_before_or_after_the_build_is_not_its_own() {
     assert!(attested.shown().ends_with("complete: nothing was lost while the build ran"));
     assert!(Attested::is_complete(&attested.log()));
 }
+
+#[test]
+fn nobody_is_a_stranger_for_certain_where_events_were_lost() {
+    let result = |lost: u64| {
+        let attested = Attested::of(|mut log| {
+            log.begin();
+            work(&mut log);
+            log.add(STRANGER, "file.mkdir", r#""path":"/s/overlay2/41/diff/x","mode":"0755","ret":0"#);
+            if lost > 0 {
+                log.lost(0..=0, lost, 0);
+            }
+            work(&mut log);
+            log.end();
+        });
+        let filter = ".predicate.blubr_build.checks[] | select(.id == \"no-foreign-access\") | .result";
+        jq(filter, &attested.statement())
+    };
+    assert_eq!([result(0), result(1)], ["fail", "unknown"]);
+}

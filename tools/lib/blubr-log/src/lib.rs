@@ -20,6 +20,7 @@ mod frames;
 mod json;
 mod kept;
 mod line;
+mod linked;
 mod name;
 mod reader;
 mod record;
@@ -33,6 +34,7 @@ pub use event::{Body, Event, Head, Tail};
 pub use frames::{Compressed, Plain};
 pub use kept::{Kept, KeptError, Verdict};
 pub use line::{Line, LineKind};
+pub use linked::behind_descriptor;
 pub use name::{Name, NameList, Seen};
 pub use reader::{Cut, ReadError, ReadErrorKind, Reader, Summary};
 pub use record::{

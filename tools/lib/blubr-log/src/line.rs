@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use crate::event::{self, Event};
-use crate::record::{Checkpoint, Lost, Trailer};
+use crate::record::{Checkpoint, LineMark, Lost, Trailer};
 
 /// A line as the reader hands it out: whole, UTF-8, its kind known.
 #[derive(Debug, Clone)]
@@ -42,10 +42,13 @@ impl<'a> LineKind<'a> {
             r#type: std::borrow::Cow<'k, str>,
         }
         let kind: Kind<'_> = serde_json::from_str(text)?;
+        const LOST: &str = LineMark::Lost.name();
+        const CHECKPOINT: &str = LineMark::Checkpoint.name();
+        const TRAILER: &str = LineMark::Trailer.name();
         Ok(match kind.r#type.as_ref() {
-            "lost" => LineKind::Lost(serde_json::from_str(text)?),
-            "checkpoint" => LineKind::Checkpoint(serde_json::from_str(text)?),
-            "trailer" => LineKind::Trailer(serde_json::from_str(text)?),
+            LOST => LineKind::Lost(serde_json::from_str(text)?),
+            CHECKPOINT => LineKind::Checkpoint(serde_json::from_str(text)?),
+            TRAILER => LineKind::Trailer(serde_json::from_str(text)?),
             _ => LineKind::Event(Box::new(event::parse(text)?)),
         })
     }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::Time;
 
 /// Which program wrote it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tool {
     /// Its name, such as `blubr-record`.
     pub name: String,
@@ -16,7 +16,7 @@ pub struct Tool {
 }
 
 /// The machine that was recorded.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Host {
     /// Kernel release, as `uname -r` prints it.
     pub kernel: String,
@@ -71,7 +71,7 @@ pub struct Part {
 }
 
 /// The first line.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Header {
     /// `header`.
     pub r#type: String,
@@ -128,7 +128,8 @@ pub struct Lost {
     /// the ring was more than half full. They may have been on a build's files all the same.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub lost_outside: u64,
-    /// How many of each type of event.
+    /// How many of each type of event; under `io_uring` what rings answered, whose events then have no `ret`, and under the name of
+    /// a tracepoint (`sys_exit`) what the kernel passed the probe there over for, of which nobody knows the type.
     pub by_type: BTreeMap<String, u64>,
 }
 

@@ -5,12 +5,9 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 
 use blubr_build::{MountPoint, Place, StepRun};
-use blubr_log::{Body, Event, Name, Seen};
+use blubr_log::{Body, Event, Name, Seen, behind_descriptor};
 
 use super::{Pass, is_of_runtime};
-
-/// The links' beginnings. /dev/fd is a symlink to the first's directory, which a container's process may put another in place of.
-const LINKS: [&[u8]; 2] = [b"/proc/self/fd/", b"/proc/thread-self/fd/"];
 
 /// By run, whether what its processes see at /proc is what the kernel has there.
 #[derive(Default)]
@@ -101,12 +98,10 @@ pub(super) fn is_proc(mount: &MountPoint) -> bool {
     mount.fstype.as_deref() == Some(b"proc") || mount.source.as_deref() == Some(b"/proc")
 }
 
-/// What follows the link that a path begins with.
+/// What follows the link that a path begins with. /dev/fd is a symlink there, which a container's process may put another in
+/// place of.
 fn behind_link(path: &[u8]) -> Option<&[u8]> {
-    let below = LINKS.iter().find_map(|link| path.strip_prefix(*link))?;
-    let digits = below.iter().take_while(|byte| byte.is_ascii_digit()).count();
-    let behind = below.get(digits..)?;
-    (digits > 0 && matches!(behind.first(), None | Some(b'/'))).then_some(behind)
+    behind_descriptor(path).filter(|_| !path.starts_with(b"/dev/"))
 }
 
 /// Whether a call is about one file, which is there: what it leads to is what it changed.
@@ -144,13 +139,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_goes_on_behind_the_link_of_a_descriptor() {
-        let behind = |path: &'static str| behind_link(path.as_bytes());
-        assert_eq!(behind("/proc/self/fd/3"), Some(&b""[..]));
-        assert_eq!(behind("/proc/thread-self/fd/12/a/b"), Some(&b"/a/b"[..]));
-        let not = ["/proc/self/fd", "/proc/self/fd/", "/proc/self/fd/x", "/proc/self/fd/3x", "/fd/3"];
-        for other in not.into_iter().chain(["/dev/fd/0/x", "/proc/self/fd/+3"]) {
-            assert_eq!(behind(other), None, "{other}");
-        }
+    fn what_a_container_may_put_another_in_place_of_is_no_link() {
+        assert_eq!(behind_link(b"/proc/self/fd/3/x"), Some(&b"/x"[..]));
+        assert_eq!(behind_link(b"/dev/fd/3/x"), None);
     }
 }

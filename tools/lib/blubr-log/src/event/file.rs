@@ -153,7 +153,7 @@ schema! {
         path: Seen<Name<'a>>,
         /// Name of the attribute.
         name: Seen<Name<'a>>,
-        /// The new value.
+        /// The new value, or its first 4,096 bytes (then `truncated`).
         value: Option<Name<'a>>,
         /// The attribute was removed.
         remove: Flag,

@@ -62,9 +62,9 @@ schema! {
         path_from: Option<Name<'a>>,
         /// Where `path` goes through a link that the kernel makes up for a descriptor of the caller, as it does if it begins `/proc/self/fd/N`, `/proc/thread-self/fd/N` or `/dev/fd/N` and proc is mounted there: the path that descriptor had at the call's exit. Not told where the call is about the link itself, nor where the link is of the process's first thread, which has another table of descriptors than the caller.
         fd_path: Option<Name<'a>>,
-        /// How it came about, when not by a system call of its name: `io_uring`: asked of a ring; `scm_rights`, `pidfd_getfd`: the descriptor (`ret`) of an open file or of a connected socket came from another process, over a socket or by that call.
+        /// How it came about, when not by a system call of its name: `io_uring`: asked of a ring; `scm_rights`, `pidfd_getfd`: the descriptor (`ret`) of an open file or of a socket came from another process, over a socket or by that call.
         via: Option<Name<'a>>,
-        /// The fields that were cut at a limit.
+        /// The fields that were cut at a limit, each by its key.
         truncated: Option<NameList<'a>>,
         /// What the call returned: 0 or the new descriptor on success, -errno on failure. Of an operation of a ring it is missing where the ring was asked not to tell of success, or never told. Of a call that was under way when another thread gave the caller a seccomp filter it is missing too: the answer may be the filter's.
         ret: Option<i64>,

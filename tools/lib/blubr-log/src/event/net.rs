@@ -60,7 +60,7 @@ schema! {
 }
 
 schema! {
-    /// A socket began to listen.
+    /// A socket began to listen, or with a negative `ret` could not; or one that listens came from another process (`via`).
     struct NetListen<'a> {
         /// Protocol.
         proto: Proto,

@@ -216,6 +216,24 @@ fn what_a_file_is_can_be_changed() {
 }
 
 #[test]
+fn a_value_that_is_cut_says_so() {
+    require!(Root);
+    // setxattr(2), which tells the value also where the file system has no room for it.
+    let set = |name: &str, len: usize| {
+        format!(
+            "($p, $n, $v) = (\"f\", \"user.{name}\", \"v\" x {len}); syscall(188, $p, $n, $v, {len}, 0);"
+        )
+    };
+    let r = script(&format!("echo x > f; perl -e '{} {}'", set("whole", 4096), set("long", 4097)));
+    let told = r.all("file.setxattr", "f");
+    let told: Vec<_> = told.iter().map(|e| (&e["name"], e["value"].as_str().unwrap().len())).collect();
+    assert_eq!(told, [(&json!("user.whole"), 4096), (&json!("user.long"), 4096)]);
+    let cut = r.all("file.setxattr", "f");
+    assert_eq!(cut[0].get("truncated"), None);
+    assert_eq!(cut[1]["truncated"], json!(["value"]));
+}
+
+#[test]
 fn a_file_that_is_left_open_closes_with_its_process() {
     require!(Root);
     let r = script("sh -c 'exec > out 2> err; echo hello; echo oops >&2; exec /bin/true'");

@@ -8,11 +8,9 @@ use std::os::fd::AsFd as _;
 use std::time::{Duration, Instant};
 
 use blubr_log::{CHECKPOINT_LINES, CHECKPOINT_SECONDS};
-use blubr_probes::wire::wire_kind::{self, *};
-use zerocopy::TryFromBytes as _;
 
 use crate::backend::{Counts, KINDS, Loss, LossTable};
-use crate::decode::{DecodeError, Decoder};
+use crate::decode::{DecodeError, Decoder, type_of};
 use crate::log::Log;
 use crate::mounts;
 use crate::ring::Ring;
@@ -104,9 +102,9 @@ impl<W: Write> Drain<W> {
         if listed {
             self.write_mounts()?;
             self.dirty = true;
-        }
-        if let (true, Some(rotation)) = (listed, &self.rotation) {
-            rotation.listing.done();
+            if let Some(rotation) = &self.rotation {
+                rotation.listing.done();
+            }
         }
         if !self.rotation.as_ref().is_some_and(Rotation::is_due) {
             return Ok(());
@@ -222,57 +220,6 @@ pub fn clock_ns(clock: libc::clockid_t) -> u64 {
     // SAFETY: clock_gettime fills the struct; these clocks always exist.
     unsafe { libc::clock_gettime(clock, &raw mut time) };
     u64::try_from(time.tv_sec).unwrap_or(0) * 1_000_000_000 + u64::try_from(time.tv_nsec).unwrap_or(0)
-}
-
-/// The type of event that a lost record would have been, or part of; `None` where it is no event's loss: its like
-/// adds to an event that comes anyway.
-fn type_of(kind: usize) -> Option<&'static str> {
-    let kind = u32::try_from(kind).ok()?;
-    Some(match wire_kind::try_read_from_bytes(&kind.to_ne_bytes()).ok()? {
-        WIRE_NONE | WIRE_KIND_COUNT | WIRE_ENTRY | WIRE_CGROUP_MKDIR | WIRE_CGROUP_RENAME
-        | WIRE_CGROUP_RMDIR => return None,
-        WIRE_PROCESS_FORK => "process.fork",
-        WIRE_PROCESS_EXEC | WIRE_EXEC_FAILED => "process.exec",
-        WIRE_PROCESS_EXIT => "process.exit",
-        WIRE_PROCESS_EXISTS | WIRE_EXISTS_FILE => "process.exists",
-        WIRE_FILE_OPEN => "file.open",
-        WIRE_FILE_CLOSE => "file.close",
-        WIRE_FILE_MKDIR => "file.mkdir",
-        WIRE_FILE_MKNOD | WIRE_UNIX_BIND => "file.mknod",
-        WIRE_FILE_UNLINK => "file.unlink",
-        WIRE_FILE_RENAME => "file.rename",
-        WIRE_FILE_LINK => "file.link",
-        WIRE_FILE_SYMLINK => "file.symlink",
-        WIRE_FILE_CHMOD => "file.chmod",
-        WIRE_FILE_CHOWN => "file.chown",
-        WIRE_FILE_TRUNCATE => "file.truncate",
-        WIRE_FILE_SETXATTR => "file.setxattr",
-        WIRE_FILE_UTIMES => "file.utimes",
-        WIRE_MOUNT_MOUNT | WIRE_FSOPEN | WIRE_FSCONFIG | WIRE_FSMOUNT | WIRE_OPEN_TREE
-        | WIRE_MOVE_MOUNT | WIRE_MOUNT_SETATTR | WIRE_FSPICK => "mount.mount",
-        WIRE_MOUNT_UMOUNT => "mount.umount",
-        WIRE_MOUNT_PIVOT_ROOT => "mount.pivot_root",
-        WIRE_FS_CHROOT => "fs.chroot",
-        WIRE_NS_UNSHARE => "ns.unshare",
-        WIRE_NS_SETNS => "ns.setns",
-        WIRE_CONNECT => "net.connect",
-        WIRE_NET_ACCEPT => "net.accept",
-        WIRE_NET_BIND => "net.bind",
-        WIRE_NET_LISTEN => "net.listen",
-        WIRE_NET_SEND => "net.send",
-        WIRE_NET_CLOSE => "net.close",
-        WIRE_DNS_PAYLOAD => "net.dns",
-        WIRE_TLS_PAYLOAD => "net.tls",
-        WIRE_HTTP_PAYLOAD => "net.http",
-        WIRE_WATCH_BPF => "watch.bpf",
-        WIRE_WATCH_PTRACE => "watch.ptrace",
-        WIRE_WATCH_MODULE => "watch.module",
-        WIRE_WATCH_KILL => "watch.kill",
-        WIRE_WATCH_IOURING => "watch.iouring",
-        WIRE_WATCH_SOCKET => "watch.socket",
-        // Of whatever kind it was: its event goes without a result.
-        WIRE_RING_DONE => "io_uring",
-    })
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
-use blubr_log::{Body, Event, Head, Lost, Name, NameList, Seen, Tail, Time, Writer};
+use blubr_log::{Body, Event, Head, LineMark, Lost, Name, NameList, Seen, Tail, Time, Writer};
 use blubr_probes::wire::wire_head;
 
 use crate::cgroup::Cgroups;
@@ -87,7 +87,7 @@ impl<W: Write> Log<W> {
         before_ns: u64,
     ) -> io::Result<()> {
         let lost = Lost {
-            r#type: "lost".to_owned(),
+            r#type: LineMark::Lost.name().to_owned(),
             after: self.clock.time(after_ns),
             before: self.clock.time(before_ns),
             lost: by_type.values().sum(),
@@ -112,8 +112,8 @@ impl<W: Write> Log<W> {
     }
 }
 
-/// The fields of an event that were cut, as its tail says it.
-#[derive(Debug, Default)]
+/// The fields of an event that were cut, as its tail says it: each by its key, which a test holds against the schema.
+#[derive(Debug, Default, Clone)]
 pub struct Cut(Vec<&'static str>);
 
 impl Cut {

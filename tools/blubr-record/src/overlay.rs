@@ -104,8 +104,6 @@ impl Options {
 pub struct Known {
     /// Mount namespace and absolute name, to the directory it meant.
     names: HashMap<(u32, Vec<u8>), Vec<u8>>,
-    /// The mount namespace that is looked at.
-    pub mntns: u32,
 }
 
 impl Known {
@@ -113,7 +111,7 @@ impl Known {
     fn resolve(&mut self, view: &View, cwd: &[u8], name: &[u8]) -> Option<Vec<u8>> {
         let absolute =
             if name.first() == Some(&b'/') { name.to_vec() } else { [cwd, b"/", name].concat() };
-        let key = (self.mntns, absolute);
+        let key = (view.mntns, absolute);
         let Some(path) = view.resolve(cwd, name) else { return self.names.get(&key).cloned() };
         if self.names.len() >= KNOWN_MAX {
             self.names.clear();
@@ -183,10 +181,11 @@ fn unescape(text: &[u8]) -> Vec<u8> {
     out
 }
 
-/// A process's view of the file system: a folder that stands for its root.
+/// A process's view of the file system: a folder that stands for its root, and the mount namespace that it is in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct View {
     root: PathBuf,
+    mntns: u32,
 }
 
 impl View {
@@ -197,12 +196,12 @@ impl View {
         // unit of systemd's), the host's first process.
         for (stays, root) in [("self", "/"), ("1", "/proc/1/root/")] {
             if ns_of(stays) == Some(mntns) && is_root_of(root, pid) != Some(false) {
-                return Some(View { root: PathBuf::from(root) });
+                return Some(View { root: PathBuf::from(root), mntns });
             }
         }
         [pid, ppid].iter().find_map(|pid| {
             (ns_of(&pid.to_string()) == Some(mntns))
-                .then(|| View { root: PathBuf::from(format!("/proc/{pid}/root")) })
+                .then(|| View { root: PathBuf::from(format!("/proc/{pid}/root")), mntns })
         })
     }
 
@@ -289,7 +288,7 @@ mod tests {
         link("../1/diff", "data/l/AAA");
         link("/data/2/diff", "data/l/BBB");
         link("CCC", "data/l/CCC");
-        let view = View { root: dir.path().to_owned() };
+        let view = View { root: dir.path().to_owned(), mntns: 1 };
         let options = Options::parse(b"lowerdir=l/AAA:l/BBB,upperdir=/data/1/diff,workdir=gone");
         let mut known = Known::default();
         let overlay = options.resolve(&view, b"/data", &mut known);
@@ -307,7 +306,7 @@ mod tests {
         fs::create_dir_all(dir.path().join("data/1/diff")).unwrap();
         fs::create_dir_all(dir.path().join("data/l")).unwrap();
         std::os::unix::fs::symlink("../1/diff", dir.path().join("data/l/AAA")).unwrap();
-        let view = View { root: dir.path().to_owned() };
+        let view = View { root: dir.path().to_owned(), mntns: 1 };
         let options = Options::parse(b"lowerdir=/data/l/AAA,upperdir=/data/2/diff,workdir=/data/../x");
         let mut known = Known::default();
         let before = options.resolve(&view, b"/", &mut known);
@@ -320,7 +319,7 @@ mod tests {
         // Nothing is made of a name of a lower directory that was never seen: engines use symlinks there.
         assert_eq!(options.resolve(&view, b"/", &mut Known::default()).lower, None);
         // The same name in another mount namespace is another one.
-        known.mntns = 7;
-        assert_eq!(options.resolve(&view, b"/", &mut known).lower, None);
+        let elsewhere = View { mntns: 7, ..view };
+        assert_eq!(options.resolve(&elsewhere, b"/", &mut known).lower, None);
     }
 }

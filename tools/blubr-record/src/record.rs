@@ -83,6 +83,11 @@ impl<'r> Record<'r> {
         self.field(id).filter(|field| !field.has(wire::WIRE_FAULT))
     }
 
+    /// Whether what the caller's memory gave, or a walk, was cut at a limit.
+    pub fn is_cut(&self, id: wire_field_id) -> bool {
+        self.text(id).is_some_and(|field| field.has(wire::WIRE_CUT))
+    }
+
     /// The same record with another head, and with another's body: what is known by the time that it came back.
     pub fn completed(&self, head: &'r wire_head, body: Option<&Record<'r>>) -> Record<'r> {
         Record {

@@ -7,10 +7,11 @@ use blubr_log::event::{
     FileSetxattr, FileSymlink, FileTruncate, FileUnlink, FileUtimes, Flag, FsChroot, MountPivotRoot,
     MountUmount, OpenMode, Perm,
 };
-use blubr_log::{Body, Name, NameList, Seen, Time};
-use blubr_probes::wire::wire_kind::*;
+use blubr_log::{Body, Name, Seen, Time, behind_descriptor};
+use blubr_probes::wire::wire_kind::{self, *};
 use blubr_probes::wire::{WIRE_BY_CALL, WIRE_BY_RING, wire_call, wire_field_id::*, wire_file};
 
+use super::mount::names;
 use super::{DecodeError, Decoder, Origin, Paths, USER};
 use crate::log::{Cut, Log, seen};
 use crate::path::{Told, absolute, walked};
@@ -145,8 +146,11 @@ impl Decoder {
         let by_fd = r.field(WIRE_F_PATH).is_some_and(|f| f.has(blubr_probes::wire::WIRE_WALKED));
         let mut cut = Cut::none();
         let told = if by_fd { walked(r.field(WIRE_F_PATH), &mut self.path) } else { paths.path };
-        cut.note("path", told.cut);
-        cut.note("to", paths.to.cut);
+        let (path_key, second_key) = keys(r.kind);
+        cut.note(path_key, told.cut);
+        let is_text = matches!(r.kind, WIRE_FILE_SYMLINK | WIRE_FILE_SETXATTR);
+        cut.note(second_key, if is_text { r.is_cut(WIRE_F_TO) } else { paths.to.cut });
+        cut.note("value", r.kind == WIRE_FILE_SETXATTR && r.is_cut(WIRE_F_VALUE));
         let path = seen(told.known, &self.path);
         let to = seen(paths.to.known, &self.to);
         let text = r.text(WIRE_F_TO).map(|field| Name::from(field.bytes));
@@ -166,9 +170,10 @@ impl Decoder {
 /// Whether a call whose path begins with the link of a descriptor goes where that leads: there is more of the path (then `path`
 /// says what is behind the link), or the call follows a link that a path ends in (path_resolution(7)).
 fn goes_through(r: &Record<'_>, call: &wire_call) -> bool {
-    let text = r.text(WIRE_F_PATH).map(|field| field.bytes).unwrap_or_default();
-    let behind = text.split(|byte| *byte == b'/').skip_while(|name| *name != b"fd").skip(2);
-    let mut behind = behind.filter(|name| !name.is_empty() && *name != b".").peekable();
+    let behind = r.text(WIRE_F_PATH).and_then(|field| behind_descriptor(field.bytes));
+    let Some(behind) = behind else { return false };
+    let names = behind.split(|byte| *byte == b'/');
+    let mut behind = names.filter(|name| !name.is_empty() && *name != b".").peekable();
     if behind.peek().is_some() {
         // What `..` undoes is the link, in `path`, and not where it leads.
         return behind.all(|name| name != b"..");
@@ -197,8 +202,36 @@ fn goes_through(r: &Record<'_>, call: &wire_call) -> bool {
     }
 }
 
+/// By which keys an event has a call's path, and the second path or text of a call that has one.
+fn keys(kind: wire_kind) -> (&'static str, &'static str) {
+    match kind {
+        WIRE_FILE_SYMLINK => ("path", "target"),
+        WIRE_FILE_SETXATTR => ("path", "name"),
+        WIRE_MOUNT_UMOUNT => ("target", "to"),
+        WIRE_MOUNT_PIVOT_ROOT => ("path", "put_old"),
+        _ => ("path", "to"),
+    }
+}
+
 type Path<'p> = Seen<Name<'p>>;
 
+/// MNT_* and UMOUNT_NOFOLLOW of umount2(2), include/linux/fs.h.
+const UMOUNT_FLAGS: [(u64, &str); 4] = [(1, "force"), (2, "detach"), (4, "expire"), (8, "nofollow")];
+
+/// What mknod(2) was asked for by this mode.
+fn mknod(path: Path<'_>, mode: u64, device: u64) -> FileMknod<'_> {
+    let (kind, has_device) = match mode as u32 & libc::S_IFMT {
+        libc::S_IFIFO => ("fifo", false),
+        libc::S_IFCHR => ("char", true),
+        libc::S_IFBLK => ("block", true),
+        libc::S_IFSOCK => ("socket", false),
+        _ => ("file", false),
+    };
+    let rdev = has_device.then(|| user_dev(device));
+    FileMknod { path, kind: Name::from(kind), mode: Perm(mode as u32 & PERM_BITS), rdev }
+}
+
+/// What a call's event says, by its plain arguments and by these names.
 fn body<'p>(
     r: &Record<'p>,
     call: &wire_call,
@@ -216,15 +249,7 @@ fn body<'p>(
         WIRE_FILE_MKDIR => FileMkdir { path, mode: perm(1 + at(&[libc::SYS_mkdirat])) }.into(),
         WIRE_FILE_MKNOD => {
             let first = 1 + at(&[libc::SYS_mknodat]);
-            let (kind, device) = match arg(first) as u32 & libc::S_IFMT {
-                libc::S_IFIFO => ("fifo", false),
-                libc::S_IFCHR => ("char", true),
-                libc::S_IFBLK => ("block", true),
-                libc::S_IFSOCK => ("socket", false),
-                _ => ("file", false),
-            };
-            let rdev = device.then(|| user_dev(arg(first + 1)));
-            FileMknod { path, kind: Name::from(kind), mode: perm(first), rdev }.into()
+            mknod(path, arg(first), arg(first + 1)).into()
         }
         WIRE_FILE_UNLINK => {
             let by_flag = nr == libc::SYS_unlinkat && arg(2) & AT_REMOVEDIR != 0;
@@ -253,24 +278,15 @@ fn body<'p>(
         }
         WIRE_FILE_TRUNCATE => FileTruncate { path, size: arg(1) }.into(),
         WIRE_FILE_SETXATTR => {
-            let removes = [
-                libc::SYS_removexattr,
-                libc::SYS_lremovexattr,
-                libc::SYS_fremovexattr,
-                SYS_REMOVEXATTRAT,
-            ];
             let value = r.text(WIRE_F_VALUE).map(|field| Name::from(field.bytes));
-            FileSetxattr { path, name: Seen(text), value, remove: Flag(removes.contains(&nr)) }.into()
+            let remove = Flag(XATTR_REMOVALS.contains(&nr));
+            FileSetxattr { path, name: Seen(text), value, remove }.into()
         }
         WIRE_FILE_UTIMES => {
             let (atime, mtime) = times(r, nr, now);
             FileUtimes { path, atime, mtime }.into()
         }
-        WIRE_MOUNT_UMOUNT => {
-            let names = [(1, "force"), (2, "detach"), (4, "expire"), (8, "nofollow")];
-            let given = names.iter().filter(|(bit, _)| arg(1) & bit != 0).map(|(_, name)| name);
-            MountUmount { target: path, flags: NameList::from_names(given) }.into()
-        }
+        WIRE_MOUNT_UMOUNT => MountUmount { target: path, flags: names(arg(1), &UMOUNT_FLAGS) }.into(),
         WIRE_MOUNT_PIVOT_ROOT => MountPivotRoot { path, put_old: to }.into(),
         WIRE_FS_CHROOT => {
             let word = r.field(WIRE_F_VALUE).and_then(|field| field.bytes.try_into().ok());
@@ -285,6 +301,10 @@ fn body<'p>(
 const SYS_FCHMODAT2: i64 = 452;
 const SYS_SETXATTRAT: i64 = 463;
 const SYS_REMOVEXATTRAT: i64 = 466;
+
+/// The calls that take an attribute away.
+const XATTR_REMOVALS: [i64; 4] =
+    [libc::SYS_removexattr, libc::SYS_lremovexattr, libc::SYS_fremovexattr, SYS_REMOVEXATTRAT];
 
 const NS_A_SECOND: i128 = 1_000_000_000;
 /// utimensat(2)

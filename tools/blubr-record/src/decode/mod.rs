@@ -1,8 +1,11 @@
 //! Ring records to events of the log: one match over every kind there is.
 
 mod file;
+mod kind;
 mod mount;
+mod namespace;
 mod net;
+mod new_mount;
 mod process;
 mod ring;
 mod stream;
@@ -18,6 +21,8 @@ use blubr_probes::wire::{self, wire_cgroup, wire_field_id, wire_field_id::*};
 use crate::log::{Cut, Log};
 use crate::path::{Told, absolute};
 use crate::record::{Malformed, Record};
+
+pub use kind::type_of;
 
 /// Threads whose call has begun and not ended, that are remembered: they are far fewer than there are threads.
 const ENTRIES_MAX: usize = 65_536;
@@ -46,7 +51,7 @@ pub struct Counted {
 #[derive(Default)]
 pub struct Decoder {
     entries: Entries,
-    mounts: mount::Calls,
+    mounts: new_mount::Calls,
     existing: process::Existing,
     requests: ring::Requests,
     namespaces: crate::mounts::Namespaces,

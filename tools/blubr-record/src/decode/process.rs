@@ -53,11 +53,10 @@ impl Decoder {
         let cwd = walked(r.field(WIRE_F_CWD), &mut self.to);
         cut.note("exe", exe.cut);
         cut.note("cwd", cwd.cut);
-        let argv = r.text(WIRE_F_ARGV);
-        cut.note("argv", argv.is_some_and(|argv| argv.has(wire::WIRE_CUT)));
+        cut.note("argv", r.is_cut(WIRE_F_ARGV));
         let exec = ProcessExec {
             exe: seen(exe.known, &self.path),
-            argv: Seen(argv.map(|argv| NameList::from_block(argv.bytes))),
+            argv: argv(r),
             cwd: seen(cwd.known, &self.to),
             gid: body.args[5] as u32,
             uid_before: None,
@@ -87,14 +86,13 @@ impl Decoder {
         let mut cut = Cut::none();
         let exe = walked(r.field(WIRE_F_EXE), &mut self.path);
         let cwd = walked(r.field(WIRE_F_CWD), &mut self.to);
-        let argv = r.text(WIRE_F_ARGV);
         cut.note("exe", exe.cut);
         cut.note("cwd", cwd.cut);
-        cut.note("argv", argv.is_some_and(|argv| argv.has(wire::WIRE_CUT)));
+        cut.note("argv", r.is_cut(WIRE_F_ARGV));
         let string = |id| r.text(id).map(|field| Name::from(field.bytes));
         let exec = ProcessExec {
             exe: seen(exe.known, &self.path),
-            argv: Seen(argv.map(|argv| NameList::from_block(argv.bytes))),
+            argv: argv(r),
             cwd: seen(cwd.known, &self.to),
             gid: body.egid,
             uid_before: (body.changed != 0).then_some(body.euid_before),
@@ -129,6 +127,7 @@ impl Decoder {
             self.existing.files.clear();
         }
         let (list, cut) = self.existing.files.entry(r.head.pid).or_default();
+        *cut |= path.cut;
         if list.len() + self.path.len() >= OPEN_BYTES_MAX {
             *cut = true;
         } else {
@@ -182,6 +181,11 @@ impl Decoder {
         self.more.truncate(limit as usize);
         Some(cut)
     }
+}
+
+/// A program's arguments, where they could be read.
+fn argv<'r>(r: &Record<'r>) -> Seen<NameList<'r>> {
+    Seen(r.text(WIRE_F_ARGV).map(|argv| NameList::from_block(argv.bytes)))
 }
 
 /// Whether the process of that number is still the one that began then: /proc/PID/stat counts in ticks of 10 ms.

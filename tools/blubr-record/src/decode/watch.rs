@@ -155,6 +155,7 @@ impl Decoder {
         let mut cut = Cut::none();
         let path = walked(r.field(WIRE_F_PATH), &mut self.path);
         cut.note("path", path.cut);
+        cut.note("name", r.is_cut(WIRE_F_KEY));
         let removes = i64::from(r.head.nr) == libc::SYS_delete_module;
         let body = WatchModule {
             action: Name::from(if removes { "remove" } else { "load" }),

@@ -1,0 +1,277 @@
+//! Mounts by the new interface (fsopen, fsconfig, fsmount, open_tree, move_mount): put together out of its calls.
+
+use std::collections::HashMap;
+use std::io::Write;
+
+use blubr_log::event::MountMount;
+use blubr_log::{Name, NameList, Seen};
+use blubr_probes::wire::{self, wire_call, wire_field_id::*};
+
+use super::mount::{AT_RECURSIVE, ATTRIBUTES, attribute_flags, attributes, resolve};
+use super::{DecodeError, Decoder, Origin, USER, tail};
+use crate::log::{Cut, Log, seen};
+use crate::overlay::{Options, Overlay};
+use crate::path::{absolute, walked};
+use crate::record::{Malformed, Record};
+
+/// Descriptors of file-system contexts and detached mounts that are remembered; they live for microseconds.
+const CONTEXTS_MAX: usize = 4096;
+/// Bytes of options that are kept of one context.
+const OPTIONS_MAX: usize = 65_536;
+
+/// fsconfig(2) commands that make or change a file system, include/uapi/linux/mount.h.
+const FSCONFIG_CMD_CREATE: u32 = 6;
+const FSCONFIG_CMD_RECONFIGURE: u32 = 7;
+const FSCONFIG_CMD_CREATE_EXCL: u32 = 8;
+
+/// open_tree(2): a copy, and not the mount itself, include/uapi/linux/mount.h.
+const OPEN_TREE_CLONE: u64 = 1;
+
+/// A mount on its way through the new interface.
+#[derive(Debug, Default, Clone)]
+struct Context {
+    fstype: Option<Vec<u8>>,
+    source: Option<Vec<u8>>,
+    options: Vec<u8>,
+    overlay: Options,
+    flags: Vec<&'static str>,
+    cwd: Vec<u8>,
+    /// Of a mount that is there already (fspick): where.
+    target: Option<Vec<u8>>,
+    /// What of this is not whole.
+    cut: Cut,
+}
+
+impl Context {
+    /// The event of its mount, put there.
+    fn mount<'c>(&'c self, target: Seen<Name<'c>>, overlay: &'c Overlay) -> MountMount<'c> {
+        let some = |bytes: &'c [u8]| (!bytes.is_empty()).then(|| Name::from(bytes));
+        MountMount {
+            source: Seen(self.source.as_deref().map(Name::from)),
+            target,
+            cwd: some(&self.cwd),
+            fstype: self.fstype.as_deref().map(Name::from),
+            flags: NameList::from_names(&self.flags),
+            options: some(&self.options),
+            lower: overlay.lower.as_deref().map(NameList::from_block),
+            upper: overlay.upper.as_deref().map(Name::from),
+            work: overlay.work.as_deref().map(Name::from),
+        }
+    }
+}
+
+/// File-system contexts and detached mounts by process and descriptor.
+#[derive(Default)]
+pub(super) struct Calls {
+    contexts: HashMap<(u32, i64), Context>,
+}
+
+impl Calls {
+    fn keep(&mut self, pid: u32, fd: i64, context: Context) {
+        if self.contexts.len() >= CONTEXTS_MAX {
+            self.contexts.clear();
+        }
+        self.contexts.insert((pid, fd), context);
+    }
+
+    pub(super) fn fspick(&mut self, r: &Record<'_>) -> Result<(), Malformed> {
+        if r.head.ret >= 0 {
+            let mut target = Vec::new();
+            let told = absolute(r.field(WIRE_F_PATH), r.field(WIRE_F_BASE), &mut target);
+            let target = told.known.then_some(target);
+            let mut context = Context { target, ..Context::default() };
+            context.cut.note("target", told.cut);
+            self.keep(r.head.pid, r.head.ret, context);
+        }
+        Ok(())
+    }
+
+    fn set(&mut self, r: &Record<'_>) -> Result<(), Malformed> {
+        let call: &wire_call = r.body()?;
+        let fd = i64::from(call.args[0] as i32);
+        let (Some(context), Some(key)) = (self.contexts.get_mut(&(r.head.pid, fd)), r.text(WIRE_F_KEY))
+        else {
+            return Ok(());
+        };
+        let mut buffer = Vec::new();
+        let (value, is_cut) = match r.text(WIRE_F_VALUE) {
+            Some(field) if field.has(wire::WIRE_WALKED) => {
+                let told = walked(Some(field), &mut buffer);
+                (Some(buffer), told.cut)
+            }
+            Some(field) if r.field(WIRE_F_BASE).is_some() => {
+                let told = absolute(Some(field), r.field(WIRE_F_BASE), &mut buffer);
+                (Some(buffer), told.cut)
+            }
+            Some(field) => (Some(field.bytes.to_vec()), field.has(wire::WIRE_CUT)),
+            None => (None, false),
+        };
+        let cwd = walked(r.field(WIRE_F_CWD), &mut context.cwd);
+        context.cut.note("cwd", cwd.cut);
+        if let Some(value) = &value {
+            context.overlay.set(key.bytes, value);
+        }
+        if key.bytes == b"source" {
+            context.source = value;
+            context.cut.note("source", is_cut);
+            return Ok(());
+        }
+        let len = key.bytes.len() + value.as_ref().map_or(0, Vec::len);
+        let has_room = context.options.len() + len < OPTIONS_MAX;
+        context.cut.note("options", is_cut || !has_room);
+        if has_room {
+            if !context.options.is_empty() {
+                context.options.push(b',');
+            }
+            context.options.extend_from_slice(key.bytes);
+            if let Some(value) = value {
+                context.options.push(b'=');
+                context.options.extend_from_slice(&value);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Decoder {
+    /// A mount of the new interface that did not come about, or one that was changed.
+    fn unplaced<W: Write>(
+        &mut self,
+        r: &Record<'_>,
+        context: &Context,
+        log: &mut Log<W>,
+    ) -> Result<(), DecodeError> {
+        let from = if context.target.is_some() { USER } else { Origin::Kernel };
+        let target = Seen(context.target.as_deref().map(Name::from));
+        let overlay = Overlay::default();
+        let mount = context.mount(target, &overlay);
+        Ok(log.event(r.head, mount.into(), tail(r, from, &[], &context.cut))?)
+    }
+
+    pub(super) fn fsopen<W: Write>(
+        &mut self,
+        r: &Record<'_>,
+        log: &mut Log<W>,
+    ) -> Result<(), DecodeError> {
+        let fstype = r.text(WIRE_F_FSTYPE).map(|field| field.bytes.to_vec());
+        let mut context = Context { fstype, ..Context::default() };
+        context.cut.note("fstype", r.is_cut(WIRE_F_FSTYPE));
+        if r.head.ret < 0 {
+            return self.unplaced(r, &context, log);
+        }
+        self.mounts.keep(r.head.pid, r.head.ret, context);
+        Ok(())
+    }
+
+    pub(super) fn fsconfig<W: Write>(
+        &mut self,
+        r: &Record<'_>,
+        log: &mut Log<W>,
+    ) -> Result<(), DecodeError> {
+        let call: &wire_call = r.body()?;
+        let at = (r.head.pid, i64::from(call.args[0] as i32));
+        // The kernel takes an unsigned int.
+        let command = call.args[1] as u32;
+        let ends = match command {
+            FSCONFIG_CMD_RECONFIGURE => true,
+            FSCONFIG_CMD_CREATE | FSCONFIG_CMD_CREATE_EXCL => r.head.ret < 0,
+            _ if r.head.ret < 0 => return Ok(()),
+            _ => {
+                self.mounts.set(r)?;
+                false
+            }
+        };
+        if !ends {
+            return Ok(());
+        }
+        // One whose beginning we did not see is told with what is known: that it was asked for.
+        let mut context = self.mounts.contexts.get(&at).cloned().unwrap_or_default();
+        if command == FSCONFIG_CMD_RECONFIGURE {
+            context.flags = vec!["remount"];
+        }
+        self.unplaced(r, &context, log)
+    }
+
+    pub(super) fn fsmount<W: Write>(
+        &mut self,
+        r: &Record<'_>,
+        log: &mut Log<W>,
+    ) -> Result<(), DecodeError> {
+        let call: &wire_call = r.body()?;
+        let at = (r.head.pid, i64::from(call.args[0] as i32));
+        let mut context = self.mounts.contexts.get(&at).cloned().unwrap_or_default();
+        let given = ATTRIBUTES.iter().filter(|(bit, _)| call.args[2] & bit != 0);
+        context.flags = given.map(|(_, name)| *name).collect();
+        if r.head.ret < 0 {
+            return self.unplaced(r, &context, log);
+        }
+        if self.mounts.contexts.remove(&at).is_some() {
+            self.mounts.keep(r.head.pid, r.head.ret, context);
+        }
+        Ok(())
+    }
+
+    pub(super) fn open_tree<W: Write>(
+        &mut self,
+        r: &Record<'_>,
+        log: &mut Log<W>,
+    ) -> Result<(), DecodeError> {
+        let call: &wire_call = r.body()?;
+        // Of open_tree_attr. All 0 changes nothing.
+        let given = attributes(r).filter(|words| *words != [0; 4]);
+        if call.args[2] & OPEN_TREE_CLONE == 0 {
+            // It changes the mount that is there (do_mount_setattr).
+            return if given.is_some() { self.mount_setattr(r, log) } else { Ok(()) };
+        }
+        let mut source = Vec::new();
+        let told = absolute(r.field(WIRE_F_PATH), r.field(WIRE_F_BASE), &mut source);
+        let mut flags = vec!["bind"];
+        if call.args[2] & AT_RECURSIVE != 0 {
+            flags.push("rec");
+        }
+        flags.extend(given.map(attribute_flags).unwrap_or_default());
+        let source = told.known.then_some(source);
+        let mut context = Context { source, flags, ..Context::default() };
+        context.cut.note("source", told.cut);
+        if r.head.ret < 0 {
+            return self.unplaced(r, &context, log);
+        }
+        self.mounts.keep(r.head.pid, r.head.ret, context);
+        Ok(())
+    }
+
+    pub(super) fn move_mount<W: Write>(
+        &mut self,
+        r: &Record<'_>,
+        log: &mut Log<W>,
+    ) -> Result<(), DecodeError> {
+        let call: &wire_call = r.body()?;
+        let from = Origin::User { raced: self.raced(r) };
+        let target = absolute(r.field(WIRE_F_TO), r.field(WIRE_F_TO_BASE), &mut self.to);
+        let fd = i64::from(call.args[0] as i32);
+        let detached = r.text(WIRE_F_PATH).is_some_and(|path| path.bytes.is_empty());
+        let context = if detached { self.mounts.contexts.remove(&(r.head.pid, fd)) } else { None };
+        let context = match context {
+            Some(context) => context,
+            // An attached mount goes elsewhere, or one whose beginning we did not see.
+            None => {
+                let told = absolute(r.field(WIRE_F_PATH), r.field(WIRE_F_BASE), &mut self.path);
+                let source = (told.known && !detached).then(|| self.path.clone());
+                let flags = if detached { Vec::new() } else { vec!["move"] };
+                let mut context = Context { source, flags, ..Context::default() };
+                context.cut.note("source", told.cut && !detached);
+                context
+            }
+        };
+        let mut cut = context.cut.clone();
+        cut.note("target", target.cut);
+        let is_overlay = context.fstype.as_deref() == Some(b"overlay") && r.head.ret >= 0;
+        let overlay = if is_overlay {
+            resolve(r, &context.overlay, &context.cwd, &mut self.known)
+        } else {
+            Overlay::default()
+        };
+        let mount = context.mount(seen(target.known, &self.to), &overlay);
+        Ok(log.event(r.head, mount.into(), tail(r, from, &[target], &cut))?)
+    }
+}

@@ -1,5 +1,7 @@
 //! `--checkpoints-to`: what is kept elsewhere, and what it finds.
 
+use std::os::unix::process::ExitStatusExt as _;
+
 use blubr_tests::program::{describe, run};
 use blubr_tests::{bins, require};
 
@@ -63,6 +65,31 @@ fn a_pipe_that_closes_is_said_and_fails_the_recording_but_not_the_log() {
     assert!(told.contains("descriptor 3: Broken pipe"), "{told}");
     assert!(told.contains("the log is whole, but not every checkpoint was copied"), "{told}");
     assert!(folder.file("log").exists());
+}
+
+#[test]
+fn who_waits_for_the_reader_of_a_fifo_can_be_interrupted() {
+    require!(Root);
+    let folder = Folder::new();
+    assert!(folder.bash("mkfifo fifo").status.success());
+    for flags in [&["--checkpoints-to", "fifo", "-o", "log"][..], &["-o", "fifo"]] {
+        let mut recorder = bins::command("blubr-record");
+        recorder.args(flags).args(["--", "true"]).current_dir(folder.file(""));
+        let mut recorder = recorder.spawn().unwrap();
+        // It sleeps in openat(2), which is call 257.
+        let call = format!("/proc/{}/syscall", recorder.id());
+        wait_until(|| std::fs::read_to_string(&call).is_ok_and(|text| text.starts_with("257 ")));
+        let kill = run(Command::new("kill").arg("-INT").arg(recorder.id().to_string()));
+        assert!(kill.status.success());
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while recorder.try_wait().unwrap().is_none() && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        // One that can't be interrupted must not stay.
+        let _ = recorder.kill();
+        assert_eq!(recorder.wait().unwrap().signal(), Some(2), "{flags:?}");
+        assert_eq!(text(&folder.bash("ls").stdout), "fifo\n");
+    }
 }
 
 /// The log with its chain computed anew from the line `from` on: what one can do who may write it.

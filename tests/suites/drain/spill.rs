@@ -83,6 +83,28 @@ fn a_log_on_a_full_disk_goes_on_where_there_is_room_again() {
 }
 
 #[test]
+fn a_part_that_finds_no_room_is_waited_for() {
+    require!(Root);
+    let folder = Folder::new();
+    let _small = Small::mount(folder.file("small"), "256m,nr_inodes=10");
+    // There is room for two files, and for more once the calls are made: several parts' worth.
+    let output = folder.bash(
+        "i=0; while { : > small/fill$i; } 2>/dev/null; do i=$((i+1)); done; rm small/fill0 small/fill1
+         $RECORD --rotate 64K -o small/day.ndjson -- sh -c 'for i in 1 2 3 4; do $CALLS open 11250 1 5000; sleep 1; done; \
+           ls small > names; mount -o remount,nr_inodes=1000 small; sleep 1' 2> told; echo $?",
+    );
+    let told = std::fs::read_to_string(folder.file("told")).unwrap();
+    assert_eq!(text(&output.stdout).trim(), "0", "{told}");
+    assert_eq!(told.matches("the log: No space left on device").count(), 1, "{told}");
+    let names = std::fs::read_to_string(folder.file("names")).unwrap();
+    let waiting: Vec<_> = names.lines().filter(|name| name.starts_with("day")).collect();
+    assert_eq!(waiting, ["day.000001.ndjson", "day.000002.ndjson"]);
+    assert!(folder.bash("cat small/day.0* > all; ls small/day.000003.ndjson").status.success());
+    let (ours, _, lost) = counted("file.open", &folder.file("all"));
+    assert!(ours + lost >= 45_000, "{ours} recorded, {lost} lost");
+}
+
+#[test]
 fn a_disk_that_stays_full_fails_the_recording_and_leaves_what_was_written() {
     require!(Root);
     let folder = Folder::new();

@@ -42,18 +42,20 @@ struct Staged {
 impl Staged {
     /// Makes it. A `.partial` that a killed recorder left is not touched: it is evidence.
     fn create(path: &Path) -> Result<Self, Failure> {
-        let mut partial = path.as_os_str().to_owned();
-        partial.push(".partial");
-        let partial = PathBuf::from(partial);
-        // O_EXCL follows no symlink.
-        let opened = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&partial);
-        let file = opened.map_err(|e| match e.kind() {
+        let partial = partial_of(path);
+        Staged::open(path).map_err(|e| match e.kind() {
             io::ErrorKind::AlreadyExists => Failure::new("a recorder has left it, or still writes it")
                 .at(partial.display())
                 .advise("move it away (readers take it as it is)"),
             _ => Failure::io(partial.display(), &e),
-        })?;
-        give_to_caller(&file).map_err(|e| Failure::io(partial.display(), &e))?;
+        })
+    }
+
+    fn open(path: &Path) -> io::Result<Self> {
+        let partial = partial_of(path);
+        // O_EXCL follows no symlink.
+        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&partial)?;
+        give_to_caller(&file)?;
         Ok(Staged { file, partial, path: path.to_owned() })
     }
 
@@ -61,6 +63,12 @@ impl Staged {
         self.file.sync_all()?;
         std::fs::rename(&self.partial, &self.path)
     }
+}
+
+fn partial_of(path: &Path) -> PathBuf {
+    let mut partial = path.as_os_str().to_owned();
+    partial.push(".partial");
+    PathBuf::from(partial)
 }
 
 impl Output {
@@ -128,18 +136,26 @@ impl Output {
         }
     }
 
-    /// The part is whole: gives it its name, and opens the next.
+    /// The part is whole: syncs it and gives it its name. The next has its number from now on.
     ///
     /// # Errors
     /// When either fails.
-    pub fn next_part(&self) -> io::Result<File> {
+    pub fn end_part(&self) -> io::Result<()> {
         let mut to = self.lock();
-        let To::Parts { names, number, staged, .. } = &mut *to else {
-            return Err(io::Error::other("this log has no parts"));
-        };
+        let To::Parts { number, staged, .. } = &mut *to else { return Err(no_parts()) };
         staged.commit()?;
         *number = number.saturating_add(1);
-        *staged = Staged::create(&names.part(*number)).map_err(io::Error::other)?;
+        Ok(())
+    }
+
+    /// Opens the part behind the one that was ended.
+    ///
+    /// # Errors
+    /// When it can't be made: then it can be tried again.
+    pub fn begin_part(&self) -> io::Result<File> {
+        let mut to = self.lock();
+        let To::Parts { names, number, staged, .. } = &mut *to else { return Err(no_parts()) };
+        *staged = Staged::open(&names.part(*number))?;
         staged.file.try_clone()
     }
 
@@ -172,6 +188,10 @@ impl Output {
             To::File(staged) | To::Parts { staged, .. } => staged.commit(),
         }
     }
+}
+
+fn no_parts() -> io::Error {
+    io::Error::other("this log has no parts")
 }
 
 /// Standard output without the lines' buffer of std.
@@ -227,7 +247,9 @@ mod tests {
         let output = Output::create_part(&dir.path().join("log"), Some(Keep::Bytes(9))).unwrap();
         assert_eq!(output.part(), Some(8));
         output.writer().unwrap().write_all(b"eight").unwrap();
-        output.next_part().unwrap().write_all(b"nine").unwrap();
+        output.end_part().unwrap();
+        assert!(there("log.000008") && !there("log.000009.partial"));
+        output.begin_part().unwrap().write_all(b"nine").unwrap();
         assert!(there("log.000008") && there("log.000009.partial") && there("log.000006"));
         output.prune(SystemTime::now()).unwrap();
         assert!(there("log.000008") && !there("log.000006") && !there("log.000007.partial"));

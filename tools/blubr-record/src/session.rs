@@ -1,13 +1,11 @@
 //! A recording from its first line to its trailer: probes in, command run, probes out.
 
-#![expect(unsafe_code, reason = "system calls that std does not have")]
-
 use std::ffi::OsString;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use blubr_cli::{Exit, Failure, say};
 use blubr_log::{Header, Hook, LineMark, Part, SCHEMA, Time, Tool, Writer};
@@ -16,7 +14,7 @@ use blubr_probes::wire::WIRE_ARGV_MAX;
 use crate::backend::{self, Loaded};
 use crate::caps;
 use crate::cgroup::{self, Cgroups};
-use crate::command::{Command, Ended};
+use crate::command::Command;
 use crate::copies::Copies;
 use crate::decode::{DecodeError, Decoder};
 use crate::drain::{Drain, clock_ns, monotonic_ns};
@@ -27,12 +25,11 @@ use crate::plan::{Plan, TOOL};
 use crate::queue::{Queue, Tell};
 use crate::ready;
 use crate::rotation::{Listing, Rotation};
+use crate::signals::Signals;
 use crate::sink::{LogSink, Patient, Progress, Sinks};
 use crate::spill::Spill;
 use crate::stop::Stop;
 
-/// How often the main thread looks whether the recording still goes on.
-const LOOK: Duration = Duration::from_secs(1);
 /// Bytes of the command that the header holds, as of a program's arguments: with every byte escaped to six they fit a line.
 const COMMAND_BYTES_MAX: usize = WIRE_ARGV_MAX as usize;
 /// Readings of both clocks, of which the closest pair counts.
@@ -44,21 +41,25 @@ const CLOCK_READINGS: usize = 8;
 /// When nothing, or not everything, could be recorded.
 pub fn record(plan: &Plan) -> Result<Exit, Failure> {
     check_rights()?;
-    let signals = Signals::block();
-    // Before the command's process is made, which must not have it.
+    // Before the command's process is made, which must not have the descriptor; and before signals are waited for: what is a FIFO
+    // opens only when somebody reads it.
     let copies = plan.checkpoints_to.as_ref().map(Copies::open).transpose();
     let copies = copies.map_err(|f| f.exit(Exit::NotRecorded))?;
-    let command = match plan.command.is_empty() {
-        true => None,
-        false => Some(Command::prepare(&plan.command, &signals.before).map_err(|e| not_recorded(&e))?),
-    };
     let output = match (&plan.rotate, &plan.output) {
         (Some(rotate), Some(path)) => Output::create_part(path, rotate.keep),
         _ => Output::create(plan.output.as_deref()),
     };
     let output = output.map_err(|f| f.exit(Exit::NotRecorded))?;
-    match begin(plan, command.as_ref(), &output, copies) {
-        Ok(recording) => run(plan, command, recording, output, &signals),
+    let signals = Signals::block();
+    let command = match plan.command.is_empty() {
+        true => Ok(None),
+        false => Command::prepare(&plan.command, signals.before()).map(Some),
+    };
+    let begun = command.map_err(|e| not_recorded(&e)).and_then(|command| {
+        begin(plan, command.as_ref(), &output, copies).map(|recording| (command, recording))
+    });
+    match begun {
+        Ok((command, recording)) => run(plan, command, recording, output, &signals),
         Err(failure) => {
             output.discard();
             Err(failure)
@@ -374,71 +375,6 @@ fn end(recording: Recording, output: Output, exit: Option<i32>) -> Result<Lost, 
         return Err(not_recorded(&what));
     }
     Ok(lost)
-}
-
-/// The signals that the main thread waits for.
-struct Signals {
-    waited_for: libc::sigset_t,
-    /// The mask that was there before, for the command.
-    before: libc::sigset_t,
-}
-
-impl Signals {
-    /// Blocks them for this thread and those it will make.
-    fn block() -> Signals {
-        // SAFETY: sigset_t is plain data; the calls fill and read our own sets.
-        unsafe {
-            let mut waited_for: libc::sigset_t = std::mem::zeroed();
-            let mut before: libc::sigset_t = std::mem::zeroed();
-            libc::sigemptyset(&raw mut waited_for);
-            for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGQUIT, libc::SIGCHLD] {
-                libc::sigaddset(&raw mut waited_for, signal);
-            }
-            libc::pthread_sigmask(libc::SIG_BLOCK, &raw const waited_for, &raw mut before);
-            Signals { waited_for, before }
-        }
-    }
-
-    /// The next signal within `LOOK`, and whether a process sent it.
-    fn next(&self) -> Option<(i32, bool)> {
-        let wait =
-            libc::timespec { tv_sec: LOOK.as_secs().cast_signed(), tv_nsec: LOOK.subsec_nanos().into() };
-        // SAFETY: siginfo_t is plain data that the call fills.
-        let (signal, info) = unsafe {
-            let mut info: libc::siginfo_t = std::mem::zeroed();
-            let waited_for = &raw const self.waited_for;
-            (libc::sigtimedwait(waited_for, &raw mut info, &raw const wait), info)
-        };
-        // SI_USER, SI_QUEUE, SI_TKILL are not positive; what the terminal sends is SI_KERNEL.
-        (signal > 0).then_some((signal, info.si_code <= 0))
-    }
-
-    /// Waits for a signal to end, or for the recording to fail.
-    fn until_stopped(&self, mut goes_on: impl FnMut() -> bool) {
-        while goes_on() {
-            match self.next() {
-                Some((libc::SIGCHLD, _)) | None => {}
-                Some(_) => return,
-            }
-        }
-    }
-
-    /// Waits for the command to end. A signal that was sent to us goes on to it; one from the terminal it has got
-    /// itself.
-    fn until_ended(&self, command: &Command, mut look: impl FnMut()) -> Ended {
-        loop {
-            look();
-            if let Some(ended) = command.ended() {
-                return ended;
-            }
-            if let Some((signal, sent)) = self.next()
-                && signal != libc::SIGCHLD
-                && sent
-            {
-                command.signal(signal);
-            }
-        }
-    }
 }
 
 #[cfg(test)]

@@ -34,6 +34,21 @@ impl<W: Write> Patient<W> {
         Patient { out, ending, tell, told: false, written: 0 }
     }
 
+    /// Waits a while where this says that there is no room, and there may still be some; `false` where it says something else, or
+    /// nothing more will come.
+    fn has_waited(&mut self, error: &io::Error) -> bool {
+        if !is_full(error) || self.ending.load(Ordering::Acquire) {
+            return false;
+        }
+        if !std::mem::replace(&mut self.told, true) {
+            (self.tell)(&format!(
+                "the log: {error}: waiting for room; what does not fit in the spill file and the ring is lost, and counted"
+            ));
+        }
+        std::thread::sleep(FULL_WAIT);
+        true
+    }
+
     /// Goes on with another file.
     fn replace(&mut self, out: W) {
         self.out = out;
@@ -45,18 +60,11 @@ impl<W: Write> Write for Patient<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         loop {
             match self.out.write(bytes) {
-                Err(error) if is_full(&error) && !self.ending.load(Ordering::Acquire) => {
-                    if !std::mem::replace(&mut self.told, true) {
-                        (self.tell)(&format!(
-                            "the log: {error}: waiting for room; what does not fit in the spill file and the ring is lost, and counted"
-                        ));
-                    }
-                    std::thread::sleep(FULL_WAIT);
-                }
                 Ok(count) => {
                     self.written += count as u64;
                     return Ok(count);
                 }
+                Err(error) if self.has_waited(&error) => {}
                 Err(error) => return Err(error),
             }
         }
@@ -170,6 +178,24 @@ impl Sinks {
         }
     }
 
+    /// The part is whole: its name, and the next one's file once there is room for that.
+    fn next_part(&mut self) -> io::Result<File> {
+        self.output.end_part()?;
+        self.prune();
+        loop {
+            match self.output.begin_part() {
+                Err(error) if self.log.file().has_waited(&error) => self.prune_if_due(),
+                begun => return begun,
+            }
+        }
+    }
+
+    fn prune_if_due(&mut self) {
+        if self.pruned.elapsed() >= PRUNE_EVERY {
+            self.prune();
+        }
+    }
+
     fn prune(&mut self) {
         self.pruned = Instant::now();
         if let Err(error) = self.output.prune(SystemTime::now()) {
@@ -185,14 +211,17 @@ impl Sink for Sinks {
             Mark::Checkpoint => self.copy(line),
             Mark::End => {}
             Mark::PartEnd => {
-                let next = self.output.next_part()?;
+                let next = self.next_part()?;
                 self.log.file().replace(next);
                 self.progress.parts.fetch_add(1, Ordering::Release);
             }
         }
         self.progress.bytes.store(self.log.file().written, Ordering::Release);
-        if mark != Mark::Checkpoint || self.pruned.elapsed() >= PRUNE_EVERY {
-            self.prune();
+        match mark {
+            Mark::Checkpoint => self.prune_if_due(),
+            // Done before the next part was begun.
+            Mark::PartEnd => {}
+            Mark::End => self.prune(),
         }
         Ok(())
     }

@@ -15,7 +15,7 @@
 const volatile u32 TYPED = 0;
 #endif
 
-/* The call of a kernel function whose number the loader puts where the mark is: backend/tracepoint.rs. The verifier
+/* The call of a kernel function whose number the loader puts where the mark is: backend/object.rs. The verifier
  * turns it into a move.
  */
 #define CAST_MARK "0x6275626c00002085"

@@ -1,6 +1,7 @@
 //! How the probes get into the kernel: at BTF tracepoints, at perf's where those can be preempted, and at the root of the control
 //! groups.
 
+mod kernel;
 mod losses;
 mod object;
 mod perf;

@@ -1,4 +1,4 @@
-//! Loads the probes that hang on BTF tracepoints alone, attaches them, and reads their loss table.
+//! Loads the probes, attaches them, and says what this kernel refused and where it passed them over.
 
 #![expect(unsafe_code, reason = "calls that std does not have")]
 
@@ -13,6 +13,7 @@ use aya::{Btf, Ebpf, EbpfLoader};
 use aya_obj::btf::BtfKind;
 
 use super::Reads;
+use super::kernel;
 use super::losses::{self, LossTable};
 use super::object::has_casts;
 use super::perf;
@@ -86,6 +87,9 @@ pub enum LoadError {
     /// The kernel has no BTF to relocate against.
     #[error("the kernel's BTF (/sys/kernel/btf/vmlinux) cannot be read: {0}")]
     Btf(#[source] aya::BtfError),
+    /// For how many CPUs is not known.
+    #[error("how many CPUs there may be cannot be read: {0}")]
+    Cpus(#[source] std::io::Error),
     /// The maps could not be made, or the object not be read.
     #[error("the probes cannot be loaded: {0}")]
     Object(#[source] aya::EbpfError),
@@ -129,38 +133,41 @@ pub struct Loaded {
 /// When a probe that must be there is refused.
 pub fn load(options: &Options) -> Result<(Loaded, Ring, LossTable), LoadError> {
     let btf = Btf::from_sys_fs().map_err(LoadError::Btf)?;
-    let (loaded, ring, losses) = load_best(options, &btf)?;
+    let cpus = kernel::possible_cpus().map_err(LoadError::Cpus)?;
+    let (loaded, ring, losses) = load_best(options, cpus, &btf)?;
     // The kernel's types take as much memory as all that we do later; the ring is mapped when they are gone.
     drop(btf);
     give_back_memory();
     let Map::RingBuf(ring) = ring else { return Err(LoadError::Missing("RING")) };
     let ring = Ring::new(ring, options.ring_bytes as usize).map_err(LoadError::Ring)?;
     let Map::Array(losses) = losses else { return Err(LoadError::Missing("LOSS")) };
-    let losses = LossTable::new(losses, possible_cpus()).map_err(LoadError::Losses)?;
+    let losses = LossTable::new(losses, cpus).map_err(LoadError::Losses)?;
     Ok((loaded, ring, losses))
 }
 
 /// Loads by typed loads where the kernel takes as many probes so, else by calls.
-fn load_best(options: &Options, btf: &Btf) -> Result<Parts, LoadError> {
+fn load_best(options: &Options, cpus: u32, btf: &Btf) -> Result<Parts, LoadError> {
     if options.only_called || !has_casts(btf) {
-        return load_by(Reads::Called, options, btf);
+        return load_by(Reads::Called, options, cpus, btf);
     }
-    match load_by(Reads::Typed, options, btf) {
-        Ok(typed) if typed.0.lacks_what_is_there(btf) => match load_by(Reads::Called, options, btf) {
-            Ok(called) if called.0.refused.len() < typed.0.refused.len() => Ok(called),
-            _ => Ok(typed),
-        },
+    match load_by(Reads::Typed, options, cpus, btf) {
+        Ok(typed) if typed.0.lacks_what_is_there(btf) => {
+            match load_by(Reads::Called, options, cpus, btf) {
+                Ok(called) if called.0.refused.len() < typed.0.refused.len() => Ok(called),
+                _ => Ok(typed),
+            }
+        }
         Ok(typed) => Ok(typed),
         // Whatever the reason: where the other way isn't taken either, its reason is told.
-        Err(_) => load_by(Reads::Called, options, btf),
+        Err(_) => load_by(Reads::Called, options, cpus, btf),
     }
 }
 
 type Parts = (Loaded, Map, Map);
 
 /// Loads and verifies every probe for one way to read the kernel's memory.
-fn load_by(reads: Reads, options: &Options, btf: &Btf) -> Result<Parts, LoadError> {
-    let mut ebpf = maps(reads, options, btf)?;
+fn load_by(reads: Reads, options: &Options, cpus: u32, btf: &Btf) -> Result<Parts, LoadError> {
+    let mut ebpf = maps(reads, options, cpus, btf)?;
     let ring = ebpf.take_map("RING").ok_or(LoadError::Missing("RING"))?;
     let loss = ebpf.take_map("LOSS").ok_or(LoadError::Missing("LOSS"))?;
     if let Some(pid) = options.command_pid {
@@ -175,7 +182,7 @@ fn load_by(reads: Reads, options: &Options, btf: &Btf) -> Result<Parts, LoadErro
             loaded.refused.push((tracepoint, LEFT_OUT.to_owned()));
             continue;
         }
-        let by_perf = options.by_perf || are_preemptible();
+        let by_perf = options.by_perf || kernel::are_preemptible();
         match loaded.verify(name, tracepoint, by_perf, btf) {
             Ok((name, tracepoint)) => loaded.verified.push((name, tracepoint, needed)),
             Err(reason) if needed => return Err(LoadError::Program { name, tracepoint, reason }),
@@ -192,17 +199,16 @@ fn load_by(reads: Reads, options: &Options, btf: &Btf) -> Result<Parts, LoadErro
 }
 
 /// Makes the maps and relocates the programs.
-fn maps(reads: Reads, options: &Options, btf: &Btf) -> Result<Ebpf, LoadError> {
-    let cpus = possible_cpus();
+fn maps(reads: Reads, options: &Options, cpus: u32, btf: &Btf) -> Result<Ebpf, LoadError> {
     let wake_bytes = u64::from(options.ring_bytes) / 4;
     let no_failed = u32::from(options.no_failed);
-    let x32 = u32::from(takes_x32());
+    let x32 = u32::from(kernel::takes_x32());
     let typed = u32::from(reads == Reads::Typed);
-    let preemptible = u32::from(are_preemptible());
+    let preemptible = u32::from(kernel::are_preemptible());
     // Where it can't be read nothing gives way.
     let host_mntns = crate::host::mount_namespace().unwrap_or(0);
-    if !has_loops(btf) {
-        lock_memory_without_limit();
+    if !kernel::has_loops(btf) {
+        kernel::lock_memory_without_limit();
     }
     let mut loader = EbpfLoader::new();
     loader
@@ -214,50 +220,13 @@ fn maps(reads: Reads, options: &Options, btf: &Btf) -> Result<Ebpf, LoadError> {
         .override_global("NO_FAILED", &no_failed, true)
         .override_global("X32_ABI", &x32, true)
         .override_global("WAKE_BYTES", &wake_bytes, true)
-        .override_global("TYPED", &typed, has_loops(btf))
+        .override_global("TYPED", &typed, kernel::has_loops(btf))
         .map_max_entries("SCRATCH", cpus + 1)
         .map_max_entries("LOSS", losses::entries(cpus))
         .map_max_entries("RING", options.ring_bytes);
-    let object = if has_loops(btf) { blubr_probes::TRACEPOINT } else { blubr_probes::TRACEPOINT_OLD };
-    loader.load(&with_kernel_calls(&reads.object(object, btf), btf)).map_err(LoadError::Object)
-}
-
-/// Whether programs can loop by a call (bpf_loop, 5.17).
-fn has_loops(btf: &Btf) -> bool {
-    btf.id_by_type_name_kind("bpf_loop", BtfKind::Func).is_ok()
-}
-
-/// Puts the numbers of the kernel's functions into the calls of them. Where there is none it is 0, and the call never
-/// reached.
-fn with_kernel_calls(object: &[u8], btf: &Btf) -> Vec<u8> {
-    let mut object = object.to_vec();
-    for (mark, function) in blubr_probes::KERNEL_CALLS {
-        let number = btf.id_by_type_name_kind(function, BtfKind::Func).unwrap_or(0);
-        for call in object.chunks_exact_mut(mark.len()).filter(|bytes| **bytes == mark) {
-            let (_, upper) = call.split_at_mut(mark.len() / 2);
-            upper.copy_from_slice(&number.to_ne_bytes());
-        }
-    }
-    object
-}
-
-/// Whether a program at a tracepoint can be preempted: since some version after 6.18.
-fn are_preemptible() -> bool {
-    kernel_version() > (6, 18)
-}
-
-/// The kernel's version; one that can't be read counts as newer than all.
-fn kernel_version() -> (u32, u32) {
-    let (release, _) = crate::host::uname();
-    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map_while(|n| n.parse::<u32>().ok());
-    (numbers.next().unwrap_or(u32::MAX), numbers.next().unwrap_or(0))
-}
-
-/// Before 5.11 (d5299b67dd59) maps count against RLIMIT_MEMLOCK. Where it can't be raised the maps may still fit.
-fn lock_memory_without_limit() {
-    let unlimited = libc::rlimit { rlim_cur: libc::RLIM_INFINITY, rlim_max: libc::RLIM_INFINITY };
-    // SAFETY: the call reads our own struct.
-    let _ = unsafe { libc::setrlimit(libc::RLIMIT_MEMLOCK, &raw const unlimited) };
+    let object =
+        if kernel::has_loops(btf) { blubr_probes::TRACEPOINT } else { blubr_probes::TRACEPOINT_OLD };
+    loader.load(&reads.object(object, btf)).map_err(LoadError::Object)
 }
 
 const EACH_TASK: &str = "blubr_each_task";
@@ -298,7 +267,7 @@ impl Loaded {
         if name == sockets::RELEASE {
             return sockets::verify(&mut self.ebpf, last_words);
         }
-        if let Some(reason) = sockets::why_not_counted(name, kernel_version()) {
+        if let Some(reason) = sockets::why_not_counted(name, kernel::version()) {
             return Err(reason);
         }
         self.program(name)?.load(tracepoint, btf).map_err(|e| last_words(&e))
@@ -404,8 +373,8 @@ impl Loaded {
         }
     }
 
-    /// How often the kernel passed a probe over because it was at work on that CPU already, by the type of event that it
-    /// would have been.
+    /// How often the kernel passed a probe over because it was at work on that CPU already: by `net.close` where no other event
+    /// can have been missed, else by the tracepoint, of which nobody knows which event it would have been.
     pub fn missed(&self) -> BTreeMap<String, u64> {
         let mut missed = BTreeMap::new();
         for &(name, tracepoint) in &self.attached {
@@ -466,23 +435,6 @@ fn give_back_memory() {
     unsafe { libc::malloc_trim(0) };
 }
 
-/// Whether the kernel takes system calls with the x32 bit (`__X32_SYSCALL_BIT`), or may do so: getpid with it answers. A seccomp
-/// filter may kill who tries (systemd's SystemCallArchitectures=native does). Where one is, it is not tried: a kernel that
-/// takes none fails them all, and that is what is told of them.
-fn takes_x32() -> bool {
-    const X32_BIT: libc::c_long = 0x4000_0000;
-    // SAFETY: PR_GET_SECCOMP takes nothing and changes nothing. Without a filter it returns 0, or EINVAL.
-    if unsafe { libc::prctl(libc::PR_GET_SECCOMP) } > 0 {
-        return true;
-    }
-    // SAFETY: getpid takes nothing and changes nothing; where the bit is not known the kernel returns ENOSYS.
-    unsafe { libc::syscall(X32_BIT | libc::SYS_getpid) > 0 }
-}
-
-fn possible_cpus() -> u32 {
-    aya::util::nr_cpus().ok().and_then(|n| u32::try_from(n).ok()).unwrap_or(1)
-}
-
 /// The last lines of what the verifier said, on one line: there is the reason.
 fn last_words(error: &aya::programs::ProgramError) -> String {
     match error {
@@ -503,22 +455,3 @@ fn is_statistic(line: &str) -> bool {
 
 /// Lines of the verifier's log that are shown.
 const LAST_LINES: usize = 3;
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn every_mark_stands_where_instructions_do() {
-        let count =
-            |object: &[u8], mark: [u8; 8]| object.chunks_exact(8).filter(|i| **i == mark).count();
-        for (mark, function) in blubr_probes::KERNEL_CALLS {
-            let aligned = count(blubr_probes::TRACEPOINT, mark);
-            let all = blubr_probes::TRACEPOINT.windows(8).filter(|bytes| **bytes == mark).count();
-            assert!(aligned > 0 && aligned == all, "{function}: {aligned} of {all}");
-            assert_eq!(
-                count(blubr_probes::TRACEPOINT_OLD, mark),
-                0,
-                "{function}: old kernels have none"
-            );
-        }
-    }
-}

@@ -64,7 +64,7 @@ __noinline int answer_of(u32 nr)
 /* Whether a result says that the call did something: it succeeded, is on its way (EINPROGRESS) or goes on (ERESTARTSYS ...). */
 static __always_inline bool claims_work(long ret)
 {
-	return ret >= 0 || ret == -115 || ret <= -512;
+	return ret >= 0 || ret == -EINPROGRESS || ret <= -ERESTARTSYS;
 }
 
 /* A new thread has its maker's filter from its first call on. */

@@ -344,6 +344,11 @@ struct bpf_iter__task {
 #define OF(pointer, field) ((pointer)->field)
 #endif
 
+/* include/uapi/linux/fcntl.h */
+#define AT_FDCWD -100
+/* include/uapi/asm-generic/errno.h, include/linux/errno.h */
+#define EINPROGRESS 115
+#define ERESTARTSYS 512
 /* include/linux/fs.h */
 #define FMODE_WRITE 2u
 #define S_IFMT 0170000

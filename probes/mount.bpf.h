@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only */
-/* What a mount event is, by mount(2) and by the calls of the new mount API. */
+/* What a mount event is, by mount(2) and by the calls of the new mount API; and which namespaces a process enters. */
 #ifndef BLUBR_MOUNT_BPF_H
 #define BLUBR_MOUNT_BPF_H
 
-#include "file.bpf.h"
+#include "call.bpf.h"
 
 /* fsconfig(2) commands whose value is a string, include/uapi/linux/mount.h */
 #define FSCONFIG_SET_STRING 1
@@ -27,7 +27,7 @@ __noinline int on_mount(u32 slot, u32 at_entry)
 	if (s->args[0])
 		put_user_string(slot, WIRE_F_SOURCE, s->args[0]);
 	if (put_path_string(slot, WIRE_F_PATH, s->args[1]) && is_compared(s))
-		put_word(s, WIRE_F_PATH_AT, base_of(s, current_task(), -100));
+		put_word(s, WIRE_F_PATH_AT, base_of(s, current_task(), AT_FDCWD));
 	if (!at_entry)
 		put_cwd(slot, WIRE_F_CWD, current_task());
 	if (s->args[2])
@@ -130,35 +130,6 @@ __noinline int on_setns(u32 slot)
 	}
 	finish(s);
 	return 0;
-}
-
-/* A call that its arguments tell whole: unshare, fsmount, setns, listen ... */
-__noinline int on_plain(u32 slot, u32 kind)
-{
-	struct scratch *s = scratch_at(slot);
-
-	if (!s)
-		return 0;
-	begin_call(s, kind);
-	copy_arguments(s);
-	finish(s);
-	return 0;
-}
-
-/* A cgroup of the default hierarchy: its id and the path the tracepoint gives. */
-static __always_inline void on_cgroup(u32 slot, u32 kind, struct cgroup *cgroup, u64 path)
-{
-	struct scratch *s = scratch_at(slot);
-	struct wire_cgroup *body;
-
-	/* Hierarchy 0 is the default one (kernel/cgroup/cgroup.c, cgroup_setup_root). */
-	if (!s || cgroup->root->hierarchy_id != 0)
-		return;
-	begin(s, kind, bpf_get_current_task_btf());
-	body = (struct wire_cgroup *)s->body;
-	body->id = cgroup->kn->id;
-	put_kernel_string(slot, WIRE_F_PATH, path);
-	finish(s);
 }
 
 #endif

@@ -3,7 +3,7 @@
 #ifndef BLUBR_NET_BPF_H
 #define BLUBR_NET_BPF_H
 
-#include "file.bpf.h"
+#include "call.bpf.h"
 
 /* struct sockaddr_storage, include/uapi/linux/socket.h */
 #define SOCKADDR_MAX 128

@@ -295,7 +295,7 @@ static __always_inline u64 base_of(struct scratch *s, struct task_struct *t, s32
 	struct fs_struct *fs;
 	struct file *file;
 
-	if (dfd == -100 /* AT_FDCWD */) {
+	if (dfd == AT_FDCWD) {
 		fs = OF(t, fs);
 		return fs ? bare(&s->walk.dentry, OF(fs, pwd.dentry)) : 0;
 	}
@@ -308,7 +308,7 @@ static __always_inline void put_base(u32 slot, u32 id, struct task_struct *t, s3
 {
 	struct file *file;
 
-	if (dfd == -100 /* AT_FDCWD */) {
+	if (dfd == AT_FDCWD) {
 		put_cwd(slot, id, t);
 		return;
 	}

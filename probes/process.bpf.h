@@ -3,8 +3,7 @@
 #ifndef BLUBR_PROCESS_BPF_H
 #define BLUBR_PROCESS_BPF_H
 
-#include "path.bpf.h"
-#include "file.bpf.h"
+#include "closing.bpf.h"
 
 /* Threads between the change of their credentials and the end of their exec. */
 #define EXECS_MAX 4096

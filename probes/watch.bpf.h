@@ -3,7 +3,7 @@
 #ifndef BLUBR_WATCH_BPF_H
 #define BLUBR_WATCH_BPF_H
 
-#include "file.bpf.h"
+#include "call.bpf.h"
 
 /* include/uapi/linux/ptrace.h: the requests by which one process takes hold of another. */
 #define PTRACE_ATTACH 16

@@ -109,8 +109,6 @@ enum wire_kind {
 
 /* head.flags */
 #define WIRE_HAS_RET 1u
-#define WIRE_NO_MNTNS 2u
-#define WIRE_NO_CGROUP 4u
 /* An operation that a ring has taken on: what became of it follows as WIRE_RING_DONE; ret is the request. */
 #define WIRE_PENDING 8u
 /* Of a WIRE_RING_DONE: the request goes on, and more of it will come. */

@@ -1,0 +1,75 @@
+//! The calls that have no event, and why.
+
+/// Calls of strace's classes %file, %process and %network that have no event, each group with what the log's format
+/// says of them. The list is printed by each run with how often each was passed over.
+pub const WITHOUT_EVENT: &[(&str, &[&str])] = &[
+    (
+        "only asks: nothing is opened, changed or reached",
+        &[
+            "access",
+            "faccessat",
+            "faccessat2",
+            "stat",
+            "stat64",
+            "lstat",
+            "lstat64",
+            "fstat",
+            "fstat64",
+            "fstatat64",
+            "newfstatat",
+            "statx",
+            "statfs",
+            "statfs64",
+            "fstatfs",
+            "readlink",
+            "readlinkat",
+            "getcwd",
+            "getxattr",
+            "lgetxattr",
+            "fgetxattr",
+            "listxattr",
+            "llistxattr",
+            "flistxattr",
+            "name_to_handle_at",
+            "inotify_add_watch",
+            "getsockname",
+            "getpeername",
+            "getsockopt",
+            "wait4",
+            "waitid",
+            "waitpid",
+            "oldstat",
+            "oldfstat",
+            "statmount",
+            "uselib",
+            "swapon",
+        ],
+    ),
+    ("moves what later relative names mean: those names are compared", &["chdir", "fchdir"]),
+    (
+        "an end of a socket that reaches nobody yet, or sets how: the contract has connect, accept, bind, listen and send",
+        &["socket", "socketpair", "setsockopt", "shutdown"],
+    ),
+    (
+        "payload of what is open already: the contract has no event for single reads and writes",
+        &["recvfrom", "recvmsg", "recvmmsg", "mmap", "sendfile"],
+    ),
+    (
+        "signals: the contract has those to the recorder, of which suites/events/watch.rs asks",
+        &["kill", "tkill", "tgkill", "rt_sigqueueinfo", "pidfd_send_signal"],
+    ),
+    ("the end of a thread: the process's end is compared", &["exit", "exit_group"]),
+    (
+        "descriptors doubled or marked: the file's open and last close are compared",
+        &["dup", "dup2", "dup3", "fcntl", "fcntl64", "memfd_create", "close", "close_range"],
+    ),
+    ("detached, not yet anywhere: move_mount says where, and is compared", &["fspick"]),
+    (
+        "a ring: what it is asked is told with its results, which suites/events/io_uring.rs compares with the program's own",
+        &["io_uring_setup", "io_uring_enter", "io_uring_register"],
+    ),
+    (
+        "of a thread's own state",
+        &["arch_prctl", "prctl", "prlimit64", "set_tid_address", "pidfd_open", "vhangup"],
+    ),
+];

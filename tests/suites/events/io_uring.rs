@@ -75,8 +75,8 @@ fn files_that_a_ring_opens_changes_and_removes_are_told() {
         mine(&r, "file.setxattr").into_iter().map(|e| (e["name"].clone(), e["value"].clone())).collect();
     assert_eq!(attributes, [(json!("user.a"), json!("b")), (json!("user.c"), json!("d"))]);
     // The kernel's own state agrees.
-    let getfattr = text_of(Command::new("stat").args(["-c", "%s %h"]).arg(r.path("h")));
-    assert_eq!(getfattr, "100 2");
+    let stat = text_of(Command::new("stat").args(["-c", "%s %h"]).arg(r.path("h")));
+    assert_eq!(stat, "100 2");
     let rings = r.of("watch.iouring").into_iter().filter(|e| e["comm"] == "ring").count();
     assert_eq!(rings, 1);
 }

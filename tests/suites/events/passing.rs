@@ -85,6 +85,22 @@ fn a_received_unix_socket_is_told_by_the_name_that_it_is_connected_to() {
 }
 
 #[test]
+fn a_listening_socket_that_is_taken_over_is_told_as_one() {
+    require!(Root);
+    // pidfd_open(2) of perl itself, and pidfd_getfd(2).
+    let r = script(
+        "perl -MSocket -e 'socket(S, PF_INET, SOCK_STREAM, 0); bind(S, sockaddr_in(0, INADDR_LOOPBACK)); \
+         listen(S, 1); $p = syscall(434, $$ + 0, 0); print syscall(438, $p, fileno(S), 0)' > taken",
+    );
+    let listens: Vec<_> = r.of("net.listen").into_iter().filter(|e| e["comm"] == "perl").collect();
+    let [own, taken] = listens[..] else { panic!("{listens:#?}") };
+    assert_eq!((own.get("via"), &own["ret"]), (None, &json!(0)));
+    let number: i64 = std::fs::read_to_string(r.path("taken")).unwrap().parse().unwrap();
+    assert_eq!((&taken["via"], &taken["ret"]), (&json!("pidfd_getfd"), &json!(number)));
+    assert_eq!((&taken["saddr"], &taken["sport"]), (&own["saddr"], &own["sport"]));
+}
+
+#[test]
 fn strace_names_the_same_descriptors() {
     require!(Root, Compiler, Strace);
     let program = compiled("calls");

@@ -15,14 +15,10 @@ pub struct Cap {
 }
 
 /// What loading and attaching the probes and looking at other processes asks for.
-pub const NEEDED: [Cap; 4] = [
-    BPF,
-    Cap { bit: 38, name: "CAP_PERFMON", why: "to attach them to tracepoints" },
-    PTRACE,
-    READ_SEARCH,
-];
+pub const NEEDED: [Cap; 4] = [BPF, PERFMON, PTRACE, READ_SEARCH];
 
 const BPF: Cap = Cap { bit: 39, name: "CAP_BPF", why: "to load the probes and read their counters" };
+const PERFMON: Cap = Cap { bit: 38, name: "CAP_PERFMON", why: "to attach them to tracepoints" };
 const PTRACE: Cap = Cap { bit: 19, name: "CAP_SYS_PTRACE", why: "to see other processes' roots" };
 const READ_SEARCH: Cap =
     Cap { bit: 2, name: "CAP_DAC_READ_SEARCH", why: "to follow the names of overlay's directories" };
@@ -42,8 +38,9 @@ pub const WRITE: &[Cap] = &[];
 /// What it keeps where the log has parts: it makes, names and removes files.
 pub const WRITE_PARTS: &[Cap] = &[OVERRIDE, CHOWN, FOWNER];
 
-/// CAP_SYS_ADMIN stands for the first two, as it did before Linux 5.8.
+/// CAP_SYS_ADMIN, which stands for some of them as it did before Linux 5.8 (bpf_capable, perfmon_capable).
 const ADMIN_BIT: u32 = 21;
+const ADMIN_HAS: [Cap; 2] = [BPF, PERFMON];
 
 #[repr(C)]
 struct Header {
@@ -78,7 +75,7 @@ pub fn missing() -> io::Result<Vec<Cap>> {
     let [low, high] = get()?;
     let held = u64::from(low.effective) | u64::from(high.effective) << 32;
     let admin = held >> ADMIN_BIT & 1 == 1;
-    let has = |cap: &Cap| held >> cap.bit & 1 == 1 || (admin && cap.bit >= 38);
+    let has = |cap: &Cap| held >> cap.bit & 1 == 1 || (admin && ADMIN_HAS.contains(cap));
     Ok(NEEDED.into_iter().filter(|cap| !has(cap)).collect())
 }
 

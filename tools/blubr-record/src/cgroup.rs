@@ -1,6 +1,6 @@
 //! Paths of control groups by their id, kept after the group is gone.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::fs;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::os::unix::ffi::OsStrExt as _;
@@ -85,7 +85,7 @@ pub struct Cgroups {
     tree: Option<PathBuf>,
     paths: HashMap<u64, Vec<u8>, BuildHasherDefault<IdHasher>>,
     removed: VecDeque<u64>,
-    unknown: HashMap<u64, ()>,
+    unknown: HashSet<u64>,
 }
 
 impl Cgroups {
@@ -136,7 +136,7 @@ impl Cgroups {
 
     /// Makes sure that `id` is known if it can be: an id never seen is looked for once.
     pub fn look_for(&mut self, id: u64) {
-        if id == 0 || self.paths.contains_key(&id) || self.unknown.contains_key(&id) {
+        if id == 0 || self.paths.contains_key(&id) || self.unknown.contains(&id) {
             return;
         }
         self.scan();
@@ -144,7 +144,7 @@ impl Cgroups {
             if self.unknown.len() >= UNKNOWN_MAX {
                 self.unknown.clear();
             }
-            self.unknown.insert(id, ());
+            self.unknown.insert(id);
         }
     }
 

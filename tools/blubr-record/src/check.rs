@@ -14,10 +14,10 @@ use crate::plan::Plan;
 /// Prints the answer. Exit 0: it can record; 1: it can't.
 ///
 /// # Errors
-/// When standard output can't be written.
+/// When standard output can't be written, or the kernel does not tell our capabilities.
 pub fn check(plan: &Plan) -> Result<Exit, Failure> {
     let mut text = Vec::new();
-    let able = describe(plan, &mut text).map_err(|e| Failure::io("standard output", &e))?;
+    let able = describe(plan, &mut text).map_err(|e| Failure::io("capabilities", &e))?;
     let mut out = io::stdout().lock();
     out.write_all(&text).map_err(|e| Failure::io("standard output", &e))?;
     Ok(if able { Exit::Done } else { Exit::No })

@@ -263,10 +263,11 @@ mod tests {
 
     use super::*;
 
+    /// A sink whose bytes can be looked at.
     #[derive(Clone, Default)]
-    struct Shared(Arc<Mutex<Vec<u8>>>);
+    struct Written(Arc<Mutex<Vec<u8>>>);
 
-    impl Write for Shared {
+    impl Write for Written {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
             self.0.lock().unwrap().extend_from_slice(bytes);
             Ok(bytes.len())
@@ -276,7 +277,7 @@ mod tests {
         }
     }
 
-    impl Sink for Shared {
+    impl Sink for Written {
         fn mark(&mut self, mark: Mark, line: &[u8]) -> io::Result<()> {
             self.write_all(format!("<{mark:?} {}>", line.len()).as_bytes())
         }
@@ -288,7 +289,7 @@ mod tests {
 
     #[test]
     fn everything_arrives_in_order() {
-        let out = Shared::default();
+        let out = Written::default();
         let mut queue = queue(out.clone(), None);
         let mut expected = Vec::new();
         for n in 0..50_000u32 {
@@ -305,7 +306,7 @@ mod tests {
     }
 
     /// A sink that writes nothing before it is let go.
-    struct Stalled(Receiver<()>, Shared);
+    struct Stalled(Receiver<()>, Written);
 
     impl Write for Stalled {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
@@ -324,9 +325,9 @@ mod tests {
         }
     }
 
-    fn stalled() -> (Sender<()>, Stalled, Shared) {
+    fn stalled() -> (Sender<()>, Stalled, Written) {
         let (sender, receiver) = channel();
-        let out = Shared::default();
+        let out = Written::default();
         (sender, Stalled(receiver, out.clone()), out)
     }
 

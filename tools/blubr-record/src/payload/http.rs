@@ -1,7 +1,9 @@
 //! Requests of HTTP/1 (RFC 9112): method, and whom they are for. A pure function of hostile bytes.
 
-/// Bytes of a request's head: no longer one is kept (`WIRE_STREAM_MAX`).
-const HEAD_BYTES_MAX: usize = 1 << 14;
+use blubr_probes::wire::WIRE_STREAM_MAX;
+
+/// Bytes of a request's head: no longer one is kept.
+const HEAD_BYTES_MAX: usize = WIRE_STREAM_MAX as usize;
 /// Lines of a head: servers refuse more than some 100 fields.
 const LINES_MAX: usize = 1024;
 /// Bytes of a method: the longest registered one has 16 (RFC 3253, BASELINE-CONTROL).

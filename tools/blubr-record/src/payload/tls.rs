@@ -1,13 +1,15 @@
 //! The first message of TLS (RFC 8446 sections 4 and 5): whom a client says it looks for. A pure function of hostile bytes.
 
+use blubr_probes::wire::WIRE_STREAM_MAX;
+
 /// A record's head: type, version, length (RFC 8446 section 5.1).
 const RECORD_HEAD_BYTES: usize = 5;
 /// A message's head: type, length (RFC 8446 section 4).
 const MESSAGE_HEAD_BYTES: usize = 4;
 /// Bytes of one record, without its head (RFC 8446 section 5.1).
 const RECORD_BYTES_MAX: usize = 1 << 14;
-/// Bytes of a ClientHello: no longer one is kept (`WIRE_STREAM_MAX`).
-const HELLO_BYTES_MAX: usize = 1 << 14;
+/// Bytes of a ClientHello: no longer one is kept.
+const HELLO_BYTES_MAX: usize = WIRE_STREAM_MAX as usize;
 /// Extensions of one ClientHello: there are some 60 (IANA, TLS ExtensionType values), each at most once.
 const EXTENSIONS_MAX: usize = 256;
 /// Bytes of a host's name (RFC 1035 section 2.3.4).

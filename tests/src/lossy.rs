@@ -270,9 +270,10 @@ pub fn overstated(whole: &Value, lossy: &Value) -> Vec<String> {
         [("layer", &lossy.layers, &whole.layers), ("check", &lossy.checks, &whole.checks)]
     {
         for (key, value) in now {
-            // These are about what is missing.
-            let is_less =
-                value == "unknown" || matches!(key.as_str(), "recording-complete" | "steps-observed");
+            // These are about what is missing; and an image that lacks what a step wrote has all that is known of.
+            let is_less = value == "unknown"
+                || matches!(key.as_str(), "recording-complete" | "steps-observed")
+                || key == "image-explained" && value == "pass";
             if was.get(key) != Some(value) && !is_less {
                 found.push(format!("{of} {key} is {value}, was {:?}", was.get(key)));
             }

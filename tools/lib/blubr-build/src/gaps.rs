@@ -40,8 +40,10 @@ impl Gaps {
     }
 
     pub(crate) fn add(&mut self, lost: &Lost) {
-        // Of connections and of what is tried against the recorder no step is known by.
-        let beside = |kind: &str| kind.starts_with("net.") || kind.starts_with("watch.");
+        // By connections and what is tried against the recorder no step is known; but a client by its engine's socket, and what
+        // is lost of calls of connect(2) is counted under one name.
+        let beside =
+            |kind: &str| kind.starts_with("net.") && kind != "net.connect" || kind.starts_with("watch.");
         let beside: u64 = lost.by_type.iter().filter(|(kind, _)| beside(kind)).map(|(_, n)| *n).sum();
         let all = lost.lost.saturating_sub(beside);
         self.put(Stretch { after: lost.after, before: lost.before, lost: (all, lost.lost_outside) });

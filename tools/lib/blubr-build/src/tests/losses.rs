@@ -54,6 +54,7 @@ fn where_events_were_lost_a_step_is_what_itself_was_seen_to_be() {
     let alone = [either.clone(), either, Tied::One(3), any];
     assert_eq!(ties(&[lost(within, &[("file.open", 1)], 0)]), alone);
     assert_eq!(ties(&[lost(within, &[("net.close", 1), ("process.exec", 1)], 0)]), alone);
+    assert_eq!(ties(&[lost(within, &[("net.connect", 1)], 0)]), alone, "or unix.connect");
     // No step is known by these, nor by what was lost at another time.
     assert_eq!(ties(&[lost(within, &[("net.close", 3), ("watch.bpf", 2)], 0)]), whole);
     assert_eq!(ties(&[lost(1, &[("process.fork", 9)], 0)]), whole);

@@ -117,7 +117,7 @@ const volatile struct entry CALLS[CALLS_MAX] = {
 	[__NR_pidfd_getfd].call = { .form = FORM_GETFD },
 
 	[__NR_bpf].call = { .form = FORM_BPF },
-	[__NR_ptrace].call = { .form = FORM_PTRACE },
+	[__NR_ptrace].call = { .form = FORM_PTRACE, ENTRY },
 	[__NR_process_vm_writev].call = { .form = FORM_PTRACE },
 	[__NR_init_module].call = { .form = FORM_MODULE },
 	[__NR_finit_module].call = { .form = FORM_MODULE },
@@ -177,7 +177,7 @@ static __always_inline bool is_transfer(const struct call *call)
 /* Whether it must be known that the call was entered. */
 static __always_inline bool may_be_answered(const struct call *call)
 {
-	return is_wanted_at_exit(call) && !is_transfer(call) && is_filtered(current_task());
+	return is_wanted_at_exit(call) && !is_transfer(call) && is_supervised(current_task());
 }
 
 static __always_inline bool is_wanted(const struct call *call, bool at_entry)

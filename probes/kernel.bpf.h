@@ -261,6 +261,7 @@ struct task_struct {
 	struct signal_struct *signal;
 	struct css_set *cgroups;
 	struct seccomp seccomp;
+	u32 ptrace;
 } KERNEL_STRUCT;
 
 struct linux_binprm {

@@ -20,17 +20,18 @@ static __always_inline int at_exit(struct pt_regs *regs, long ret)
 	struct scratch *s;
 	struct call call;
 	u64 flags;
-	u32 slot, answer = ANSWER_KERNEL;
+	/* The kernel takes the low half of what the caller gave (do_syscall_64); whatever lies in the other one is kept here. */
+	u32 slot, answer = ANSWER_KERNEL, nr = regs->orig_ax;
 
-	call = look_up(&abi, regs, regs->orig_ax, false);
+	call = look_up(&abi, regs, nr, false);
 	if (!is_wanted(&call, false))
 		return 0;
 	if (is_self())
 		return 0;
 	if (may_be_answered(&call))
-		answer = answer_of(regs->orig_ax);
-	/* What the filter refuses has failed. */
-	if (answer == ANSWER_FILTER && claims_work(ret))
+		answer = answer_of(nr);
+	/* What the filter or the tracer refuses has failed. */
+	if (answer == ANSWER_OTHER && claims_work(ret))
 		return 0;
 	/* A connection is on its way. */
 	if (NO_FAILED && ret < 0 && ret != -EINPROGRESS)
@@ -181,6 +182,11 @@ static __always_inline int at_entry(struct pt_regs *regs, long id)
 	case FORM_FILTER:
 		/* The next call is the first with the filter. */
 		note_call(NOT_IN_CALL);
+		break;
+	case FORM_PTRACE:
+		/* The next call is the first with a tracer. */
+		if (s->nr == __NR_ptrace && s->args[0] == PTRACE_TRACEME)
+			note_call(id);
 		break;
 	case FORM_PATHS:
 		on_paths(slot, 1);

@@ -6,6 +6,7 @@
 #include "call.bpf.h"
 
 /* include/uapi/linux/ptrace.h: the requests by which one process takes hold of another. */
+#define PTRACE_TRACEME 0
 #define PTRACE_ATTACH 16
 #define PTRACE_SEIZE 0x4206
 /* include/uapi/asm-generic/siginfo.h: sent by a process. A timer's signal may come while another probe is at work. */

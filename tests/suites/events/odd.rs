@@ -70,6 +70,47 @@ fn what_a_filter_answers_in_the_kernels_place_is_no_event() {
 }
 
 #[test]
+fn a_call_s_number_is_the_low_half_of_what_was_given_for_it() {
+    require!(Root, Compiler);
+    let program = compiled("odd");
+    let r = script(&format!("touch kept; {} numbers >said", program.path.display()));
+    let said = std::fs::read_to_string(r.path("said")).unwrap();
+    let returned = results(&said);
+    if returned["mkdir"][0] == -38 {
+        return eprintln!("SKIPPED: this kernel takes the whole number (before 5.13)");
+    }
+    assert_eq!((returned["mkdir"][0], returned["connect"][0]), (0, 0), "{said}");
+    let opened: Vec<_> = r.all("file.open", "kept").into_iter().filter(|e| e["comm"] == "odd").collect();
+    assert_eq!((opened.len(), &opened[0]["ret"]), (1, &json!(returned["open"][0])));
+    assert_eq!(r.one("file.mkdir", "path", "dir")["ret"], 0);
+    let connected = of_odd(&r, "net.connect");
+    assert_eq!((connected.len(), &connected[0]["dport"]), (1, &json!(9)), "{connected:?}");
+}
+
+#[test]
+fn what_a_tracer_answers_in_the_kernels_place_is_no_event() {
+    require!(Root, Compiler);
+    let (r, said) = odd("emulated");
+    let returned = results(&said);
+    assert_eq!((returned["mkdir"][0], returned["unlink"][0]), (0, 0), "{said}");
+    assert_eq!(of_odd(&r, "file.mkdir"), Vec::<&Value>::new());
+    assert_eq!(of_odd(&r, "file.unlink"), Vec::<&Value>::new());
+}
+
+#[test]
+fn a_connection_is_told_whatever_becomes_of_the_address_that_was_given() {
+    require!(Root, Compiler);
+    let (r, said) = odd("connected");
+    let returned = results(&said);
+    assert_eq!((returned["connect"][0], returned["disconnect"][0]), (0, 0), "{said}");
+    let told: Vec<_> =
+        of_odd(&r, "net.connect").iter().map(|e| (e["dport"].clone(), e["ret"].clone())).collect();
+    let port = json!(returned["port"][0]);
+    let wanted = [-115, -115, 0].map(|ret| (port.clone(), json!(ret)));
+    assert_eq!(told, wanted, "{said}");
+}
+
+#[test]
 fn a_directory_that_moves_while_a_call_waits_makes_its_path_doubtful() {
     require!(Root, Compiler);
     let (r, said) = odd("moved");

@@ -56,7 +56,7 @@ pub fn uname() -> (String, String) {
 }
 
 /// What this recorder does not see on any host, and why.
-const NEVER: [(&str, &str); 23] = [
+const NEVER: [(&str, &str); 28] = [
     ("mmap", "writes through shared memory mappings leave no event but the file's open and close"),
     ("write", "single reads and writes are not recorded: open, close and their sizes are"),
     (
@@ -114,6 +114,26 @@ const NEVER: [(&str, &str); 23] = [
     (
         "calls answered by seccomp",
         "a call that a filter answers did not run, and is told only where it failed; sends and receives are told by the answer, whosever it is",
+    ),
+    (
+        "calls answered by a tracer",
+        "the same; and one whose tracer lets go of it, or ends, behind a call that it answered is told as if the call had run",
+    ),
+    (
+        "memory that others change",
+        "names and control data are read before a call and after it, or after it alone: what another thread changes for the moment in which the kernel reads it is told as it was left, and a descriptor or a datagram of which nothing is left has no event",
+    ),
+    (
+        "descriptors that others change",
+        "the file of an open is the one behind its descriptor when the call comes back; through io_uring names count from the directory, and descriptors are looked up, as the request was handed in: one that waited (a link, a drain) may have come to another",
+    ),
+    (
+        "program interpreter",
+        "of ELF (ld.so), which the kernel maps by itself: no file.open, and not in process.exec",
+    ),
+    (
+        "files opened by other calls",
+        "fanotify's descriptors, XFS_IOC_OPEN_BY_HANDLE; and associations that SCTP begins by setsockopt (sctp_connectx)",
     ),
     (
         "kernel",

@@ -114,14 +114,16 @@ impl Decoder {
         if net.family == AF_UNIX || (net.family == 0 && family == Some(AF_UNIX)) {
             return self.unix_connect(r, log);
         }
-        // connect(AF_UNSPEC) takes a connection back: nobody is reached.
         let by_name = sockaddr(given);
-        if given.is_some() && by_name.is_none() {
-            return Ok(());
-        }
         // Where it came about the kernel says with whom: the caller's memory may hold something else by now.
         let through = r.head.ret >= 0 || r.head.ret == -i64::from(libc::EINPROGRESS);
-        let Some((daddr, dport)) = peer(net).filter(|_| through).or(by_name) else { return Ok(()) };
+        let reached = peer(net).filter(|_| through);
+        // connect(AF_UNSPEC) takes a connection back: nobody is reached. Of TCP the port is gone then (tcp_disconnect), of
+        // others the address.
+        let is_stream = i32::from(net.socktype) == libc::SOCK_STREAM;
+        let nameless = given.is_some() && by_name.is_none();
+        let reached = reached.filter(|(_, dport)| !nameless || !is_stream || *dport != 0);
+        let Some((daddr, dport)) = reached.or(by_name) else { return Ok(()) };
         let (saddr, sport) = own(net);
         let connect = NetConnect {
             proto: Proto(net.proto),

@@ -9,7 +9,7 @@ use blubr_log::{Name, NameList, Tail};
 use blubr_probes::wire::wire_head;
 
 use crate::log::{Cut, Log, seen};
-use crate::overlay::{Known, Options, Overlay, View};
+use crate::overlay::{Known, Options, Overlay, View, ns_of};
 
 /// Namespaces whose mounts are written.
 const NAMESPACES_MAX: usize = 4096;
@@ -31,7 +31,8 @@ pub fn write<W: Write>(namespaces: &Namespaces, now_ns: u64, log: &mut Log<W>) -
         let mut table = Vec::new();
         let read = File::open(format!("/proc/{}/mountinfo", head.pid))
             .and_then(|file| file.take(TABLE_MAX).read_to_end(&mut table));
-        if read.is_err() {
+        // It may have gone to another namespace since, or its number to another process.
+        if read.is_err() || ns_of(&head.pid.to_string()) != Some(*mntns) {
             continue;
         }
         let view = View::of(head.pid, head.ppid, *mntns);

@@ -254,7 +254,7 @@ fn push_names(stack: &mut Vec<Vec<u8>>, path: &[u8]) {
 }
 
 /// Inode number of the mount namespace of a process.
-fn ns_of(pid: &str) -> Option<u32> {
+pub fn ns_of(pid: &str) -> Option<u32> {
     fs::metadata(format!("/proc/{pid}/ns/mnt")).ok().and_then(|meta| u32::try_from(meta.ino()).ok())
 }
 

@@ -38,6 +38,21 @@ fn mtime(file: &wire_file) -> Option<Time> {
     Some(Time(seconds.checked_mul(1_000_000_000)?.checked_add(u64::from(file.mtime_ns))?))
 }
 
+/// include/linux/fs.h: what the kernel opened it for.
+const FMODE_READ: u32 = 1;
+const FMODE_WRITE: u32 = 2;
+
+/// What a file is open for: the caller's own word may stand in its memory (openat2), where it can be another by now.
+fn mode_of(file: &wire_file) -> OpenMode {
+    let is_open = file.mode != 0;
+    match (file.fmode & FMODE_READ != 0, file.fmode & FMODE_WRITE != 0) {
+        (true, false) if is_open => OpenMode::Read,
+        (false, true) if is_open => OpenMode::Write,
+        (true, true) if is_open => OpenMode::ReadWrite,
+        _ => mode(file.flags),
+    }
+}
+
 fn mode(flags: u32) -> OpenMode {
     if flags & libc::O_PATH as u32 != 0 {
         return OpenMode::Path;
@@ -100,7 +115,7 @@ impl Decoder {
             && file.fmode & FMODE_CREATED != 0;
         let open = FileOpen {
             path: seen(path.known, &self.path),
-            mode: mode(file.flags),
+            mode: mode_of(file),
             create: flag(libc::O_CREAT),
             truncate: flag(libc::O_TRUNC),
             tmpfile: flag(libc::O_TMPFILE),

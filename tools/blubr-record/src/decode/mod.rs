@@ -224,7 +224,10 @@ impl Decoder {
         let kept = self.kept(record);
         let entry = kept.as_ref().and_then(|kept| entry(record, kept));
         let raced = entry.as_ref().is_some_and(|entry| differ(record, entry));
-        let based = |id| entry.as_ref().and_then(|entry| entry.field(id)).or(record.field(id));
+        // What these calls move the names begin at: where the record of the entry was lost it is not known.
+        let moves = matches!(record.kind, WIRE_MOUNT_UMOUNT | WIRE_MOUNT_PIVOT_ROOT | WIRE_FS_CHROOT);
+        let now = |id| record.field(id).filter(|_| !moves || record.head.via != wire::WIRE_BY_CALL);
+        let based = |id| entry.as_ref().and_then(|entry| entry.field(id)).or(now(id));
         let path = absolute(record.field(WIRE_F_PATH), based(WIRE_F_BASE), &mut self.path);
         let to = absolute(record.field(WIRE_F_TO), based(WIRE_F_TO_BASE), &mut self.to);
         self.path_call(record, Paths { path, to, raced }, log)?;

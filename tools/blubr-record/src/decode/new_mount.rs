@@ -18,6 +18,8 @@ use crate::record::{Malformed, Record};
 const CONTEXTS_MAX: usize = 4096;
 /// Bytes of options that are kept of one context.
 const OPTIONS_MAX: usize = 65_536;
+/// Bytes that are kept of all contexts: whoever can make them never need use or close them.
+const KEPT_BYTES_MAX: usize = 32 << 20;
 
 /// fsconfig(2) commands that make or change a file system, include/uapi/linux/mount.h.
 const FSCONFIG_CMD_CREATE: u32 = 6;
@@ -40,6 +42,8 @@ struct Context {
     target: Option<Vec<u8>>,
     /// What of this is not whole.
     cut: Cut,
+    /// Bytes of what it was set to.
+    bytes: usize,
 }
 
 impl Context {
@@ -64,14 +68,25 @@ impl Context {
 #[derive(Default)]
 pub(super) struct Calls {
     contexts: HashMap<(u32, i64), Context>,
+    /// Bytes of what all were set to.
+    kept: usize,
 }
 
 impl Calls {
     fn keep(&mut self, pid: u32, fd: i64, context: Context) {
-        if self.contexts.len() >= CONTEXTS_MAX {
+        self.take((pid, fd));
+        if self.contexts.len() >= CONTEXTS_MAX || self.kept > KEPT_BYTES_MAX {
             self.contexts.clear();
+            self.kept = 0;
         }
+        self.kept += context.bytes;
         self.contexts.insert((pid, fd), context);
+    }
+
+    fn take(&mut self, at: (u32, i64)) -> Option<Context> {
+        let taken = self.contexts.remove(&at)?;
+        self.kept = self.kept.saturating_sub(taken.bytes);
+        Some(taken)
     }
 
     pub(super) fn fspick(&mut self, r: &Record<'_>) -> Result<(), Malformed> {
@@ -89,6 +104,10 @@ impl Calls {
     fn set(&mut self, r: &Record<'_>) -> Result<(), Malformed> {
         let call: &wire_call = r.body()?;
         let fd = i64::from(call.args[0] as i32);
+        if self.kept > KEPT_BYTES_MAX {
+            self.contexts.clear();
+            self.kept = 0;
+        }
         let (Some(context), Some(key)) = (self.contexts.get_mut(&(r.head.pid, fd)), r.text(WIRE_F_KEY))
         else {
             return Ok(());
@@ -106,6 +125,9 @@ impl Calls {
             Some(field) => (Some(field.bytes.to_vec()), field.has(wire::WIRE_CUT)),
             None => (None, false),
         };
+        let bytes = key.bytes.len() + value.as_ref().map_or(0, Vec::len);
+        context.bytes += bytes;
+        self.kept += bytes;
         let cwd = walked(r.field(WIRE_F_CWD), &mut context.cwd);
         context.cut.note("cwd", cwd.cut);
         if let Some(value) = &value {
@@ -116,8 +138,7 @@ impl Calls {
             context.cut.note("source", is_cut);
             return Ok(());
         }
-        let len = key.bytes.len() + value.as_ref().map_or(0, Vec::len);
-        let has_room = context.options.len() + len < OPTIONS_MAX;
+        let has_room = context.options.len() + bytes < OPTIONS_MAX;
         context.cut.note("options", is_cut || !has_room);
         if has_room {
             if !context.options.is_empty() {
@@ -205,7 +226,7 @@ impl Decoder {
         if r.head.ret < 0 {
             return self.unplaced(r, &context, log);
         }
-        if self.mounts.contexts.remove(&at).is_some() {
+        if self.mounts.take(at).is_some() {
             self.mounts.keep(r.head.pid, r.head.ret, context);
         }
         Ok(())
@@ -250,7 +271,7 @@ impl Decoder {
         let target = absolute(r.field(WIRE_F_TO), r.field(WIRE_F_TO_BASE), &mut self.to);
         let fd = i64::from(call.args[0] as i32);
         let detached = r.text(WIRE_F_PATH).is_some_and(|path| path.bytes.is_empty());
-        let context = if detached { self.mounts.contexts.remove(&(r.head.pid, fd)) } else { None };
+        let context = if detached { self.mounts.take((r.head.pid, fd)) } else { None };
         let context = match context {
             Some(context) => context,
             // An attached mount goes elsewhere, or one whose beginning we did not see.
@@ -273,5 +294,27 @@ impl Decoder {
         };
         let mount = context.mount(seen(target.known, &self.to), &overlay);
         Ok(log.event(r.head, mount.into(), tail(r, from, &[target], &cut))?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_kept_of_contexts_has_an_end() {
+        let mut calls = Calls::default();
+        let context = |bytes| Context { bytes, ..Context::default() };
+        for fd in 0..8 {
+            calls.keep(1, fd, context(KEPT_BYTES_MAX / 8));
+        }
+        assert_eq!((calls.contexts.len(), calls.kept), (8, KEPT_BYTES_MAX));
+        // One that is used, or whose descriptor is another's now, counts no more.
+        calls.keep(1, 0, context(5));
+        assert_eq!(calls.take((1, 1)).map(|taken| taken.bytes), Some(KEPT_BYTES_MAX / 8));
+        assert_eq!((calls.contexts.len(), calls.kept), (7, KEPT_BYTES_MAX / 8 * 6 + 5));
+        calls.keep(1, 9, context(KEPT_BYTES_MAX));
+        calls.keep(1, 10, context(7));
+        assert_eq!((calls.contexts.len(), calls.kept), (1, 7));
     }
 }

@@ -232,6 +232,40 @@ fn a_root_is_named_as_it_was_before() {
     );
 }
 
+/// Where a relative name began is another place behind the call.
+#[test]
+fn a_root_whose_beginning_was_lost_is_not_named_by_what_the_call_made_of_it() {
+    let chroot = |name| {
+        record(WIRE_FS_CHROOT, libc::SYS_chroot, Some(0), &call([0; 6]))
+            .text(WIRE_F_PATH, name)
+            .walked(WIRE_F_BASE, b"now\0")
+    };
+    let began = record(WIRE_ENTRY, libc::SYS_chroot, None, &call([0; 6])).walked(WIRE_F_BASE, b"then\0");
+    let path = |records: &[Built]| {
+        let line = lines(records).remove(0);
+        line.split_once("\"path\":").unwrap().1.split(',').next().unwrap().to_owned()
+    };
+    assert_eq!(path(&[began, chroot(b"sub")]), "\"/then/sub\"");
+    assert_eq!(path(&[chroot(b"sub")]), "null");
+    assert_eq!(path(&[chroot(b"/sub")]), "\"/sub\"");
+}
+
+#[test]
+fn what_a_file_is_open_for_the_kernel_says() {
+    let mode = |fmode: u32, flags: i32| {
+        let file =
+            wire_file { fmode, flags: flags as u32, mode: libc::S_IFREG, ..wire_file::new_zeroed() };
+        let open = record(WIRE_FILE_OPEN, libc::SYS_openat2, Some(3), &file).walked(WIRE_F_PATH, b"a\0");
+        let line = lines(&[open]).remove(0);
+        line.split_once("\"mode\":").unwrap().1.split(',').next().unwrap().to_owned()
+    };
+    assert_eq!(mode(2, 0), "\"w\"", "the caller's memory could not be read, or is another's by now");
+    assert_eq!(mode(3, libc::O_RDONLY), "\"rw\"");
+    assert_eq!(mode(1, libc::O_RDWR), "\"r\"");
+    assert_eq!(mode(0, libc::O_PATH), "\"path\"");
+    assert_eq!(mode(0, 3), "\"rw\"");
+}
+
 #[test]
 fn a_mount_by_the_new_calls_is_put_together() {
     let fd = 5;

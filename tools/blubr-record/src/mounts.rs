@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, Read as _, Write};
+use std::io::{self, BufRead as _, BufReader, Write};
 
 use blubr_log::event::MountExists;
 use blubr_log::{Name, NameList, Tail};
@@ -10,11 +10,6 @@ use blubr_probes::wire::wire_head;
 
 use crate::log::{Cut, Log, seen};
 use crate::overlay::{Known, Options, Overlay, View, ns_of};
-
-/// Namespaces whose mounts are written.
-const NAMESPACES_MAX: usize = 4096;
-/// Bytes of one namespace's table that are read: 100,000 mounts (fs.mount-max) of 160 bytes.
-const TABLE_MAX: u64 = 16 << 20;
 
 /// Bytes of a mount's options that are written: an overlay may have 2 MB of them.
 const OPTIONS_MAX: usize = 65_536;
@@ -27,23 +22,27 @@ pub type Namespaces = BTreeMap<u32, wire_head>;
 /// # Errors
 /// What the log returns. A process that has ended meanwhile is passed over.
 pub fn write<W: Write>(namespaces: &Namespaces, now_ns: u64, log: &mut Log<W>) -> io::Result<()> {
-    for (mntns, head) in namespaces.iter().take(NAMESPACES_MAX) {
-        let mut table = Vec::new();
-        let read = File::open(format!("/proc/{}/mountinfo", head.pid))
-            .and_then(|file| file.take(TABLE_MAX).read_to_end(&mut table));
-        // It may have gone to another namespace since, or its number to another process.
-        if read.is_err() || ns_of(&head.pid.to_string()) != Some(*mntns) {
-            continue;
-        }
+    for (mntns, head) in namespaces {
+        // The process may have gone to another namespace since, or its number to another process; and where we may not
+        // look at it, having fewer capabilities, we ourselves see what it sees if we share its namespace.
+        let table = table_of(&head.pid.to_string(), *mntns).or_else(|| table_of("self", *mntns));
+        let Some(table) = table else { continue };
         let view = View::of(head.pid, head.ppid, *mntns);
         let head = wire_head { time_ns: now_ns, tid: head.pid, flags: 0, ..*head };
-        for line in table.split(|b| *b == b'\n') {
-            if let Some(mount) = Mount::parse(line) {
+        for line in table.split(b'\n').map_while(Result::ok) {
+            if let Some(mount) = Mount::parse(&line) {
                 mount.write(&head, view.as_ref(), log)?;
             }
         }
     }
     Ok(())
+}
+
+/// The mount table that a process sees; `None` where it is gone or not known to be in this namespace.
+fn table_of(pid: &str, mntns: u32) -> Option<BufReader<File>> {
+    let table = File::open(format!("/proc/{pid}/mountinfo")).ok()?;
+    // An open table stays that of the namespace in which the process was then (mounts_open_common, fs/proc_namespace.c).
+    (ns_of(pid) == Some(mntns)).then(|| BufReader::new(table))
 }
 
 /// A line of mountinfo (proc_pid_mountinfo(5)).

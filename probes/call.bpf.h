@@ -32,6 +32,7 @@ enum call_form {
 	FORM_MOUNT,
 	FORM_FSOPEN,
 	FORM_FSCONFIG,
+	FORM_FSMOUNT,
 	FORM_PLAIN,
 	FORM_CONNECT,
 	FORM_ACCEPT,
@@ -157,7 +158,7 @@ static __always_inline void copy_arguments(struct scratch *s)
 		body->args[i] = s->args[i];
 }
 
-/* A call that its arguments tell whole: unshare, fsmount, setns, listen ... */
+/* A call that its arguments tell whole: unshare, listen ... */
 __noinline int on_plain(u32 slot, u32 kind)
 {
 	struct scratch *s = scratch_at(slot);

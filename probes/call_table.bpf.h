@@ -89,7 +89,7 @@ const volatile struct entry CALLS[CALLS_MAX] = {
 	PATHS(__NR_chroot, WIRE_FS_CHROOT, .path = 1, .flags = CALL_ENTRY | CALL_ENTRY_BASE),
 	[__NR_fsopen].call = { .form = FORM_FSOPEN },
 	[__NR_fsconfig].call = { .form = FORM_FSCONFIG },
-	[__NR_fsmount].call = { .kind = WIRE_FSMOUNT, .form = FORM_PLAIN },
+	[__NR_fsmount].call = { .form = FORM_FSMOUNT },
 	PATHS(__NR_open_tree, WIRE_OPEN_TREE, .dfd = 1, .path = 2),
 	[__NR_open_tree_attr].call = { .kind = WIRE_OPEN_TREE, .form = FORM_MOUNT_SETATTR },
 	PATHS(__NR_fspick, WIRE_FSPICK, .dfd = 1, .path = 2),

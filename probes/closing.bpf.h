@@ -106,7 +106,6 @@ static __always_inline void file_of_descriptor(struct scratch *s, u32 slot, stru
 {
 	clear_body(s);
 	file_state(s, file);
-	((struct wire_file *)s->body)->fd = fd;
 	put_file_path(slot, WIRE_F_PATH, file);
 	finish(s);
 }

@@ -4,6 +4,7 @@
 #define BLUBR_FILE_BPF_H
 
 #include "linked.bpf.h"
+#include "mounting.bpf.h"
 
 /* include/uapi/asm-generic/fcntl.h */
 #define O_CREAT_WRONLY_TRUNC (0100 | 01 | 01000)
@@ -209,6 +210,16 @@ static __always_inline void put_values(u32 slot, u64 nr)
 		break;
 	case __NR_chroot:
 		put_word(s, WIRE_F_VALUE, is_root_apart(current_task()));
+		break;
+	case __NR_fspick:
+		((struct wire_call *)s->body)->args[5] = context_of(s->ret);
+		break;
+	case __NR_open_tree:
+		((struct wire_call *)s->body)->args[5] = mount_of(s->ret);
+		break;
+	case __NR_move_mount:
+		((struct wire_call *)s->body)->args[5] = mount_of(s->args[0]);
+		put_fstype(slot, s->args[0]);
 		break;
 	}
 }

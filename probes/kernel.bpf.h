@@ -80,12 +80,15 @@ struct dentry___shortname {
 
 struct vfsmount {
 	struct dentry *mnt_root;
+	struct super_block *mnt_sb;
 } KERNEL_STRUCT;
 
 struct mount {
 	struct mount *mnt_parent;
 	struct dentry *mnt_mountpoint;
 	struct vfsmount mnt;
+	/* Since 6.8 (98d2b43081972). */
+	u64 mnt_id_unique;
 } KERNEL_STRUCT;
 
 struct path {
@@ -98,9 +101,14 @@ struct fs_struct {
 	struct path root, pwd;
 } KERNEL_STRUCT;
 
+struct file_system_type {
+	const char *name;
+} KERNEL_STRUCT;
+
 struct super_block {
 	u32 s_dev;
 	unsigned long s_magic;
+	struct file_system_type *s_type;
 } KERNEL_STRUCT;
 
 struct timespec64 {
@@ -348,6 +356,7 @@ struct bpf_iter__task {
 /* include/uapi/linux/fcntl.h */
 #define AT_FDCWD -100
 /* include/uapi/asm-generic/errno.h, include/linux/errno.h */
+#define EINTR 4
 #define EINPROGRESS 115
 #define ERESTARTSYS 512
 /* include/linux/fs.h */

@@ -3,7 +3,7 @@
 #ifndef BLUBR_MOUNT_BPF_H
 #define BLUBR_MOUNT_BPF_H
 
-#include "call.bpf.h"
+#include "mounting.bpf.h"
 
 /* fsconfig(2) commands whose value is a string, include/uapi/linux/mount.h */
 #define FSCONFIG_SET_STRING 1
@@ -47,6 +47,7 @@ __noinline int on_fsopen(u32 slot)
 		return 0;
 	begin_call(s, WIRE_FSOPEN);
 	copy_arguments(s);
+	((struct wire_call *)s->body)->args[5] = context_of(s->ret);
 	put_user_string(slot, WIRE_F_FSTYPE, s->args[0]);
 	finish(s);
 	return 0;
@@ -57,12 +58,13 @@ __noinline int on_fsconfig(u32 slot)
 {
 	struct scratch *s = scratch_at(slot);
 	struct file *file;
-	u64 command;
+	u32 command;
 
 	if (!s)
 		return 0;
 	begin_call(s, WIRE_FSCONFIG);
 	copy_arguments(s);
+	((struct wire_call *)s->body)->args[5] = context_of(s->args[0]);
 	command = s->args[1];
 	if (s->args[2])
 		put_user_string(slot, WIRE_F_KEY, s->args[2]);
@@ -77,6 +79,23 @@ __noinline int on_fsconfig(u32 slot)
 			put_file_path(slot, WIRE_F_VALUE, file);
 	}
 	put_cwd(slot, WIRE_F_CWD, current_task());
+	finish(s);
+	return 0;
+}
+
+/* fsmount(fd, flags, attributes) */
+__noinline int on_fsmount(u32 slot)
+{
+	struct scratch *s = scratch_at(slot);
+	struct wire_call *body;
+
+	if (!s)
+		return 0;
+	begin_call(s, WIRE_FSMOUNT);
+	copy_arguments(s);
+	body = (struct wire_call *)s->body;
+	body->args[4] = context_of(s->args[0]);
+	body->args[5] = mount_of(s->ret);
 	finish(s);
 	return 0;
 }
@@ -96,6 +115,8 @@ __noinline int on_mount_setattr(u32 slot, u32 at_entry)
 	} else {
 		begin_call(s, s->call.kind);
 		copy_arguments(s);
+		if (s->call.kind == WIRE_OPEN_TREE)
+			((struct wire_call *)s->body)->args[5] = mount_of(s->ret);
 	}
 	put_path_twice(slot, WIRE_F_PATH, WIRE_F_BASE, WIRE_F_PATH_AT, s->args[1], s->args[0], at_entry);
 	/* To open_tree_attr they need not be given. */

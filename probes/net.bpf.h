@@ -153,22 +153,29 @@ __noinline int on_unix_bind(u32 slot, u64 socket)
 {
 	struct scratch *s = scratch_at(slot);
 	struct file *file = file_of(current_task(), s ? s->args[0] : 0);
+	u32 length = s ? s->args[2] : 0;
 	u8 first = 0;
 
-	if (!s || !file || s->args[2] <= 2)
+	if (!s || !file || length <= 2)
 		return 0;
 	/* An abstract name is no file. */
 	if (!bpf_probe_read_user(&first, sizeof(first), (void *)(s->args[1] + 2)) && !first)
 		return 0;
 	begin_call(s, WIRE_UNIX_BIND);
 	fill_net((struct wire_net *)s->body, (struct sock *)socket);
-	put_user_bytes(slot, WIRE_F_ADDRESS, s->args[1], s->args[2] > SOCKADDR_MAX ? SOCKADDR_MAX : s->args[2]);
+	put_user_bytes(slot, WIRE_F_ADDRESS, s->args[1], length > SOCKADDR_MAX ? SOCKADDR_MAX : length);
 	put_word(s, WIRE_F_VALUE, BPF_CORE_READ(file, f_inode, i_mode));
 	put_cwd(slot, WIRE_F_BASE, current_task());
 	if (s->ret >= 0)
 		put_unix_path(slot, (struct sock *)socket);
 	finish(s);
 	return 0;
+}
+
+/* A connection that did not come about in the call, but will: nobody waits for it, or a signal ended the waiting. */
+static __always_inline bool is_on_its_way(long ret)
+{
+	return ret == -EINPROGRESS || ret == -EINTR || ret == -ERESTARTSYS;
 }
 
 /* connect, bind (fd, address, length) and listen (fd, backlog) */
@@ -178,6 +185,7 @@ __noinline int on_socket(u32 slot, u32 kind)
 	struct sock *sk;
 	u64 ino = 0;
 	u16 family;
+	u32 length;
 
 	if (!s)
 		return 0;
@@ -191,10 +199,9 @@ __noinline int on_socket(u32 slot, u32 kind)
 		return 0;
 	begin_call(s, kind);
 	fill_net((struct wire_net *)s->body, sk);
-	((struct wire_net *)s->body)->fd = s->args[0];
 	if (kind != WIRE_NET_LISTEN) {
-		put_user_bytes(slot, WIRE_F_ADDRESS, s->args[1],
-			       s->args[2] > SOCKADDR_MAX ? SOCKADDR_MAX : s->args[2]);
+		length = s->args[2];
+		put_user_bytes(slot, WIRE_F_ADDRESS, s->args[1], length > SOCKADDR_MAX ? SOCKADDR_MAX : length);
 		if (family == AF_UNIX)
 			put_cwd(slot, WIRE_F_BASE, current_task());
 	}
@@ -320,7 +327,6 @@ __noinline int on_accept(u32 slot)
 		return 0;
 	begin_call(s, WIRE_NET_ACCEPT);
 	fill_connection((struct wire_net *)s->body, sk);
-	((struct wire_net *)s->body)->fd = s->ret;
 	if (s->ret < 0) {
 		finish(s);
 		return 0;

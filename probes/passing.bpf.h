@@ -33,7 +33,6 @@ static __always_inline void on_received_unix(u32 slot, struct sock *sk, u32 fd, 
 	s->head.via = via;
 	s->head.ret = fd;
 	fill_net((struct wire_net *)s->body, sk);
-	((struct wire_net *)s->body)->fd = fd;
 	put_unix_path(slot, other);
 	len = BPF_CORE_READ(address, len);
 	put_kernel_bytes(slot, WIRE_F_ADDRESS, (u64)address + bpf_core_field_offset(struct unix_address, name),
@@ -80,7 +79,6 @@ __noinline int on_received(u32 slot, u32 fd, u32 via)
 		s->head.via = via;
 		s->head.ret = fd;
 		fill_net((struct wire_net *)s->body, sk);
-		((struct wire_net *)s->body)->fd = fd;
 		finish(s);
 		return 0;
 	}

@@ -30,7 +30,6 @@ static __always_inline void on_dns(u32 slot, struct scratch *s, struct sock *sk,
 	begin_call(s, WIRE_DNS_PAYLOAD);
 	net = (struct wire_net *)s->body;
 	fill_net(net, sk);
-	net->fd = s->args[0];
 	net->sending = m->sending;
 	if (named)
 		put_address(slot, m);
@@ -85,7 +84,6 @@ static __always_inline void on_unix_message(u32 slot, struct scratch *s, struct 
 	if (s->ret > 0)
 		s->head.ret = 0;
 	fill_net((struct wire_net *)s->body, sk);
-	((struct wire_net *)s->body)->fd = s->args[0];
 	put_address(slot, m);
 	put_cwd(slot, WIRE_F_BASE, current_task());
 	finish(s);
@@ -127,7 +125,6 @@ __noinline int on_one_message(u32 slot)
 			s->head.ret = 0;
 		net = (struct wire_net *)s->body;
 		fill_net(net, sk);
-		net->fd = s->args[0];
 		put_address(slot, m);
 		finish(s);
 		if (kind == WIRE_NET_SEND && s->ret >= 0)

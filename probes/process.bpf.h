@@ -118,10 +118,7 @@ static __always_inline void process_exec(u32 slot, struct task_struct *t, struct
 		return;
 	begin(s, WIRE_PROCESS_EXEC, t);
 	body = (struct wire_exec *)s->body;
-	body->gid = t->cred->gid.val;
-	body->euid = t->cred->euid.val;
 	body->egid = t->cred->egid.val;
-	body->argv_len = mm->arg_end - mm->arg_start;
 	before = bpf_map_lookup_elem(&CHANGED_IDS, &key);
 	if (before) {
 		body->changed = 1;
@@ -167,9 +164,21 @@ static __always_inline void process_exit(u32 slot, struct task_struct *t)
 	struct scratch *s = scratch_at(slot);
 	struct signal_struct *signal = t->signal;
 	struct wire_exit *body;
+	bool alone;
 	u32 status;
 
-	if (!s || signal->live.counter != 0 || !ends_now(t))
+	if (!s)
+		return;
+	/* Of a process that goes on: a table of descriptors that nobody else has (unshare with CLONE_FILES) ends with its thread. */
+	alone = t->files && t->files->count.counter == 1;
+	if (signal->live.counter != 0) {
+		if (alone) {
+			begin(s, WIRE_FILE_CLOSE, t);
+			each_file_for_writing(slot, t, 0, ~0u, false);
+		}
+		return;
+	}
+	if (!ends_now(t))
 		return;
 	begin(s, WIRE_FILE_CLOSE, t);
 	/* Its other threads may not have let go of them yet (exit_files), but are counted until after that (release_task):
@@ -201,7 +210,6 @@ static __always_inline void process_exists(u32 slot, struct task_struct *t)
 	each_file_for_writing(slot, t, 0, ~0u, false);
 	begin(s, WIRE_PROCESS_EXISTS, t);
 	body = (struct wire_exists *)s->body;
-	body->gid = t->cred->gid.val;
 	body->kthread = !!(t->flags & PF_KTHREAD);
 	mm = t->mm;
 	if (mm)

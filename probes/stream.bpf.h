@@ -184,7 +184,6 @@ __noinline int on_stream_sent(u32 slot, u64 socket, u64 ino)
 		return 0;
 	begin_call(s, stream.kind);
 	fill_net((struct wire_net *)s->body, sk);
-	((struct wire_net *)s->body)->fd = s->args[0];
 	((struct wire_net *)s->body)->sending = 1;
 	put_stream(s, sk, offset);
 	put_payload(slot, stream.end - offset);

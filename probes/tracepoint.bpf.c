@@ -33,8 +33,7 @@ static __always_inline int at_exit(struct pt_regs *regs, long ret)
 	/* What the filter or the tracer refuses has failed. */
 	if (answer == ANSWER_OTHER && claims_work(ret))
 		return 0;
-	/* A connection is on its way. */
-	if (NO_FAILED && ret < 0 && ret != -EINPROGRESS)
+	if (NO_FAILED && ret < 0 && !(call.kind == WIRE_CONNECT && is_on_its_way(ret)))
 		return 0;
 	if (call.kind == WIRE_EXEC_FAILED && ret >= 0)
 		return 0;
@@ -69,6 +68,9 @@ static __always_inline int at_exit(struct pt_regs *regs, long ret)
 		break;
 	case FORM_FSCONFIG:
 		on_fsconfig(slot);
+		break;
+	case FORM_FSMOUNT:
+		on_fsmount(slot);
 		break;
 	case FORM_PLAIN:
 		on_plain(slot, call.kind);

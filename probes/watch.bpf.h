@@ -116,7 +116,6 @@ static __always_inline void on_signal(u32 slot, int signal, u64 info, struct tas
 	begin(s, WIRE_WATCH_KILL, bpf_get_current_task_btf());
 	body = (struct wire_signal *)s->body;
 	body->signal = signal;
-	body->code = code;
 	body->target = receiver->pid;
 	finish(s);
 }

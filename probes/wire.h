@@ -59,7 +59,10 @@ enum wire_kind {
 	WIRE_MOUNT_UMOUNT = 20,
 	WIRE_MOUNT_PIVOT_ROOT = 21,
 	WIRE_FS_CHROOT = 22,
-	/* The new mount API, one call at a time; put together in user space. */
+	/* The new mount API, one call at a time; put together in user space. args[5] tells what a descriptor stands for from all
+	 * others: the file-system context that fsopen and fspick gave or fsconfig was given, the mount that fsmount (its context
+	 * is args[4]) and open_tree gave or move_mount was given. 0: none.
+	 */
 	WIRE_FSOPEN = 23,
 	WIRE_FSCONFIG = 24,
 	WIRE_FSMOUNT = 25,
@@ -216,16 +219,12 @@ struct wire_fork {
 };
 
 struct wire_exec {
-	__u32 gid;
-	__u32 euid;
 	__u32 egid;
 	/* The program changed euid or egid; from these. */
 	__u32 changed;
 	__u32 euid_before;
 	__u32 egid_before;
-	/* Bytes of argv there were, also when fewer are carried. */
-	__u64 argv_len;
-	__u32 pad[4];
+	__u32 pad[8];
 };
 
 struct wire_exit {
@@ -235,10 +234,9 @@ struct wire_exit {
 };
 
 struct wire_exists {
-	__u32 gid;
 	/* PF_KTHREAD was set. */
 	__u32 kthread;
-	__u32 pad[10];
+	__u32 pad[11];
 };
 
 /* A file as its inode was when the record was made. */
@@ -255,7 +253,7 @@ struct wire_file {
 	__u32 fmode;
 	/* inode->i_mode; 0: there was no inode to look at. */
 	__u32 mode;
-	__u32 fd;
+	__u32 pad;
 };
 
 /* The six arguments of a call, as passed. */
@@ -276,7 +274,7 @@ struct wire_net {
 	__u16 socktype;
 	/* Of a payload: it was sent, not received. */
 	__u16 sending;
-	__u32 fd;
+	__u32 pad;
 };
 
 /* Of which stream a payload is, and where in it. */
@@ -300,11 +298,9 @@ struct wire_net_close {
 /* A signal that was sent to the recorder. */
 struct wire_signal {
 	__u32 signal;
-	/* si_code */
-	__s32 code;
 	/* Of the receiving thread. */
 	__u32 target;
-	__u32 pad[9];
+	__u32 pad[10];
 };
 
 /* io_uring_setup(2), and what io_uring_params asked for. */

@@ -13,6 +13,8 @@ fn lines_of(kind: &str, log: &Path) -> String {
     text.lines().filter(|line| line.starts_with(&begin)).map(|line| format!("{line}\n")).collect()
 }
 
+const SIGTERM: i32 = 15;
+
 #[test]
 fn each_checkpoint_is_copied_to_a_file() {
     require!(Root);
@@ -79,7 +81,8 @@ fn who_waits_for_the_reader_of_a_fifo_can_be_interrupted() {
         // It sleeps in openat(2), which is call 257.
         let call = format!("/proc/{}/syscall", recorder.id());
         wait_until(|| std::fs::read_to_string(&call).is_ok_and(|text| text.starts_with("257 ")));
-        let kill = run(Command::new("kill").arg("-INT").arg(recorder.id().to_string()));
+        // SIGTERM: shells start what goes on in the background with SIGINT ignored.
+        let kill = run(Command::new("kill").arg("-TERM").arg(recorder.id().to_string()));
         assert!(kill.status.success());
         let deadline = Instant::now() + Duration::from_secs(60);
         while recorder.try_wait().unwrap().is_none() && Instant::now() < deadline {
@@ -87,7 +90,7 @@ fn who_waits_for_the_reader_of_a_fifo_can_be_interrupted() {
         }
         // One that can't be interrupted must not stay.
         let _ = recorder.kill();
-        assert_eq!(recorder.wait().unwrap().signal(), Some(2), "{flags:?}");
+        assert_eq!(recorder.wait().unwrap().signal(), Some(SIGTERM), "{flags:?}");
         assert_eq!(text(&folder.bash("ls").stdout), "fifo\n");
     }
 }

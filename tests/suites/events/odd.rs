@@ -2,6 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 
+use blubr_tests::program::run;
 use blubr_tests::require;
 use serde_json::{Value, json};
 
@@ -108,6 +109,57 @@ fn a_connection_is_told_whatever_becomes_of_the_address_that_was_given() {
     let port = json!(returned["port"][0]);
     let wanted = [-115, -115, 0].map(|ret| (port.clone(), json!(ret)));
     assert_eq!(told, wanted, "{said}");
+}
+
+#[test]
+fn a_connection_that_a_signal_interrupts_comes_about_and_is_no_failure() {
+    require!(Root, Compiler);
+    let program = compiled("odd");
+    let folder = crate::recording::folder();
+    let log = folder.path().join("log");
+    let output = run(blubr_tests::bins::command("blubr-record")
+        .args(["--no-failed", "-o"])
+        .arg(&log)
+        .arg("--")
+        .arg(&program.path)
+        .arg("interrupted"));
+    assert!(output.status.success());
+    // The recorder's own standard output is the log's.
+    let said = String::from_utf8(output.stderr).unwrap();
+    let returned = results(&said);
+    assert_eq!((returned["interrupted"][0], returned["refused"][0]), (-4, -22), "{said}");
+    // As it was before the signal: ERESTARTSYS, which the program sees as EINTR.
+    let told = "select(.type == \"net.connect\" and .comm == \"odd\") | .ret";
+    assert_eq!(blubr_tests::program::jq(told, &log), "-115\n-115\n-512");
+}
+
+#[test]
+fn a_mount_is_told_by_what_is_attached_and_not_by_the_number_of_its_descriptor() {
+    require!(Root, Compiler);
+    let (r, said) = odd("replaced");
+    let returned = results(&said);
+    assert_eq!((&returned["create"], &returned["move_mount"]), (&vec![0; 3], &vec![0; 2]), "{said}");
+    let told: Vec<_> =
+        of_odd(&r, "mount.mount").iter().map(|e| (e["fstype"].clone(), e["source"].clone())).collect();
+    assert_eq!(told, [(json!("ramfs"), json!("second")), (json!("tmpfs"), json!("third"))]);
+}
+
+#[test]
+fn the_files_of_a_thread_that_shares_none_close_with_it() {
+    require!(Root, Compiler);
+    let (r, said) = odd("apart");
+    let thread = &results(&said)["written"];
+    let closed = of_odd(&r, "file.close");
+    let of = |name: &str| {
+        let named = closed.iter().filter(|e| e["path"] == r.path(name));
+        named.map(|e| (e["tid"].as_i64(), e["seq"].as_u64())).collect::<Vec<_>>()
+    };
+    let (own, after, shared) = (of("own"), of("after"), of("shared"));
+    assert_eq!((own.len(), after.len()), (1, 1), "{closed:#?}");
+    assert_eq!(own[0].0, Some(thread[0]));
+    // It had a descriptor of this one too.
+    assert_eq!(shared.len(), 2, "{closed:#?}");
+    assert!(own[0].1 < after[0].1, "it closes when its thread ends");
 }
 
 #[test]

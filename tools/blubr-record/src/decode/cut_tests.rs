@@ -95,18 +95,19 @@ fn a_file_whose_path_is_not_whole_leaves_the_list_of_a_process_not_whole() {
 #[test]
 fn options_of_a_mount_that_find_no_room_are_not_left_out_in_silence() {
     let option = |len: usize| {
-        record(WIRE_FSCONFIG, libc::SYS_fsconfig, Some(0), &call([5, 1, 0, 0, 0, 0]))
+        record(WIRE_FSCONFIG, libc::SYS_fsconfig, Some(0), &call([5, 1, 0, 0, 0, 77]))
             .text(WIRE_F_KEY, b"lowerdir+")
             .text(WIRE_F_VALUE, &vec![b'l'; len])
     };
     let mount = |options: usize| {
         let mut records = vec![
-            record(WIRE_FSOPEN, libc::SYS_fsopen, Some(5), &call([0; 6])).text(WIRE_F_FSTYPE, b"x"),
+            record(WIRE_FSOPEN, libc::SYS_fsopen, Some(5), &call([0, 0, 0, 0, 0, 77]))
+                .text(WIRE_F_FSTYPE, b"x"),
         ];
         records.extend((0..options).map(|_| option(4000)));
-        records.push(record(WIRE_FSMOUNT, libc::SYS_fsmount, Some(6), &call([5, 0, 0, 0, 0, 0])));
-        let moved = record(WIRE_MOVE_MOUNT, libc::SYS_move_mount, Some(0), &call([6, 0, 0, 0, 4, 0]));
-        records.push(moved.text(WIRE_F_PATH, b"").text(WIRE_F_TO, b"/mnt"));
+        records.push(record(WIRE_FSMOUNT, libc::SYS_fsmount, Some(6), &call([5, 0, 0, 0, 77, 88])));
+        let moved = record(WIRE_MOVE_MOUNT, libc::SYS_move_mount, Some(0), &call([6, 0, 0, 0, 4, 88]));
+        records.push(moved.text(WIRE_F_PATH, b"").text(WIRE_F_FSTYPE, b"x").text(WIRE_F_TO, b"/mnt"));
         cut(&records)
     };
     assert_eq!(mount(16), [("mount.mount".to_owned(), Vec::new())]);

@@ -29,6 +29,11 @@ const FSCONFIG_CMD_CREATE_EXCL: u32 = 8;
 /// open_tree(2): a copy, and not the mount itself, include/uapi/linux/mount.h.
 const OPEN_TREE_CLONE: u64 = 1;
 
+/// move_mount(2): the target comes to have the source's peers, and nothing is moved, include/uapi/linux/mount.h.
+const MOVE_MOUNT_SET_GROUP: u64 = 0x100;
+/// Its flags that say more than where names are looked up.
+const MOVES: [(u64, &str); 2] = [(MOVE_MOUNT_SET_GROUP, "set_group"), (0x200, "beneath")];
+
 /// A mount on its way through the new interface.
 #[derive(Debug, Default, Clone)]
 struct Context {
@@ -64,52 +69,58 @@ impl Context {
     }
 }
 
-/// File-system contexts and detached mounts by process and descriptor.
+/// Whose, and which file-system context or mount: never 0.
+type Key = (u32, u64);
+
+/// File-system contexts and detached mounts, by whoever made them and what the kernel tells them apart by.
 #[derive(Default)]
 pub(super) struct Calls {
-    contexts: HashMap<(u32, i64), Context>,
+    contexts: HashMap<Key, Context>,
     /// Bytes of what all were set to.
     kept: usize,
 }
 
 impl Calls {
-    fn keep(&mut self, pid: u32, fd: i64, context: Context) {
-        self.take((pid, fd));
+    fn keep(&mut self, key: Key, context: Context) {
+        self.take(key);
+        if key.1 == 0 {
+            return;
+        }
         if self.contexts.len() >= CONTEXTS_MAX || self.kept > KEPT_BYTES_MAX {
             self.contexts.clear();
             self.kept = 0;
         }
         self.kept += context.bytes;
-        self.contexts.insert((pid, fd), context);
+        self.contexts.insert(key, context);
     }
 
-    fn take(&mut self, at: (u32, i64)) -> Option<Context> {
-        let taken = self.contexts.remove(&at)?;
+    fn take(&mut self, key: Key) -> Option<Context> {
+        let taken = self.contexts.remove(&key)?;
         self.kept = self.kept.saturating_sub(taken.bytes);
         Some(taken)
     }
 
     pub(super) fn fspick(&mut self, r: &Record<'_>) -> Result<(), Malformed> {
+        let call: &wire_call = r.body()?;
         if r.head.ret >= 0 {
             let mut target = Vec::new();
             let told = absolute(r.field(WIRE_F_PATH), r.field(WIRE_F_BASE), &mut target);
             let target = told.known.then_some(target);
             let mut context = Context { target, ..Context::default() };
             context.cut.note("target", told.cut);
-            self.keep(r.head.pid, r.head.ret, context);
+            self.keep((r.head.pid, call.args[5]), context);
         }
         Ok(())
     }
 
     fn set(&mut self, r: &Record<'_>) -> Result<(), Malformed> {
         let call: &wire_call = r.body()?;
-        let fd = i64::from(call.args[0] as i32);
+        let at = (r.head.pid, call.args[5]);
         if self.kept > KEPT_BYTES_MAX {
             self.contexts.clear();
             self.kept = 0;
         }
-        let (Some(context), Some(key)) = (self.contexts.get_mut(&(r.head.pid, fd)), r.text(WIRE_F_KEY))
-        else {
+        let (Some(context), Some(key)) = (self.contexts.get_mut(&at), r.text(WIRE_F_KEY)) else {
             return Ok(());
         };
         let mut buffer = Vec::new();
@@ -174,13 +185,14 @@ impl Decoder {
         r: &Record<'_>,
         log: &mut Log<W>,
     ) -> Result<(), DecodeError> {
+        let call: &wire_call = r.body()?;
         let fstype = r.text(WIRE_F_FSTYPE).map(|field| field.bytes.to_vec());
         let mut context = Context { fstype, ..Context::default() };
         context.cut.note("fstype", r.is_cut(WIRE_F_FSTYPE));
         if r.head.ret < 0 {
             return self.unplaced(r, &context, log);
         }
-        self.mounts.keep(r.head.pid, r.head.ret, context);
+        self.mounts.keep((r.head.pid, call.args[5]), context);
         Ok(())
     }
 
@@ -190,7 +202,7 @@ impl Decoder {
         log: &mut Log<W>,
     ) -> Result<(), DecodeError> {
         let call: &wire_call = r.body()?;
-        let at = (r.head.pid, i64::from(call.args[0] as i32));
+        let at = (r.head.pid, call.args[5]);
         // The kernel takes an unsigned int.
         let command = call.args[1] as u32;
         let ends = match command {
@@ -219,7 +231,7 @@ impl Decoder {
         log: &mut Log<W>,
     ) -> Result<(), DecodeError> {
         let call: &wire_call = r.body()?;
-        let at = (r.head.pid, i64::from(call.args[0] as i32));
+        let at = (r.head.pid, call.args[4]);
         let mut context = self.mounts.contexts.get(&at).cloned().unwrap_or_default();
         let given = ATTRIBUTES.iter().filter(|(bit, _)| call.args[2] & bit != 0);
         context.flags = given.map(|(_, name)| *name).collect();
@@ -227,7 +239,7 @@ impl Decoder {
             return self.unplaced(r, &context, log);
         }
         if self.mounts.take(at).is_some() {
-            self.mounts.keep(r.head.pid, r.head.ret, context);
+            self.mounts.keep((r.head.pid, call.args[5]), context);
         }
         Ok(())
     }
@@ -257,7 +269,7 @@ impl Decoder {
         if r.head.ret < 0 {
             return self.unplaced(r, &context, log);
         }
-        self.mounts.keep(r.head.pid, r.head.ret, context);
+        self.mounts.keep((r.head.pid, call.args[5]), context);
         Ok(())
     }
 
@@ -268,22 +280,34 @@ impl Decoder {
     ) -> Result<(), DecodeError> {
         let call: &wire_call = r.body()?;
         let from = Origin::User { raced: self.raced(r) };
+        let joins = call.args[4] & MOVE_MOUNT_SET_GROUP != 0;
         let target = absolute(r.field(WIRE_F_TO), r.field(WIRE_F_TO_BASE), &mut self.to);
-        let fd = i64::from(call.args[0] as i32);
         let detached = r.text(WIRE_F_PATH).is_some_and(|path| path.bytes.is_empty());
-        let context = if detached { self.mounts.take((r.head.pid, fd)) } else { None };
-        let context = match context {
-            Some(context) => context,
+        let at = (r.head.pid, call.args[5]);
+        let context = match detached {
+            true if r.head.ret >= 0 => self.mounts.take(at),
+            // It may be tried again.
+            true => self.mounts.contexts.get(&at).cloned(),
+            false => None,
+        };
+        // What is told of a file system must be of this one: before 6.8 another mount may have come to the same address.
+        let fstype = r.text(WIRE_F_FSTYPE).map(|field| field.bytes);
+        let context =
+            context.filter(|context| context.fstype.is_none() || context.fstype.as_deref() == fstype);
+        let mut context = match context {
+            Some(context) if !joins => context,
             // An attached mount goes elsewhere, or one whose beginning we did not see.
-            None => {
+            _ => {
                 let told = absolute(r.field(WIRE_F_PATH), r.field(WIRE_F_BASE), &mut self.path);
                 let source = (told.known && !detached).then(|| self.path.clone());
-                let flags = if detached { Vec::new() } else { vec!["move"] };
+                let flags = if detached || joins { Vec::new() } else { vec!["move"] };
                 let mut context = Context { source, flags, ..Context::default() };
                 context.cut.note("source", told.cut && !detached);
                 context
             }
         };
+        let how = MOVES.iter().filter(|(bit, _)| call.args[4] & bit != 0);
+        context.flags.extend(how.map(|(_, name)| *name));
         let mut cut = context.cut.clone();
         cut.note("target", target.cut);
         let is_overlay = context.fstype.as_deref() == Some(b"overlay") && r.head.ret >= 0;
@@ -305,16 +329,19 @@ mod tests {
     fn what_is_kept_of_contexts_has_an_end() {
         let mut calls = Calls::default();
         let context = |bytes| Context { bytes, ..Context::default() };
-        for fd in 0..8 {
-            calls.keep(1, fd, context(KEPT_BYTES_MAX / 8));
+        for id in 1..=8 {
+            calls.keep((1, id), context(KEPT_BYTES_MAX / 8));
         }
         assert_eq!((calls.contexts.len(), calls.kept), (8, KEPT_BYTES_MAX));
         // One that is used, or whose descriptor is another's now, counts no more.
-        calls.keep(1, 0, context(5));
+        calls.keep((1, 8), context(5));
         assert_eq!(calls.take((1, 1)).map(|taken| taken.bytes), Some(KEPT_BYTES_MAX / 8));
         assert_eq!((calls.contexts.len(), calls.kept), (7, KEPT_BYTES_MAX / 8 * 6 + 5));
-        calls.keep(1, 9, context(KEPT_BYTES_MAX));
-        calls.keep(1, 10, context(7));
+        calls.keep((1, 9), context(KEPT_BYTES_MAX));
+        calls.keep((1, 10), context(7));
+        assert_eq!((calls.contexts.len(), calls.kept), (1, 7));
+        // What could not be told from others is nobody's.
+        calls.keep((1, 0), context(7));
         assert_eq!((calls.contexts.len(), calls.kept), (1, 7));
     }
 }

@@ -268,28 +268,53 @@ fn what_a_file_is_open_for_the_kernel_says() {
 
 #[test]
 fn a_mount_by_the_new_calls_is_put_together() {
-    let fd = 5;
-    let records = [
-        record(WIRE_FSOPEN, libc::SYS_fsopen, Some(fd), &call([0; 6])).text(WIRE_F_FSTYPE, b"tmpfs"),
-        record(WIRE_FSCONFIG, libc::SYS_fsconfig, Some(0), &call([5, 1, 0, 0, 0, 0]))
-            .text(WIRE_F_KEY, b"source")
-            .text(WIRE_F_VALUE, b"none"),
-        record(WIRE_FSCONFIG, libc::SYS_fsconfig, Some(0), &call([5, 1, 0, 0, 0, 0]))
-            .text(WIRE_F_KEY, b"size")
-            .text(WIRE_F_VALUE, b"1m")
-            .walked(WIRE_F_CWD, b"w\0"),
-        record(WIRE_FSMOUNT, libc::SYS_fsmount, Some(6), &call([5, 0, 3, 0, 0, 0])),
-        record(WIRE_MOVE_MOUNT, libc::SYS_move_mount, Some(0), &call([6, 0, 0, 0, 4, 0]))
-            .text(WIRE_F_PATH, b"")
-            .text(WIRE_F_TO, b"/mnt"),
-    ];
+    let records = |made: u64, moved: u64, fstype: &[u8]| {
+        [
+            record(WIRE_FSOPEN, libc::SYS_fsopen, Some(5), &call([0, 0, 0, 0, 0, 77]))
+                .text(WIRE_F_FSTYPE, b"tmpfs"),
+            record(WIRE_FSCONFIG, libc::SYS_fsconfig, Some(0), &call([5, 1, 0, 0, 0, 77]))
+                .text(WIRE_F_KEY, b"source")
+                .text(WIRE_F_VALUE, b"none"),
+            // By another number: what is behind it counts.
+            record(WIRE_FSCONFIG, libc::SYS_fsconfig, Some(0), &call([9, 1, 0, 0, 0, 77]))
+                .text(WIRE_F_KEY, b"size")
+                .text(WIRE_F_VALUE, b"1m")
+                .walked(WIRE_F_CWD, b"w\0"),
+            record(WIRE_FSMOUNT, libc::SYS_fsmount, Some(6), &call([5, 0, 3, 0, 77, made])),
+            record(WIRE_MOVE_MOUNT, libc::SYS_move_mount, Some(0), &call([6, 0, 0, 0, 4, moved]))
+                .text(WIRE_F_PATH, b"")
+                .text(WIRE_F_FSTYPE, fstype)
+                .text(WIRE_F_TO, b"/mnt"),
+        ]
+    };
     assert_eq!(
-        lines(&records),
+        lines(&records(88, 88, b"tmpfs")),
         [concat!(
             r#","source":"none","target":"/mnt","cwd":"/w","fstype":"tmpfs","flags":["ro","nosuid"],"#,
             r#""options":"size=1m","path_from":"user","ret":0}"#
         )]
     );
+    // Another mount by the same descriptor, or one at the same address, has nothing of it.
+    let unknown = [r#","source":null,"target":"/mnt","flags":[],"path_from":"user","ret":0}"#];
+    assert_eq!(lines(&records(88, 89, b"tmpfs")), unknown);
+    assert_eq!(lines(&records(88, 88, b"overlay")), unknown);
+    assert_eq!(lines(&records(0, 0, b"tmpfs")), unknown);
+}
+
+#[test]
+fn what_move_mount_does_besides_moving_is_told() {
+    let moved = |flags: u64| {
+        let moved =
+            record(WIRE_MOVE_MOUNT, libc::SYS_move_mount, Some(0), &call([3, 0, 4, 0, flags, 0]));
+        lines(&[moved.text(WIRE_F_PATH, b"/a").text(WIRE_F_TO, b"/b")]).remove(0)
+    };
+    let told = |flags: &str| {
+        format!(r#","source":"/a","target":"/b","flags":[{flags}],"path_from":"user","ret":0}}"#)
+    };
+    assert_eq!(moved(0), told(r#""move""#));
+    assert_eq!(moved(0x200), told(r#""move","beneath""#));
+    // It moves nothing: the target gets the source's peers.
+    assert_eq!(moved(0x100), told(r#""set_group""#));
 }
 
 #[test]
@@ -415,11 +440,11 @@ fn a_mount_that_open_tree_attr_copies_has_the_attributes_that_it_is_given() {
     let words =
         |set: u64| [set, 0, 0, 0].iter().flat_map(|word| word.to_ne_bytes()).collect::<Vec<u8>>();
     let open = |flags: u64, ret: i64, set: u64| {
-        record(WIRE_OPEN_TREE, 467, Some(ret), &call([0, 0, flags, 0, 32, 0]))
+        record(WIRE_OPEN_TREE, 467, Some(ret), &call([0, 0, flags, 0, 32, 88]))
             .text(WIRE_F_PATH, b"/m")
             .text(WIRE_F_VALUE, &words(set))
     };
-    let moved = record(WIRE_MOVE_MOUNT, libc::SYS_move_mount, Some(0), &call([6, 0, 0, 0, 4, 0]))
+    let moved = record(WIRE_MOVE_MOUNT, libc::SYS_move_mount, Some(0), &call([6, 0, 0, 0, 4, 88]))
         .text(WIRE_F_PATH, b"")
         .text(WIRE_F_TO, b"/n");
     // OPEN_TREE_CLONE | AT_RECURSIVE

@@ -386,7 +386,7 @@ __noinline int on_ring_new_socket(u32 slot, u64 request)
 	if (!s)
 		return 0;
 	family = BPF_CORE_READ(socket, domain);
-	if (is_known_family(family))
+	if (is_recorded(family, BPF_CORE_READ(socket, type), BPF_CORE_READ(socket, protocol)))
 		return 0;
 	begin_request(s, (struct io_kiocb *)request, WIRE_WATCH_SOCKET, __NR_socket);
 	set_argument(s, 0, family);

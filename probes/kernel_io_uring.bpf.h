@@ -201,6 +201,7 @@ struct io_async_connect {
 struct io_socket {
 	int domain;
 	int type;
+	int protocol;
 	u32 file_slot;
 } KERNEL_STRUCT;
 

@@ -10,8 +10,12 @@
 #define SOCK_STREAM 1
 #define SOCK_DGRAM 2
 #define SOCK_RAW 3
+/* The only one of the internet's is SCTP's. */
+#define SOCK_SEQPACKET 5
+#define SOCK_TYPE_MASK 15
 #define IPPROTO_TCP 6
 #define IPPROTO_UDP 17
+#define IPPROTO_SCTP 132
 #define IPPROTO_UDPLITE 136
 #define IPPROTO_MPTCP 262
 /* Connections whose owner is remembered until they close. One that finds no room is counted as a lost net.close. */
@@ -115,10 +119,17 @@ static __always_inline struct sock *socket_of(u32 fd, u64 *ino)
 	return BPF_CORE_READ(socket, sk);
 }
 
-/* Whether what goes through a socket of this family is recorded, or goes to this kernel alone. */
-static __always_inline bool is_known_family(u32 family)
+static __always_inline bool is_internet(u32 family)
 {
-	return family == AF_UNIX || family == AF_INET || family == AF_INET6 || family == AF_NETLINK;
+	return family == AF_INET || family == AF_INET6;
+}
+
+/* Whether what goes through such a socket is recorded, or goes to this kernel alone. SCTP also reaches others by setsockopt. */
+static __always_inline bool is_recorded(u32 family, u32 type, u32 protocol)
+{
+	if (is_internet(family))
+		return protocol != IPPROTO_SCTP && (type & SOCK_TYPE_MASK) != SOCK_SEQPACKET;
+	return family == AF_UNIX || family == AF_NETLINK;
 }
 
 /* socket(family, type, protocol) */
@@ -126,7 +137,7 @@ __noinline int on_new_socket(u32 slot)
 {
 	struct scratch *s = scratch_at(slot);
 
-	if (!s || is_known_family(s->args[0]))
+	if (!s || is_recorded(s->args[0], s->args[1], s->args[2]))
 		return 0;
 	begin_call(s, WIRE_WATCH_SOCKET);
 	copy_arguments(s);

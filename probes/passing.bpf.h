@@ -61,18 +61,17 @@ __noinline int on_received(u32 slot, u32 fd, u32 via)
 		if (!sk)
 			return 0;
 		family = BPF_CORE_READ(sk, __sk_common.skc_family);
-		if (!is_known_family(family)) {
+		if (!is_recorded(family, BPF_CORE_READ(sk, sk_type), BPF_CORE_READ(sk, sk_protocol))) {
 			begin_call(s, WIRE_WATCH_SOCKET);
 			s->head.via = via;
 			s->head.ret = fd;
 			((struct wire_call *)s->body)->args[0] = family;
 			((struct wire_call *)s->body)->args[1] = BPF_CORE_READ(sk, sk_type);
 			finish(s);
-			return 0;
 		}
 		if (family == AF_UNIX)
 			on_received_unix(slot, sk, fd, via);
-		if (family != AF_INET && family != AF_INET6)
+		if (!is_internet(family))
 			return 0;
 		state = BPF_CORE_READ(sk, __sk_common.skc_state);
 		begin_call(s, state == TCP_LISTEN ? WIRE_NET_LISTEN : WIRE_CONNECT);

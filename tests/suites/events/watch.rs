@@ -70,7 +70,13 @@ fn a_socket_whose_traffic_is_not_recorded_is_told() {
         .collect();
     let told_of = |family: &str, socktype: &str, ret| (json!(family), json!(socktype), Some(ret));
     // Netlink goes to this kernel alone.
-    assert_eq!(told, [told_of("packet", "raw", said["packet"][0]), told_of("77", "stream", -97)]);
+    let wanted = [
+        told_of("packet", "raw", said["packet"][0]),
+        told_of("77", "stream", -97),
+        told_of("inet", "stream", said["sctp"][0]),
+        told_of("inet6", "seqpacket", said["seqpacket"][0]),
+    ];
+    assert_eq!(told, wanted);
 }
 
 #[test]

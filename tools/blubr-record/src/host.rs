@@ -67,7 +67,7 @@ const NEVER: [(&str, &str); 28] = [
     ("process.fork", "that failed: no process was made"),
     (
         "net.connect by other sockets",
-        "what packet, vsock, Bluetooth and other sockets reach: that there is one is told by watch.socket",
+        "what packet, vsock, Bluetooth and other sockets reach, and SCTP's by setsockopt (sctp_connectx): that there is one is told by watch.socket",
     ),
     ("net.close", "of sockets that were there before the recording, and of SCTP, DCCP and MPTCP"),
     ("net.close by io_uring", "of a socket that a ring made without telling of success"),
@@ -132,8 +132,8 @@ const NEVER: [(&str, &str); 28] = [
         "of ELF (ld.so), which the kernel maps by itself: no file.open, and not in process.exec",
     ),
     (
-        "files opened by other calls",
-        "fanotify's descriptors, XFS_IOC_OPEN_BY_HANDLE; and associations that SCTP begins by setsockopt (sctp_connectx)",
+        "opens by other calls",
+        "files opened anew as fanotify's descriptors or by XFS_IOC_OPEN_BY_HANDLE have no file.open",
     ),
     (
         "kernel",

@@ -78,10 +78,12 @@ const RING_FLAGS: [&str; 19] = [
 ];
 
 /// AF_*, include/linux/socket.h, of those that are told.
-const FAMILIES: [(u64, &str); 15] = [
+const FAMILIES: [(u64, &str); 17] = [
+    (2, "inet"),
     (3, "ax25"),
     (4, "ipx"),
     (5, "appletalk"),
+    (10, "inet6"),
     (15, "key"),
     (17, "packet"),
     (21, "rds"),

@@ -54,9 +54,9 @@ schema! {
 }
 
 schema! {
-    /// A socket was made, or came from another process (`via`), that is neither an internet socket nor one of this kernel's own (unix, netlink): what it sends and receives is not recorded.
+    /// A socket was made, or came from another process (`via`), of which not all is recorded that it reaches: neither an internet socket but SCTP's nor one of this kernel's own (unix, netlink).
     struct WatchSocket<'a> {
-        /// `packet`, `vsock`, `bluetooth`, `xdp`, `smc` ... or the family's number.
+        /// `packet`, `vsock`, `inet` (SCTP), `bluetooth`, `xdp`, `smc` ... or the family's number.
         family: Name<'a>,
         /// `stream`, `dgram`, `raw`, `seqpacket` ... or the type's number.
         socktype: Name<'a>,

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::chain::Chain;
 use crate::event::{Dev, FileOpen, Flag, OpenMode, ProcessExec};
 use crate::*;
 
@@ -152,6 +153,42 @@ fn an_event_has_the_form_of_the_contract() {
             r#""size":0,"mtime":"2026-11-24T12:00:00.123000000Z","ret":3}"#
         )
     );
+}
+
+/// The lines with the chain computed anew: what one can do who may write the log.
+fn forged(lines: &[String]) -> Vec<u8> {
+    let mut chain = Chain::new();
+    let mut out = Vec::new();
+    for line in lines {
+        let line = match line.split_once(r#""sha256":""#) {
+            Some((before, _)) => format!("{before}\"sha256\":\"{}\"}}\n", chain.hex()),
+            None => format!("{line}\n"),
+        };
+        chain.update(line.as_bytes());
+        out.extend_from_slice(line.as_bytes());
+    }
+    out
+}
+
+#[test]
+fn what_was_lost_is_counted_twice() {
+    let text = String::from_utf8(log()).unwrap();
+    let lines: Vec<String> = text.lines().map(str::to_owned).collect();
+    assert_eq!(forged(&lines), text.as_bytes());
+    let at = lines.iter().position(|line| line.starts_with(r#"{"type":"lost""#)).unwrap();
+    let failed = |lines: &[String]| read(&forged(lines)).unwrap_err().to_string();
+    let mut silent = lines.clone();
+    silent.remove(at);
+    let said = "the trailer counts 2 lost events, but the `lost` lines before it tell of 0";
+    assert_eq!(failed(&silent), said);
+    // Or a checkpoint's.
+    let mut writer = Writer::new(Vec::new(), &header()).unwrap();
+    writer.lost(&lost(2, 0)).unwrap();
+    writer.checkpoint().unwrap();
+    let log = writer.finish(Time(9), None, vec![]).unwrap();
+    let fewer = String::from_utf8(log).unwrap().replacen(r#""lost":2"#, r#""lost":1"#, 1);
+    let fewer: Vec<String> = fewer.lines().map(str::to_owned).collect();
+    assert!(failed(&fewer).starts_with("the checkpoint counts 2 lost events"), "{}", failed(&fewer));
 }
 
 #[test]

@@ -35,7 +35,12 @@ pub(super) struct Check {
     /// Of those, before this part.
     events_before_part: u64,
     seq: u64,
+    /// Lost events that `lost` lines told of.
     lost: u64,
+    /// Of those, before this part.
+    lost_before_part: u64,
+    /// Lost before what was read, in parts that are not given: as the first checkpoint says.
+    lost_unread: Option<u64>,
     /// Line, and events before it, of the last link that holds.
     held: (u64, u64),
     trailer: Option<Trailer>,
@@ -58,6 +63,8 @@ impl Default for Check {
             events_before_part: 0,
             seq: 0,
             lost: 0,
+            lost_before_part: 0,
+            lost_unread: None,
             held: (0, 0),
             trailer: None,
             whole: None,
@@ -83,6 +90,7 @@ impl Check {
         self.part = number;
         (self.seq, self.events) = (before, before);
         (self.events_before, self.events_before_part) = (before, before);
+        self.lost_unread = (number == 1).then_some(0);
         self.held = (0, before);
         self.header_text = String::from_utf8_lossy(bytes).into_owned();
         self.chain.update(line);
@@ -159,6 +167,9 @@ impl Check {
                 check("checkpoint", &self.chain, &checkpoint.sha256, self.held.0)
                     .map_err(|e| at(number, e))?;
                 count("checkpoint", checkpoint.events, self.events).map_err(|e| at(number, e))?;
+                let unread = *self.lost_unread.get_or_insert(checkpoint.lost.saturating_sub(self.lost));
+                let lost = self.lost.saturating_add(unread);
+                count_lost("checkpoint", checkpoint.lost, lost).map_err(|e| at(number, e))?;
                 self.held = (number, checkpoint.events);
             }
             LineKind::Trailer(trailer) => {
@@ -167,6 +178,8 @@ impl Check {
                 let total = trailer.events.values().fold(0u64, |sum, n| sum.saturating_add(*n));
                 let found = self.events.saturating_sub(self.events_before_part);
                 count("trailer", total, found).map_err(|e| at(number, e))?;
+                let lost = self.lost.saturating_sub(self.lost_before_part);
+                count_lost("trailer", trailer.lost, lost).map_err(|e| at(number, e))?;
                 if trailer.continued {
                     self.held = (number, self.events);
                 }
@@ -194,7 +207,7 @@ impl Check {
             return Err(wrong("its header names another place"));
         }
         self.part = part.number;
-        self.events_before_part = self.events;
+        (self.events_before_part, self.lost_before_part) = (self.events, self.lost);
         self.trailer = None;
         let whole = self.whole.get_or_insert_with(|| self.chain.clone());
         whole.update(line);
@@ -288,4 +301,8 @@ fn check(what: &'static str, chain: &Chain, said: &str, held: u64) -> Result<(),
 
 fn count(what: &'static str, said: u64, found: u64) -> Result<(), ReadErrorKind> {
     if said == found { Ok(()) } else { Err(ReadErrorKind::Count(what, said, found)) }
+}
+
+fn count_lost(what: &'static str, said: u64, found: u64) -> Result<(), ReadErrorKind> {
+    if said == found { Ok(()) } else { Err(ReadErrorKind::Lost(what, said, found)) }
 }

@@ -54,6 +54,9 @@ pub enum ReadErrorKind {
     /// A line's counts do not fit the lines before it.
     #[error("the {0} counts {1}, but {2} are there")]
     Count(&'static str, u64, u64),
+    /// What it says was lost is not what its `lost` lines say.
+    #[error("the {0} counts {1} lost events, but the `lost` lines before it tell of {2}")]
+    Lost(&'static str, u64, u64),
     /// What follows a part is not the next.
     #[error("what follows part {0} is not part {next} of this recording ({1}): give all its parts, in order", next = .0.saturating_add(1))]
     Part(u64, &'static str),

@@ -1,11 +1,14 @@
 //! Paths of control groups by their id, kept after the group is gone.
 
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::ffi::OsString;
 use std::fs;
 use std::hash::{BuildHasherDefault, Hasher};
-use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+
+use crate::mountinfo::Mount;
 
 /// Removed groups whose path is kept: a connection's last event may come minutes after its group went.
 const REMOVED_KEPT: usize = 4096;
@@ -36,18 +39,17 @@ impl Layout {
     }
 }
 
-/// Finds the layout and where the v2 tree is mounted, in the text of /proc/self/mountinfo.
-pub fn layout(mountinfo: &str) -> (Layout, Option<PathBuf>) {
+/// Finds the layout and where the v2 tree is mounted, in the bytes of /proc/self/mountinfo.
+pub fn layout(mountinfo: &[u8]) -> (Layout, Option<PathBuf>) {
     let mut v1 = false;
     let mut v2 = None;
-    for line in mountinfo.lines() {
-        let Some((left, right)) = line.split_once(" - ") else { continue };
-        match right.split(' ').next() {
+    for mount in mountinfo.split(|b| *b == b'\n').filter_map(Mount::parse) {
+        match mount.fstype.as_slice() {
             // The whole tree, not a part of it bound elsewhere.
-            Some("cgroup2") if left.split(' ').nth(3) == Some("/") && v2.is_none() => {
-                v2 = left.split(' ').nth(4).map(PathBuf::from);
+            b"cgroup2" if mount.root == b"/" && v2.is_none() => {
+                v2 = Some(PathBuf::from(OsString::from_vec(mount.target)));
             }
-            Some("cgroup") => v1 = true,
+            b"cgroup" => v1 = true,
             _ => {}
         }
     }
@@ -160,15 +162,18 @@ mod tests {
 
     #[test]
     fn layouts_are_told_apart() {
-        let v2 = "30 24 0:26 / /sys/fs/cgroup rw,nosuid - cgroup2 cgroup2 rw";
+        let v2 = b"30 24 0:26 / /sys/fs/cgroup rw,nosuid - cgroup2 cgroup2 rw";
         assert_eq!(layout(v2), (Layout::V2, Some(PathBuf::from("/sys/fs/cgroup"))));
-        let hybrid = "31 30 0:27 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n\
+        let hybrid = b"31 30 0:27 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n\
                       32 30 0:28 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu";
         assert_eq!(layout(hybrid), (Layout::Hybrid, Some(PathBuf::from("/sys/fs/cgroup/unified"))));
-        let v1 = "32 30 0:28 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu";
+        let v1 = b"32 30 0:28 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu";
         assert_eq!(layout(v1), (Layout::V1, None));
-        let part = "30 24 0:26 /docker/x /sys/fs/cgroup rw,nosuid - cgroup2 cgroup2 rw";
+        let part = b"30 24 0:26 /docker/x /sys/fs/cgroup rw,nosuid - cgroup2 cgroup2 rw";
         assert_eq!(layout(part), (Layout::V1, None));
+        // Whoever may mount by fusermount chooses such a name.
+        let bytes = b"33 30 0:29 / /home/u/\xff rw - fuse.x x rw\n30 24 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw";
+        assert_eq!(layout(bytes), (Layout::V2, Some(PathBuf::from("/sys/fs/cgroup"))));
     }
 
     #[test]

@@ -32,7 +32,7 @@ fn describe(plan: &Plan, out: &mut Vec<u8>) -> io::Result<bool> {
         let state = if lacks { "MISSING: run as root, such as with sudo" } else { "yes" };
         writeln!(out, "{:<22}{state} ({})", cap.name, cap.why)?;
     }
-    let mountinfo = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    let mountinfo = std::fs::read("/proc/self/mountinfo").unwrap_or_default();
     let (layout, tree) = cgroup::layout(&mountinfo);
     let at = tree.as_ref().map(|tree| format!(", tree at {}", tree.display())).unwrap_or_default();
     writeln!(out, "cgroups         {}{at}", layout.name())?;

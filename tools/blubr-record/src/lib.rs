@@ -22,6 +22,7 @@ mod drain;
 mod host;
 mod log;
 mod mapping;
+mod mountinfo;
 mod mounts;
 mod output;
 mod overlay;

@@ -129,7 +129,7 @@ fn begin(
         not_recorded(&e).advise("blubr-record --check says what this host lacks")
     };
     let (mut loaded, ring, losses) = backend::load(&options).map_err(refused)?;
-    let mountinfo = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    let mountinfo = std::fs::read("/proc/self/mountinfo").unwrap_or_default();
     let (layout, tree) = cgroup::layout(&mountinfo);
     let began_ns = monotonic_ns();
     loaded.attach(tree.as_deref()).map_err(refused)?;

@@ -11,7 +11,7 @@ mod ring;
 mod stream;
 mod watch;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io::{self, Write};
 
 use blubr_log::{Name, Tail};
@@ -26,6 +26,8 @@ pub use kind::type_of;
 
 /// Threads whose call has begun and not ended, that are remembered: they are far fewer than there are threads.
 const ENTRIES_MAX: usize = 65_536;
+/// Words that are kept of them: whoever hangs in a file system of their own keeps a call waiting as long as they like.
+const ENTRIES_WORDS_MAX: usize = (32 << 20) / size_of::<u64>();
 
 /// Why a record could not be written.
 #[derive(Debug, thiserror::Error)]
@@ -82,24 +84,39 @@ fn copy_words(bytes: &[u8], into: &mut Vec<u64>) {
 #[derive(Default)]
 struct Entries {
     by_thread: HashMap<u32, Vec<u64>>,
+    /// Words of all.
+    kept: usize,
+    /// Threads of whose call no more is known than that it was looked at: there were too many.
+    forgotten: HashSet<u32>,
     spare: Vec<Vec<u64>>,
 }
 
 impl Entries {
     fn keep(&mut self, tid: u32, bytes: &[u8]) {
-        if self.by_thread.len() >= ENTRIES_MAX {
-            self.by_thread.clear();
+        if self.by_thread.len() >= ENTRIES_MAX || self.kept > ENTRIES_WORDS_MAX {
+            self.forgotten.extend(self.by_thread.drain().map(|(tid, _)| tid));
+            self.kept = 0;
         }
+        self.forgotten.remove(&tid);
         let mut copy = self.spare.pop().unwrap_or_default();
         copy.clear();
         copy_words(bytes, &mut copy);
+        self.kept += copy.len();
         if let Some(old) = self.by_thread.insert(tid, copy) {
+            self.kept -= old.len();
             self.give_back(old);
         }
     }
 
     fn take(&mut self, tid: u32) -> Option<Vec<u64>> {
-        self.by_thread.remove(&tid)
+        let taken = self.by_thread.remove(&tid)?;
+        self.kept -= taken.len();
+        Some(taken)
+    }
+
+    /// Whether what was kept of the thread's call has been forgotten.
+    fn has_forgotten(&mut self, tid: u32) -> bool {
+        !self.forgotten.is_empty() && self.forgotten.remove(&tid)
     }
 
     fn give_back(&mut self, used: Vec<u64>) {
@@ -206,9 +223,9 @@ impl Decoder {
         if by_call { self.entries.take(record.head.tid) } else { None }
     }
 
-    /// Whether what the call names was other when it began.
+    /// Whether what the call names was other when it began, or nobody knows.
     fn raced(&mut self, record: &Record<'_>) -> bool {
-        let Some(kept) = self.kept(record) else { return false };
+        let Some(kept) = self.kept(record) else { return self.entries.has_forgotten(record.head.tid) };
         let raced = entry(record, &kept).is_some_and(|entry| differ(record, &entry));
         self.entries.give_back(kept);
         raced
@@ -223,7 +240,10 @@ impl Decoder {
     ) -> Result<(), DecodeError> {
         let kept = self.kept(record);
         let entry = kept.as_ref().and_then(|kept| entry(record, kept));
-        let raced = entry.as_ref().is_some_and(|entry| differ(record, entry));
+        let raced = match &entry {
+            Some(entry) => differ(record, entry),
+            None => self.entries.has_forgotten(record.head.tid),
+        };
         // What these calls move the names begin at: where the record of the entry was lost it is not known.
         let moves = matches!(record.kind, WIRE_MOUNT_UMOUNT | WIRE_MOUNT_PIVOT_ROOT | WIRE_FS_CHROOT);
         let now = |id| record.field(id).filter(|_| !moves || record.head.via != wire::WIRE_BY_CALL);

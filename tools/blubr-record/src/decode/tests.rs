@@ -198,6 +198,22 @@ fn a_descriptor_that_was_another_file_s_makes_the_path_doubtful() {
 }
 
 #[test]
+fn calls_that_hang_have_an_end_in_memory_and_then_make_paths_doubtful() {
+    let name = vec![b'n'; 4000];
+    let mkdir = |kind, ret, tid: u32| {
+        record(kind, libc::SYS_mkdir, ret, &call([0; 6]))
+            .head(|head| head.tid = tid)
+            .text(WIRE_F_PATH, &name)
+    };
+    let threads = (ENTRIES_WORDS_MAX * 8 / name.len()) as u32;
+    let mut records: Vec<Built> = (1..=threads).map(|thread| mkdir(WIRE_ENTRY, None, thread)).collect();
+    records.extend([1, 1, threads].map(|thread| mkdir(WIRE_FILE_MKDIR, Some(0), thread)));
+    let from = lines(&records).into_iter().map(|line| line.contains("user-raced"));
+    // The first was forgotten, once; the last was not.
+    assert_eq!(from.collect::<Vec<_>>(), [true, false, false]);
+}
+
+#[test]
 fn a_mount_s_names_are_read_twice() {
     let mount = |kind, ret, target: &[u8], source: &[u8]| {
         record(kind, libc::SYS_mount, ret, &call([0; 6]))

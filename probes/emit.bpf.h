@@ -109,12 +109,17 @@ static __always_inline bool passes_mark(u64 waiting, u64 size)
 
 static __always_inline void put_out(u32 kind, void *record, u64 size, u64 waiting)
 {
-	u64 flags = BPF_RB_NO_WAKEUP;
+	u64 flags = BPF_RB_NO_WAKEUP, sum = size;
+
+	/* The same number, and to the verifier another: 6.12 links a size to what differs from it by a constant, and loses its
+	 * bounds where that is compared (sync_linked_regs, kernel/bpf/verifier.c).
+	 */
+	asm volatile("%0 &= 0x7fffffff" : "+r"(sum));
 
 	/* A wake-up is an interrupt, far dearer than the record. An overlay's directories are looked up by the reader, while
 	 * they are there.
 	 */
-	if (kind == WIRE_MOUNT_MOUNT || kind == WIRE_MOVE_MOUNT || passes_mark(waiting, size))
+	if (kind == WIRE_MOUNT_MOUNT || kind == WIRE_MOVE_MOUNT || passes_mark(waiting, sum))
 		flags = BPF_RB_FORCE_WAKEUP;
 	if (bpf_ringbuf_output(&RING, record, size, flags))
 		count_loss(kind, false);
@@ -225,15 +230,17 @@ static __always_inline void seal_field(struct scratch *s, u32 at, u32 id, u32 fl
 	s->used = at + sizeof(*field) + ((len + 7) & ~7u);
 }
 
-/* Ends a field whose text was read as a string: `n` bytes with the NUL, or -errno. */
+/* Ends a field whose text was read as a string: `n` bytes with the NUL, or -errno. Of an empty one 0 is said for the caller's
+ * memory by older kernels (strncpy_from_user_nofault, mm/maccess.c).
+ */
 static __always_inline void seal_string(struct scratch *s, u32 at, u32 id, long n)
 {
 	u32 flags = 0;
 
-	if (n <= 0) {
+	if (n < 0) {
 		flags |= WIRE_FAULT;
 		n = 0;
-	} else {
+	} else if (n) {
 		if (n == WIRE_STRING_MAX)
 			flags |= WIRE_CUT;
 		n--;

@@ -116,10 +116,13 @@ STEP long argv_step(u32 index, struct loop *context)
 		return 1;
 	}
 	n = bpf_probe_read_user_str(&s->tail[at], FAILED_ARG_MAX, (void *)pointer);
-	if (n <= 0) {
+	if (n < 0) {
 		argv->flags |= WIRE_FAULT;
 		return 1;
 	}
+	/* As older kernels say of an empty one: seal_string. */
+	if (!n)
+		n = 1;
 	if (n == FAILED_ARG_MAX)
 		argv->flags |= WIRE_CUT;
 	s->used = at + n;

@@ -88,7 +88,7 @@ __noinline int on_ring_done(u32 slot, u64 request, s32 result, u32 more)
 	s->head.flags |= WIRE_HAS_RET;
 	if (more)
 		s->head.flags |= WIRE_MORE;
-	if (NO_FAILED && result < 0 && result != -EINPROGRESS)
+	if (NO_FAILED && result < 0 && result != -EINPROGRESS && !(op == RING_CONNECT && is_on_its_way(result)))
 		s->head.flags |= WIRE_UNWANTED;
 	put_word(s, WIRE_F_REQUEST, request);
 	if (op == RING_OPENAT || op == RING_OPENAT2)

@@ -96,6 +96,7 @@ __noinline int on_fsmount(u32 slot)
 	body = (struct wire_call *)s->body;
 	body->args[4] = context_of(s->args[0]);
 	body->args[5] = mount_of(s->ret);
+	put_fstype(slot, s->ret);
 	finish(s);
 	return 0;
 }

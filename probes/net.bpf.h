@@ -12,6 +12,8 @@
 #define SOCK_RAW 3
 /* The only one of the internet's is SCTP's. */
 #define SOCK_SEQPACKET 5
+/* The old name of a packet socket, whatever its family says (__sock_create, net/socket.c). */
+#define SOCK_PACKET 10
 #define SOCK_TYPE_MASK 15
 #define IPPROTO_TCP 6
 #define IPPROTO_UDP 17
@@ -127,8 +129,9 @@ static __always_inline bool is_internet(u32 family)
 /* Whether what goes through such a socket is recorded, or goes to this kernel alone. SCTP also reaches others by setsockopt. */
 static __always_inline bool is_recorded(u32 family, u32 type, u32 protocol)
 {
+	type &= SOCK_TYPE_MASK;
 	if (is_internet(family))
-		return protocol != IPPROTO_SCTP && (type & SOCK_TYPE_MASK) != SOCK_SEQPACKET;
+		return type != SOCK_SEQPACKET && type != SOCK_PACKET && (type == SOCK_RAW || protocol != IPPROTO_SCTP);
 	return family == AF_UNIX || family == AF_NETLINK;
 }
 
@@ -183,7 +186,7 @@ __noinline int on_unix_bind(u32 slot, u64 socket)
 	return 0;
 }
 
-/* A connection that did not come about in the call, but will: nobody waits for it, or a signal ended the waiting. */
+/* A connection that did not come about in the call, but may yet: nobody waits for it, or a signal ended the waiting. */
 static __always_inline bool is_on_its_way(long ret)
 {
 	return ret == -EINPROGRESS || ret == -EINTR || ret == -ERESTARTSYS;

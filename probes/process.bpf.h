@@ -20,29 +20,40 @@ struct {
 	__type(value, struct ids);
 } CHANGED_IDS SEC(".maps");
 
-/* Processes whose end was told a moment ago, and when each began: of the last threads several may find that none is left. */
+/* Processes whose end was told a moment ago: of the last threads several may find that none is left. */
 #define ENDED_MAX 4096
+
+struct ended {
+	/* When it began. */
+	u64 start;
+	/* The descriptors that closed with it: those of the thread that told it. */
+	u64 files;
+};
 
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, ENDED_MAX);
 	__type(key, u32);
-	__type(value, u64);
+	__type(value, struct ended);
 } ENDED SEC(".maps");
 
-/* Whether the end of the process is to be told: by one of its threads. */
-static __always_inline bool ends_now(struct task_struct *t)
+/* Whether the end of the process is to be told: by one of its threads. Otherwise *files is what that one told of. */
+static __always_inline bool ends_now(struct task_struct *t, u64 *files)
 {
 	u32 key = t->tgid;
-	u64 start = t->group_leader->start_boottime, *told;
+	struct ended now = {}, *told;
 
-	if (!bpf_map_update_elem(&ENDED, &key, &start, BPF_NOEXIST))
+	now.start = t->group_leader->start_boottime;
+	now.files = (u64)t->files;
+	if (!bpf_map_update_elem(&ENDED, &key, &now, BPF_NOEXIST))
 		return true;
 	/* There is one of that number: of this process, or of another that had it before. */
 	told = bpf_map_lookup_elem(&ENDED, &key);
-	if (told && *told == start)
+	if (told && told->start == now.start) {
+		*files = told->files;
 		return false;
-	bpf_map_update_elem(&ENDED, &key, &start, BPF_ANY);
+	}
+	bpf_map_update_elem(&ENDED, &key, &now, BPF_ANY);
 	return true;
 }
 
@@ -164,22 +175,21 @@ static __always_inline void process_exit(u32 slot, struct task_struct *t)
 	struct scratch *s = scratch_at(slot);
 	struct signal_struct *signal = t->signal;
 	struct wire_exit *body;
+	u64 told = 0;
 	bool alone;
 	u32 status;
 
 	if (!s)
 		return;
-	/* Of a process that goes on: a table of descriptors that nobody else has (unshare with CLONE_FILES) ends with its thread. */
+	/* A table of descriptors that nobody else has (unshare with CLONE_FILES) ends with its thread, whoever tells of the process. */
 	alone = t->files && t->files->count.counter == 1;
-	if (signal->live.counter != 0) {
-		if (alone) {
+	if (signal->live.counter != 0 || !ends_now(t, &told)) {
+		if (alone && (u64)t->files != told) {
 			begin(s, WIRE_FILE_CLOSE, t);
 			each_file_for_writing(slot, t, 0, ~0u, false);
 		}
 		return;
 	}
-	if (!ends_now(t))
-		return;
 	begin(s, WIRE_FILE_CLOSE, t);
 	/* Its other threads may not have let go of them yet (exit_files), but are counted until after that (release_task):
 	 * more than there are threads means that another process has the same table.

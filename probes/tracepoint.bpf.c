@@ -22,6 +22,7 @@ static __always_inline int at_exit(struct pt_regs *regs, long ret)
 	u64 flags;
 	/* The kernel takes the low half of what the caller gave (do_syscall_64); whatever lies in the other one is kept here. */
 	u32 slot, answer = ANSWER_KERNEL, nr = regs->orig_ax;
+	bool claims;
 
 	call = look_up(&abi, regs, nr, false);
 	if (!is_wanted(&call, false))
@@ -31,9 +32,11 @@ static __always_inline int at_exit(struct pt_regs *regs, long ret)
 	if (may_be_answered(&call))
 		answer = answer_of(nr);
 	/* What the filter or the tracer refuses has failed. */
-	if (answer == ANSWER_OTHER && claims_work(ret))
+	claims = claims_work(ret) || (call.kind == WIRE_CONNECT && is_on_its_way(ret));
+	if (answer == ANSWER_OTHER && claims)
 		return 0;
-	if (NO_FAILED && ret < 0 && !(call.kind == WIRE_CONNECT && is_on_its_way(ret)))
+	/* EINPROGRESS also of a send that connects (MSG_FASTOPEN). */
+	if (NO_FAILED && ret < 0 && ret != -EINPROGRESS && !(call.kind == WIRE_CONNECT && is_on_its_way(ret)))
 		return 0;
 	if (call.kind == WIRE_EXEC_FAILED && ret >= 0)
 		return 0;
@@ -44,7 +47,7 @@ static __always_inline int at_exit(struct pt_regs *regs, long ret)
 	s = take_call(slot, regs, &abi, &call, ret);
 	if (!s)
 		return 0;
-	s->unsure = answer == ANSWER_UNKNOWN && claims_work(ret);
+	s->unsure = answer == ANSWER_UNKNOWN && claims;
 	switch (call.form) {
 	case FORM_OPEN:
 		on_open(slot, argument(s, s->call.path + 1));

@@ -75,6 +75,7 @@ fn a_socket_whose_traffic_is_not_recorded_is_told() {
         told_of("77", "stream", -97),
         told_of("inet", "stream", said["sctp"][0]),
         told_of("inet6", "seqpacket", said["seqpacket"][0]),
+        told_of("inet", "packet", said["old_packet"][0]),
     ];
     assert_eq!(told, wanted);
 }

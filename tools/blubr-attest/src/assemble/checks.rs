@@ -5,6 +5,8 @@ use blubr_attestation::build::{
 };
 use blubr_attestation::trace::Network;
 
+use blubr_log::event::goes_on;
+
 use super::fetches::Fetches;
 use super::gather::Gathered;
 use crate::crosscheck::{FILTERED, Unchecked, keeps_a_build};
@@ -277,10 +279,9 @@ fn network(build: &BlubrBuild, gathered: &Gathered, fetches: &Fetches) -> Check 
     Check { id: ID.to_owned(), result: Outcome::Unknown, scope: "build".to_owned(), evidence: open }
 }
 
-/// Whether a call with this result may have reached the other side: a connection goes on after EINPROGRESS, and after a
-/// signal (EINTR, and the kernel's own ERESTARTSYS to ERESTART_RESTARTBLOCK, include/linux/errno.h). Another failure has not.
+/// Whether a call with this result may have reached the other side.
 pub fn may_have_reached(ret: i64) -> bool {
-    ret >= 0 || matches!(ret, -115 | -4 | -516..=-512)
+    ret >= 0 || goes_on(ret)
 }
 
 /// Whether something that isn't covered could hide a connection, and not only its name, its bytes or its end. What only a ring

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use blubr_attestation::trace::{Direction, HostnameFrom, Network};
 use blubr_build::ProcessKey;
-use blubr_log::event::Proto;
+use blubr_log::event::{Proto, goes_on};
 
 use super::doing::Budget;
 
@@ -13,8 +13,6 @@ use super::doing::Budget;
 const NAMES_MAX: usize = 64;
 /// IPPROTO_TCP (in.h).
 const TCP: u16 = 6;
-/// What connect(2) returns for a socket that doesn't wait (errno.h).
-const EINPROGRESS: i64 = -115;
 
 /// The other side of a connection.
 pub struct Reached {
@@ -92,7 +90,7 @@ pub struct Connections {
 impl Connections {
     /// A connection was begun or accepted, or a first datagram sent. `entry` says who and when.
     pub fn begin(&mut self, process: ProcessKey, to: &Reached, entry: Network, budget: &mut Budget) {
-        let failed = to.ret < 0 && to.ret != EINPROGRESS;
+        let failed = to.ret < 0 && !goes_on(to.ret);
         let inwards = to.direction == Direction::In;
         let kind = Kind {
             process,

@@ -128,7 +128,7 @@ fn a_name_without_its_connection_is_told_alone_and_one_over_an_accepted_connecti
 #[test]
 fn a_program_that_does_not_wait_and_asks_again_has_one_connection() {
     let (mut c, mut b) = (Connections::default(), Budget::new(false));
-    c.begin(ME, &Reached { ret: EINPROGRESS, ..to("192.0.2.7", 80, 1) }, at(1), &mut b);
+    c.begin(ME, &Reached { ret: -115, ..to("192.0.2.7", 80, 1) }, at(1), &mut b);
     c.begin(ME, &to("192.0.2.7", 80, 1), at(2), &mut b);
     c.name(ME, &to("192.0.2.7", 80, 1), claim("a.example", HostnameFrom::Http), at(3), &mut b);
     c.begin(ME, &Reached { ret: -111, ..to("192.0.2.7", 80, 2) }, at(4), &mut b);

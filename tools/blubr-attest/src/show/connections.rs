@@ -2,11 +2,9 @@
 
 use blubr_attestation::detail::Table;
 use blubr_attestation::trace::{Direction, HostnameFrom, Network};
+use blubr_log::event::goes_on;
 
 use super::page::Page;
-
-/// What connect(2) returns for a socket that doesn't wait (errno.h).
-const EINPROGRESS: i64 = -115;
 
 impl Page<'_> {
     pub(super) fn connections(&mut self, network: &[Network]) {
@@ -56,7 +54,7 @@ pub(super) fn connection(one: &Network) -> String {
         _ => String::new(),
     };
     let times = if one.count > 1 { format!(", {} times", one.count) } else { String::new() };
-    let failed = if one.ret < 0 && one.ret != EINPROGRESS {
+    let failed = if one.ret < 0 && !goes_on(one.ret) {
         format!(", failed (errno {})", -one.ret)
     } else {
         String::new()
@@ -68,7 +66,7 @@ pub(super) fn connection(one: &Network) -> String {
     // Who doesn't wait is told that the connection is begun; that bytes went over it says that it was made.
     let moved = [one.bytes_sent, one.bytes_received].iter().any(|bytes| bytes.is_some_and(|n| n > 0));
     let reached = match one.direction {
-        Direction::Out if one.ret == EINPROGRESS && !moved => {
+        Direction::Out if goes_on(one.ret) && !moved => {
             format!("began to connect to {ip}:{}", one.port)
         }
         Direction::Out => format!("connected to {ip}:{}", one.port),
@@ -89,7 +87,7 @@ mod tests {
             let protocol = "tcp".to_owned();
             connection(&Network { ip, port: 80, protocol, direction, count: 2, ..Network::default() })
         };
-        let begun = Network { ip: "::1".to_owned(), port: 80, ret: EINPROGRESS, ..Network::default() };
+        let begun = Network { ip: "::1".to_owned(), port: 80, ret: -115, ..Network::default() };
         assert!(connection(&begun).starts_with("began to connect to [::1]:80 "));
         let made = Network { bytes_sent: Some(1), bytes_received: Some(0), ..begun };
         assert!(connection(&made).starts_with("connected to [::1]:80 , 1 bytes out, 0 in"));

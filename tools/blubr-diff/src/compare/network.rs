@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use blubr_attestation::BlubrBuild;
 use blubr_attestation::trace::{Direction, Network};
+use blubr_log::event::goes_on;
 
 use crate::cli::Subject::Network as Subject;
 use crate::compare::unseen::{self, Unseen};
@@ -75,8 +76,7 @@ fn keys(
         };
         let entry = keys.entry(key).or_default();
         entry.0 += n.count.max(1);
-        // -115 (EINPROGRESS) is a connection that was begun.
-        entry.1 |= n.ret >= 0 || n.ret == -115;
+        entry.1 |= n.ret >= 0 || goes_on(n.ret);
     }
     keys
 }

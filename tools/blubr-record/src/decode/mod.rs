@@ -86,7 +86,7 @@ struct Entries {
     by_thread: HashMap<u32, Vec<u64>>,
     /// Words of all.
     kept: usize,
-    /// Threads of whose call no more is known than that it was looked at: there were too many.
+    /// Threads of whose call no more is known than that it was looked at: there were too many. No more than pid_max.
     forgotten: HashSet<u32>,
     spare: Vec<Vec<u64>>,
 }
@@ -101,22 +101,23 @@ impl Entries {
         let mut copy = self.spare.pop().unwrap_or_default();
         copy.clear();
         copy_words(bytes, &mut copy);
-        self.kept += copy.len();
+        // A buffer that was given back may be larger than what it holds.
+        self.kept += copy.capacity();
         if let Some(old) = self.by_thread.insert(tid, copy) {
-            self.kept -= old.len();
+            self.kept -= old.capacity();
             self.give_back(old);
         }
     }
 
     fn take(&mut self, tid: u32) -> Option<Vec<u64>> {
         let taken = self.by_thread.remove(&tid)?;
-        self.kept -= taken.len();
+        self.kept -= taken.capacity();
         Some(taken)
     }
 
-    /// Whether what was kept of the thread's call has been forgotten.
-    fn has_forgotten(&mut self, tid: u32) -> bool {
-        !self.forgotten.is_empty() && self.forgotten.remove(&tid)
+    /// Whether what was kept of the call has been forgotten. A ring's request is not its thread's call.
+    fn has_forgotten(&mut self, head: &wire::wire_head) -> bool {
+        !self.forgotten.is_empty() && head.via == wire::WIRE_BY_CALL && self.forgotten.remove(&head.tid)
     }
 
     fn give_back(&mut self, used: Vec<u64>) {
@@ -225,7 +226,7 @@ impl Decoder {
 
     /// Whether what the call names was other when it began, or nobody knows.
     fn raced(&mut self, record: &Record<'_>) -> bool {
-        let Some(kept) = self.kept(record) else { return self.entries.has_forgotten(record.head.tid) };
+        let Some(kept) = self.kept(record) else { return self.entries.has_forgotten(record.head) };
         let raced = entry(record, &kept).is_some_and(|entry| differ(record, &entry));
         self.entries.give_back(kept);
         raced
@@ -242,7 +243,7 @@ impl Decoder {
         let entry = kept.as_ref().and_then(|kept| entry(record, kept));
         let raced = match &entry {
             Some(entry) => differ(record, entry),
-            None => self.entries.has_forgotten(record.head.tid),
+            None => self.entries.has_forgotten(record.head),
         };
         // What these calls move the names begin at: where the record of the entry was lost it is not known.
         let moves = matches!(record.kind, WIRE_MOUNT_UMOUNT | WIRE_MOUNT_PIVOT_ROOT | WIRE_FS_CHROOT);

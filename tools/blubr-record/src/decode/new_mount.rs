@@ -12,7 +12,7 @@ use super::{DecodeError, Decoder, Origin, USER, tail};
 use crate::log::{Cut, Log, seen};
 use crate::overlay::{Options, Overlay};
 use crate::path::{absolute, walked};
-use crate::record::{Malformed, Record};
+use crate::record::{Field, Malformed, Record};
 
 /// Descriptors of file-system contexts and detached mounts that are remembered; they live for microseconds.
 const CONTEXTS_MAX: usize = 4096;
@@ -69,21 +69,24 @@ impl Context {
     }
 }
 
-/// Whose, and which file-system context or mount: never 0.
+/// Whose, and which file-system context or mount: 0 is none.
 type Key = (u32, u64);
 
-/// File-system contexts and detached mounts, by whoever made them and what the kernel tells them apart by.
+/// File-system contexts and detached mounts, by what the kernel tells them apart by, with the process that made each: what is at
+/// an address is told of who made it last, and of one that came from another process nothing is.
 #[derive(Default)]
 pub(super) struct Calls {
-    contexts: HashMap<Key, Context>,
+    contexts: HashMap<u64, (u32, Context)>,
     /// Bytes of what all were set to.
     kept: usize,
 }
 
 impl Calls {
-    fn keep(&mut self, key: Key, context: Context) {
-        self.take(key);
-        if key.1 == 0 {
+    fn keep(&mut self, (pid, id): Key, context: Context) {
+        if let Some((_, old)) = self.contexts.remove(&id) {
+            self.kept = self.kept.saturating_sub(old.bytes);
+        }
+        if id == 0 {
             return;
         }
         if self.contexts.len() >= CONTEXTS_MAX || self.kept > KEPT_BYTES_MAX {
@@ -91,11 +94,16 @@ impl Calls {
             self.kept = 0;
         }
         self.kept += context.bytes;
-        self.contexts.insert(key, context);
+        self.contexts.insert(id, (pid, context));
+    }
+
+    fn get(&self, (pid, id): Key) -> Option<&Context> {
+        self.contexts.get(&id).filter(|(whose, _)| *whose == pid).map(|(_, context)| context)
     }
 
     fn take(&mut self, key: Key) -> Option<Context> {
-        let taken = self.contexts.remove(&key)?;
+        self.get(key)?;
+        let (_, taken) = self.contexts.remove(&key.1)?;
         self.kept = self.kept.saturating_sub(taken.bytes);
         Some(taken)
     }
@@ -120,9 +128,8 @@ impl Calls {
             self.contexts.clear();
             self.kept = 0;
         }
-        let (Some(context), Some(key)) = (self.contexts.get_mut(&at), r.text(WIRE_F_KEY)) else {
-            return Ok(());
-        };
+        let context = self.contexts.get_mut(&at.1).filter(|(whose, _)| *whose == at.0);
+        let (Some((_, context)), Some(key)) = (context, r.text(WIRE_F_KEY)) else { return Ok(()) };
         let mut buffer = Vec::new();
         let (value, is_cut) = match r.text(WIRE_F_VALUE) {
             Some(field) if field.has(wire::WIRE_WALKED) => {
@@ -218,7 +225,7 @@ impl Decoder {
             return Ok(());
         }
         // One whose beginning we did not see is told with what is known: that it was asked for.
-        let mut context = self.mounts.contexts.get(&at).cloned().unwrap_or_default();
+        let mut context = self.mounts.get(at).cloned().unwrap_or_default();
         if command == FSCONFIG_CMD_RECONFIGURE {
             context.flags = vec!["remount"];
         }
@@ -232,15 +239,18 @@ impl Decoder {
     ) -> Result<(), DecodeError> {
         let call: &wire_call = r.body()?;
         let at = (r.head.pid, call.args[4]);
-        let mut context = self.mounts.contexts.get(&at).cloned().unwrap_or_default();
+        let mut context = self.mounts.get(at).cloned().unwrap_or_default();
         let given = ATTRIBUTES.iter().filter(|(bit, _)| call.args[2] & bit != 0);
         context.flags = given.map(|(_, name)| *name).collect();
         if r.head.ret < 0 {
             return self.unplaced(r, &context, log);
         }
-        if self.mounts.take(at).is_some() {
-            self.mounts.keep((r.head.pid, call.args[5]), context);
+        self.mounts.take(at);
+        // The kernel's name of it: what fsopen was given may have been changed since, or be another name (fuse.x, cpuset).
+        if let Some(fstype) = r.text(WIRE_F_FSTYPE) {
+            context.fstype = Some(fstype.bytes.to_vec());
         }
+        self.mounts.keep((r.head.pid, call.args[5]), context);
         Ok(())
     }
 
@@ -282,12 +292,14 @@ impl Decoder {
         let from = Origin::User { raced: self.raced(r) };
         let joins = call.args[4] & MOVE_MOUNT_SET_GROUP != 0;
         let target = absolute(r.field(WIRE_F_TO), r.field(WIRE_F_TO_BASE), &mut self.to);
-        let detached = r.text(WIRE_F_PATH).is_some_and(|path| path.bytes.is_empty());
         let at = (r.head.pid, call.args[5]);
+        let path = r.text(WIRE_F_PATH);
+        let detached = path.is_some_and(|path| is_empty(&path))
+            || path.is_some_and(|path| is_descriptor(&path)) && self.mounts.get(at).is_some();
         let context = match detached {
-            true if r.head.ret >= 0 => self.mounts.take(at),
+            true if r.head.ret >= 0 && !joins => self.mounts.take(at),
             // It may be tried again.
-            true => self.mounts.contexts.get(&at).cloned(),
+            true => self.mounts.get(at).cloned(),
             false => None,
         };
         // What is told of a file system must be of this one: before 6.8 another mount may have come to the same address.
@@ -298,7 +310,10 @@ impl Decoder {
             Some(context) if !joins => context,
             // An attached mount goes elsewhere, or one whose beginning we did not see.
             _ => {
-                let told = absolute(r.field(WIRE_F_PATH), r.field(WIRE_F_BASE), &mut self.path);
+                let told = match path {
+                    Some(path) if path.has(wire::WIRE_WALKED) => walked(Some(path), &mut self.path),
+                    _ => absolute(r.field(WIRE_F_PATH), r.field(WIRE_F_BASE), &mut self.path),
+                };
                 let source = (told.known && !detached).then(|| self.path.clone());
                 let flags = if detached || joins { Vec::new() } else { vec!["move"] };
                 let mut context = Context { source, flags, ..Context::default() };
@@ -319,6 +334,19 @@ impl Decoder {
         let mount = context.mount(seen(target.known, &self.to), &overlay);
         Ok(log.event(r.head, mount.into(), tail(r, from, &[target], &cut))?)
     }
+}
+
+/// Whether move_mount was given no name, but its descriptor (AT_EMPTY_PATH).
+fn is_empty(path: &Field<'_>) -> bool {
+    path.bytes.is_empty() && !path.has(wire::WIRE_WALKED)
+}
+
+/// Whether its name stands for its descriptor, if that is one of a whole mount: none (then the field is where that file lies), or
+/// only dots.
+fn is_descriptor(path: &Field<'_>) -> bool {
+    let mut parts = path.bytes.split(|b| *b == b'/');
+    path.has(wire::WIRE_WALKED)
+        || path.bytes.first() != Some(&b'/') && parts.all(|part| part.is_empty() || part == b".")
 }
 
 #[cfg(test)]

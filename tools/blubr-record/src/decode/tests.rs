@@ -284,10 +284,10 @@ fn what_a_file_is_open_for_the_kernel_says() {
 
 #[test]
 fn a_mount_by_the_new_calls_is_put_together() {
-    let records = |made: u64, moved: u64, fstype: &[u8]| {
+    let records = |made: u64, moved: u64, fstype: &[u8], path: &[u8]| {
         [
             record(WIRE_FSOPEN, libc::SYS_fsopen, Some(5), &call([0, 0, 0, 0, 0, 77]))
-                .text(WIRE_F_FSTYPE, b"tmpfs"),
+                .text(WIRE_F_FSTYPE, b"tmp.x"),
             record(WIRE_FSCONFIG, libc::SYS_fsconfig, Some(0), &call([5, 1, 0, 0, 0, 77]))
                 .text(WIRE_F_KEY, b"source")
                 .text(WIRE_F_VALUE, b"none"),
@@ -296,25 +296,26 @@ fn a_mount_by_the_new_calls_is_put_together() {
                 .text(WIRE_F_KEY, b"size")
                 .text(WIRE_F_VALUE, b"1m")
                 .walked(WIRE_F_CWD, b"w\0"),
-            record(WIRE_FSMOUNT, libc::SYS_fsmount, Some(6), &call([5, 0, 3, 0, 77, made])),
+            record(WIRE_FSMOUNT, libc::SYS_fsmount, Some(6), &call([5, 0, 3, 0, 77, made]))
+                .text(WIRE_F_FSTYPE, b"tmpfs"),
             record(WIRE_MOVE_MOUNT, libc::SYS_move_mount, Some(0), &call([6, 0, 0, 0, 4, moved]))
-                .text(WIRE_F_PATH, b"")
+                .text(WIRE_F_PATH, path)
                 .text(WIRE_F_FSTYPE, fstype)
                 .text(WIRE_F_TO, b"/mnt"),
         ]
     };
-    assert_eq!(
-        lines(&records(88, 88, b"tmpfs")),
-        [concat!(
-            r#","source":"none","target":"/mnt","cwd":"/w","fstype":"tmpfs","flags":["ro","nosuid"],"#,
-            r#""options":"size=1m","path_from":"user","ret":0}"#
-        )]
-    );
+    let told = [concat!(
+        r#","source":"none","target":"/mnt","cwd":"/w","fstype":"tmpfs","flags":["ro","nosuid"],"#,
+        r#""options":"size=1m","path_from":"user","ret":0}"#
+    )];
+    // By the kernel's name of its type; and by its root as by its descriptor.
+    assert_eq!(lines(&records(88, 88, b"tmpfs", b"")), told);
+    assert_eq!(lines(&records(88, 88, b"tmpfs", b"./.")), told);
     // Another mount by the same descriptor, or one at the same address, has nothing of it.
     let unknown = [r#","source":null,"target":"/mnt","flags":[],"path_from":"user","ret":0}"#];
-    assert_eq!(lines(&records(88, 89, b"tmpfs")), unknown);
-    assert_eq!(lines(&records(88, 88, b"overlay")), unknown);
-    assert_eq!(lines(&records(0, 0, b"tmpfs")), unknown);
+    assert_eq!(lines(&records(88, 89, b"tmpfs", b"")), unknown);
+    assert_eq!(lines(&records(88, 88, b"overlay", b"")), unknown);
+    assert_eq!(lines(&records(0, 0, b"tmpfs", b"")), unknown);
 }
 
 #[test]

@@ -31,7 +31,7 @@ schema! {
 }
 
 schema! {
-    /// A file that was open for writing was closed: the last descriptor of a process for it (close, dup2, exec, exit). A ring may close it later than it is asked to: then size and mtime are not told.
+    /// A file that was open for writing was closed: the last descriptor of a process for it, or of a thread with descriptors of its own (close, dup2, exec, exit). A ring may close it later than it is asked to: then size and mtime are not told.
     struct FileClose<'a> {
         /// The file.
         path: Seen<Name<'a>>,

@@ -58,7 +58,7 @@ schema! {
     /// What any event may say after its own fields.
     #[derive(Default)]
     struct Tail<'a> {
-        /// Where the paths come from: no key when the kernel resolved them; `user` when it is the caller's string made absolute by cwd or dirfd (symlinks not followed); `user-raced` when two readings differ, of that string, of what it begins at, or of the file that a descriptor is (then the path is one of the two at best); `outside` when the path does not begin at the process's root but at that of its file system (a descriptor from outside a container), or is a file that lies nowhere (memfd).
+        /// Where the paths come from: no key when the kernel resolved them; `user` when it is the caller's string made absolute by cwd or dirfd (symlinks not followed); `user-raced` when two readings differ, of that string, of what it begins at, or of the file that a descriptor is, or when the first was not kept (then the path is one of the two at best); `outside` when the path does not begin at the process's root but at that of its file system (a descriptor from outside a container), or is a file that lies nowhere (memfd).
         path_from: Option<Name<'a>>,
         /// Where `path` goes through a link that the kernel makes up for a descriptor of the caller, as it does if it begins `/proc/self/fd/N`, `/proc/thread-self/fd/N` or `/dev/fd/N` and proc is mounted there: the path that descriptor had at the call's exit. Not told where the call is about the link itself, nor where the link is of the process's first thread, which has another table of descriptors than the caller.
         fd_path: Option<Name<'a>>,

@@ -9,8 +9,15 @@ use super::field::{Addr, Field, Flag, Nullable, Proto};
 use super::schema::schema;
 use crate::{Name, Seen, json};
 
+/// Whether a connection goes on behind a call with this result: EINPROGRESS, and a signal that ended the waiting (EINTR, and the
+/// kernel's own ERESTARTSYS to ERESTART_RESTARTBLOCK, include/linux/errno.h). Another failure has reached nobody.
+#[must_use]
+pub fn goes_on(ret: i64) -> bool {
+    matches!(ret, -115 | -4 | -516..=-512)
+}
+
 schema! {
-    /// A socket was connected to an address (connect; a send with MSG_FASTOPEN), or with a negative `ret` could not be (-EINPROGRESS: it goes on without waiting; a call on what is no socket has no event); or a connected socket came from another process (`via`).
+    /// A socket was connected to an address (connect; a send with MSG_FASTOPEN), or with a negative `ret` could not be (-EINPROGRESS, or -EINTR and -ERESTARTSYS of a signal: it goes on without waiting; a call on what is no socket has no event); or a connected socket came from another process (`via`).
     struct NetConnect<'a> {
         /// Protocol.
         proto: Proto,

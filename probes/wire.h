@@ -256,7 +256,7 @@ struct wire_file {
 	__u32 pad;
 };
 
-/* The six arguments of a call, as passed. */
+/* The six arguments of a call, as passed; of some calls what the kernel knows stands in a place that they do not use. */
 struct wire_call {
 	__u64 args[6];
 };

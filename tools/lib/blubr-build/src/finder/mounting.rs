@@ -73,6 +73,11 @@ impl Finder {
         if has(b"remount") {
             return;
         }
+        // What is there goes on being what is seen, until it is unmounted.
+        if has(b"beneath") {
+            self.gaps.unclear(now.time);
+            return;
+        }
         // Below what, the recorder was too late to see; the log's own links may not say it all.
         if is_overlay(mount) && mount.lower.is_none() {
             self.gaps.unclear(now.time);

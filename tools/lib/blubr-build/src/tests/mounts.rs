@@ -53,6 +53,21 @@ fn crowded(mounts: u32, containers: u32) -> Log {
 }
 
 #[test]
+fn what_is_mounted_beneath_hides_nothing() {
+    let runs = |flags: &str| {
+        let mut log = one_tree();
+        let own = format!(
+            r#""source":"tmpfs","target":"/x/41/rootfs/data","fstype":"tmpfs","flags":[{flags}],"ret":0"#
+        );
+        log.add(RUNTIME, "mount.mount", &own);
+        container(&mut log, 0, |_, _| {});
+        log.end(CLIENT);
+        log.builds().builds[0].runs[0].mounts.len()
+    };
+    assert_eq!((runs(""), runs(r#""beneath""#)), (1, 0));
+}
+
+#[test]
 fn what_is_mounted_later_is_not_upon_what_was_written_before() {
     const WRITES: &str = r#""path":"/data/x","mode":"w","ret":3"#;
     let mut log = one_tree();

@@ -15,7 +15,7 @@ schema! {
         cwd: Option<Name<'a>>,
         /// Type of the file system, where a new one was mounted.
         fstype: Option<Name<'a>>,
-        /// The flags that were given, as mount(8) names them: `bind`, `rec`, `ro`, `remount`, `move`, `private` ... Of mount_setattr those that were cleared too: `rw`, `suid`, `dev`, `exec`.
+        /// The flags that were given, as mount(8) names them: `bind`, `rec`, `ro`, `remount`, `move`, `private` ... Of mount_setattr those that were cleared too: `rw`, `suid`, `dev`, `exec`. Of move_mount `beneath` (below what is mounted there) and `set_group` (nothing is moved: the target gets the peers of the source).
         flags: NameList<'a>,
         /// The options, as the caller gave them.
         options: Option<Name<'a>>,

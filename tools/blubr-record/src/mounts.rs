@@ -21,7 +21,7 @@ pub type Namespaces = BTreeMap<u32, wire_head>;
 /// Writes the mounts that each namespace's process sees, at `now_ns`.
 ///
 /// # Errors
-/// What the log returns. A process that has ended meanwhile is passed over.
+/// What the log returns, or a mount table that can't be read to its end. A process that has ended meanwhile is passed over.
 pub fn write<W: Write>(namespaces: &Namespaces, now_ns: u64, log: &mut Log<W>) -> io::Result<()> {
     for (mntns, head) in namespaces {
         // The process may have gone to another namespace since, or its number to another process; and where we may not
@@ -30,8 +30,8 @@ pub fn write<W: Write>(namespaces: &Namespaces, now_ns: u64, log: &mut Log<W>) -
         let Some(table) = table else { continue };
         let view = View::of(head.pid, head.ppid, *mntns);
         let head = wire_head { time_ns: now_ns, tid: head.pid, flags: 0, ..*head };
-        for line in table.split(b'\n').map_while(Result::ok) {
-            if let Some(mount) = Mount::parse(&line) {
+        for line in table.split(b'\n') {
+            if let Some(mount) = Mount::parse(&line?) {
                 write_mount(&mount, &head, view.as_ref(), log)?;
             }
         }

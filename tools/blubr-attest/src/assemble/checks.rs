@@ -5,7 +5,7 @@ use blubr_attestation::build::{
 };
 use blubr_attestation::trace::Network;
 
-use blubr_log::event::goes_on;
+use blubr_log::event::may_have_reached;
 
 use super::fetches::Fetches;
 use super::gather::Gathered;
@@ -277,11 +277,6 @@ fn network(build: &BlubrBuild, gathered: &Gathered, fetches: &Fetches) -> Check 
         return say(ID, Outcome::Pass, evidence);
     }
     Check { id: ID.to_owned(), result: Outcome::Unknown, scope: "build".to_owned(), evidence: open }
-}
-
-/// Whether a call with this result may have reached the other side.
-pub fn may_have_reached(ret: i64) -> bool {
-    ret >= 0 || goes_on(ret)
 }
 
 /// Whether something that isn't covered could hide a connection, and not only its name, its bytes or its end. What only a ring

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use blubr_attestation::trace::{Direction, HostnameFrom, Network};
 use blubr_build::ProcessKey;
-use blubr_log::event::{Proto, goes_on};
+use blubr_log::event::{Proto, may_have_reached};
 
 use super::doing::Budget;
 
@@ -90,7 +90,7 @@ pub struct Connections {
 impl Connections {
     /// A connection was begun or accepted, or a first datagram sent. `entry` says who and when.
     pub fn begin(&mut self, process: ProcessKey, to: &Reached, entry: Network, budget: &mut Budget) {
-        let failed = to.ret < 0 && !goes_on(to.ret);
+        let failed = !may_have_reached(to.ret);
         let inwards = to.direction == Direction::In;
         let kind = Kind {
             process,

@@ -2,7 +2,7 @@
 
 use blubr_attestation::detail::Table;
 use blubr_attestation::trace::{Direction, HostnameFrom, Network};
-use blubr_log::event::goes_on;
+use blubr_log::event::{goes_on, may_have_reached};
 
 use super::page::Page;
 
@@ -54,7 +54,7 @@ pub(super) fn connection(one: &Network) -> String {
         _ => String::new(),
     };
     let times = if one.count > 1 { format!(", {} times", one.count) } else { String::new() };
-    let failed = if one.ret < 0 && !goes_on(one.ret) {
+    let failed = if !may_have_reached(one.ret) {
         format!(", failed (errno {})", -one.ret)
     } else {
         String::new()

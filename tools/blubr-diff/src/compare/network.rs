@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use blubr_attestation::BlubrBuild;
 use blubr_attestation::trace::{Direction, Network};
-use blubr_log::event::goes_on;
+use blubr_log::event::may_have_reached;
 
 use crate::cli::Subject::Network as Subject;
 use crate::compare::unseen::{self, Unseen};
@@ -76,7 +76,7 @@ fn keys(
         };
         let entry = keys.entry(key).or_default();
         entry.0 += n.count.max(1);
-        entry.1 |= n.ret >= 0 || goes_on(n.ret);
+        entry.1 |= may_have_reached(n.ret);
     }
     keys
 }

@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use blubr_log::Name;
 use blubr_log::event::{
     Addr, FileMknod, NetAccept, NetBind, NetClose, NetConnect, NetListen, NetSend, Perm, Proto,
-    UnixConnect, goes_on,
+    UnixConnect, may_have_reached,
 };
 use blubr_probes::wire::{wire_field_id::*, wire_head, wire_net, wire_net_close};
 
@@ -116,8 +116,7 @@ impl Decoder {
         }
         let by_name = sockaddr(given);
         // Where it came about the kernel says with whom: the caller's memory may hold something else by now.
-        let through = r.head.ret >= 0 || goes_on(r.head.ret);
-        let reached = peer(net).filter(|_| through);
+        let reached = peer(net).filter(|_| may_have_reached(r.head.ret));
         // connect(AF_UNSPEC) takes a connection back: nobody is reached. Of TCP the port is gone then (tcp_disconnect), of
         // others the address.
         let is_stream = i32::from(net.socktype) == libc::SOCK_STREAM;

@@ -294,8 +294,9 @@ impl Decoder {
         let target = absolute(r.field(WIRE_F_TO), r.field(WIRE_F_TO_BASE), &mut self.to);
         let at = (r.head.pid, call.args[5]);
         let path = r.text(WIRE_F_PATH);
-        let detached = path.is_some_and(|path| is_empty(&path))
-            || path.is_some_and(|path| is_descriptor(&path)) && self.mounts.get(at).is_some();
+        let detached = path.is_some_and(|path| {
+            is_empty(&path) || is_descriptor(&path) && self.mounts.get(at).is_some()
+        });
         let context = match detached {
             true if r.head.ret >= 0 && !joins => self.mounts.take(at),
             // It may be tried again.

@@ -2,9 +2,9 @@
 
 use blubr_log::{Body, Event, Name};
 
-use super::super::checks::may_have_reached;
 use super::Pass;
 use super::touches::makes_socket;
+use blubr_log::event::may_have_reached;
 
 /// Sockets of containers that are remembered.
 const SOCKETS_MAX: usize = 10_000;

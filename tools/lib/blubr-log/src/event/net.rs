@@ -10,10 +10,16 @@ use super::schema::schema;
 use crate::{Name, Seen, json};
 
 /// Whether a connection goes on behind a call with this result: EINPROGRESS, and a signal that ended the waiting (EINTR, and the
-/// kernel's own ERESTARTSYS to ERESTART_RESTARTBLOCK, include/linux/errno.h). Another failure has reached nobody.
+/// kernel's own ERESTARTSYS to ERESTART_RESTARTBLOCK, include/linux/errno.h).
 #[must_use]
 pub fn goes_on(ret: i64) -> bool {
     matches!(ret, -115 | -4 | -516..=-512)
+}
+
+/// Whether a call with this result may have reached the other side. Another failure has not.
+#[must_use]
+pub fn may_have_reached(ret: i64) -> bool {
+    ret >= 0 || goes_on(ret)
 }
 
 schema! {
